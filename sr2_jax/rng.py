@@ -1,0 +1,43 @@
+"""Random streams: every draw is a function of (seed, stream, step, image).
+
+Nothing carries a key from step to step, so a resumed run draws what the
+uninterrupted run would have drawn, and a batch split over devices draws what
+the whole batch would have drawn.
+"""
+
+import zlib
+
+import jax
+import jax.numpy as jnp
+
+# The same bits on every backend and in every JAX release so far; the default
+# implementation is a global setting that a user may have changed.
+_IMPLEMENTATION = "threefry2x32"
+
+
+def stream(seed: int | jax.Array, name: str) -> jax.Array:
+  """Key of the named stream ("init", "order", "augment", "noise") of a seed."""
+  key = jax.random.key(seed, impl=_IMPLEMENTATION)
+  return jax.random.fold_in(key, zlib.crc32(name.encode()))
+
+
+def per_image(key: jax.Array, positions: jax.Array) -> jax.Array:
+  """One key an image.
+
+  Args:
+    key: a stream's key, folded with the step where there are steps.
+    positions: int [B], each image's position in the whole batch or split, so
+      that its draw does not depend on how the batch is cut up.
+
+  Returns:
+    Keys [B].
+  """
+  return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, positions)
+
+
+def epoch_order(
+  seed: int | jax.Array, epoch: int | jax.Array, *, num_images: int
+) -> jax.Array:
+  """Order in which an epoch visits the training images, int32 [num_images]."""
+  key = jax.random.fold_in(stream(seed, "order"), epoch)
+  return jax.random.permutation(key, jnp.arange(num_images, dtype=jnp.int32))

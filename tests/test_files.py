@@ -1,0 +1,92 @@
+"""A file is the old one or the new one, whatever happens in between."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from sr2_jax import files
+
+
+def _names(folder):
+  return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_written_and_replaced(tmp_path):
+  path = tmp_path / "new" / "folder" / "file"
+  for data in (b"long enough", b"new", b""):
+    files.write_atomically(path, data)
+    assert path.read_bytes() == data
+  assert _names(path.parent) == ["file"]
+
+
+def test_what_was_written_can_be_read_and_changed(tmp_path):
+  with files.replacing(tmp_path / "file") as file:
+    file.write(b"??data")
+    file.seek(2)
+    assert file.read() == b"data"
+    file.seek(0)
+    file.write(b"ok")
+  assert (tmp_path / "file").read_bytes() == b"okdata"
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path, shared, error):
+  path = tmp_path / "file"
+  path.write_bytes(b"old")
+
+  def fail():
+    with files.replacing(path, shared=shared) as file:
+      file.write(b"new")
+      raise error
+
+  with pytest.raises(error):
+    fail()
+  assert path.read_bytes() == b"old"
+  assert _names(tmp_path) == ["file"]
+
+
+def test_what_a_kill_leaves_behind_is_taken_by_the_next_write(tmp_path):
+  path = tmp_path / "file"
+  path.write_bytes(b"old")
+  program = (
+    "import os, signal, sys; from sr2_jax import files\n"
+    "with files.replacing(sys.argv[1]) as file:\n"
+    "  file.write(b'new'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)"
+  )
+  killed = subprocess.run([sys.executable, "-c", program, path], check=False)
+  assert killed.returncode == -signal.SIGKILL
+  assert path.read_bytes() == b"old"
+  assert _names(tmp_path) == ["file", "file.tmp"]
+  files.write_atomically(path, b"newer")
+  assert path.read_bytes() == b"newer"
+  assert _names(tmp_path) == ["file"]
+
+
+def test_two_may_write_a_shared_file_at_once(tmp_path):
+  path = tmp_path / "file"
+  with files.replacing(path, shared=True) as first:
+    first.write(b"first")
+    with files.replacing(path, shared=True) as second:
+      second.write(b"second")
+    assert path.read_bytes() == b"second"
+  assert path.read_bytes() == b"first"
+  assert _names(tmp_path) == ["file"]
+
+
+def test_data_then_name_are_on_disk(tmp_path, monkeypatch):
+  path = tmp_path / "file"
+  seen = []
+  fsync = os.fsync
+
+  def watched(descriptor):
+    is_folder = os.path.samestat(os.fstat(descriptor), tmp_path.stat())
+    seen.append((is_folder, path.exists()))
+    fsync(descriptor)
+
+  monkeypatch.setattr(os, "fsync", watched)
+  files.write_atomically(path, b"data")
+  assert seen == [(False, False), (True, True)]
