@@ -1,0 +1,61 @@
+"""ResNet-18, reduced to fit images of 16 px and less (paper, section 2).
+
+Without the last two identity mappings (512 channels) and with only two
+stride-2 blocks. As in the authors' code, those blocks have a 3x3 shortcut
+with its own BatchNorm and PReLU, and a hidden layer of 1000 precedes the
+logits.
+"""
+
+import flax.linen as nn
+import jax
+
+from sr2_jax.models import layers as layers_lib
+
+
+class DownMapping(nn.Module):
+  """Pre-activation residual block that halves the map ("↓ 2" in Fig. 2)."""
+
+  layers: layers_lib.Layers
+  features: int
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """[B, H, W, C] to [B, ceil(H / 2), ceil(W / 2), features]."""
+    layers, width = self.layers, self.features
+    main = layers.norm_prelu(x, name="conv_0")
+    main = layers.conv(width, 3, stride=2, name="conv_0")(main)
+    main = layers.norm_prelu(main, name="conv_1")
+    main = layers.conv(width, 3, name="conv_1")(main)
+
+    shortcut = layers.norm_prelu(x, name="shortcut")
+    shortcut = layers.conv(width, 3, stride=2, name="shortcut")(shortcut)
+    return main + shortcut
+
+
+class ResNet(nn.Module):
+  """Features, or an image, to logits."""
+
+  layers: layers_lib.Layers
+  num_classes: int
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """[B, H, W, C] to [B, num_classes], before the softmax."""
+    layers = self.layers
+    x = layers.norm(name="pool_norm")(x)
+    x = nn.max_pool(x, (3, 3), padding="SAME")
+    x = layers_lib.PReLU(name="pool_prelu")(x)
+    x = layers.conv(64, 3, name="stem")(x)
+    x = layers.norm_prelu(x, name="stem")
+
+    x = layers_lib.IdentityMapping(layers, name="mapping_0")(x)
+    x = layers_lib.IdentityMapping(layers, name="mapping_1")(x)
+    x = DownMapping(layers, 128, name="mapping_2")(x)
+    x = layers_lib.IdentityMapping(layers, name="mapping_3")(x)
+    x = DownMapping(layers, 256, name="mapping_4")(x)
+    x = layers_lib.IdentityMapping(layers, name="mapping_5")(x)
+
+    x = x.mean(axis=(1, 2))
+    x = layers.dense(1000, name="dense")(x)
+    x = layers.norm_prelu(x, name="dense")
+    return layers.dense(self.num_classes, name="logits")(x)

@@ -1,0 +1,122 @@
+"""SR2: super-resolution and classification in one network (paper, Fig. 1)."""
+
+import flax.linen as nn
+import jax
+
+from sr2_jax.models import classifier, fsrcnn, layers, wdsr
+
+# A trunk turns the low-resolution image into the features that both tasks
+# may share; its head turns features into the super-resolved image.
+TRUNKS = {
+  "fsrcnn": (fsrcnn.Trunk, fsrcnn.Head),
+  "wdsr": (wdsr.Trunk, wdsr.Head),
+}
+
+# Where the classifier is attached: nowhere (the super-resolution baseline), to
+# the shared features (SR2), or to the super-resolved image.
+WIRINGS = ("none", "parallel", "sequential")
+
+# The top-level subtrees of params and batch_stats.
+SUBTREES = ("shared", "sr", "classifier")
+
+# Layers whose kernels the authors leave out of L2 regularization. A layer's
+# own name tells: the parent of `kernel` in its path.
+L2_EXEMPT = frozenset(
+  ("head", "upsample", "skip_upsample", "output", "skip_output", "logits")
+)
+
+
+class SR2(nn.Module):
+  """A super-resolution network with a classifier attached, or without.
+
+  The initial values of `shared` and `sr` depend on the key alone, not on the
+  wiring. Without BatchNorm, `batch_stats` lacks `shared` and `sr`.
+
+  Attributes:
+    trunk: a key of TRUNKS.
+    wiring: one of WIRINGS.
+    scale: super-resolution factor.
+    channels: of the image, 1 or 3.
+    num_classes: length of the logits.
+    shared_layers: 1 with fsrcnn, 1...16 identity mappings with wdsr.
+    expansion: hidden over outer width of wdsr's identity mappings.
+    batch_norm: False leaves BatchNorm out of fsrcnn (not of the classifier).
+    transposed_convolution: up-sample as the original FSRCNN; fsrcnn alone.
+    frozen: subtrees that run in inference mode even when training.
+    axis_name: mapped axis (of devices) that BatchNorm averages over.
+  """
+
+  trunk: str
+  wiring: str
+  scale: int
+  channels: int
+  num_classes: int = 10
+  shared_layers: int = 1
+  expansion: int = 1
+  batch_norm: bool = True
+  transposed_convolution: bool = False
+  frozen: tuple[str, ...] = ()
+  axis_name: str | None = None
+
+  @nn.compact
+  def __call__(
+    self, low_res: jax.Array, *, train: bool
+  ) -> dict[str, jax.Array]:
+    """Super-resolves and classifies images of any size.
+
+    Args:
+      low_res: [B, H, W, channels] in [0, 1].
+      train: BatchNorm takes the batch's statistics, except in `frozen`, and
+        updates `batch_stats`, which has to be mutable.
+
+    Returns:
+      "super_res": [B, scale H, scale W, channels], not clipped; "logits":
+      [B, num_classes], not with wiring "none".
+
+    Raises:
+      ValueError: an unknown name, or an option that the trunk does not have.
+    """
+    self._check_names()
+    trunk_class, head_class = TRUNKS[self.trunk]
+
+    features = trunk_class(
+      self._layers("shared", train),
+      shared_layers=self.shared_layers,
+      expansion=self.expansion,
+      name="shared",
+    )(low_res)
+
+    super_res = head_class(
+      self._layers("sr", train),
+      scale=self.scale,
+      channels=self.channels,
+      shared_layers=self.shared_layers,
+      expansion=self.expansion,
+      transposed_convolution=self.transposed_convolution,
+      name="sr",
+    )(features)
+
+    if self.wiring == "none":
+      return {"super_res": super_res}
+    logits = classifier.ResNet(
+      self._layers("classifier", train),
+      num_classes=self.num_classes,
+      name="classifier",
+    )(features if self.wiring == "parallel" else super_res)
+    return {"super_res": super_res, "logits": logits}
+
+  def _layers(self, subtree: str, train: bool) -> layers.Layers:
+    return layers.Layers(
+      train=train and subtree not in self.frozen,
+      batch_norm=self.batch_norm or subtree == "classifier",
+      axis_name=self.axis_name,
+    )
+
+  def _check_names(self) -> None:
+    if self.trunk not in TRUNKS:
+      raise ValueError(f"trunk {self.trunk!r} is none of {tuple(TRUNKS)}.")
+    if self.wiring not in WIRINGS:
+      raise ValueError(f"wiring {self.wiring!r} is none of {WIRINGS}.")
+    unknown = set(self.frozen) - set(SUBTREES)
+    if unknown:
+      raise ValueError(f"frozen {sorted(unknown)} is none of {SUBTREES}.")

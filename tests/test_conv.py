@@ -1,0 +1,204 @@
+"""Every form of convolution against XLA's own, in values and gradients."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import lax
+
+from sr2_jax.models import conv
+
+NHWC = ("NHWC", "HWIO", "NHWC")
+FORMS = (conv.by_xla, conv.by_patches, conv.by_rows, conv.by_bands)
+
+
+def random(*shape, seed=0):
+  values = np.random.default_rng(seed).standard_normal(shape)
+  return jnp.asarray(values, jnp.float32)
+
+
+def reference(x, kernel, strides, padding):
+  return lax.conv_general_dilated(
+    x,
+    kernel,
+    strides,
+    padding,
+    dimension_numbers=NHWC,
+    precision=lax.Precision.HIGHEST,
+  )
+
+
+def ours(x, kernel, strides, padding):
+  return conv.conv_general_dilated(
+    x, kernel, strides, padding, dimension_numbers=NHWC
+  )
+
+
+def assert_close(actual, expected):
+  """To 1e-5 of the result's scale."""
+  assert actual.shape == expected.shape
+  scale = max(1.0, float(np.abs(expected).max(initial=0)))
+  np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * scale)
+
+
+def assert_same_values_and_gradients(x, kernel, strides, padding):
+  y, pull = jax.vjp(lambda a, b: ours(a, b, strides, padding), x, kernel)
+  z, pull_z = jax.vjp(lambda a, b: reference(a, b, strides, padding), x, kernel)
+  assert_close(y, z)
+  g = random(*y.shape, seed=1)
+  for actual, expected in zip(pull(g), pull_z(g), strict=True):
+    assert_close(actual, expected)
+
+
+# (map, in, out, kernel, stride): those of the networks, at a small batch.
+NETWORK_SHAPES = [
+  (7, 1, 56, 5, 1), (14, 56, 12, 1, 1), (7, 12, 12, 3, 1), (14, 12, 12, 3, 1),
+  (7, 56, 48, 9, 1), (8, 56, 48, 9, 1), (14, 56, 12, 9, 1), (28, 3, 1, 1, 1),
+  (14, 32, 32, 3, 1), (14, 32, 12, 5, 1), (7, 56, 64, 3, 1), (7, 64, 64, 3, 1),
+  (7, 64, 128, 3, 2), (4, 128, 128, 3, 1), (4, 128, 256, 3, 2),
+  (2, 256, 256, 3, 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", NETWORK_SHAPES)
+def test_shapes_of_the_networks(shape):
+  size, channels, features, width, stride = shape
+  x = random(3, size, size, channels)
+  kernel = random(width, width, channels, features, seed=2) / width
+  assert_same_values_and_gradients(x, kernel, (stride, stride), "SAME")
+
+
+def test_every_form_is_the_choice_for_some_shape_of_the_networks():
+  chosen = set()
+  for size, channels, features, width, stride in NETWORK_SHAPES:
+    shape = (3, size, size, channels)
+    kernel_shape = (width, width, channels, features)
+    geometry = conv.geometry_of(shape, kernel_shape, (stride, stride), "SAME")
+    assert geometry is not None
+    chosen.add(conv.choose(shape, features, geometry))
+  assert chosen == set(FORMS)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+  ("size", "width", "strides", "padding"),
+  [
+    ((6, 6), (3, 3), (1, 1), "SAME"),
+    ((5, 7), (3, 5), (1, 1), "SAME"),
+    ((5, 7), (3, 2), (2, 2), "SAME"),
+    ((6, 5), (3, 3), (1, 2), "VALID"),
+    ((3, 3), (5, 5), (1, 1), "SAME"),
+    ((6, 6), (3, 3), (1, 1), ((2, 0), (1, 2))),
+    ((4, 4), (1, 1), (1, 1), "VALID"),
+  ],
+)
+def test_every_form_computes_the_convolution(
+  form, size, width, strides, padding
+):
+  """Also where the rule would not choose it."""
+  x, kernel = random(2, *size, 3), random(*width, 3, 4, seed=2)
+  geometry = conv.geometry_of(x.shape, kernel.shape, strides, padding)
+  if form is conv.by_rows and strides != (1, 1):
+    return  # This form is for stride 1 alone.
+  assert_close(
+    form(x, kernel, geometry), reference(x, kernel, strides, padding)
+  )
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+  size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+  width=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+  channels=st.sampled_from([1, 3, 20]),
+  features=st.sampled_from([1, 4, 20]),
+  strides=st.tuples(st.integers(1, 2), st.integers(1, 2)),
+  padding=st.sampled_from(["SAME", "VALID", ((1, 0), (0, 1))]),
+)
+def test_any_shape(size, width, channels, features, strides, padding):
+  if padding != "SAME":
+    extra = 0 if padding == "VALID" else 1
+    if any(n + extra < k for n, k in zip(size, width, strict=True)):
+      return
+  x = random(2, *size, channels)
+  kernel = random(*width, channels, features, seed=2)
+  assert_same_values_and_gradients(x, kernel, strides, padding)
+
+
+@pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)])
+@pytest.mark.parametrize("shape", [(7, 20, 24, 3, 1), (7, 4, 8, 3, 2)])
+def test_under_vmap(axes, shape):
+  """Noise levels, kernels and members: the values and both gradients."""
+  size, channels, features, width, stride = shape
+  x = random(*((3,) if axes[0] == 0 else ()), 2, size, size, channels)
+  kernel = random(
+    *((3,) if axes[1] == 0 else ()), width, width, channels, features, seed=2
+  )
+
+  def total(function, a, b):
+    y = jax.vmap(
+      lambda a, b: function(a, b, (stride, stride), "SAME"), in_axes=axes
+    )(a, b)
+    return jnp.sum(jnp.sin(y)), y
+
+  def run(function):
+    loss = functools.partial(total, function)
+    return jax.grad(loss, argnums=(0, 1), has_aux=True)(x, kernel)
+
+  (gradients, y), (expected_gradients, z) = run(ours), run(reference)
+  assert_close(y, z)
+  for actual, expected in zip(gradients, expected_gradients, strict=True):
+    assert_close(actual, expected)
+
+
+def test_under_two_vmaps_as_in_the_evaluation_of_a_population():
+  x, kernel = random(2, 5, 3, 6, 6, 4), random(2, 3, 3, 4, 8, seed=2)
+
+  def over(function):
+    levels = jax.vmap(function, in_axes=(0, None))
+    return jax.jit(jax.vmap(levels))(x, kernel)
+
+  def apply(function):
+    return lambda a, b: function(a, b, (1, 1), "SAME")
+
+  assert_close(over(apply(ours)), over(apply(reference)))
+
+
+def test_a_member_axis_leads_to_no_grouped_convolution():
+  x, kernel = random(3, 2, 7, 7, 32), random(3, 3, 3, 32, 32, seed=2)
+  step = jax.vmap(
+    jax.grad(
+      lambda a, b: jnp.sum(ours(a, b, (1, 1), "SAME") ** 2), argnums=(0, 1)
+    )
+  )
+  text = jax.jit(step).lower(x, kernel).as_text()
+  assert "feature_group_count = 3" not in text
+  assert "batch_group_count = 3" not in text
+
+
+@pytest.mark.parametrize(
+  "options",
+  [
+    {"feature_group_count": 2},
+    {"rhs_dilation": (2, 2)},
+    {"lhs_dilation": (2, 2), "padding": ((0, 0), (0, 0))},
+    {"padding": ((3, 3), (3, 3))},
+  ],
+)
+def test_what_is_not_covered_is_left_to_xla(options):
+  options = {"padding": "VALID", "dimension_numbers": NHWC, **options}
+  x, kernel = random(2, 6, 6, 4), random(3, 3, 4, 4, seed=2)
+  if "feature_group_count" in options:
+    kernel = kernel[:, :, :2]
+  expected = lax.conv_general_dilated(x, kernel, (1, 1), **options)
+  actual = conv.conv_general_dilated(x, kernel, (1, 1), **options)
+  np.testing.assert_array_equal(actual, expected)
+
+
+def test_the_same_numbers_every_time():
+  x, kernel = random(4, 7, 7, 56), random(9, 9, 56, 48, seed=2)
+  step = jax.jit(lambda: ours(x, kernel, (1, 1), "SAME"))
+  np.testing.assert_array_equal(step(), step())

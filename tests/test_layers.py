@@ -1,0 +1,171 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sr2_jax.models import layers
+
+TRAIN = layers.Layers(train=True)
+
+
+def random_map(*shape):
+  rng = np.random.default_rng(0)
+  return jnp.asarray(rng.normal(size=shape), jnp.float32)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (6, 7)])
+def test_prelu_has_a_slope_per_channel(shape):
+  x = random_map(*shape)
+  assert layers.PReLU().init(jax.random.key(0), x) == {
+    "params": {"negative_slope": pytest.approx(np.full(shape[-1], 0.25))}
+  }
+
+  slope = np.linspace(-1, 1, shape[-1], dtype=np.float32)
+  y = layers.PReLU().apply({"params": {"negative_slope": slope}}, x)
+  expected = [
+    value if value > 0 else value * slope[i % shape[-1]]
+    for i, value in enumerate(np.asarray(x).ravel())
+  ]
+  np.testing.assert_allclose(y, np.reshape(expected, shape), rtol=1e-6)
+
+
+def test_he_initialization():
+  layer = TRAIN.conv(64, 5, name="conv")
+  params = layer.init(jax.random.key(3), random_map(1, 2, 2, 48))["params"]
+  fan_in = 5 * 5 * 48
+  kernel = np.asarray(params["kernel"])
+  assert kernel.shape == (5, 5, 48, 64)
+  np.testing.assert_allclose(kernel.mean(), 0.0, atol=1e-3)
+  np.testing.assert_allclose(kernel.std(), np.sqrt(2 / fan_in), rtol=0.01)
+  # Cut at two deviations of the normal before the cut.
+  limit = 2 * np.sqrt(2 / fan_in) / 0.8796256610342398
+  assert 0.99 * limit < np.abs(kernel).max() <= limit
+  np.testing.assert_array_equal(params["bias"], 0.0)
+
+
+def test_he_initialization_equals_flax():
+  key, shape = jax.random.key(1), (3, 3, 5, 7)
+  np.testing.assert_allclose(
+    layers._he_normal(key, shape),
+    nn.initializers.he_normal()(key, shape),
+    rtol=1e-6,
+  )
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [1, 3])
+def test_conv_has_the_same_padding(size, stride):
+  x = random_map(1, 6, 5, 2)
+  layer = TRAIN.conv(3, size, stride=stride, name="conv")
+  variables = layer.init(jax.random.key(0), x)
+  y = layer.apply(variables, x)
+
+  kernel = np.asarray(variables["params"]["kernel"])
+  height, width = -(-6 // stride), -(-5 // stride)
+  expected = np.zeros((height, width, 3))
+  # TensorFlow's "same": as little padding as fits, the odd row at the end.
+  top = max((height - 1) * stride + size - 6, 0) // 2
+  left = max((width - 1) * stride + size - 5, 0) // 2
+  for i, j, a, b in np.ndindex(height, width, size, size):
+    row, column = i * stride + a - top, j * stride + b - left
+    if 0 <= row < 6 and 0 <= column < 5:
+      expected[i, j] += np.asarray(x)[0, row, column] @ kernel[a, b]
+  np.testing.assert_allclose(y[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("stride", [2, 3, 4])
+def test_transposed_conv_spreads_each_pixel(stride):
+  x = random_map(1, 3, 4, 2)
+  layer = TRAIN.transposed_conv(1, 9, stride=stride, name="upsample")
+  variables = layer.init(jax.random.key(0), x)
+  y = layer.apply(variables, x)
+
+  kernel = np.asarray(variables["params"]["kernel"])[::-1, ::-1]
+  height, width = 3 * stride, 4 * stride
+  expected = np.zeros((height, width, 1))
+  for i, j, a, b in np.ndindex(3, 4, 9, 9):
+    row, column = i * stride + a - 4, j * stride + b - 4
+    if 0 <= row < height and 0 <= column < width:
+      expected[row, column] += np.asarray(x)[0, i, j] @ kernel[a, b]
+  assert y.shape == (1, height, width, 1)
+  np.testing.assert_allclose(y[0], expected, atol=1e-5)
+
+
+def test_norm_takes_the_statistics_of_the_batch_and_keeps_one_percent():
+  x = 3.0 * random_map(4, 3, 2, 5) + 1.0
+  norm = TRAIN.norm(name="norm")
+  variables = norm.init(jax.random.key(0), x)
+  y, updates = norm.apply(variables, x, mutable=["batch_stats"])
+
+  x = np.asarray(x, np.float64)
+  mean, var = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
+  np.testing.assert_allclose(y, (x - mean) / np.sqrt(var + 1e-3), atol=1e-5)
+  stats = updates["batch_stats"]
+  np.testing.assert_allclose(stats["mean"], 0.01 * mean, rtol=1e-5)
+  np.testing.assert_allclose(stats["var"], 0.99 + 0.01 * var, rtol=1e-5)
+
+
+def test_norm_in_inference_mode_takes_the_running_statistics():
+  x = random_map(2, 3, 2, 2)
+  norm = layers.Layers(train=False).norm(name="norm")
+  stats = {"mean": jnp.array([1.0, -2.0]), "var": jnp.array([4.0, 0.5])}
+  params = {"scale": jnp.array([3.0, 1.0]), "bias": jnp.array([0.0, 5.0])}
+  y = norm.apply({"params": params, "batch_stats": stats}, x)
+  expected = (np.asarray(x) - np.array([1.0, -2.0])) / np.sqrt([4.001, 0.501])
+  expected = expected * np.array([3.0, 1.0]) + np.array([0.0, 5.0])
+  np.testing.assert_allclose(y, expected, atol=1e-5)
+
+
+def test_variance_survives_a_large_mean():
+  x = 100.0 + 0.1 * random_map(8, 4, 4, 1)
+  norm = TRAIN.norm(name="norm")
+  y, _ = norm.apply(norm.init(jax.random.key(0), x), x, mutable=["batch_stats"])
+  var = np.asarray(x, np.float64).var()
+  np.testing.assert_allclose(y.var(), var / (var + 1e-3), rtol=1e-3)
+
+
+def test_norm_averages_over_the_mapped_axis():
+  x = random_map(4, 2, 3, 3, 5)  # four devices
+  norm = layers.Layers(train=True, axis_name="device").norm(name="norm")
+  variables = norm.init(jax.random.key(0), x[0])
+  y, updates = jax.vmap(
+    lambda x: norm.apply(variables, x, mutable=["batch_stats"]),
+    axis_name="device",
+  )(x)
+
+  solo = TRAIN.norm(name="norm")
+  whole = x.reshape(8, 3, 3, 5)
+  expected, expected_updates = solo.apply(
+    variables, whole, mutable=["batch_stats"]
+  )
+  np.testing.assert_allclose(y.reshape(8, 3, 3, 5), expected, atol=1e-5)
+  for name, value in expected_updates["batch_stats"].items():
+    for device in range(4):
+      shard = updates["batch_stats"][name][device]
+      np.testing.assert_allclose(shard, value, atol=1e-6)
+
+
+def test_identity_mapping_adds_its_input():
+  x = random_map(2, 5, 3, 4)
+  mapping = layers.IdentityMapping(TRAIN, expansion=3)
+  variables = mapping.init(jax.random.key(0), x)
+  params = variables["params"]
+  assert params["conv_0"]["kernel"].shape == (3, 3, 4, 12)
+  assert params["conv_1"]["kernel"].shape == (3, 3, 12, 4)
+
+  params["conv_1"] = jax.tree.map(jnp.zeros_like, params["conv_1"])
+  y, _ = mapping.apply(variables, x, mutable=["batch_stats"])
+  np.testing.assert_array_equal(y, x)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3])
+def test_depth_to_space_has_the_order_that_the_networks_assume(scale):
+  x = random_map(2, 4, 3, scale**2 * 3)
+  y = layers.depth_to_space(x, scale)
+  assert y.shape == (2, 4 * scale, 3 * scale, 3)
+  for row, column, c in np.ndindex(y.shape[1:]):
+    block = (row % scale) * scale + column % scale
+    np.testing.assert_array_equal(
+      y[:, row, column, c], x[:, row // scale, column // scale, block * 3 + c]
+    )
