@@ -1,0 +1,78 @@
+"""Decoded images and labels on disk, so that only the first start decodes.
+
+One file an entry: the sha256 of all that follows (32 bytes), then the images,
+then the labels, each as NumPy's .npy. Deleting the folder is always safe.
+"""
+
+import hashlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from sr2_jax import cache_dir, files
+
+# uint8 [N, H, W, C] and int32 [N].
+Arrays = tuple[np.ndarray, np.ndarray]
+
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+def images_and_labels(
+  name: str, source: str, *, decode: Callable[[], Arrays]
+) -> Arrays:
+  """The entry of `name` and `source`; `decode` makes it where there is none.
+
+  A damaged entry is never used: it is reported on stderr and made again. Where
+  the cache cannot be written, the arrays are returned all the same.
+
+  Args:
+    name: what the arrays are, fit for a file name: "mnist-3.0.1-train".
+    source: everything that can change their content, in any wording.
+    decode: makes the arrays; called at most once.
+  """
+  key = hashlib.sha256(source.encode()).hexdigest()[:16]
+  path = cache_dir.folder("data") / f"{name}-{key}.arrays"
+  arrays = _read(path)
+  if arrays is None:
+    arrays = decode()
+    _write(path, arrays)
+  return arrays
+
+
+def _read(path: Path) -> Arrays | None:
+  """The verified content of `path`, or None where it cannot be used."""
+  try:
+    with path.open("rb") as file:
+      expected = file.read(_DIGEST_BYTES)
+      if hashlib.file_digest(file, "sha256").digest() != expected:
+        print(
+          f"warning: {path} is damaged; decoding the images again",
+          file=sys.stderr,
+        )
+        return None
+      file.seek(_DIGEST_BYTES)
+      images = np.load(file, allow_pickle=False)
+      labels = np.load(file, allow_pickle=False)
+  except OSError:
+    return None
+  return images, labels
+
+
+def _write(path: Path, arrays: Arrays) -> None:
+  """Puts a complete file at `path` in one step, whoever else writes there."""
+  try:
+    with files.replacing(path, shared=True) as file:
+      file.write(bytes(_DIGEST_BYTES))
+      for array in arrays:
+        np.save(file, array, allow_pickle=False)
+      file.seek(_DIGEST_BYTES)
+      digest = hashlib.file_digest(file, "sha256").digest()
+      file.seek(0)
+      file.write(digest)
+  except OSError as error:
+    print(
+      f"warning: cannot write the data cache ({error}); going on without it",
+      file=sys.stderr,
+    )

@@ -1,0 +1,277 @@
+"""MNIST and SVHN as TensorFlow Datasets (TFDS) prepares them.
+
+A prepared copy is the folder <data dir>/<name>/<version>, in TFDS's format
+array_record; the data dir is $TFDS_DATA_DIR, else TFDS's own default. Reading
+one needs no TensorFlow; preparing one does, and imports it only then.
+"""
+
+import contextlib
+import io
+import json
+import logging
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from sr2_jax import errors
+from sr2_jax.data import cache
+
+# Images are decoded in portions: one call for many records is faster.
+_PORTION = 1000
+# Seconds that the server may take to answer before it counts as unreachable.
+_PATIENCE = 5.0
+
+
+class _Official(NamedTuple):
+  image_shape: tuple[int, int, int]
+  num_images: dict[str, int]
+
+
+_OFFICIAL = {
+  "mnist": _Official((28, 28, 1), {"train": 60_000, "test": 10_000}),
+  "svhn_cropped": _Official(
+    (32, 32, 3), {"train": 73_257, "test": 26_032, "extra": 531_131}
+  ),
+}
+
+
+class PreparedCopy(NamedTuple):
+  """A data set on this machine; `num_images` counts the images of a split."""
+
+  name: str
+  folder: Path
+  num_images: dict[str, int]
+
+  def notes(self) -> tuple[str, ...]:
+    """How this copy differs from the official data set, a line a split."""
+    official = _OFFICIAL[self.name].num_images
+    return tuple(
+      f"{self.name}/{split}: {self.num_images[split]:,} of the official "
+      f"{official[split]:,} images"
+      for split in official
+      if self.num_images.get(split, official[split]) != official[split]
+    )
+
+
+def prepared_copy(name: str) -> PreparedCopy:
+  """The newest prepared copy of "mnist" or "svhn_cropped"; prepares a first.
+
+  Raises:
+    UserError: it is damaged, in another format, or missing and could not be
+      downloaded and prepared.
+  """
+  data_dir = _data_dir()
+  folder = _newest_version(data_dir / name)
+  if folder is None:
+    _prepare(name, data_dir)
+    folder = _newest_version(data_dir / name)
+  if folder is None:
+    raise errors.UserError(f"TFDS prepared no copy of {name} in {data_dir}.")
+  return _describe(name, folder)
+
+
+def read(
+  copy: PreparedCopy, split: str, *, num_images: int | None = None
+) -> cache.Arrays:
+  """The first `num_images` images of a split (None: all), in TFDS's order.
+
+  TFDS shuffles each split once, while it prepares it, always in the same way.
+
+  Returns:
+    Images, uint8 [N, H, W, C], and labels, int32 [N].
+
+  Raises:
+    UserError: the copy is incomplete or damaged.
+  """
+  count = copy.num_images[split]
+  if num_images is not None:
+    count = min(count, num_images)
+  # Sizes and times stand for the content: another copy is decoded again.
+  files = [
+    (file.name, file.stat().st_size, file.stat().st_mtime_ns)
+    for file in sorted(copy.folder.iterdir())
+  ]
+  return cache.images_and_labels(
+    f"{copy.name}-{copy.folder.name}-{split}",
+    json.dumps([split, count, files]),
+    decode=lambda: _decode(copy, split, count),
+  )
+
+
+def _data_dir() -> Path:
+  """The folder of all TFDS data sets."""
+  chosen = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+  if "://" in chosen:
+    raise errors.UserError(
+      f"TFDS_DATA_DIR={chosen}: it has to be a folder on this machine."
+    )
+  return Path(chosen).expanduser()
+
+
+def _newest_version(folder: Path) -> Path | None:
+  """The highest numbered version in a data set's folder, if it has any.
+
+  A preparation that was interrupted leaves a folder of another name, which
+  is not taken for a version.
+  """
+  versions = [
+    info.parent
+    for info in folder.glob("*/dataset_info.json")
+    if re.fullmatch(r"\d+\.\d+\.\d+", info.parent.name)
+  ]
+  return max(
+    versions,
+    key=lambda path: [int(number) for number in path.name.split(".")],
+    default=None,
+  )
+
+
+def _describe(name: str, folder: Path) -> PreparedCopy:
+  """Reads what the copy says about itself, without TFDS's 2 s of import."""
+  path = folder / "dataset_info.json"
+  try:
+    info = json.loads(path.read_text())
+    formats = {info["fileFormat"], *info.get("alternativeFileFormats", ())}
+    num_images = {
+      split["name"]: sum(int(length) for length in split["shardLengths"])
+      for split in info["splits"]
+    }
+  except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    raise errors.UserError(
+      f"{path} cannot be read ({error!r}).\n{_way_out(folder)}"
+    ) from error
+  if "array_record" not in formats:
+    raise errors.UserError(
+      f"{folder} is prepared as {info['fileFormat']}, not as array_record.\n"
+      "Set TFDS_DATA_DIR to another folder: the data set is prepared there."
+    )
+  missing = {"train", "test"} - num_images.keys()
+  if missing:
+    raise errors.UserError(
+      f"{folder} has no split {sorted(missing)}.\n{_way_out(folder)}"
+    )
+  return PreparedCopy(name, folder, num_images)
+
+
+def _way_out(folder: Path) -> str:
+  return f"Delete {folder} to have it prepared again, or set TFDS_DATA_DIR."
+
+
+def _decode(copy: PreparedCopy, split: str, count: int) -> cache.Arrays:
+  """Decodes the first `count` images of a split, about 0.3 ms each."""
+  print(
+    f"decoding {copy.name}/{split}: {count:,} images ...",
+    file=sys.stderr,
+    flush=True,
+  )
+  shape = _OFFICIAL[copy.name].image_shape
+  images = np.empty((count, *shape), np.uint8)
+  labels = np.empty(count, np.int32)
+  try:
+    with _tfds() as tfds:
+      # Pillow straight on the PNG is faster than TFDS's decoder around it.
+      records = tfds.builder_from_directory(copy.folder).as_data_source(
+        split, decoders={"image": tfds.decode.SkipDecoding()}
+      )
+      for start in range(0, count, _PORTION):
+        portion = range(start, min(start + _PORTION, count))
+        for index, record in zip(
+          portion, records.__getitems__(list(portion)), strict=True
+        ):
+          with Image.open(io.BytesIO(record["image"])) as image:
+            images[index] = np.asarray(image).reshape(shape)
+          labels[index] = record["label"]
+  except (ImportError, MemoryError):
+    raise  # not the copy's fault
+  # array_record verifies its own hashes and raises RuntimeError; broken JSON
+  # and images raise almost anything.
+  except Exception as error:
+    raise errors.UserError(
+      f"{copy.folder}: cannot read {split} ({_first_line(error)}).\n"
+      f"{_way_out(copy.folder)}"
+    ) from error
+  return images, labels
+
+
+def _prepare(name: str, data_dir: Path) -> None:
+  """Downloads a data set and prepares it in `data_dir`, as array_record."""
+  with _tfds() as tfds:
+    builder = tfds.builder(name, data_dir=data_dir)
+    urls = builder.url_infos
+    _check_reachable(name, data_dir, next(iter(urls)))
+    megabytes = sum(info.size for info in urls.values()) / 1e6
+    print(
+      f"preparing {name} in {data_dir}: downloading {megabytes:,.0f} MB ...",
+      file=sys.stderr,
+      flush=True,
+    )
+    try:
+      # TensorFlow must not take the memory of the GPU that JAX computes on.
+      os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+      import tensorflow as tf
+
+      tf.config.set_visible_devices([], "GPU")
+      # TFDS reports on stdout, where a run prints its results.
+      with contextlib.redirect_stdout(sys.stderr):
+        builder.download_and_prepare(file_format="array_record")
+    except ImportError as error:
+      raise errors.UserError(
+        f"preparing {name} needs the package {error.name}.\n"
+        "Install it with: pip install -r requirements.txt"
+      ) from error
+    except Exception as error:
+      # Another process may have prepared it in the meantime.
+      if _newest_version(data_dir / name) is None:
+        raise errors.UserError(
+          f"{name} cannot be prepared in {data_dir} ({_first_line(error)}).\n"
+          "Mend that and start again, or set TFDS_DATA_DIR to a prepared copy."
+        ) from error
+
+
+def _check_reachable(name: str, data_dir: Path, url: str) -> None:
+  """Raises a UserError within seconds; TFDS itself retries for minutes."""
+  import requests  # TFDS downloads with it, so proxies are treated alike.
+
+  try:
+    requests.head(
+      url, timeout=_PATIENCE, allow_redirects=True
+    ).raise_for_status()
+  except requests.RequestException as error:
+    host = url.split("/")[2]
+    raise errors.UserError(
+      f"{name} is not in {data_dir} and cannot be downloaded: {host} does not "
+      f"answer ({type(error).__name__}).\n"
+      "Set TFDS_DATA_DIR to a prepared copy, run once where there is internet, "
+      "or use --config.data.name=mnist5k."
+    ) from error
+
+
+@contextlib.contextmanager
+def _tfds() -> Iterator[Any]:
+  """The package tensorflow_datasets, its chatter kept off the terminal.
+
+  Importing it takes 2 s, which a start with a filled cache does not spend.
+  """
+  logger = logging.getLogger("absl")
+  level = logger.level
+  with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import tensorflow_datasets as tfds
+
+    try:
+      logger.setLevel(logging.WARNING)
+      yield tfds
+    finally:
+      logger.setLevel(level)
+
+
+def _first_line(error: Exception) -> str:
+  lines = str(error).strip().splitlines()
+  return f"{type(error).__name__}: {lines[0]}" if lines else repr(error)
