@@ -1,0 +1,253 @@
+"""Checkpoints: saved by orbax in the background, verified on restoring.
+
+A checkpoint is a tree of NumPy arrays and a manifest of their sha256, which
+orbax commits together by one rename. Orbax alone restores a flipped byte
+without noticing.
+"""
+
+import hashlib
+import logging
+import pathlib
+import shutil
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from sr2_jax import errors, parallel, population
+
+
+def manifest(tree: Any) -> dict[str, str]:
+  """sha256 of every array's type, shape and bytes, by its path in the tree."""
+
+  def digest(leaf: Any) -> str:
+    array = np.ascontiguousarray(leaf)
+    header = f"{array.dtype} {array.shape}".encode()
+    return hashlib.sha256(header + array.tobytes()).hexdigest()
+
+  leaves = jax.tree_util.tree_leaves_with_path(tree)
+  return {jax.tree_util.keystr(path): digest(leaf) for path, leaf in leaves}
+
+
+class Checkpoints:
+  """The checkpoints of one phase, in one folder, by step."""
+
+  def __init__(
+    self, folder: pathlib.Path, *, keep: int = 1, read_only: bool = False
+  ) -> None:
+    """Opens the folder and removes what a killed save left there.
+
+    Args:
+      folder: is created, unless `read_only`.
+      keep: latest checkpoints kept.
+      read_only: change nothing; another run may work there.
+    """
+    self._folder = folder.absolute()
+    self._keep = keep
+    self._read_only = read_only
+    # Orbax logs each save at several levels; a run reports for itself.
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    self._open()
+
+  def _open(self) -> None:
+    self._manager = ocp.CheckpointManager(
+      self._folder,
+      item_names=("state", "manifest"),
+      options=ocp.CheckpointManagerOptions(
+        max_to_keep=self._keep,
+        create=not self._read_only,
+        cleanup_tmp_directories=not self._read_only,
+        read_only=self._read_only,
+        step_format_fixed_length=8,
+        # Two folders may save the same step at once; by default the barriers
+        # of their processes would have the same name.
+        multiprocessing_options=ocp.options.MultiprocessingOptions(
+          barrier_sync_key_prefix=(
+            f"{self._folder.parent.name}_{self._folder.name}"
+          )
+        ),
+      ),
+    )
+
+  @property
+  def steps(self) -> list[int]:
+    """Steps that have a committed checkpoint, earliest first."""
+    return sorted(self._manager.all_steps(read=True))
+
+  def save(self, step: int, tree: Any) -> None:
+    """Writes NumPy arrays in the background; waits for the write before it.
+
+    The arrays must not change afterwards.
+    """
+    if step in self.steps:
+      return
+    self._manager.save(
+      step,
+      args=ocp.args.Composite(
+        state=ocp.args.StandardSave(tree),
+        manifest=ocp.args.JsonSave(manifest(tree)),
+      ),
+      force=True,
+    )
+
+  def restore(self, step: int, like: Any) -> Any:
+    """The verified tree of a step, NumPy arrays in the form of `like`.
+
+    Raises:
+      ValueError: says what is wrong with the checkpoint.
+    """
+    abstract = jax.tree.map(lambda x: np.empty(np.shape(x), x.dtype), like)
+    try:
+      restored = self._manager.restore(
+        step,
+        args=ocp.args.Composite(
+          state=ocp.args.StandardRestore(abstract),
+          manifest=ocp.args.JsonRestore(),
+        ),
+      )
+    except Exception as error:
+      # Orbax raises whatever its parts raise on damaged files, a bare
+      # Exception included.
+      reason = str(error).strip().split("\n")[0][:200]
+      raise ValueError(f"it does not read: {reason}") from error
+    tree = jax.tree.map(np.asarray, restored["state"])
+    for (path, found_leaf), leaf in zip(
+      jax.tree_util.tree_leaves_with_path(tree),
+      jax.tree.leaves(abstract),
+      strict=True,
+    ):
+      if (found_leaf.shape, found_leaf.dtype) != (leaf.shape, leaf.dtype):
+        raise ValueError(
+          f"{jax.tree_util.keystr(path)} is {found_leaf.dtype} "
+          f"{found_leaf.shape}, not {leaf.dtype} {leaf.shape}"
+        )
+    expected, found = restored["manifest"], manifest(tree)
+    for name in found:
+      if expected.get(name) != found[name]:
+        raise ValueError(f"sha256 of {name} differs from its manifest")
+    return tree
+
+  def restore_latest(
+    self, like: Any, *, required: bool = True
+  ) -> tuple[int, Any] | None:
+    """The newest good checkpoint, or None where none was ever saved.
+
+    A damaged one is named on standard error and moved aside into `damaged/`,
+    and the one before it is tried.
+
+    Args:
+      like: a tree of the same form.
+      required: whether checkpoints of which none is good are an error; None is
+        returned otherwise.
+
+    Raises:
+      UserError: if there are checkpoints and none of them is good.
+    """
+    steps = self.steps
+    bad = []
+    for step in reversed(steps):
+      try:
+        tree = self.restore(step, like)
+      except ValueError as error:
+        bad.append(step)
+        if parallel.is_main_process():
+          print(
+            f"damaged checkpoint {self._path(step)}: {error}", file=sys.stderr
+          )
+        continue
+      self._set_aside(bad)
+      return step, tree
+    if steps and required:
+      raise errors.UserError(
+        f"no good checkpoint is left in {self._folder} ({len(steps)} damaged)."
+        "\nRestore the folder from a copy, or delete it to train this phase "
+        "again."
+      )
+    self._set_aside(bad)
+    return None
+
+  def wait(self) -> None:
+    """Returns when the last save is committed."""
+    self._manager.wait_until_finished()
+
+  def close(self) -> None:
+    """Waits, and ends the background work."""
+    self._manager.close()
+
+  def _path(self, step: int) -> pathlib.Path:
+    return self._folder / f"{step:08d}"
+
+  def _set_aside(self, steps: list[int]) -> None:
+    if not steps or self._read_only:
+      return
+    self._manager.close()
+    if parallel.is_main_process():
+      for step in steps:
+        target = (
+          self._folder.parent / "damaged" / (f"{self._folder.name}_{step:08d}")
+        )
+        shutil.rmtree(target, ignore_errors=True)
+        target.parent.mkdir(exist_ok=True)
+        self._path(step).rename(target)
+    parallel.barrier("damaged checkpoints set aside")
+    self._open()
+
+
+class Best:
+  """Each member's weights at its lowest validation loss, kept on disk.
+
+  What is kept may be ahead of a resumed run. That does no harm: the run comes
+  to the same losses again, and of equal losses the earlier stays.
+  """
+
+  def __init__(self, folder: pathlib.Path, variables: Any) -> None:
+    """Opens the folder.
+
+    Args:
+      folder: of these checkpoints.
+      variables: a tree of the form of those that `update` gets.
+    """
+    self._checkpoints = Checkpoints(folder, keep=1)
+    newest = self._checkpoints.restore_latest(
+      best_form(variables), required=False
+    )
+    self._best = None if newest is None else newest[1]
+
+  def update(
+    self, step: int, loss: np.ndarray, fetch_variables: Callable[[], Any]
+  ) -> None:
+    """Keeps the members whose loss [M] is lower than ever."""
+    loss = np.where(np.isnan(loss), np.inf, loss)
+    is_better = (
+      np.full(loss.shape, True)
+      if self._best is None
+      else loss < self._best["loss"]
+    )
+    if not is_better.any():
+      return
+    new = {
+      "variables": fetch_variables(),
+      "loss": np.asarray(loss, np.float64),
+      "step": np.full(loss.shape, step, np.int32),
+    }
+    if self._best is not None:
+      new = population.where(is_better, new, self._best)
+    self._best = new
+    self._checkpoints.save(step, new)
+
+  def close(self) -> None:
+    """Waits until the best is on disk."""
+    self._checkpoints.close()
+
+
+def best_form(variables: Any) -> dict[str, Any]:
+  """Shapes and types of what `Best` keeps, for variables of a population."""
+  size = jax.tree.leaves(variables)[0].shape[0]
+  return {
+    "variables": variables,
+    "loss": np.empty(size, np.float64),
+    "step": np.empty(size, np.int32),
+  }

@@ -1,0 +1,87 @@
+"""The partitioned optimizer of a phase: one Adam for each parameter subtree."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import optax
+
+L2_SCOPES = ("authors", "kernels")
+
+
+def l2_mask(params: Any, *, scope: str, exempt: frozenset[str]) -> Any:
+  """True at the kernels that L2 regularization shrinks.
+
+  Args:
+    params: parameter tree; a kernel is a leaf named `kernel`.
+    scope: "kernels" for every kernel, "authors" for all but the exempt layers
+      (the authors' released code: `kernel_regularizer` is missing there).
+    exempt: names of the layers that "authors" leaves out.
+
+  Raises:
+    ValueError: for another scope.
+  """
+  if scope not in L2_SCOPES:
+    raise ValueError(f"l2 scope is one of {L2_SCOPES}, not {scope!r}")
+
+  def regularized(path: tuple[Any, ...], _: Any) -> bool:
+    names = re.findall(r"\['(.*?)'\]", jax.tree_util.keystr(path))
+    return names[-1] == "kernel" and (
+      scope == "kernels" or exempt.isdisjoint(names)
+    )
+
+  return jax.tree_util.tree_map_with_path(regularized, params)
+
+
+def create(
+  learning_rates: Mapping[str, float],
+  *,
+  b1: float,
+  b2: float,
+  eps: float,
+  l2: float,
+  l2_scope: str,
+  l2_exempt: frozenset[str],
+) -> optax.GradientTransformation:
+  """Adam with a learning rate for each top-level subtree of the parameters.
+
+  L2 is coupled, as in the paper's loss: its gradient 2 * l2 * w enters before
+  Adam (AdamW would be another method). It is added here and not in the loss
+  because the gradient is all that training needs of it.
+
+  Args:
+    learning_rates: one for each subtree; 0 freezes the subtree.
+    b1: decay of Adam's first moment.
+    b2: decay of Adam's second moment.
+    eps: Adam's epsilon.
+    l2: weight of sum(w^2).
+    l2_scope: see `l2_mask`.
+    l2_exempt: see `l2_mask`.
+
+  Returns:
+    A transformation whose `init` raises ValueError where a subtree of the
+    parameters has no learning rate or the other way round.
+  """
+
+  def labels(params: Mapping[str, Any]) -> dict[str, str]:
+    if set(params) != set(learning_rates):
+      raise ValueError(
+        f"learning rates for {sorted(learning_rates)} do not match "
+        f"the parameter subtrees {sorted(params)}"
+      )
+    return {name: name for name in params}
+
+  def mask(params: Any) -> Any:
+    return l2_mask(params, scope=l2_scope, exempt=l2_exempt)
+
+  return optax.chain(
+    optax.add_decayed_weights(2 * l2, mask=mask) if l2 else optax.identity(),
+    optax.partition(
+      {
+        name: optax.adam(rate, b1, b2, eps) if rate else optax.set_to_zero()
+        for name, rate in learning_rates.items()
+      },
+      labels,
+    ),
+  )

@@ -1,0 +1,178 @@
+"""Devices and processes: the only file that names pmap.
+
+A program for one device takes a state and other arrays with a member axis, then
+what all members share, then the index of its shard. Two layouts spread it:
+
+* "data": every device holds all members and works on its shard of the batch;
+  the program averages over `axis_name`.
+* "members": the population is split over the devices, each sees whole batches,
+  and nothing is communicated.
+
+Training state stays on the devices in the layout's form between steps.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+_AXIS = "devices"
+
+
+def initialize(
+  coordinator: str | None, num_processes: int | None, process_id: int | None
+) -> None:
+  """Joins the processes of one run, before the first use of JAX.
+
+  Args:
+    coordinator: host:port of process 0, or "auto" where the cluster tells
+      (TPU slices, Slurm, Open MPI); None for a run of one process.
+    num_processes: how many there are; None with "auto".
+    process_id: which this is, from 0; None with "auto".
+  """
+  if coordinator == "auto":
+    jax.distributed.initialize()
+  elif coordinator:
+    jax.distributed.initialize(coordinator, num_processes, process_id)
+
+
+def is_main_process() -> bool:
+  """Whether this process writes rows, pictures and messages."""
+  return jax.process_index() == 0
+
+
+def num_processes() -> int:
+  """Processes of this run."""
+  return jax.process_count()
+
+
+def barrier(name: str) -> None:
+  """Waits until every process is here."""
+  if jax.process_count() > 1:
+    multihost_utils.sync_global_devices(name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """How a population's program is spread over devices.
+
+  Attributes:
+    name: "data" or "members".
+    devices: the devices in use, of all processes.
+  """
+
+  name: str
+  devices: tuple[Any, ...]
+
+  @property
+  def splits_data(self) -> bool:
+    """Whether the devices share each batch."""
+    return self.name == "data"
+
+  @property
+  def num_shards(self) -> int:
+    """Parts that a batch is cut into."""
+    return len(self.devices) if self.splits_data else 1
+
+  @property
+  def axis_name(self) -> str | None:
+    """Axis that a program averages over; None where shards do not meet."""
+    return _AXIS if self.splits_data else None
+
+  @property
+  def _sharding(self) -> dict[bool, jax.sharding.NamedSharding]:
+    """Where arrays live, by whether they are split over the devices."""
+    mesh = jax.sharding.Mesh(np.asarray(self.devices), (_AXIS,))
+    spec = jax.sharding.PartitionSpec
+    return {
+      split: jax.sharding.NamedSharding(mesh, spec(_AXIS) if split else spec())
+      for split in (True, False)
+    }
+
+  def _put(self, tree: Any, *, split: bool) -> Any:
+    sharding = self._sharding[split]
+
+    def put(leaf: Any) -> jax.Array:
+      leaf = np.asarray(leaf)
+      if split:
+        leaf = leaf.reshape(len(self.devices), -1, *leaf.shape[1:])
+      # Every process holds the whole array and places its own part.
+      return jax.make_array_from_callback(
+        leaf.shape, sharding, lambda index: leaf[index]
+      )
+
+    return jax.tree.map(put, tree)
+
+  def put_members(self, tree: Any) -> Any:
+    """Arrays [M, ...] in the form that mapped programs take and return."""
+    return self._put(tree, split=not self.splits_data)
+
+  def put_shared(self, tree: Any) -> Any:
+    """Arrays without a member axis, copied to every device."""
+    return self._put(tree, split=False)
+
+  def fetch_members(self, tree: Any) -> Any:
+    """NumPy copies [M, ...] of what a mapped program returned.
+
+    Copies, because a view of a CPU buffer would change under the next step,
+    which reuses the state's memory.
+    """
+
+    def fetch(leaf: jax.Array) -> np.ndarray:
+      if self.splits_data:
+        return np.array(leaf.addressable_data(0))
+      if jax.process_count() > 1:
+        leaf = multihost_utils.process_allgather(leaf, tiled=True)
+      return np.array(leaf).reshape(-1, *leaf.shape[2:])
+
+    return jax.tree.map(fetch, tree)
+
+  def map(
+    self,
+    program: Callable[[Any, Any, Any, jax.Array], Any],
+    *,
+    donate: bool = False,
+  ) -> Callable[[Any, Any, Any], Any]:
+    """Spreads `program(state, of_members, shared, shard)` over the devices.
+
+    Args:
+      program: pure; `state`, `of_members` and all it returns have a leading
+        member axis, `shard` is an int32 scalar below `num_shards`.
+      donate: let the program reuse the memory of `state`.
+
+    Returns:
+      A compiled function of (state, of_members, shared) in this layout's form.
+    """
+    members_axis = None if self.splits_data else 0
+    mapped = jax.pmap(
+      program,
+      axis_name=_AXIS,
+      in_axes=(members_axis, members_axis, None, 0),
+      out_axes=members_axis,
+      devices=self.devices,
+      donate_argnums=(0,) if donate else (),
+    )
+    shards = np.arange(len(self.devices), dtype=np.int32)
+    if not self.splits_data:
+      shards = np.zeros_like(shards)
+    shards = jax.make_array_from_callback(
+      shards.shape, self._sharding[True], lambda index: shards[index]
+    )
+    return lambda state, of_members, shared: mapped(
+      state, of_members, shared, shards
+    )
+
+
+def layout(name: str, num_devices: int) -> Layout:
+  """The layout of this name over the first `num_devices` devices; 0: all.
+
+  Raises:
+    ValueError: if there are fewer devices.
+  """
+  devices = jax.devices()
+  if num_devices > len(devices):
+    raise ValueError(f"{num_devices} devices asked for, {len(devices)} here")
+  return Layout(name, tuple(devices[: num_devices or len(devices)]))

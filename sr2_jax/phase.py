@@ -1,0 +1,183 @@
+"""A phase of training: what its config comes to for images of one shape."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from ml_collections import ConfigDict, FrozenConfigDict
+
+from sr2_jax import config as config_lib
+from sr2_jax import optimizer as optimizer_lib
+from sr2_jax import parallel, population, steps
+from sr2_jax.imaging import augmentation, degradation
+from sr2_jax.models import sr2
+
+Config = ConfigDict | FrozenConfigDict
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+  """One phase of a run.
+
+  Attributes:
+    name: "pretrain" or "joint".
+    method: its name in result rows.
+    population: the members.
+    steps_per_epoch: whole batches in the training images; the rest of an
+      epoch's order is left out.
+    num_steps: of the phase.
+    model: the network of a member.
+    optimizer: of a member.
+    degrade: high-resolution images to low-resolution ones.
+    low_res_shape: (h, w, C).
+  """
+
+  name: str
+  method: str
+  population: population.Population
+  steps_per_epoch: int
+  num_steps: int
+  model: sr2.SR2
+  optimizer: optax.GradientTransformation
+  degrade: steps.Degrade
+  low_res_shape: tuple[int, int, int]
+
+  @property
+  def _create(self) -> Any:
+    return jax.vmap(
+      functools.partial(
+        steps.create_state,
+        self.model,
+        self.optimizer,
+        low_res_shape=self.low_res_shape,
+      )
+    )
+
+  def form(self) -> steps.TrainState:
+    """Shapes and types of the population's state."""
+    return jax.eval_shape(self._create, self.population.arrays().seed)
+
+  def create_state(self) -> steps.TrainState:
+    """The population's state from its seeds, NumPy arrays [M, ...]."""
+    state = jax.jit(self._create)(self.population.arrays().seed)
+    return jax.tree.map(np.asarray, state)
+
+  def start_from(self, pretrained: steps.TrainState) -> steps.TrainState:
+    """A new state whose pretrained subtrees come from another phase.
+
+    Adam starts anew (the authors compile the model again).
+
+    Args:
+      pretrained: with one member for each seed of this population, in order;
+        fans out over the loss weights.
+    """
+    new = self.create_state()
+    num_seeds = len(set(self.population.seeds))
+    copies = self.population.size // num_seeds
+    old = population.fan_out(
+      {"params": pretrained.params, "batch_stats": pretrained.batch_stats},
+      copies,
+    )
+    return dataclasses.replace(
+      new,
+      params={**new.params, **old["params"]},
+      batch_stats={**new.batch_stats, **old["batch_stats"]},
+    )
+
+
+def degradation_of(config: Config, height: int, width: int) -> steps.Degrade:
+  """The config's degradation for images of one size."""
+  rows, columns = (
+    degradation.operator(
+      size,
+      config.degradation.scale,
+      blur_sigma=config.degradation.blur_sigma_per_scale
+      * config.degradation.scale,
+      anti_aliasing=config.degradation.anti_aliasing,
+    )
+    for size in (height, width)
+  )
+  return functools.partial(degradation.degrade, rows=rows, columns=columns)
+
+
+def create(
+  config: Config,
+  name: str,
+  *,
+  image_shape: tuple[int, int, int],
+  num_train_images: int,
+  num_classes: int,
+  axis_name: str | None,
+) -> Phase:
+  """The phase of this name.
+
+  Args:
+    config: resolved.
+    name: "pretrain" or "joint".
+    image_shape: (H, W, C) of the high-resolution images.
+    num_train_images: in the training split.
+    num_classes: of the classifier.
+    axis_name: of the devices that share a batch, or None.
+  """
+  height, width, channels = image_shape
+  scale = config.degradation.scale
+  learning_rates = config[name].learning_rate.to_dict()
+  is_joint = name == "joint"
+  steps_per_epoch = num_train_images // config.batch_size
+  return Phase(
+    name=name,
+    method=config_lib.method_name(config, name),
+    population=population.expand(
+      range(config.seed, config.seed + config.num_seeds),
+      config.joint.loss_weight if is_joint else (None,),
+    ),
+    steps_per_epoch=steps_per_epoch,
+    num_steps=config[name].num_epochs * steps_per_epoch,
+    model=sr2.SR2(
+      wiring=config.model.wiring if is_joint else "none",
+      trunk=config.model.trunk,
+      scale=scale,
+      channels=channels,
+      num_classes=num_classes,
+      shared_layers=config.model.shared_layers,
+      expansion=config.model.expansion,
+      batch_norm=config.model.batch_norm,
+      transposed_convolution=config.model.transposed_convolution,
+      frozen=tuple(k for k, rate in learning_rates.items() if not rate),
+      axis_name=axis_name,
+    ),
+    optimizer=optimizer_lib.create(
+      learning_rates,
+      b1=config.adam.b1,
+      b2=config.adam.b2,
+      eps=config.adam.eps,
+      l2=config.loss.l2,
+      l2_scope=config.loss.l2_scope,
+      l2_exempt=sr2.L2_EXEMPT,
+    ),
+    degrade=degradation_of(config, height, width),
+    low_res_shape=(height // scale, width // scale, channels),
+  )
+
+
+def train_step(phase: Phase, config: Config, layout: parallel.Layout) -> Any:
+  """The phase's training step on the devices; it consumes the state."""
+  return layout.map(
+    steps.train_program(
+      model=phase.model,
+      optimizer=phase.optimizer,
+      augment=functools.partial(
+        augmentation.augment, **config.augmentation.to_dict()
+      ),
+      degrade=phase.degrade,
+      sr_loss=config.loss.super_resolution,
+      normalize_weights=config.loss.normalize_weights,
+      batch_size=config.batch_size,
+      num_shards=layout.num_shards,
+      axis_name=layout.axis_name,
+    ),
+    donate=True,
+  )

@@ -1,0 +1,286 @@
+"""The rows that every table and figure is drawn from; no JAX.
+
+`results.jsonl` holds one row a line, each with one number. Two rows with the
+same key (every field but `value` and `n`) are the same measurement: the later
+one replaces the earlier. A number that is not finite is null in the file.
+"""
+
+import collections
+import dataclasses
+import json
+import math
+import numbers
+import os
+import pathlib
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sr2_jax import errors, files
+
+FILE_NAME = "results.jsonl"
+
+# Definitions are in `imaging.metrics`; losses are per image, as trained.
+METRICS = (
+  "ssim",
+  "ssim_uniform7",
+  "ssim_uniform7_range2",
+  "psnr_db",
+  "accuracy",
+  "f1",
+  "loss_sr",
+  "loss_classifier",
+)
+
+Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+_STRINGS = ("experiment", "method", "dataset", "split", "phase", "metric")
+_INTEGERS = ("scale", "shared_layers", "seed", "step", "n")
+_FLOATS = ("loss_weight", "noise_variance", "value")
+_OPTIONAL = ("shared_layers", "loss_weight", "seed")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+  """One number of one network (or of bicubic) at one noise level.
+
+  Bicubic interpolation has no training: method "bicubic", phase "none", step 0,
+  and None for shared_layers, loss_weight and seed. Raises ValueError on a field
+  of the wrong type and on an unknown metric.
+
+  Attributes:
+    experiment: `config.experiment`.
+    method: "bicubic", a trunk's name (after `pretrain`), or "sr2_" or
+      "sequential_" and the trunk's name (after `joint`).
+    dataset: `config.data.name`.
+    split: "validation" or "test".
+    scale: super-resolution factor.
+    shared_layers: layers that both branches share.
+    loss_weight: lambda of the paper's equation 1; None before `joint`.
+    seed: the member's seed.
+    phase: "pretrain", "joint" or "none".
+    step: training steps done in that phase.
+    noise_variance: of the Gaussian noise on low-resolution images in [0, 1];
+      the configured float, not its float32 neighbour.
+    metric: one of METRICS.
+    value: mean over the images.
+    n: number of images.
+  """
+
+  experiment: str
+  method: str
+  dataset: str
+  split: str
+  scale: int
+  shared_layers: int | None
+  loss_weight: float | None
+  seed: int | None
+  phase: str
+  step: int
+  noise_variance: float
+  metric: str
+  value: float
+  n: int
+
+  def __post_init__(self) -> None:
+    # NumPy's scalars become Python's, so that a row equals its read-back copy.
+    for name in _INTEGERS:
+      self._convert(name, numbers.Integral, int)
+    for name in _FLOATS:
+      self._convert(name, numbers.Real, float)
+    for name in _STRINGS:
+      self._convert(name, str, str)
+    if self.metric not in METRICS:
+      raise ValueError(
+        f"unknown metric {self.metric!r}; the metrics are {', '.join(METRICS)}"
+      )
+
+  def _convert(self, name: str, kind: type, target: type) -> None:
+    value = getattr(self, name)
+    if value is None and name in _OPTIONAL:
+      return
+    if not isinstance(value, kind) or isinstance(value, bool):
+      raise ValueError(f"{name} is {value!r}, not of type {target.__name__}")
+    object.__setattr__(self, name, target(value))
+
+  @property
+  def key(self) -> tuple[Any, ...]:
+    """Every field but value and n: what a new row replaces."""
+    return tuple(
+      getattr(self, name) for name in FIELDS if name not in ("value", "n")
+    )
+
+
+FIELDS = tuple(field.name for field in dataclasses.fields(Row))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Summary:
+  """One metric of one method at one noise level, over its seeds.
+
+  Attributes:
+    mean: mean over the seeds.
+    half_width: half the 95 % t-interval of that mean; None for one seed.
+    seeds: the seeds, sorted; empty for bicubic.
+    n: images behind each value.
+
+  The other attributes are those of Row.
+  """
+
+  experiment: str
+  method: str
+  dataset: str
+  split: str
+  scale: int
+  shared_layers: int | None
+  loss_weight: float | None
+  phase: str
+  noise_variance: float
+  metric: str
+  mean: float
+  half_width: float | None
+  seeds: tuple[int, ...]
+  n: int
+
+
+_GROUP = tuple(
+  field.name
+  for field in dataclasses.fields(Summary)
+  if field.name in FIELDS and field.name != "n"
+)
+
+
+def read(paths: Paths) -> list[Row]:
+  """Rows of one or several run folders or files, in the order they stand there.
+
+  Args:
+    paths: a run folder, a folder of run folders or a file of rows, or several.
+
+  Raises:
+    UserError: where there are no rows, or naming the file and line of a damaged
+      one.
+  """
+  if isinstance(paths, str | os.PathLike):
+    paths = [paths]
+  return [
+    row
+    for path in paths
+    for file in _files(pathlib.Path(path))
+    for row in _read_file(file)
+  ]
+
+
+def merge(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
+  """Puts rows into a results file, at once and durably.
+
+  A row with the key of one in the file takes its place; others follow at the
+  end in the order given. A kill leaves either the old file or the new one.
+
+  Args:
+    path: the run folder or the file; created where missing.
+    rows: the new rows; of two with the same key the later counts.
+
+  Raises:
+    UserError: the file has a damaged row.
+  """
+  path = pathlib.Path(path)
+  if path.is_dir():
+    path = path / FILE_NAME
+  merged = {row.key: row for row in _read_file(path)} if path.exists() else {}
+  for row in rows:
+    merged[row.key] = row
+  lines = [dump(dataclasses.asdict(row)) for row in merged.values()]
+  files.write_atomically(path, "".join(lines).encode())
+
+
+def summarize(rows: Iterable[Row]) -> list[Summary]:
+  """Mean, 95 % t-interval and seeds of each group of rows.
+
+  A group is all rows that agree in everything but seed, step, value and n. Of
+  several rows of one seed in a group, the one of the last step counts, and of
+  those the last one. Groups come in the order of their first row.
+  """
+  groups: dict[tuple[Any, ...], dict[int | None, Row]] = (
+    collections.defaultdict(dict)
+  )
+  for row in rows:
+    members = groups[tuple(getattr(row, name) for name in _GROUP)]
+    if row.seed not in members or row.step >= members[row.seed].step:
+      members[row.seed] = row
+  summaries = []
+  for group, members in groups.items():
+    values = [row.value for row in members.values()]
+    summaries.append(
+      Summary(
+        **dict(zip(_GROUP, group, strict=True)),
+        mean=statistics.fmean(values),
+        half_width=half_width(values),
+        seeds=tuple(sorted(seed for seed in members if seed is not None)),
+        n=min(row.n for row in members.values()),
+      )
+    )
+  return summaries
+
+
+def half_width(values: Sequence[float]) -> float | None:
+  """Half the 95 % t-interval of the mean; None for fewer than two values."""
+  if len(values) < 2:
+    return None
+  if not all(map(math.isfinite, values)):
+    return math.nan
+  # scipy.stats has the same quantile, but takes seconds to import.
+  from scipy import special
+
+  quantile = float(special.stdtrit(len(values) - 1, 0.975))
+  return quantile * statistics.stdev(values) / math.sqrt(len(values))
+
+
+def dump(fields: dict[str, Any]) -> str:
+  """One JSON line; numbers that are not finite become null (JSON has none)."""
+  finite = {
+    name: None
+    if isinstance(value, float) and not math.isfinite(value)
+    else value
+    for name, value in fields.items()
+  }
+  return json.dumps(finite, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _files(path: pathlib.Path) -> list[pathlib.Path]:
+  """The files of rows that a path on the command line means."""
+  if path.is_file():
+    return [path]
+  if not path.is_dir():
+    raise errors.UserError(
+      f"{path}: no such file or folder.\n"
+      "Give the run folder of a run, its --workdir."
+    )
+  if (path / FILE_NAME).is_file():
+    return [path / FILE_NAME]
+  found = sorted(path.rglob(FILE_NAME))
+  if not found:
+    raise errors.UserError(
+      f"{path}: no {FILE_NAME} in it.\n"
+      "The first evaluation writes it: run on, or give another folder."
+    )
+  return found
+
+
+def _read_file(path: pathlib.Path) -> list[Row]:
+  lines = path.read_bytes().splitlines()
+  return [_parse(path, number, line) for number, line in enumerate(lines, 1)]
+
+
+def _parse(path: pathlib.Path, number: int, line: bytes) -> Row:
+  try:
+    fields = json.loads(line)
+    if not isinstance(fields, dict) or set(fields) != set(FIELDS):
+      raise ValueError(f"not a row with exactly {', '.join(FIELDS)}")
+    if fields["value"] is None:
+      fields["value"] = math.nan
+    return Row(**fields)
+  except ValueError as error:  # JSON's and Unicode's errors are ValueErrors.
+    raise errors.UserError(
+      f"{path}:{number}: damaged row ({error}).\n"
+      "Delete that line and evaluate the run again (--mode=eval)."
+    ) from error

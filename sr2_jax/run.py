@@ -1,0 +1,267 @@
+"""A run: its config, folder, data and devices, and how it is opened."""
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import ml_collections
+
+from sr2_jax import (
+  cache_dir,
+  checkpoint,
+  errors,
+  parallel,
+  population,
+  preemption,
+  results,
+  run_folder,
+  steps,
+)
+from sr2_jax import config as config_lib
+from sr2_jax import phase as phase_lib
+from sr2_jax.data import dataset as dataset_lib
+
+_PACKAGES = (
+  "jax",
+  "jaxlib",
+  "flax",
+  "optax",
+  "orbax-checkpoint",
+  "tensorflow-datasets",
+  "dm-pix",
+  "ml-collections",
+  "numpy",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """What all phases of a run share.
+
+  Attributes:
+    config: resolved.
+    folder: where everything goes.
+    dataset: uint8 images in memory.
+    layout: the devices.
+    stop: requests to stop.
+  """
+
+  config: Any
+  folder: run_folder.RunFolder
+  dataset: dataset_lib.Dataset
+  layout: parallel.Layout
+  stop: preemption.StopRequest
+
+  def phase(
+    self, name: str, *, num_train_images: int | None = None
+  ) -> phase_lib.Phase:
+    """The phase of this name; on this run's training images, or so many."""
+    return phase_lib.create(
+      self.config,
+      name,
+      image_shape=self.dataset.train.images.shape[1:],
+      num_train_images=num_train_images or len(self.dataset.train.images),
+      num_classes=self.dataset.num_classes,
+      axis_name=self.layout.axis_name,
+    )
+
+
+@contextlib.contextmanager
+def open_run(
+  config: Any, workdir: str | pathlib.Path, *, evaluate_only: bool = False
+) -> Iterator[Run | None]:
+  """Claims the folder, checks it against the config, and loads the data.
+
+  Yields None where the run has finished and is only to be trained.
+  """
+  config = config_lib.resolve(config)
+  folder = run_folder.RunFolder(workdir)
+  if evaluate_only and folder.read() is None:
+    raise errors.UserError(
+      f"{folder.path} is no run folder: it has no config.json.\n"
+      "Give the --workdir of a run, or leave --mode=eval out to train."
+    )
+  claim = (
+    folder.claim() if parallel.is_main_process() else contextlib.nullcontext()
+  )
+  with claim:
+    folder.check(
+      config_lib.to_dict(config),
+      ignore=("eval", "parallel", "log") if evaluate_only else (),
+    )
+    if folder.is_done and not evaluate_only:
+      say(
+        f"{folder.path} has finished: its results are in {results.FILE_NAME}"
+        " and images/. Nothing to do."
+      )
+      yield None
+      return
+    _use_compilation_cache()
+    config_lib.validate_devices(config, len(jax.devices()))
+    layout = parallel.layout(
+      config.parallel.layout, config.parallel.num_devices
+    )
+    say(f"loading {config.data.name}")
+    dataset = dataset_lib.load(config.data)
+    for note in dataset.notes:
+      say(note)
+    height, width = dataset.train.images.shape[1:3]
+    config_lib.validate_image_size(config, height, width)
+    if len(dataset.train.images) < config.batch_size:
+      raise errors.UserError(
+        f"config.batch_size is {config.batch_size}, more than the "
+        f"{len(dataset.train.images)} training images of {dataset.name}."
+      )
+    run = Run(config, folder, dataset, layout, preemption.StopRequest())
+    _check_or_record(run, evaluate_only=evaluate_only)
+    yield run
+
+
+def pretrained_state(run: Run) -> steps.TrainState:
+  """The end of this run's pretraining, or of `init_from`'s.
+
+  Returns:
+    NumPy arrays, a member for each of the run's seeds.
+
+  Raises:
+    UserError: if that pretraining differs, has not finished or is damaged.
+  """
+  origin, folder = run, run.folder
+  num_train_images = len(run.dataset.train.images)
+  if run.config.init_from:
+    folder = run_folder.RunFolder(run.config.init_from)
+    description = folder.read()
+    if description is None:
+      raise errors.UserError(
+        f"config.init_from={folder.path} has no config.json any more."
+      )
+    config_lib.validate_init_from(run.config, description["config"])
+    source_config = ml_collections.FrozenConfigDict(description["config"])
+    origin = dataclasses.replace(run, config=source_config)
+    recorded = description["dataset"]
+    num_train_images = recorded["num_train_images"]
+    if (
+      source_config.data == run.config.data
+      and recorded["fingerprint"] != run.dataset.fingerprint
+    ):
+      raise errors.UserError(
+        f"config.init_from={folder.path} was pretrained on other images: "
+        f"{run.dataset.name} has another fingerprint now."
+      )
+  phase = origin.phase("pretrain", num_train_images=num_train_images)
+  checkpoints = checkpoint.Checkpoints(
+    folder.checkpoints("pretrain"), read_only=True
+  )
+  if phase.num_steps not in checkpoints.steps:
+    raise errors.UserError(
+      f"{folder.path} has no finished pretraining.\n"
+      "Run it to the end of that phase first."
+    )
+  try:
+    state = checkpoints.restore(phase.num_steps, phase.form())
+  except ValueError as error:
+    raise errors.UserError(
+      f"damaged checkpoint in {folder.checkpoints('pretrain')}: {error}."
+    ) from error
+  first = origin.config.seed
+  seeds = range(run.config.seed, run.config.seed + run.config.num_seeds)
+  return population.take(state, [seed - first for seed in seeds])
+
+
+def describe(run: Run) -> dict[str, Any]:
+  """What config.json says of a run: all that its numbers depend on."""
+  device = run.layout.devices[0]
+  return {
+    "config": config_lib.to_dict(run.config),
+    "dataset": {
+      "name": run.dataset.name,
+      "fingerprint": run.dataset.fingerprint,
+      "num_train_images": len(run.dataset.train.images),
+      "notes": list(run.dataset.notes),
+    },
+    "devices": {
+      "kind": device.device_kind,
+      "platform": device.platform,
+      "count": len(run.layout.devices),
+      "processes": parallel.num_processes(),
+      "cpu_cores": len(os.sched_getaffinity(0))
+      if hasattr(os, "sched_getaffinity")
+      else os.cpu_count(),
+    },
+    "python": platform.python_version(),
+    "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+    "git_revision": _git_revision(),
+  }
+
+
+def _check_or_record(run: Run, *, evaluate_only: bool) -> None:
+  """Compares a resumed run with config.json, or writes it at the first start.
+
+  Raises:
+    UserError: if the data are others.
+  """
+  new = describe(run)
+  old = run.folder.read()
+  if old is None:
+    if run.config.init_from:
+      pretrained_state(run)  # Raises before anything is recorded.
+    if parallel.is_main_process():
+      run.folder.record(new)
+    return
+  fingerprint = old.get("dataset", {}).get("fingerprint")
+  if fingerprint != run.dataset.fingerprint:
+    raise errors.UserError(
+      f"{run.dataset.name} has changed since {run.folder.path} was started: "
+      "its fingerprint is another.\n"
+      "Restore the data, or give another --workdir to start anew."
+    )
+  for part in ("devices", "python", "packages", "git_revision"):
+    if old.get(part) != new[part] and not evaluate_only:
+      say(
+        f"note: {part} changed since this run was started ({old.get(part)} -> "
+        f"{new[part]}); its numbers may differ in the last bits"
+      )
+
+
+def say(text: str) -> None:
+  """A line for the person who watches; from one process."""
+  if parallel.is_main_process():
+    print(text, file=sys.stderr, flush=True)
+
+
+def _use_compilation_cache() -> None:
+  """Keeps compiled programs on disk, unless the user has chosen a place."""
+  if jax.config.values["jax_compilation_cache_dir"] is None:
+    folder = cache_dir.folder("xla")
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    # By default only programs that took a second to compile are kept.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def _git_revision() -> str:
+  """Commit of this source tree, "+changes" if it has any, or "unknown"."""
+
+  def git(*arguments: str) -> str:
+    return subprocess.run(
+      ("git", *arguments),
+      cwd=pathlib.Path(__file__).parent,
+      capture_output=True,
+      text=True,
+      check=True,
+    ).stdout.strip()
+
+  try:
+    # Where this is installed, the repository around it is another's.
+    git("ls-files", "--error-unmatch", pathlib.Path(__file__).name)
+    is_changed = git("status", "--porcelain", "--untracked-files=no")
+    return git("rev-parse", "HEAD") + ("+changes" if is_changed else "")
+  except (OSError, subprocess.CalledProcessError):
+    return "unknown"

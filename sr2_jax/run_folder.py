@@ -1,0 +1,122 @@
+"""A run's folder: who works on it, what the run is, and whether it is done.
+
+Holds config.json, metrics.jsonl, results.jsonl, checkpoints/, images/,
+tensorboard/ and, at the end, DONE.
+"""
+
+import contextlib
+import fcntl
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from sr2_jax import config as config_lib
+from sr2_jax import errors, files
+
+
+class RunFolder:
+  """Paths and state of one run folder.
+
+  Args:
+    path: the folder; created by `claim`.
+  """
+
+  def __init__(self, path: str | pathlib.Path) -> None:
+    self.path = pathlib.Path(path)
+    self.images = self.path / "images"
+    self._config = self.path / "config.json"
+    self._done = self.path / "DONE"
+
+  def checkpoints(self, phase: str, kind: str = "last") -> pathlib.Path:
+    """Folder of a phase's checkpoints; kind "last" or "best"."""
+    return self.path / "checkpoints" / phase / kind
+
+  @contextlib.contextmanager
+  def claim(self) -> Iterator[None]:
+    """Keeps other runs out of the folder; the lock goes with the process.
+
+    Raises:
+      UserError: if another live process has it, or it cannot be written.
+    """
+    lock = self.path / ".lock"
+    try:
+      self.path.mkdir(parents=True, exist_ok=True)
+      file = lock.open("a")
+    except OSError as error:
+      raise errors.UserError(
+        f"{self.path}: cannot be written ({error.strerror}).\n"
+        "Give another folder with --workdir."
+      ) from error
+    with file:
+      try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      except BlockingIOError as error:
+        raise errors.UserError(
+          f"{self.path}: another run works in this folder.\n"
+          "Wait until it has ended, or give another --workdir."
+        ) from error
+      except OSError as error:
+        raise errors.UserError(
+          f"{self.path}: its file system has no locks ({error.strerror}).\n"
+          "Give a folder on another one with --workdir."
+        ) from error
+      yield
+
+  def read(self) -> dict[str, Any] | None:
+    """config.json, or None before the first start.
+
+    Raises:
+      UserError: if it is damaged.
+    """
+    if not self._config.exists():
+      return None
+    try:
+      description = json.loads(self._config.read_text())
+      return {**description, "config": {**description["config"]}}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+      raise errors.UserError(
+        f"{self._config}: damaged ({error}).\n"
+        "Restore it from a copy, or give another --workdir."
+      ) from error
+
+  def check(self, config: dict[str, Any], ignore: tuple[str, ...] = ()) -> None:
+    """Refuses a config that is not the one that this folder was started with.
+
+    Args:
+      config: the resolved config as a plain dict.
+      ignore: groups of fields that may differ.
+
+    Raises:
+      UserError: with the differences.
+    """
+    recorded = self.read()
+    if recorded is None:
+      return
+
+    def without_ignored(fields: dict[str, Any]) -> dict[str, Any]:
+      return {name: v for name, v in fields.items() if name not in ignore}
+
+    differences = config_lib.difference(
+      without_ignored(recorded["config"]), without_ignored(config)
+    )
+    if differences:
+      raise errors.UserError(
+        f"{self.path} was started with another config: "
+        f"{'; '.join(differences)}.\n"
+        "Give the same config to go on, or another --workdir to start anew."
+      )
+
+  def record(self, description: dict[str, Any]) -> None:
+    """Writes config.json."""
+    text = json.dumps(description, indent=2) + "\n"
+    files.write_atomically(self._config, text.encode())
+
+  @property
+  def is_done(self) -> bool:
+    """Whether the run in this folder has finished."""
+    return self._done.exists()
+
+  def set_done(self) -> None:
+    """Marks the run as finished."""
+    files.write_atomically(self._done, b"")

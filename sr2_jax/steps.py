@@ -1,0 +1,300 @@
+"""One training step and one evaluation step, as pure per-device programs.
+
+Images are uint8 [N, H, W, C] in memory and float32 in [0, 1] from here on.
+Programs have the form that `parallel.Layout.map` takes; the averages over
+devices here are the only communication of a run.
+"""
+
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from sr2_jax import population, rng
+from sr2_jax.imaging import metrics, noise
+
+Degrade = Callable[[jax.Array], jax.Array]
+Augment = Callable[[jax.Array, jax.Array], jax.Array]
+Apply = Callable[[Any, jax.Array], Mapping[str, jax.Array]]
+Program = Callable[[Any, Any, Any, jax.Array], Any]
+
+# Super-resolution losses by name: arrays [B, H, W, C] to [B].
+SR_LOSSES = {
+  "mse": metrics.mean_squared_error,
+  "l1": metrics.mean_absolute_error,
+}
+
+# What is measured on super-resolved images: arrays [B, H, W, C] to [B].
+IMAGE_METRICS = {
+  "ssim": metrics.ssim,
+  "ssim_uniform7": lambda a, b: metrics.ssim_uniform7(a, b, value_range=1.0),
+  "ssim_uniform7_range2": lambda a, b: metrics.ssim_uniform7(
+    a, b, value_range=2.0
+  ),
+  "psnr_db": metrics.psnr_db,
+}
+
+
+@flax.struct.dataclass
+class TrainState:
+  """All that training changes; each leaf has a leading member axis."""
+
+  params: Any
+  batch_stats: Any
+  opt_state: Any
+
+
+@flax.struct.dataclass
+class EvalBatch:
+  """Images of a split; the last batch is filled up and masked.
+
+  Attributes:
+    images: uint8 [B, H, W, C].
+    labels: int32 [B].
+    positions: int32 [B], in the split; they pick the noise draw.
+    mask: float32 [B], 0 where the batch was filled up.
+  """
+
+  images: Any
+  labels: Any
+  positions: Any
+  mask: Any
+
+
+def to_float(images: jax.Array) -> jax.Array:
+  """uint8 images as float32 in [0, 1]."""
+  return images.astype(jnp.float32) / 255
+
+
+def create_state(
+  model: nn.Module,
+  optimizer: optax.GradientTransformation,
+  seed: jax.Array,
+  low_res_shape: tuple[int, int, int],
+) -> TrainState:
+  """A member's state at the start of training, from its seed (a scalar).
+
+  The initial values of a subtree depend on the seed alone, not on which other
+  subtrees the model has.
+  """
+  variables = model.init(
+    rng.stream(seed, "init"), jnp.zeros((1, *low_res_shape)), train=False
+  )
+  return TrainState(
+    params=variables["params"],
+    batch_stats=variables.get("batch_stats", {}),
+    opt_state=optimizer.init(variables["params"]),
+  )
+
+
+def train_program(
+  *,
+  model: nn.Module,
+  optimizer: optax.GradientTransformation,
+  augment: Augment,
+  degrade: Degrade,
+  sr_loss: str,
+  normalize_weights: bool,
+  batch_size: int,
+  num_shards: int,
+  axis_name: str | None,
+) -> Program:
+  """Training step of all members on one device.
+
+  Args:
+    model: an `SR2`; its `axis_name` equals the one here.
+    optimizer: of one member.
+    augment: (keys [B], images) to images.
+    degrade: high-resolution to low-resolution images.
+    sr_loss: key of `SR_LOSSES`.
+    normalize_weights: divide both losses by 1 + loss_weight.
+    batch_size: images a member sees in a step, over all shards.
+    num_shards: devices that share a batch.
+    axis_name: axis to average over, or None.
+
+  Returns:
+    A program of (TrainState, (Members, order [M, N]), (images, labels, step))
+    that returns the new state and the batch's mean losses and accuracy, {name:
+    [M]}. `order` is the epoch's, `step` int32 counts from 0 in the phase.
+  """
+  shard_size = batch_size // num_shards
+
+  def step_of_member(
+    state: TrainState,
+    member: population.Members,
+    order: jax.Array,
+    images: jax.Array,
+    labels: jax.Array,
+    step: jax.Array,
+    shard: jax.Array,
+  ) -> tuple[TrainState, dict[str, jax.Array]]:
+    steps_per_epoch = order.shape[0] // batch_size
+    positions = shard * shard_size + jnp.arange(shard_size, dtype=jnp.int32)
+    first = (step % steps_per_epoch) * batch_size + shard * shard_size
+    chosen = lax.dynamic_slice_in_dim(order, first, shard_size)
+    augment_key = jax.random.fold_in(rng.stream(member.seed, "augment"), step)
+    high_res = augment(
+      rng.per_image(augment_key, positions), to_float(images[chosen])
+    )
+    low_res = degrade(high_res)
+
+    def objective(params: Any) -> tuple[jax.Array, tuple[Any, dict]]:
+      outputs, updated = model.apply(
+        {"params": params, "batch_stats": state.batch_stats},
+        low_res,
+        train=True,
+        mutable=["batch_stats"],
+      )
+      terms = {
+        "loss_sr": SR_LOSSES[sr_loss](outputs["super_res"], high_res),
+      }
+      total = terms["loss_sr"]
+      if "logits" in outputs:
+        label = labels[chosen]
+        terms["loss_classifier"] = metrics.cross_entropy(
+          outputs["logits"], label
+        )
+        total = total + member.loss_weight * terms["loss_classifier"]
+        predicted = jnp.argmax(outputs["logits"], axis=-1)
+        terms["accuracy"] = (predicted == label).astype(jnp.float32)
+        if normalize_weights:
+          total = total / (1 + member.loss_weight)
+      terms["loss"] = total
+      means = {name: jnp.mean(values) for name, values in terms.items()}
+      return means["loss"], (updated, means)
+
+    gradients, (updated, means) = jax.grad(objective, has_aux=True)(
+      state.params
+    )
+    if axis_name is not None:
+      gradients, means = lax.pmean((gradients, means), axis_name)
+    updates, opt_state = optimizer.update(
+      gradients, state.opt_state, state.params
+    )
+    new_state = TrainState(
+      params=optax.apply_updates(state.params, updates),
+      batch_stats=updated.get("batch_stats", {}),
+      opt_state=opt_state,
+    )
+    return new_state, means
+
+  def program(
+    state: TrainState, of_members: Any, shared: Any, shard: jax.Array
+  ) -> tuple[TrainState, dict[str, jax.Array]]:
+    members, order = of_members
+    images, labels, step = shared
+    return jax.vmap(step_of_member, in_axes=(0, 0, 0, None, None, None, None))(
+      state, members, order, images, labels, step, shard
+    )
+
+  return program
+
+
+def image_sums(
+  super_res: jax.Array, high_res: jax.Array, mask: jax.Array, *, sr_loss: str
+) -> dict[str, jax.Array]:
+  """Sums over the images under the mask of every image metric and `loss_sr`."""
+  functions = IMAGE_METRICS | {"loss_sr": SR_LOSSES[sr_loss]}
+  return {
+    name: jnp.sum(function(super_res, high_res) * mask)
+    for name, function in functions.items()
+  }
+
+
+def inference(model: nn.Module) -> Apply:
+  """A network as a function of (variables, low_res), in inference mode."""
+
+  def apply(variables: Any, low_res: jax.Array) -> Mapping[str, jax.Array]:
+    outputs = model.apply(variables, low_res, train=False)
+    return typing.cast(Mapping[str, jax.Array], outputs)
+
+  return apply
+
+
+def eval_program(
+  *,
+  apply: Apply,
+  degrade: Degrade,
+  sr_loss: str,
+  clip: bool,
+  noise_seed: int,
+  num_classes: int,
+  num_shards: int,
+  axis_name: str | None,
+) -> Program:
+  """Evaluation of one batch, all members at all noise variances, on one device.
+
+  Args:
+    apply: (variables, low_res) to "super_res" and, with a classifier,
+      "logits", as `SR2` gives them.
+    degrade: high-resolution to low-resolution images, without noise.
+    sr_loss: key of `SR_LOSSES`.
+    clip: clip super-resolved images to [0, 1] before measuring.
+    noise_seed: of the noise draw, which all variances share, scaled.
+    num_classes: size of the confusion matrices.
+    num_shards: devices that share a batch.
+    axis_name: axis to sum over, or None.
+
+  Returns:
+    A program of (variables, (), (EvalBatch, noise_variances [V])) that returns
+    sums over the batch's images: {metric: [M, V]} and, with a classifier,
+    `confusion` [M, V, K, K] (true class, predicted class).
+  """
+
+  def at_level(
+    variables: Any,
+    high_res: jax.Array,
+    clean: jax.Array,
+    batch: EvalBatch,
+    draw: jax.Array,
+    noise_variance: jax.Array,
+  ) -> dict[str, jax.Array]:
+    low_res = noise.apply(clean, draw, noise_variance)
+    outputs = apply(variables, low_res)
+    super_res = outputs["super_res"]
+    if clip:
+      super_res = jnp.clip(super_res, 0, 1)
+    sums = image_sums(super_res, high_res, batch.mask, sr_loss=sr_loss)
+    if "logits" in outputs:
+      cross_entropy = metrics.cross_entropy(outputs["logits"], batch.labels)
+      sums["loss_classifier"] = jnp.sum(cross_entropy * batch.mask)
+      predicted = jnp.argmax(outputs["logits"], axis=-1)
+      true_one_hot = jax.nn.one_hot(batch.labels, num_classes)
+      sums["confusion"] = jnp.einsum(
+        "bt,bp,b->tp",
+        true_one_hot,
+        jax.nn.one_hot(predicted, num_classes),
+        batch.mask,
+      )
+    return sums
+
+  def program(
+    variables: Any, of_members: tuple[()], shared: Any, shard: jax.Array
+  ) -> Mapping[str, jax.Array]:
+    del of_members
+    batch, noise_variances = shared
+    shard_size = batch.mask.shape[0] // num_shards
+    batch = jax.tree.map(
+      lambda x: lax.dynamic_slice_in_dim(x, shard * shard_size, shard_size),
+      batch,
+    )
+    high_res = to_float(batch.images)
+    clean = degrade(high_res)
+    keys = rng.per_image(rng.stream(noise_seed, "noise"), batch.positions)
+    draw = noise.draw(keys, clean.shape[1:])
+    over_levels = jax.vmap(at_level, in_axes=(None, None, None, None, None, 0))
+    over_members = jax.vmap(
+      over_levels, in_axes=(0, None, None, None, None, None)
+    )
+    sums = over_members(
+      variables, high_res, clean, batch, draw, noise_variances
+    )
+    return sums if axis_name is None else lax.psum(sums, axis_name)
+
+  return program

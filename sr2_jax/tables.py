@@ -1,0 +1,215 @@
+"""Tables of result rows as plain text, and what makes a line of one; no JAX."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from sr2_jax import results
+
+# What a table's title says, and the decimals of its cells.
+_DEFINITIONS = {
+  "ssim": "SSIM (Gaussian 11x11 window, sigma 1.5, range 1)",
+  "ssim_uniform7": "SSIM (uniform 7x7 window, range 1)",
+  "ssim_uniform7_range2": "SSIM (uniform 7x7 window, range 2)",
+  "psnr_db": "PSNR (dB)",
+  "accuracy": "Accuracy (part of the images)",
+  "f1": "F1 (mean over the classes)",
+  "loss_sr": "Super-resolution loss",
+  "loss_classifier": "Cross-entropy of the classifier",
+}
+_DECIMALS = {"psnr_db": 2, "loss_sr": 4}
+_LESS_IS_BETTER = ("loss_sr", "loss_classifier")
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+_TRUNKS = {"fsrcnn": "FSRCNN", "wdsr": "WDSR"}
+# The families of methods, in the order of a table.
+FAMILIES = ("bicubic", "trunk", "other", "sequential", "sr2")
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+  """What a line of a table, or a curve, holds the numbers of."""
+
+  method: str
+  experiment: str
+  phase: str
+  shared_layers: int | None
+  loss_weight: float | None
+
+
+def table(rows: Iterable[results.Row], *, metric: str, split: str) -> str:
+  """Method x noise variance as plain text, mean ± half the 95 % interval.
+
+  A star marks the best of each column. One block for each data set and scale,
+  so "" where no row has that metric and split.
+  """
+  chosen = [row for row in rows if (row.metric, row.split) == (metric, split)]
+  return "\n\n".join(
+    "\n".join(_block(summaries)) for summaries in settings(chosen).values()
+  )
+
+
+def settings(
+  rows: Iterable[results.Row],
+) -> dict[tuple[str, int], list[results.Summary]]:
+  """The summaries of each (data set, scale)."""
+  # Bicubic interpolation is the same in every experiment: one line.
+  rows = [
+    dataclasses.replace(row, experiment="") if row.method == "bicubic" else row
+    for row in rows
+  ]
+  groups: dict[tuple[str, int], list[results.Summary]] = {}
+  for summary in results.summarize(rows):
+    groups.setdefault((summary.dataset, summary.scale), []).append(summary)
+  return groups
+
+
+def lines(
+  summaries: Iterable[results.Summary],
+) -> dict[Line, dict[float, results.Summary]]:
+  """The lines of one data set and scale, each by noise variance, in order.
+
+  Bicubic comes first, then networks that do not classify, sequential, SR2.
+  Each line's noise variances ascend.
+  """
+  found: dict[Line, dict[float, results.Summary]] = {}
+  for summary in sorted(summaries, key=lambda x: x.noise_variance):
+    fields = dataclasses.fields(Line)
+    line = Line(
+      **{field.name: getattr(summary, field.name) for field in fields}
+    )
+    found.setdefault(line, {})[summary.noise_variance] = summary
+  return {line: found[line] for line in sorted(found, key=_order)}
+
+
+def labels(
+  of_lines: Iterable[Line], *, name_of: Callable[[str], str]
+) -> dict[Line, str]:
+  """A name for each line: its method, and what sets it apart from others."""
+  qualifiers: dict[str, Callable[[Any], str]] = {
+    "loss_weight": lambda value: f"λ={value:g}",
+    "shared_layers": lambda value: f"{value} shared",
+    "experiment": str,
+    "phase": str,
+  }
+  names = {}
+  for line in of_lines:
+    parts = [name_of(line.method)]
+    same = [other for other in of_lines if other.method == line.method]
+    for field, text in qualifiers.items():
+      value = getattr(line, field)
+      differs = any(getattr(other, field) != value for other in same)
+      if differs and value is not None:
+        parts.append(text(value))
+    names[line] = ", ".join(parts)
+  return names
+
+
+def family(method: str) -> str:
+  """Which of FAMILIES a method belongs to."""
+  if method in _TRUNKS:
+    return "trunk"
+  prefix = method.partition("_")[0]
+  return prefix if prefix in FAMILIES else "other"
+
+
+def display_name(method: str) -> str:
+  """A method's name in a figure."""
+  prefix, _, trunk = method.partition("_")
+  if method in _TRUNKS:
+    return _TRUNKS[method]
+  if prefix in ("sequential", "sr2") and trunk in _TRUNKS:
+    return f"{'SR²' if prefix == 'sr2' else 'Sequential'} {_TRUNKS[trunk]}"
+  return "Bicubic" if method == "bicubic" else method
+
+
+def count_seeds(summaries: Iterable[results.Summary]) -> str:
+  """As "1 seed", "2-3 seeds", or "no training"."""
+  counts = {len(summary.seeds) for summary in summaries} - {0}
+  if not counts:
+    return "no training"
+  low, high = min(counts), max(counts)
+  if low == high:
+    return f"{low} seed{'s' if low > 1 else ''}"
+  return f"{low}-{high} seeds"
+
+
+def number(value: float) -> str:
+  """0, 1e-5, 3.2e-5, 1e-2: short, and a power of ten at sight."""
+  if value == 0:
+    return "0"
+  mantissa, exponent = f"{value:.6e}".split("e")
+  return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def display_number(value: float) -> str:
+  """A number for a figure, as 3.2·10⁻⁵."""
+  mantissa, _, exponent = number(value).partition("e")
+  if not exponent:
+    return mantissa
+  power = "10" + exponent.translate(_SUPERSCRIPTS)
+  return power if mantissa == "1" else f"{mantissa}·{power}"
+
+
+def _order(line: Line) -> tuple[Any, ...]:
+  return (
+    FAMILIES.index(family(line.method)),
+    line.method,
+    line.shared_layers or 0,
+    -1.0 if line.loss_weight is None else line.loss_weight,
+    line.experiment,
+    line.phase,
+  )
+
+
+def _block(summaries: Sequence[results.Summary]) -> list[str]:
+  """The table of one metric, data set, split and scale."""
+  first = summaries[0]
+  by_line = lines(summaries)
+  columns = [["noise variance", *labels(by_line, name_of=str).values()]]
+  for level in sorted({summary.noise_variance for summary in summaries}):
+    entries = [entries.get(level) for entries in by_line.values()]
+    columns.append([number(level), *_cells(entries, first.metric)])
+
+  widths = [max(map(len, column)) for column in columns]
+  # A star or a blank ends each cell, so one more blank is enough if need be.
+  gap = "  " if sum(widths) + 2 * (len(widths) - 1) <= 100 else " "
+  text = [
+    gap.join(map(str.ljust, row, widths)) for row in zip(*columns, strict=True)
+  ]
+  counts = sorted({summary.n for summary in summaries})
+  images = "-".join(
+    f"{count:,}" for count in dict.fromkeys((counts[0], counts[-1]))
+  )
+  title = (
+    f"{_DEFINITIONS[first.metric]}: {first.dataset} {first.split}, "
+    f"x{first.scale}, {images} images, {count_seeds(summaries)}"
+  )
+  note = "* best of its column"
+  if any(summary.half_width is not None for summary in summaries):
+    note = "mean ± half the 95 % interval over seeds; " + note
+  rule = "-" * max(map(len, text))
+  return [title, note, text[0].rstrip(), rule, *map(str.rstrip, text[1:])]
+
+
+def _cells(entries: Sequence[results.Summary | None], metric: str) -> list[str]:
+  """The cells of a column; points, ± and stars stand below each other."""
+  decimals = _DECIMALS.get(metric, 3)
+  means, halves = [], []
+  for entry in entries:
+    half = None if entry is None else entry.half_width
+    means.append("-" if entry is None else f"{entry.mean:.{decimals}f}")
+    # Eight noise levels fit a terminal without the interval's leading zero.
+    halves.append(
+      "" if half is None else f"{half:.{decimals}f}".removeprefix("0")
+    )
+  finite = [x.mean for x in entries if x is not None and math.isfinite(x.mean)]
+  best = (min if metric in _LESS_IS_BETTER else max)(finite, default=None)
+  mean_width, half_width = max(map(len, means)), max(map(len, halves))
+  return [
+    mean.rjust(mean_width)
+    + (half and "±" + half.rjust(half_width))
+    + ("*" if entry is not None and entry.mean == best else " ")
+    for entry, mean, half in zip(entries, means, halves, strict=True)
+  ]

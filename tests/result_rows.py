@@ -1,0 +1,50 @@
+"""Result rows of an invented run, for tests of what is drawn from rows."""
+
+from sr2_jax import results
+
+LEVELS = (0.0, 1e-5, 3.2e-5, 1e-4, 3.2e-4, 1e-3, 3.2e-3, 1e-2)
+
+
+def row(method="sr2_fsrcnn", **changes):
+  trained = method != "bicubic"
+  joint = "_" in method
+  fields = {
+    "experiment": "quickstart",
+    "method": method,
+    "dataset": "mnist5k",
+    "split": "test",
+    "scale": 4,
+    "shared_layers": 1 if trained else None,
+    "loss_weight": 9.0 if joint else None,
+    "seed": 0 if trained else None,
+    "phase": "joint" if joint else "pretrain" if trained else "none",
+    "step": 600 if trained else 0,
+    "noise_variance": 0.0,
+    "metric": "ssim",
+    "value": 0.8,
+    "n": 500,
+  }
+  return results.Row(**(fields | changes))
+
+
+def rows(method, value, *, seeds=(0, 1, 2), spread=0.01, **changes):
+  """Falls with the noise level; seeds lie `spread` apart."""
+  return [
+    row(
+      method,
+      noise_variance=level,
+      value=value - 0.02 * index + spread * place,
+      **({"seed": seed} | changes),
+    )
+    for place, seed in enumerate(seeds)
+    for index, level in enumerate(LEVELS)
+  ]
+
+
+def run(**changes):
+  return [
+    *rows("sr2_fsrcnn", 0.85, **changes),
+    *rows("fsrcnn", 0.8, **changes),
+    *rows("bicubic", 0.35, seeds=(None,)),
+    *rows("sr2_fsrcnn", 0.9, metric="accuracy", **changes),
+  ]

@@ -1,0 +1,266 @@
+import json
+import pathlib
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from sr2_jax import checkpoint, errors, optimizer, steps
+
+# Orbax abandons its reads when one fails, and its event loop complains later.
+pytestmark = pytest.mark.filterwarnings(
+  "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+
+def make_state(value):
+  params = {
+    "shared": {"kernel": np.full((2, 3), value, np.float32)},
+    "sr": {"kernel": np.full((4,), value, np.float32)},
+  }
+  opt = optimizer.create(
+    {"shared": 1e-3, "sr": 0.0},
+    b1=0.9,
+    b2=0.999,
+    eps=1e-7,
+    l2=0.1,
+    l2_scope="kernels",
+    l2_exempt=frozenset(),
+  )
+  state = steps.TrainState(
+    params=params, batch_stats={}, opt_state=opt.init(params)
+  )
+  return jax.tree.map(np.asarray, state)
+
+
+def saved(folder, values, *, keep=3):
+  """Checkpoints of the steps 10, 20, ... that hold these values."""
+  checkpoints = checkpoint.Checkpoints(folder, keep=keep)
+  for number, value in enumerate(values, 1):
+    checkpoints.save(10 * number, make_state(value))
+  checkpoints.wait()
+  return checkpoints
+
+
+def largest_file(folder):
+  files = [path for path in folder.rglob("*") if path.is_file()]
+  return max(files, key=lambda path: path.stat().st_size)
+
+
+def damage_all_data(folder, change):
+  """Applies `change` to the files that hold a checkpoint's arrays."""
+  files = [p for p in folder.glob("state/**/d/*") if p.is_file()]
+  assert files
+  for path in files:
+    path.write_bytes(change(path.read_bytes()))
+
+
+def test_restores_bit_for_bit_in_the_same_form(tmp_path):
+  checkpoints = saved(tmp_path / "last", [1.5, 1 / 3])
+  step, state = checkpoints.restore_latest(make_state(0.0))
+  expected = make_state(1 / 3)
+  assert step == 20
+  assert jax.tree.structure(state) == jax.tree.structure(expected)
+  jax.tree.map(np.testing.assert_array_equal, state, expected)
+  assert all(type(leaf) is np.ndarray for leaf in jax.tree.leaves(state))
+
+
+def test_no_checkpoint_is_none_and_creates_nothing_when_read_only(tmp_path):
+  folder = tmp_path / "last"
+  empty = checkpoint.Checkpoints(folder, read_only=True)
+  assert empty.restore_latest(make_state(0.0)) is None
+  assert not folder.exists()
+
+
+def test_keeps_the_latest(tmp_path):
+  checkpoints = saved(tmp_path / "last", [1.0, 2.0, 3.0, 4.0], keep=2)
+  checkpoints.save(50, make_state(5.0))
+  checkpoints.close()
+  assert checkpoint.Checkpoints(tmp_path / "last", keep=2).steps == [40, 50]
+
+
+def test_saving_a_step_again_changes_nothing(tmp_path):
+  checkpoints = saved(tmp_path / "last", [1.0])
+  checkpoints.save(10, make_state(7.0))
+  checkpoints.wait()
+  _, state = checkpoints.restore_latest(make_state(0.0))
+  assert np.all(state.params["sr"]["kernel"] == 1)
+
+
+@pytest.mark.parametrize(
+  "change",
+  [
+    pytest.param(lambda data: b"", id="empty"),
+    pytest.param(lambda data: data[: len(data) // 2], id="truncated"),
+    pytest.param(
+      lambda data: data[:-40] + bytes([data[-40] ^ 1]) + data[-39:],
+      id="one bit flipped",
+    ),
+  ],
+)
+def test_damaged_data_is_named_and_the_one_before_is_used(
+  tmp_path, capfd, change
+):
+  folder = tmp_path / "last"
+  saved(folder, [1.0, 2.0]).close()
+  damage_all_data(folder / "00000020", change)
+  checkpoints = checkpoint.Checkpoints(folder, keep=2)
+  step, state = checkpoints.restore_latest(make_state(0.0))
+  assert step == 10
+  assert np.all(state.params["sr"]["kernel"] == 1)
+  assert str(folder / "00000020") in capfd.readouterr().err
+  # It is out of the way of the same step, which comes again, and not lost.
+  assert (tmp_path / "damaged" / "last_00000020").is_dir()
+  checkpoints.save(20, make_state(2.5))
+  checkpoints.wait()
+  assert checkpoints.restore_latest(make_state(0.0))[0] == 20
+
+
+def test_every_flipped_byte_of_the_arrays_is_noticed(tmp_path):
+  """Orbax alone would restore some of these without a word."""
+  folder = tmp_path / "last"
+  saved(folder, [1 / 3]).close()
+  expected = make_state(1 / 3)
+  path = largest_file(folder / "00000010" / "state")
+  original = path.read_bytes()
+  noticed = 0
+  for position in range(0, len(original), max(1, len(original) // 40)):
+    data = bytearray(original)
+    data[position] ^= 0x10
+    path.write_bytes(bytes(data))
+    checkpoints = checkpoint.Checkpoints(folder, read_only=True)
+    try:
+      state = checkpoints.restore(10, expected)
+    except ValueError:
+      noticed += 1
+    else:  # Not a byte of an array: nothing may have changed.
+      jax.tree.map(np.testing.assert_array_equal, state, expected)
+  assert noticed > 0
+
+
+def test_damaged_manifest_and_metadata_are_noticed(tmp_path):
+  folder = tmp_path / "last"
+  saved(folder, [1.0]).close()
+  for name in ("manifest/metadata", "state/_METADATA"):
+    path = folder / "00000010" / name
+    original = path.read_bytes()
+    path.write_bytes(b"garbage")
+    with pytest.raises(ValueError, match="it does not read"):
+      checkpoint.Checkpoints(folder, read_only=True).restore(
+        10, make_state(0.0)
+      )
+    path.write_bytes(original)
+  manifest = folder / "00000010" / "manifest" / "metadata"
+  recorded = json.loads(manifest.read_text())
+  recorded[next(iter(recorded))] = "0" * 64
+  manifest.write_text(json.dumps(recorded))
+  with pytest.raises(ValueError, match=r"sha256 of .* differs"):
+    checkpoint.Checkpoints(folder, read_only=True).restore(10, make_state(0.0))
+
+
+def test_all_damaged_stops_and_moves_nothing(tmp_path):
+  folder = tmp_path / "last"
+  saved(folder, [1.0, 2.0]).close()
+  for step in (10, 20):
+    damage_all_data(folder / f"{step:08d}", lambda data: b"")
+  with pytest.raises(errors.UserError, match="no good checkpoint is left"):
+    checkpoint.Checkpoints(folder, keep=2).restore_latest(make_state(0.0))
+  assert checkpoint.Checkpoints(folder, keep=2).steps == [10, 20]
+
+
+def test_another_form_is_an_error(tmp_path):
+  checkpoints = saved(tmp_path / "last", [1.0])
+  other = make_state(0.0)
+  other.params["sr"]["kernel"] = np.zeros((5,), np.float32)
+  with pytest.raises(ValueError, match=r"\(4,\), not float32 \(5,\)"):
+    checkpoints.restore(10, other)
+
+
+def test_read_only_leaves_an_unfinished_save_alone(tmp_path):
+  folder = tmp_path / "last"
+  saved(folder, [1.0]).close()
+  unfinished = folder / "00000020.orbax-checkpoint-tmp"
+  unfinished.mkdir()
+  assert checkpoint.Checkpoints(folder, read_only=True).steps == [10]
+  assert unfinished.is_dir()
+  assert checkpoint.Checkpoints(folder, keep=1).steps == [10]
+  assert not unfinished.exists()
+
+
+def test_manifest_tells_type_shape_and_place_apart():
+  def digests(tree):
+    return set(checkpoint.manifest(tree).items())
+
+  zeros = np.zeros(4, np.float32)
+  assert digests({"a": zeros}) == digests({"a": zeros.copy()})
+  for other in (
+    {"a": zeros.astype(np.int32)},
+    {"a": zeros.reshape(2, 2)},
+    {"b": zeros},
+  ):
+    assert digests({"a": zeros}).isdisjoint(digests(other))
+
+
+def make_variables(*values):
+  return {"params": {"w": np.asarray(values, np.float32)}}
+
+
+def read_best(folder):
+  form = checkpoint.best_form(make_variables(0.0, 0.0))
+  step, tree = checkpoint.Checkpoints(folder, read_only=True).restore_latest(
+    form
+  )
+  return step, tree
+
+
+def test_best_keeps_each_members_lowest_loss(tmp_path):
+  folder = pathlib.Path(tmp_path) / "best"
+  best = checkpoint.Best(folder, make_variables(0.0, 0.0))
+  for step, losses in ((1, (3.0, 3.0)), (2, (1.0, 4.0)), (3, (1.0, 2.0))):
+    best.update(step, np.asarray(losses), lambda s=step: make_variables(s, s))
+  best.update(4, np.asarray([5.0, np.nan]), pytest.fail)
+  best.close()
+  step, tree = read_best(folder)
+  assert step == 3
+  np.testing.assert_array_equal(tree["step"], [2, 3])
+  np.testing.assert_array_equal(tree["loss"], [1.0, 2.0])
+  np.testing.assert_array_equal(tree["variables"]["params"]["w"], [2, 3])
+
+
+def test_best_takes_anything_after_a_loss_that_is_no_number(tmp_path):
+  folder = pathlib.Path(tmp_path) / "best"
+  best = checkpoint.Best(folder, make_variables(0.0, 0.0))
+  best.update(1, np.asarray([np.nan, 1.0]), lambda: make_variables(1, 1))
+  best.update(2, np.asarray([7.0, 2.0]), lambda: make_variables(2, 2))
+  best.close()
+  assert read_best(folder)[1]["step"].tolist() == [2, 1]
+
+
+def test_best_goes_on_from_what_it_kept(tmp_path):
+  folder = pathlib.Path(tmp_path) / "best"
+  for _ in range(2):  # The second time nothing is lower.
+    best = checkpoint.Best(folder, make_variables(0.0, 0.0))
+    best.update(5, np.asarray([1.0, 1.0]), lambda: make_variables(5, 5))
+    best.close()
+  assert read_best(folder)[0] == 5
+
+
+def test_damaged_best_is_named_and_training_goes_on(tmp_path, capfd):
+  folder = pathlib.Path(tmp_path) / "best"
+  best = checkpoint.Best(folder, make_variables(0.0, 0.0))
+  best.update(5, np.asarray([1.0, 1.0]), lambda: make_variables(5, 5))
+  best.close()
+  damage_all_data(folder / "00000005", lambda data: b"")
+  best = checkpoint.Best(folder, make_variables(0.0, 0.0))
+  assert "damaged checkpoint" in capfd.readouterr().err
+  best.update(5, np.asarray([2.0, 2.0]), lambda: make_variables(6, 6))
+  best.close()
+  assert read_best(folder)[1]["loss"].tolist() == [2.0, 2.0]
+
+
+def test_optimizer_state_of_this_test_is_not_trivial():
+  """Else a checkpoint that lost it would pass above."""
+  state = make_state(1.0)
+  assert optax.tree.norm(state.params) > 0
+  assert len(jax.tree.leaves(state.opt_state)) >= 3

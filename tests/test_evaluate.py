@@ -1,0 +1,648 @@
+"""Rows, means and pictures, with a network small enough to write out."""
+
+import dataclasses
+import os
+import signal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import sklearn.metrics
+
+from experiments import default
+from sr2_jax import config as config_lib
+from sr2_jax import (
+  errors,
+  evaluate,
+  parallel,
+  preemption,
+  results,
+  rng,
+  run_folder,
+  steps,
+)
+from sr2_jax import run as run_lib
+from sr2_jax.data import dataset as dataset_lib
+from sr2_jax.imaging import degradation, noise
+from sr2_jax.models import bicubic
+
+SIZE, SCALE, NUM_CLASSES = 12, 2, 4
+VARIANCES = (0.0, 1e-2)
+OPERATOR = degradation.operator(SIZE, SCALE, blur_sigma=1.0, anti_aliasing=True)
+
+
+class Tiny(nn.Module):
+  """Pixels repeated, scaled and shifted; linear logits. Only to evaluate."""
+
+  scale: int = SCALE
+  wiring: str = "parallel"
+
+  @nn.compact
+  def __call__(self, low_res, *, train):
+    assert not train
+    gain = self.param("gain", nn.initializers.uniform(1.0), (1,))
+    shift = self.variable("batch_stats", "shift", jnp.zeros, (1,)).value
+    super_res = jnp.repeat(jnp.repeat(low_res, self.scale, 1), self.scale, 2)
+    super_res = super_res * gain.reshape(1, 1, 1, 1)
+    super_res = super_res + shift.reshape(1, 1, 1, 1)
+    if self.wiring == "none":
+      return {"super_res": super_res}
+    num_pixels = (SIZE // self.scale) ** 2
+    weights = self.param(
+      "weights", nn.initializers.normal(1.0), (num_pixels, NUM_CLASSES)
+    )
+    flat = low_res.reshape(low_res.shape[0], -1)
+    return {"super_res": super_res, "logits": flat @ weights}
+
+
+def make_split(num_images, seed):
+  random = np.random.default_rng(seed)
+  images = random.integers(0, 256, (num_images, SIZE, SIZE, 1), np.uint8)
+  labels = random.integers(0, NUM_CLASSES, num_images).astype(np.int32)
+  return dataset_lib.Split(images, labels)
+
+
+def make_run(folder, **changes):
+  config = default.get_config()
+  config.experiment = "evaluated"
+  config.num_seeds = 2
+  config.batch_size = 4
+  config.data.name = "mnist5k"
+  config.joint.loss_weight = (0.5, 2.0)
+  config.eval.noise_variances = VARIANCES
+  config.eval.noise_seed = 7
+  config.eval.batch_size = 4
+  config.update_from_flattened_dict(
+    {name.replace("__", "."): value for name, value in changes.items()}
+  )
+  return run_lib.Run(
+    config=config_lib.resolve(config),
+    folder=run_folder.RunFolder(folder),
+    dataset=dataset_lib.Dataset(
+      name="mnist5k",
+      train=make_split(8, 0),
+      validation=make_split(10, 1),
+      test=make_split(9, 2),
+      num_classes=NUM_CLASSES,
+      fingerprint="",
+      notes=(),
+    ),
+    layout=parallel.layout("data", 2),
+    stop=preemption.StopRequest(),
+  )
+
+
+def tiny_phase(run, name="joint"):
+  wiring = "parallel" if name == "joint" else "none"
+  return dataclasses.replace(run.phase(name), model=Tiny(wiring=wiring))
+
+
+def make_state(phase):
+  """The population's state, with statistics that differ from the initial."""
+
+  def create(seed):
+    variables = phase.model.init(
+      rng.stream(seed, "init"),
+      jnp.zeros((1, *phase.low_res_shape)),
+      train=False,
+    )
+    shift = {"shift": jnp.full((1,), 0.01) * seed}
+    return steps.TrainState(variables["params"], shift, ())
+
+  seeds = np.arange(phase.population.size, dtype=np.uint32)
+  return jax.tree.map(np.asarray, jax.vmap(create)(seeds))
+
+
+def reference(variables, member, split, *, variance=0.0, noise_seed=7):
+  """Errors, cross-entropies and predictions of each image, in NumPy."""
+  params, shift = variables["params"], variables["batch_stats"]["shift"]
+  squared, absolute, entropy, predicted = [], [], [], []
+  for index, image in enumerate(split.images):
+    high_res = image[..., 0] / 255.0
+    low_res = OPERATOR @ high_res @ OPERATOR.T
+    if variance:
+      key = rng.per_image(rng.stream(noise_seed, "noise"), jnp.array([index]))
+      draw = np.asarray(noise.draw(key, (*low_res.shape, 1)))[0, ..., 0]
+      low_res = np.clip(low_res + np.sqrt(variance) * draw, 0, 1)
+    super_res = np.kron(low_res, np.ones((SCALE, SCALE)))
+    super_res = super_res * params["gain"][member] + shift[member]
+    squared.append(np.mean((super_res - high_res) ** 2))
+    absolute.append(np.mean(np.abs(super_res - high_res)))
+    if "weights" in params:
+      logits = low_res.ravel() @ params["weights"][member].astype(np.float64)
+      entropy.append(np.log(np.exp(logits).sum()) - logits[split.labels[index]])
+      predicted.append(np.argmax(logits))
+  return {
+    "mse": np.mean(squared),
+    "l1": np.mean(absolute),
+    "loss_classifier": np.mean(entropy) if entropy else None,
+    "predicted": np.array(predicted),
+  }
+
+
+@pytest.mark.parametrize("num_images", [1, 3, 4, 5, 8, 9])
+@pytest.mark.parametrize("max_images", [0, 1, 4, 6, 100])
+def test_batches_hold_every_image_once(num_images, max_images):
+  split = make_split(num_images, 0)
+  expected = min(num_images, max_images) if max_images else num_images
+  seen = []
+  for batch in evaluate.batches(split, batch_size=4, max_images=max_images):
+    assert batch.images.shape == (4, SIZE, SIZE, 1)
+    assert batch.images.dtype == np.uint8
+    assert (batch.mask.dtype, batch.mask.shape) == (np.float32, (4,))
+    assert batch.positions.dtype == batch.labels.dtype == np.int32
+    assert set(batch.mask) <= {0, 1}
+    assert batch.mask[0] == 1
+    for array, whole in (
+      (batch.images, split.images),
+      (batch.labels, split.labels),
+    ):
+      np.testing.assert_array_equal(array, whole[batch.positions])
+    seen += batch.positions[batch.mask == 1].tolist()
+  assert seen == list(range(expected))
+
+
+def fake_batches(masks):
+  for mask in masks:
+    mask = np.asarray(mask, np.float32)
+    yield steps.EvalBatch(images=None, labels=None, positions=None, mask=mask)
+
+
+def test_means_are_sums_divided_once():
+  """Not means of batch means: the batches hold 3 and 1 images."""
+  sums = iter(
+    [
+      {"ssim": np.array([[1.5, 3.0]], np.float32)},
+      {"ssim": np.array([[0.25, 1.0]], np.float32)},
+    ]
+  )
+  scores = evaluate.evaluate(
+    lambda _: next(sums), fake_batches([[1, 1, 1], [1, 0, 0]])
+  )
+  assert scores.n == 4
+  assert scores.values.keys() == {"ssim"}
+  np.testing.assert_array_equal(scores.values["ssim"], [[1.75 / 4, 1.0]])
+
+
+def test_sums_are_kept_in_float64():
+  """In float32, 2^24 + 1 is 2^24."""
+  sums = iter([2.0**24, *[1.0] * 9])
+  scores = evaluate.evaluate(
+    lambda _: {"loss_sr": np.full((1, 1), next(sums), np.float32)},
+    fake_batches([[1]] * 10),
+  )
+  assert scores.values["loss_sr"].dtype == np.float64
+  assert scores.values["loss_sr"][0, 0] == (2**24 + 9) / 10
+
+
+def confusion_of(true, predicted):
+  confusion = np.zeros((NUM_CLASSES, NUM_CLASSES))
+  np.add.at(confusion, (true, predicted), 1)
+  return confusion
+
+
+def test_accuracy_and_f1_are_those_of_the_whole_split():
+  random = np.random.default_rng(0)
+  true = random.integers(0, NUM_CLASSES, (2, 6))
+  predicted = random.integers(0, NUM_CLASSES, (2, 6))
+  sums = iter(
+    {"confusion": confusion_of(t, p)[None, None]}
+    for t, p in zip(true, predicted, strict=True)
+  )
+  scores = evaluate.evaluate(lambda _: next(sums), fake_batches([[1] * 6] * 2))
+  assert scores.values.keys() == {"accuracy", "f1"}
+  np.testing.assert_allclose(
+    scores.values["accuracy"], [[np.mean(true == predicted)]]
+  )
+  np.testing.assert_allclose(
+    scores.values["f1"],
+    sklearn.metrics.f1_score(
+      true.ravel(), predicted.ravel(), average="weighted"
+    ),
+  )
+
+
+@pytest.mark.parametrize(
+  ("true", "predicted"),
+  [
+    ([0, 0, 1, 2, 3, 3], [0, 1, 1, 2, 2, 3]),
+    ([0, 0, 0], [0, 0, 0]),  # one class alone
+    ([0, 0, 1], [1, 1, 0]),  # nothing right
+    ([0, 1, 1], [2, 1, 1]),  # predicted but absent, and neither
+    ([2, 3, 3], [3, 3, 3]),  # present but never predicted
+  ],
+)
+def test_f1_is_scikit_learns(true, predicted):
+  expected = sklearn.metrics.f1_score(
+    true, predicted, average="weighted", zero_division=0.0
+  )
+  f1 = evaluate.weighted_f1(confusion_of(true, predicted))
+  np.testing.assert_allclose(f1, expected, rtol=1e-12)
+
+
+def test_f1_keeps_leading_axes():
+  random = np.random.default_rng(0)
+  confusion = random.integers(0, 5, (2, 3, NUM_CLASSES, NUM_CLASSES))
+  f1 = evaluate.weighted_f1(confusion)
+  assert f1.shape == (2, 3)
+  np.testing.assert_allclose(f1[1, 2], evaluate.weighted_f1(confusion[1, 2]))
+
+
+def test_rows_are_of_member_variance_and_metric():
+  scores = evaluate.Scores(
+    values={
+      "ssim": np.arange(6.0).reshape(3, 2),
+      "loss_sr": 10 + np.arange(6.0).reshape(3, 2),
+    },
+    n=11,
+  )
+  members = [
+    {"seed": seed, "loss_weight": weight, "step": step}
+    for seed, weight, step in [(3, 0.5, 8), (3, 2.0, 8), (4, 0.5, 6)]
+  ]
+  fields = {
+    "experiment": "e",
+    "method": "sr2_fsrcnn",
+    "dataset": "mnist5k",
+    "split": "test",
+    "scale": 2,
+    "shared_layers": 1,
+    "phase": "joint",
+  }
+  rows = evaluate.rows(
+    scores, noise_variances=(0.0, 3.2e-5), members=members, fields=fields
+  )
+  assert len({row.key for row in rows}) == len(rows) == 12
+  found = {
+    (row.seed, row.loss_weight, row.step, row.noise_variance, row.metric): row
+    for row in rows
+  }
+  for index, member in enumerate(members):
+    for level, variance in enumerate((0.0, 3.2e-5)):
+      for metric, values in scores.values.items():
+        row = found[*member.values(), variance, metric]
+        assert row.value == values[index, level]
+        assert row.n == 11
+        assert row.method == "sr2_fsrcnn"
+
+
+@pytest.mark.parametrize(
+  ("changes", "sr_loss", "divided"),
+  [
+    ({}, "mse", False),
+    (
+      {"loss__super_resolution": "l1", "loss__normalize_weights": True},
+      "l1",
+      True,
+    ),
+  ],
+)
+def test_validation_is_equation_1_with_running_statistics(
+  tmp_path, changes, sr_loss, divided
+):
+  run = make_run(tmp_path, **changes)
+  phase = tiny_phase(run)
+  state = make_state(phase)
+  values = evaluate.validation(run, phase)(run.layout.put_members(state))
+  split = run.dataset.validation
+  assert {value.shape for value in values.values()} == {(4,)}
+  for member, weight in enumerate(phase.population.loss_weights):
+    expected = reference(evaluate.variables_of(state), member, split)
+    loss = expected[sr_loss] + weight * expected["loss_classifier"]
+    if divided:
+      loss = loss / (1 + weight)
+    for name, value in (
+      ("loss", loss),
+      ("loss_sr", expected[sr_loss]),
+      ("loss_classifier", expected["loss_classifier"]),
+      ("accuracy", np.mean(expected["predicted"] == split.labels)),
+    ):
+      np.testing.assert_allclose(
+        values[name][member], value, rtol=1e-5, err_msg=name
+      )
+
+
+def test_validation_of_pretraining_is_the_super_resolution_loss(tmp_path):
+  run = make_run(tmp_path, loss__normalize_weights=True)
+  phase = tiny_phase(run, "pretrain")
+  state = make_state(phase)
+  values = evaluate.validation(run, phase)(run.layout.put_members(state))
+  assert "accuracy" not in values
+  np.testing.assert_array_equal(values["loss"], values["loss_sr"])
+  for member in range(2):
+    expected = reference(
+      evaluate.variables_of(state), member, run.dataset.validation
+    )
+    np.testing.assert_allclose(values["loss"][member], expected["mse"], 1e-5)
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+  """A joint phase without a baseline, evaluated once on both splits."""
+  folder = tmp_path_factory.mktemp("run")
+  run = make_run(folder, pretrain__num_epochs=0, eval__max_images=9)
+  phase = tiny_phase(run)
+  variables = evaluate.variables_of(make_state(phase))
+  rows = evaluate.evaluate_bicubic(run, phase)
+  rows += evaluate.evaluate_phase(
+    run, phase, variables, steps_done=[5, 6, 7, 8]
+  )
+  assert rows == results.read(run.folder.path)
+  return run, phase, variables
+
+
+def test_every_number_gets_its_row(evaluated):
+  run, _, _ = evaluated
+  rows = results.read(run.folder.path)
+  assert len({row.key for row in rows}) == len(rows)
+  for split in ("validation", "test"):
+    of_split = [row for row in rows if row.split == split]
+    network = [row for row in of_split if row.method == "sr2_fsrcnn"]
+    found = {(r.seed, r.loss_weight, r.step, r.noise_variance) for r in network}
+    assert found == {
+      (*member, variance)
+      for member in [(0, 0.5, 5), (0, 2.0, 6), (1, 0.5, 7), (1, 2.0, 8)]
+      for variance in VARIANCES
+    }
+    assert {row.metric for row in network} == set(results.METRICS)
+    assert len(network) == 4 * 2 * len(results.METRICS)
+    assert {(r.phase, r.shared_layers) for r in network} == {("joint", 1)}
+    other = [row for row in of_split if row.method == "bicubic"]
+    assert {
+      (r.phase, r.seed, r.loss_weight, r.shared_layers, r.step) for r in other
+    } == {("none", None, None, None, 0)}
+    assert {row.metric for row in other} == {
+      *steps.IMAGE_METRICS,
+      "loss_sr",
+    }
+    assert len(other) == 2 * (len(steps.IMAGE_METRICS) + 1)
+  assert {row.n for row in rows} == {9}
+  assert {(r.experiment, r.dataset, r.scale) for r in rows} == {
+    ("evaluated", "mnist5k", 2)
+  }
+
+
+def value_of(rows, **fields):
+  (row,) = [
+    row
+    for row in rows
+    if all(getattr(row, name) == value for name, value in fields.items())
+  ]
+  return row.value
+
+
+@pytest.mark.parametrize("variance", VARIANCES)
+def test_numbers_equal_a_loop_over_images(evaluated, variance):
+  run, phase, variables = evaluated
+  rows = results.read(run.folder.path)
+  split = run.dataset.test
+  for member in range(4):
+    expected = reference(variables, member, split, variance=variance)
+    f1 = sklearn.metrics.f1_score(
+      split.labels, expected["predicted"], average="weighted", zero_division=0
+    )
+    for metric, value in (
+      ("loss_sr", expected["mse"]),
+      ("loss_classifier", expected["loss_classifier"]),
+      ("accuracy", np.mean(expected["predicted"] == split.labels)),
+      ("f1", f1),
+    ):
+      found = value_of(
+        rows,
+        method="sr2_fsrcnn",
+        split="test",
+        noise_variance=variance,
+        metric=metric,
+        **phase.population.fields(member),
+      )
+      np.testing.assert_allclose(found, value, rtol=2e-5, err_msg=metric)
+
+
+def test_bicubic_sees_what_the_networks_see(evaluated):
+  run, _, _ = evaluated
+  split = run.dataset.test
+  high_res = split.images / np.float32(255)
+  low_res = np.einsum("ij,njkc,lk->nilc", OPERATOR, high_res, OPERATOR)
+  keys = rng.per_image(rng.stream(7, "noise"), jnp.arange(len(high_res)))
+  draw = np.asarray(noise.draw(keys, low_res.shape[1:]))
+  noisy = np.clip(low_res + np.sqrt(VARIANCES[1]) * draw, 0, 1)
+  for variance, images in zip(VARIANCES, (low_res, noisy), strict=True):
+    errors_of = np.asarray(bicubic.upsample(jnp.asarray(images), SCALE))
+    found = value_of(
+      results.read(run.folder.path),
+      method="bicubic",
+      split="test",
+      noise_variance=variance,
+      metric="loss_sr",
+    )
+    np.testing.assert_allclose(
+      found, np.mean((errors_of - high_res) ** 2), rtol=2e-5
+    )
+
+
+def test_pictures_are_drawn(evaluated):
+  run, _, _ = evaluated
+  names = {path.name for path in run.folder.images.iterdir()}
+  assert "joint_examples.png" in names
+  for path in run.folder.images.iterdir():
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_curves_are_drawn_and_tables_printed(evaluated, capsys):
+  run, _, _ = evaluated
+  rows = results.read(run.folder.path)
+  evaluate.report(run, rows)
+  printed = capsys.readouterr().out
+  assert "SSIM" in printed
+  assert "Accuracy" in printed
+  assert str(run.folder.path) in printed
+  assert (run.folder.images / "curves_test.png").is_file()
+  evaluate.report(run, [row for row in rows if row.method == "bicubic"])
+  printed = capsys.readouterr().out
+  assert "SR2" not in printed
+  assert "Accuracy" not in printed
+
+
+class FakeWriter:
+  def __init__(self):
+    self.images, self.synced = {}, False
+
+  def image(self, phase, tag, rgb, step):
+    assert not self.synced
+    assert rgb.ndim == 3
+    self.images[tag] = (phase, step)
+
+  def sync(self):
+    self.synced = True
+
+
+def test_evaluating_again_replaces_rows_and_shows_pictures(evaluated):
+  """Both at once, because a picture takes a second to draw."""
+  run, phase, variables = evaluated
+  before = results.read(run.folder.path)
+  fake = FakeWriter()
+  evaluate.evaluate_phase(
+    run, phase, variables, steps_done=[5, 6, 7, 8], metric_writer=fake
+  )
+  assert results.read(run.folder.path) == before
+  assert fake.synced
+  assert set(fake.images.values()) == {("joint", phase.num_steps)}
+  assert "joint_examples" in fake.images
+
+
+def test_only_the_main_process_writes(evaluated, monkeypatch, tmp_path):
+  run, phase, variables = evaluated
+  monkeypatch.setattr(parallel, "is_main_process", lambda: False)
+  run = dataclasses.replace(run, folder=run_folder.RunFolder(tmp_path / "run"))
+  evaluate.evaluate_phase(run, phase, variables, steps_done=[5, 6, 7, 8])
+  assert not (tmp_path / "run").exists()
+
+
+def take_first(variables):
+  return jax.tree.map(lambda x: x[0], variables)
+
+
+def test_examples_are_what_is_evaluated(evaluated):
+  """First image of each class, every column at the same noise."""
+  run, phase, variables = evaluated
+  found = evaluate.examples(run, phase, take_first(variables))
+  split = run.dataset.test
+  firsts = sorted(
+    int(np.flatnonzero(split.labels == label)[0])
+    for label in np.unique(split.labels)
+  )
+  np.testing.assert_array_equal(found.labels, split.labels[firsts])
+  np.testing.assert_allclose(
+    found.high_res, split.images[firsts] / 255, rtol=1e-6
+  )
+  np.testing.assert_array_equal(found.noise_variances, VARIANCES)
+  assert list(found.columns) == ["bicubic", "sr2_fsrcnn"]
+  assert list(found.predictions) == ["sr2_fsrcnn"]
+  for level, variance in enumerate(VARIANCES):
+    expected = reference(variables, 0, split, variance=variance)
+    np.testing.assert_array_equal(
+      found.predictions["sr2_fsrcnn"][level], expected["predicted"][firsts]
+    )
+    low_res = jnp.asarray(found.low_res[level])
+    np.testing.assert_allclose(
+      found.columns["bicubic"][level],
+      bicubic.upsample(low_res, SCALE),
+      atol=1e-5,
+    )
+  repeated = np.repeat(np.repeat(found.low_res, SCALE, 2), SCALE, 3)
+  one = take_first(variables)
+  np.testing.assert_allclose(
+    found.columns["sr2_fsrcnn"],
+    repeated * one["params"]["gain"] + one["batch_stats"]["shift"],
+    atol=1e-5,
+  )
+
+
+def test_examples_show_the_baseline_beside_the_joint_network(
+  evaluated, monkeypatch
+):
+  """And do without it, aloud, where its checkpoint is damaged."""
+  run, phase, variables = evaluated
+  with_pretrain = make_run(run.folder.path)
+  state = make_state(tiny_phase(with_pretrain, "pretrain"))
+  state = state.replace(params={"gain": state.params["gain"] + 1})
+  monkeypatch.setattr(run_lib, "pretrained_state", lambda run: state)
+  found = evaluate.examples(with_pretrain, phase, take_first(variables))
+  assert list(found.columns) == ["bicubic", "fsrcnn", "sr2_fsrcnn"]
+  repeated = np.repeat(np.repeat(found.low_res, SCALE, 2), SCALE, 3)
+  np.testing.assert_allclose(
+    found.columns["fsrcnn"],
+    repeated * state.params["gain"][0] + state.batch_stats["shift"][0],
+    atol=1e-5,
+  )
+
+
+def test_baseline_is_there_only_after_pretraining(
+  evaluated, monkeypatch, capsys, tmp_path
+):
+  def damaged(run):
+    raise errors.UserError("damaged checkpoint in x")
+
+  monkeypatch.setattr(run_lib, "pretrained_state", damaged)
+  assert evaluate.baseline_variables(evaluated[0]) is None
+  assert capsys.readouterr().err == ""
+  for changes in ({}, {"init_from": "elsewhere"}):
+    assert evaluate.baseline_variables(make_run(tmp_path, **changes)) is None
+    assert "no fsrcnn in the pictures: damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  ("variances", "expected"),
+  [
+    ((0.0,), (0.0,)),
+    ((1e-2, 0.0), (0.0, 1e-2)),
+    ((1e-3, 0.0, 1e-2), (0.0, 1e-3, 1e-2)),
+    ((0.0, 1e-5, 1e-4, 1e-3, 1e-2), (0.0, 1e-4, 1e-2)),
+  ],
+)
+def test_example_levels_span_the_variances(variances, expected):
+  assert evaluate._example_levels(variances) == expected
+
+
+def make_row(phase, seed, *, experiment):
+  return results.Row(
+    experiment=experiment,
+    method="fsrcnn" if phase == "pretrain" else phase,
+    dataset="mnist5k",
+    split="test",
+    scale=2,
+    shared_layers=1,
+    loss_weight=None,
+    seed=seed,
+    phase=phase,
+    step=3,
+    noise_variance=0.0,
+    metric="ssim",
+    value=0.5,
+    n=9,
+  )
+
+
+def test_rows_of_the_pretraining_it_started_from(tmp_path):
+  """Of the run's seeds alone, and not what that run did afterwards."""
+  source, own = tmp_path / "source", tmp_path / "own"
+  own.mkdir()
+  source.mkdir()
+  theirs = [
+    make_row("pretrain", 0, experiment="source"),
+    make_row("pretrain", 1, experiment="source"),
+    make_row("joint", 1, experiment="source"),
+    make_row("none", None, experiment="source"),
+  ]
+  mine = [
+    make_row("joint", 1, experiment="own"),
+    make_row("none", None, experiment="own"),
+  ]
+  results.merge(own, mine)
+  run = make_run(own, init_from=str(source), seed=1, num_seeds=1)
+  assert evaluate.pretraining_rows(run) == []  # that run has no rows yet
+  results.merge(source, theirs)
+  assert evaluate.pretraining_rows(run) == [theirs[1]]
+  assert evaluate.pretraining_rows(make_run(own)) == []
+
+
+def test_evaluation_stops_between_batches(evaluated):
+  """A real SIGTERM while the second batch is under way."""
+  run, _, _ = evaluated
+  run = dataclasses.replace(run, stop=preemption.StopRequest())
+  done = []
+
+  def sums_of_batch(batch):
+    if len(done) == 1:
+      os.kill(os.getpid(), signal.SIGTERM)
+    done.append(int(batch.mask.sum()))
+    return {"ssim": np.ones((1, 1), np.float32)}
+
+  with run.stop.listening():
+    items = evaluate._stoppable(run, evaluate._batches(run, "test"))
+    with pytest.raises(errors.Stopped, match="evaluates again") as caught:
+      evaluate.evaluate(sums_of_batch, items)
+  assert done == [4, 4]
+  assert caught.value.exit_code == 143

@@ -1,0 +1,94 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from sr2_jax import optimizer
+
+SETTINGS = {"b1": 0.9, "b2": 0.999, "eps": 1e-7, "l2_exempt": frozenset("y")}
+
+
+def make_params():
+  return {
+    "shared": {"x": {"kernel": jnp.array([1.0, -2.0]), "bias": jnp.ones(1)}},
+    "sr": {"y": {"kernel": jnp.array([3.0])}, "z": {"kernel": jnp.ones(1)}},
+  }
+
+
+def adam_by_hand(w, gradients, rate, decay):
+  """Adam with coupled L2, in NumPy (Kingma and Ba 2015, algorithm 1)."""
+  m = v = np.zeros_like(w)
+  for t, gradient in enumerate(gradients, 1):
+    g = gradient + decay * w
+    m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+    w = w - rate * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-7)
+  return w
+
+
+def run(opt, params, gradients):
+  state = opt.init(params)
+  for gradient in gradients:
+    tree = jax.tree.map(lambda x, g=gradient: jnp.full_like(x, g), params)
+    updates, state = opt.update(tree, state, params)
+    params = optax.apply_updates(params, updates)
+  return params
+
+
+def test_each_subtree_has_its_own_adam_and_coupled_l2():
+  rates = {"shared": 1e-2, "sr": 1e-3}
+  opt = optimizer.create(rates, l2=0.01, l2_scope="authors", **SETTINGS)
+  gradients = (0.5, -0.1, 0.2)
+  start = jax.tree.map(np.asarray, make_params())
+  new = run(opt, make_params(), gradients)
+  for subtree, layer, leaf, decay in (
+    ("shared", "x", "kernel", 0.02),
+    ("shared", "x", "bias", 0.0),
+    ("sr", "y", "kernel", 0.0),  # exempt
+    ("sr", "z", "kernel", 0.02),
+  ):
+    expected = adam_by_hand(
+      start[subtree][layer][leaf], gradients, rates[subtree], decay
+    )
+    np.testing.assert_allclose(
+      new[subtree][layer][leaf], expected, rtol=1e-5, err_msg=f"{layer} {leaf}"
+    )
+
+
+def test_l2_is_the_gradient_of_its_sum_of_squares():
+  params = make_params()
+  mask = optimizer.l2_mask(params, scope="kernels", exempt=frozenset("y"))
+  opt = optax.add_decayed_weights(2 * 0.01, mask=mask)
+  zeros = jax.tree.map(jnp.zeros_like, params)
+  decay, _ = opt.update(zeros, opt.init(params), params)
+
+  def penalty(params):
+    kernels = (params["shared"]["x"], params["sr"]["y"], params["sr"]["z"])
+    return 0.01 * sum(jnp.sum(layer["kernel"] ** 2) for layer in kernels)
+
+  expected = jax.grad(penalty)(params)
+  jax.tree.map(np.testing.assert_allclose, decay, expected)
+
+
+def test_learning_rate_zero_freezes_a_subtree():
+  opt = optimizer.create(
+    {"shared": 0.0, "sr": 1e-3}, l2=0.01, l2_scope="kernels", **SETTINGS
+  )
+  params = make_params()
+  new = run(opt, params, (1.0, 1.0))
+  jax.tree.map(np.testing.assert_array_equal, new["shared"], params["shared"])
+  assert np.all(new["sr"]["y"]["kernel"] != params["sr"]["y"]["kernel"])
+
+
+@pytest.mark.parametrize(
+  "rates", [{"shared": 1e-3}, {"shared": 1e-3, "sr": 1e-3, "other": 1e-3}]
+)
+def test_a_subtree_without_a_rate_or_the_other_way_round_is_an_error(rates):
+  opt = optimizer.create(rates, l2=0.0, l2_scope="kernels", **SETTINGS)
+  with pytest.raises(ValueError, match="do not match the parameter subtrees"):
+    opt.init(make_params())
+
+
+def test_an_unknown_scope_is_an_error():
+  with pytest.raises(ValueError, match="l2 scope"):
+    optimizer.l2_mask(make_params(), scope="all", exempt=frozenset())

@@ -1,0 +1,72 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sr2_jax import parallel
+
+
+def scale_and_sum(layout):
+  """Adds to every member the sum over the batch, shard by shard."""
+
+  def program(state, of_members, shared, shard):
+    batch = shared
+    size = batch.shape[0] // layout.num_shards
+    part = jax.lax.dynamic_slice_in_dim(batch, shard * size, size)
+    total = jnp.sum(part)
+    if layout.axis_name:
+      total = jax.lax.psum(total, layout.axis_name)
+    return {"w": state["w"] + of_members * total}
+
+  return program
+
+
+@pytest.mark.parametrize("name", ["data", "members"])
+@pytest.mark.parametrize("num_devices", [1, 2, 4])
+@pytest.mark.parametrize("donate", [False, True])
+def test_every_layout_computes_what_one_device_does(name, num_devices, donate):
+  layout = parallel.layout(name, num_devices)
+  step = layout.map(scale_and_sum(layout), donate=donate)
+  w = np.arange(8.0, dtype=np.float32).reshape(4, 2)
+  factors = np.arange(4.0, dtype=np.float32).reshape(4, 1)
+  batch = np.arange(12.0, dtype=np.float32)
+  state = layout.put_members({"w": w})
+  shared = layout.put_shared(batch)
+  for _ in range(3):
+    state = step(state, layout.put_members(factors), shared)
+  np.testing.assert_array_equal(
+    layout.fetch_members(state)["w"], w + 3 * factors * batch.sum()
+  )
+
+
+@pytest.mark.parametrize("name", ["data", "members"])
+def test_fetched_arrays_do_not_change_under_the_next_step(name):
+  layout = parallel.layout(name, 2)
+  step = layout.map(
+    lambda state, of_members, shared, shard: state + 1.0, donate=True
+  )
+  state = step(layout.put_members(np.zeros((4, 1000), np.float32)), (), ())
+  fetched = layout.fetch_members(state)
+  for _ in range(5):
+    state = step(state, (), ())
+  assert fetched.shape == (4, 1000)
+  assert np.all(fetched == 1)
+
+
+def test_members_layout_communicates_nothing():
+  layout = parallel.layout("members", 4)
+  assert layout.num_shards == 1
+  assert layout.axis_name is None
+
+
+def test_layout_takes_all_devices_for_zero_and_refuses_too_many():
+  assert len(parallel.layout("data", 0).devices) == 4
+  with pytest.raises(ValueError, match="5 devices asked for, 4 here"):
+    parallel.layout("data", 5)
+
+
+def test_one_process_needs_no_agreement():
+  parallel.initialize(None, None, None)
+  parallel.barrier("nothing to wait for")
+  assert parallel.num_processes() == 1
+  assert parallel.is_main_process()

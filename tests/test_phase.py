@@ -1,0 +1,318 @@
+"""What a config comes to: networks, populations, optimizers, states."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import skimage.filters
+import skimage.transform
+
+from experiments import default
+from sr2_jax import config as config_lib
+from sr2_jax import parallel, population, rng, steps
+from sr2_jax import phase as phase_lib
+from sr2_jax.models import sr2
+
+SIZE, NUM_IMAGES = 12, 43
+
+
+def make_config(**changes):
+  config = default.get_config()
+  config.batch_size = 8
+  config.num_seeds = 2
+  config.pretrain.num_epochs = 3
+  config.joint.num_epochs = 2
+  config.joint.loss_weight = (0.11, 9.0)
+  config.update_from_flattened_dict(
+    {name.replace("__", "."): value for name, value in changes.items()}
+  )
+  return config_lib.resolve(config)
+
+
+def make_phase(name, *, shape=(SIZE, SIZE, 1), axis_name=None, **changes):
+  return phase_lib.create(
+    make_config(**changes),
+    name,
+    image_shape=shape,
+    num_train_images=NUM_IMAGES,
+    num_classes=7,
+    axis_name=axis_name,
+  )
+
+
+@pytest.mark.parametrize("trunk", ["fsrcnn", "wdsr"])
+@pytest.mark.parametrize(
+  ("name", "wiring", "prefix"),
+  [
+    ("pretrain", "none", ""),
+    ("pretrain", "parallel", ""),
+    ("pretrain", "sequential", ""),
+    ("joint", "parallel", "sr2_"),
+    ("joint", "sequential", "sequential_"),
+  ],
+)
+def test_method_and_network(trunk, name, wiring, prefix):
+  shared_layers = 4 if trunk == "wdsr" else 1
+  phase = make_phase(
+    name,
+    model__trunk=trunk,
+    model__wiring=wiring,
+    model__shared_layers=shared_layers,
+    degradation__scale=4,
+    axis_name="devices",
+    shape=(SIZE, SIZE, 3),
+  )
+  assert phase.name == name
+  assert phase.method == prefix + trunk
+  assert phase.model == sr2.SR2(
+    trunk=trunk,
+    wiring="none" if name == "pretrain" else wiring,
+    scale=4,
+    channels=3,
+    num_classes=7,
+    shared_layers=shared_layers,
+    axis_name="devices",
+  )
+  assert phase.low_res_shape == (SIZE // 4, SIZE // 4, 3)
+
+
+def test_options_of_the_model_reach_it():
+  wide = make_phase("pretrain", model__trunk="wdsr", model__expansion=4)
+  assert wide.model.expansion == 4
+  plain = make_phase(
+    "pretrain", model__batch_norm=False, model__transposed_convolution=True
+  )
+  assert not plain.model.batch_norm
+  assert plain.model.transposed_convolution
+
+
+def test_steps_are_whole_batches():
+  """5 of 8 images in 43, and 3 left out."""
+  pretrain, joint = make_phase("pretrain"), make_phase("joint")
+  assert (pretrain.steps_per_epoch, pretrain.num_steps) == (5, 15)
+  assert (joint.steps_per_epoch, joint.num_steps) == (5, 10)
+
+
+def test_loss_weights_fan_out_in_joint_alone():
+  pretrain, joint = make_phase("pretrain", seed=3), make_phase("joint", seed=3)
+  assert pretrain.population == population.Population((3, 4), (None, None))
+  assert joint.population == population.Population(
+    (3, 3, 4, 4), (0.11, 9.0, 0.11, 9.0)
+  )
+
+
+def test_learning_rate_zero_freezes_statistics_too():
+  assert make_phase("pretrain").model.frozen == ()
+  phase = make_phase(
+    "joint", joint__learning_rate__shared=0.0, pretrain__learning_rate__sr=0.0
+  )
+  assert phase.model.frozen == ("shared",)
+
+
+def first_update(phase, params, gradients):
+  updates, _ = phase.optimizer.update(
+    gradients, phase.optimizer.init(params), params
+  )
+  return updates
+
+
+def test_optimizer_has_the_rates_of_its_phase():
+  """Adam's first step is the learning rate, against the gradient's sign."""
+  rates = {"shared": 1e-2, "sr": 0.0, "classifier": 3e-4}
+  phase = make_phase(
+    "joint",
+    loss__l2=0.0,
+    **{f"joint__learning_rate__{k}": rate for k, rate in rates.items()},
+  )
+  params = {name: {"bias": jnp.ones(2)} for name in rates}
+  gradients = jax.tree.map(lambda x: -2 * x, params)
+  updates = first_update(phase, params, gradients)
+  for name, rate in rates.items():
+    np.testing.assert_allclose(updates[name]["bias"], rate, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("scope", "moved"), [("authors", {"conv"}), ("kernels", {"conv", "output"})]
+)
+def test_l2_shrinks_the_kernels_in_scope(scope, moved):
+  phase = make_phase("pretrain", loss__l2=0.01, loss__l2_scope=scope)
+  subtree = {
+    name: {"kernel": jnp.ones(2), "bias": jnp.ones(2)}
+    for name in ("conv", "output")
+  }
+  params = {"shared": subtree, "sr": subtree}
+  updates = first_update(phase, params, jax.tree.map(jnp.zeros_like, params))
+  for name, layer in updates["sr"].items():
+    expected = -1e-3 if name in moved else 0.0
+    np.testing.assert_allclose(layer["kernel"], expected, rtol=1e-4)
+    np.testing.assert_array_equal(layer["bias"], 0.0)
+
+
+@pytest.mark.parametrize(
+  ("sigma_per_scale", "anti_aliasing"), [(0.5, True), (0.25, False)]
+)
+def test_degradation_of_images_that_are_not_square(
+  sigma_per_scale, anti_aliasing
+):
+  """Against scikit-image, each axis with its own operator."""
+  height, width, scale = 12, 20, 2
+  phase = make_phase(
+    "pretrain",
+    shape=(height, width, 1),
+    degradation__scale=scale,
+    degradation__blur_sigma_per_scale=sigma_per_scale,
+    degradation__anti_aliasing=anti_aliasing,
+  )
+  image = np.random.default_rng(0).random((height, width))
+  blurred = skimage.filters.gaussian(
+    image, sigma_per_scale * scale, mode="nearest"
+  )
+  expected = skimage.transform.rescale(
+    blurred, 1 / scale, anti_aliasing=anti_aliasing
+  )
+  degraded = phase.degrade(jnp.asarray(image[None, ..., None], jnp.float32))
+  assert degraded.shape[1:] == phase.low_res_shape == (6, 10, 1)
+  np.testing.assert_allclose(degraded[0, ..., 0], expected, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def pretrained():
+  """State of two seeds whose statistics and moments have moved."""
+  state = make_phase("pretrain").create_state()
+  return state.replace(
+    params=jax.tree.map(lambda x: x + 1, state.params),
+    batch_stats=jax.tree.map(lambda x: x + 2, state.batch_stats),
+    opt_state=jax.tree.map(lambda x: x + 3, state.opt_state),
+  )
+
+
+@pytest.fixture(scope="module")
+def scratch():
+  """A joint state of the second seed alone, from nothing."""
+  return make_phase(
+    "joint", seed=1, num_seeds=1, joint__loss_weight=(9.0,)
+  ).create_state()
+
+
+@pytest.fixture(scope="module")
+def started(pretrained):
+  return make_phase("joint").start_from(pretrained)
+
+
+def assert_form(state, form):
+  def check(leaf, like):
+    assert isinstance(leaf, np.ndarray)
+    assert (leaf.shape, leaf.dtype) == (like.shape, like.dtype)
+
+  jax.tree.map(check, state, form)
+
+
+def test_form_is_that_of_the_state(pretrained, started):
+  assert_form(pretrained, make_phase("pretrain").form())
+  assert_form(started, make_phase("joint").form())
+
+
+def test_members_start_differently(pretrained):
+  kernels = [
+    leaf
+    for path, leaf in jax.tree_util.tree_leaves_with_path(pretrained.params)
+    if "kernel" in jax.tree_util.keystr(path)
+  ]
+  assert kernels
+  assert all(np.any(kernel[0] != kernel[1]) for kernel in kernels)
+
+
+def test_joint_starts_from_the_pretrained_subtrees(pretrained, started):
+  """Bit for bit, each seed's for all its loss weights."""
+  for old, new in (
+    (pretrained.params, started.params),
+    (pretrained.batch_stats, started.batch_stats),
+  ):
+    assert set(new) == {"shared", "sr", "classifier"}
+    for subtree in ("shared", "sr"):
+      assert set(old) == {"shared", "sr"}
+      jax.tree.map(
+        lambda a, b: np.testing.assert_array_equal(a[[0, 0, 1, 1]], b),
+        old[subtree],
+        new[subtree],
+      )
+
+
+def test_joint_starts_with_the_classifier_of_its_seed(started, scratch):
+  """Whatever was pretrained, whoever else is in the population."""
+  for member in (2, 3):
+    jax.tree.map(
+      lambda a, b, member=member: np.testing.assert_array_equal(
+        a[member], b[0]
+      ),
+      (started.params["classifier"], started.batch_stats["classifier"]),
+      (scratch.params["classifier"], scratch.batch_stats["classifier"]),
+    )
+  kernel = started.params["classifier"]["logits"]["kernel"]
+  assert np.any(kernel[0] != kernel[2])
+
+
+def test_joint_starts_with_a_new_optimizer(started, scratch):
+  jax.tree.map(
+    lambda a, b: np.testing.assert_array_equal(a[2], b[0]),
+    started.opt_state,
+    scratch.opt_state,
+  )
+
+
+def test_scratch_is_what_the_seed_gives(scratch):
+  """The stream "init" and He initialization, nothing of the population."""
+  phase = make_phase("joint")
+  variables = jax.eval_shape(
+    lambda: phase.model.init(
+      rng.stream(1, "init"), jnp.zeros((1, *phase.low_res_shape)), train=False
+    )
+  )
+  jax.tree.map(
+    lambda a, b: np.testing.assert_array_equal(a.shape, (1, *b.shape)),
+    scratch.params,
+    variables["params"],
+  )
+  # He: the variance is 2 / fan-in, here of 7 x 1000 weights.
+  dense = scratch.params["classifier"]["logits"]["kernel"]
+  assert dense.shape == (1, 1000, 7)
+  np.testing.assert_allclose(dense.std(), (2 / 1000) ** 0.5, rtol=0.05)
+
+
+def test_train_step_has_the_fields_of_the_config(monkeypatch):
+  settings = {}
+
+  def record(**keywords):
+    settings.update(keywords)
+    return lambda state, of_members, shared, shard: state
+
+  monkeypatch.setattr(steps, "train_program", record)
+  changes = {
+    "loss__super_resolution": "l1",
+    "loss__normalize_weights": True,
+    "augmentation__max_shift": 2,
+    "augmentation__max_rotation": 45.0,
+  }
+  layout = parallel.layout("data", 2)
+  phase = make_phase("joint", axis_name=layout.axis_name, **changes)
+  step = phase_lib.train_step(phase, make_config(**changes), layout)
+  augment = settings.pop("augment")
+  assert augment.keywords == {
+    "max_shift": 2,
+    "max_rotation": 45.0,
+    "fill": "zero",
+  }
+  assert settings == {
+    "model": phase.model,
+    "optimizer": phase.optimizer,
+    "degrade": phase.degrade,
+    "sr_loss": "l1",
+    "normalize_weights": True,
+    "batch_size": 8,
+    "num_shards": 2,
+    "axis_name": layout.axis_name,
+  }
+  state = layout.put_members(np.arange(4.0, dtype=np.float32))
+  np.testing.assert_array_equal(
+    layout.fetch_members(step(state, (), ())), np.arange(4.0)
+  )

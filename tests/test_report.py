@@ -1,0 +1,69 @@
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from sr2_jax import report, results, tables
+from tests import result_rows
+
+
+def test_the_command_prints_tables_and_draws_into_the_run(tmp_path, capsys):
+  run = tmp_path / "quickstart"
+  results.merge(run / "results.jsonl", result_rows.run())
+  assert report.main([str(run)]) == 0
+  output = capsys.readouterr().out
+  for metric in ("ssim", "accuracy"):
+    assert (
+      tables.table(result_rows.run(), metric=metric, split="test") in output
+    )
+  path = run / "images" / "curves_test.png"
+  assert output.splitlines()[-1] == str(path)
+  with Image.open(path) as image:
+    assert image.width > 1600
+
+
+def test_the_command_takes_several_runs(tmp_path, capsys):
+  for scale in (2, 4):
+    rows = [
+      result_rows.row(scale=scale, split="validation", metric=m)
+      for m in ("ssim", "f1")
+    ]
+    results.merge(tmp_path / f"x{scale}" / "results.jsonl", rows)
+  out = tmp_path / "out"
+  arguments = [
+    str(tmp_path / "x2"), str(tmp_path / "x4"), "--out", str(out),
+    "--split", "validation", "--metric", "f1",
+  ]  # fmt: skip
+  assert report.main(arguments) == 0
+  output = capsys.readouterr().out
+  assert output.count("F1 (mean over the classes): mnist5k validation") == 2
+  assert "SSIM" not in output
+  assert sorted(path.name for path in out.iterdir()) == [
+    "curves_validation_mnist5k_x2.png",
+    "curves_validation_mnist5k_x4.png",
+  ]
+
+
+@pytest.mark.parametrize(
+  "arguments", [["nowhere"], ["run", "--split", "train"]]
+)
+def test_a_users_error_is_two_lines(tmp_path, monkeypatch, capsys, arguments):
+  monkeypatch.chdir(tmp_path)
+  results.merge("run/results.jsonl", [result_rows.row()])
+  assert report.main(arguments) == 2
+  output = capsys.readouterr()
+  assert output.out == ""
+  assert 1 <= len(output.err.splitlines()) <= 2
+
+
+def test_help_needs_no_matplotlib():
+  code = (
+    "import sys; from sr2_jax import report\n"
+    "try: report.main(['--help'])\n"
+    "finally: assert 'matplotlib' not in sys.modules"
+  )
+  output = subprocess.run(
+    [sys.executable, "-c", code], check=True, capture_output=True, text=True
+  )
+  assert "usage: python -m sr2_jax.report" in output.stdout

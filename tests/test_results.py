@@ -1,0 +1,282 @@
+import dataclasses
+import json
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from sr2_jax import errors, results
+
+
+def _row(**changes):
+  fields = {
+    "experiment": "quickstart",
+    "method": "sr2_fsrcnn",
+    "dataset": "mnist5k",
+    "split": "test",
+    "scale": 4,
+    "shared_layers": 1,
+    "loss_weight": 9.0,
+    "seed": 0,
+    "phase": "joint",
+    "step": 600,
+    "noise_variance": 3.2e-5,
+    "metric": "ssim",
+    "value": 0.8125,
+    "n": 500,
+  }
+  return results.Row(**(fields | changes))
+
+
+BICUBIC = {
+  "method": "bicubic",
+  "seed": None,
+  "loss_weight": None,
+  "shared_layers": None,
+  "phase": "none",
+  "step": 0,
+}
+
+
+def test_imports_no_jax():
+  code = (
+    "import sys; from sr2_jax import report, results, writer; "
+    "print([m for m in ('jax', 'matplotlib', 'scipy', 'tensorboardX', 'tqdm') "
+    "if m in sys.modules])"
+  )
+  output = subprocess.run(
+    [sys.executable, "-c", code], check=True, capture_output=True, text=True
+  )
+  assert output.stdout.strip() == "[]"
+
+
+def test_a_row_keeps_the_documented_fields():
+  assert results.FIELDS == (
+    "experiment",
+    "method",
+    "dataset",
+    "split",
+    "scale",
+    "shared_layers",
+    "loss_weight",
+    "seed",
+    "phase",
+    "step",
+    "noise_variance",
+    "metric",
+    "value",
+    "n",
+  )
+
+
+def test_numpy_scalars_become_python_numbers():
+  row = _row(value=np.float32(0.5), seed=np.int64(3), loss_weight=9)
+  assert row == _row(value=0.5, seed=3, loss_weight=9.0)
+  assert type(row.value) is float
+  assert type(row.seed) is int
+  assert type(row.loss_weight) is float
+
+
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"metric": "ssmi"},
+    {"value": "0.5"},
+    {"value": None},
+    {"seed": 1.5},
+    {"seed": True},
+    {"n": None},
+    {"method": None},
+    {"noise_variance": None},
+  ],
+)
+def test_a_wrong_field_is_refused(changes):
+  with pytest.raises(ValueError, match=next(iter(changes))):
+    _row(**changes)
+
+
+def test_merge_then_read_gives_the_rows_back(tmp_path):
+  rows = [_row(), _row(seed=1, value=1 / 3), _row(**BICUBIC)]
+  results.merge(tmp_path, rows)
+  assert results.read(tmp_path) == rows
+  assert results.read(str(tmp_path / "results.jsonl")) == rows
+  assert results.read([tmp_path, tmp_path]) == rows * 2
+
+
+def test_every_line_is_strict_json(tmp_path):
+  results.merge(
+    tmp_path, [_row(metric="f1", value=math.nan), _row(value=math.inf)]
+  )
+
+  def refuse(constant):
+    raise AssertionError(constant)
+
+  for line in (tmp_path / "results.jsonl").read_text().splitlines():
+    assert json.loads(line, parse_constant=refuse)["value"] is None
+  assert all(math.isnan(row.value) for row in results.read(tmp_path))
+
+
+def test_merge_replaces_in_place_and_appends_in_order(tmp_path):
+  results.merge(tmp_path, [_row(seed=seed, value=0.1) for seed in range(3)])
+  results.merge(
+    tmp_path,
+    [
+      _row(seed=7, value=0.2),
+      _row(seed=1, value=0.3, n=100),
+      _row(seed=7, value=0.4),
+      _row(seed=1, step=700, value=0.5),
+    ],
+  )
+  rows = results.read(tmp_path)
+  assert [(row.seed, row.step, row.value, row.n) for row in rows] == [
+    (0, 600, 0.1, 500),
+    (1, 600, 0.3, 100),
+    (2, 600, 0.1, 500),
+    (7, 600, 0.4, 500),
+    (1, 700, 0.5, 500),
+  ]
+
+
+def test_merging_again_changes_no_byte(tmp_path):
+  rows = [_row(noise_variance=variance) for variance in (0.0, 1e-5, 3.2e-3)]
+  results.merge(tmp_path, rows)
+  before = (tmp_path / "results.jsonl").read_bytes()
+  results.merge(tmp_path, reversed(rows))
+  assert (tmp_path / "results.jsonl").read_bytes() == before
+  assert os.listdir(tmp_path) == ["results.jsonl"]
+
+
+def test_a_kill_while_writing_leaves_the_old_rows(tmp_path, monkeypatch):
+  results.merge(tmp_path, [_row()])
+
+  def killed(descriptor):
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patch:
+    patch.setattr(os, "fsync", killed)
+    with pytest.raises(KeyboardInterrupt):
+      results.merge(tmp_path, [_row(value=0.0)])
+  assert results.read(tmp_path) == [_row()]
+  results.merge(tmp_path, [_row(value=0.25)])
+  assert results.read(tmp_path) == [_row(value=0.25)]
+  assert os.listdir(tmp_path) == ["results.jsonl"]
+
+
+def test_read_finds_the_runs_below_a_folder(tmp_path):
+  results.merge(tmp_path / "b" / "results.jsonl", [_row(experiment="b")])
+  results.merge(tmp_path / "a" / "results.jsonl", [_row(experiment="a")])
+  assert [row.experiment for row in results.read(tmp_path)] == ["a", "b"]
+
+
+def test_nothing_to_read_is_a_user_error(tmp_path):
+  with pytest.raises(errors.UserError, match="nowhere: no such"):
+    results.read(tmp_path / "nowhere")
+  with pytest.raises(errors.UserError, match=r"no results\.jsonl"):
+    results.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+  "damage",
+  [
+    b'{"experiment": "quick',
+    b"",
+    b"[1]",
+    b"{}",
+    b"\xff\x00",
+    json.dumps(dataclasses.asdict(_row()) | {"extra": 1}).encode(),
+    json.dumps(dataclasses.asdict(_row()) | {"scale": "4"}).encode(),
+    json.dumps(dataclasses.asdict(_row()) | {"metric": "mse"}).encode(),
+  ],
+)
+def test_a_damaged_row_is_named(tmp_path, damage):
+  results.merge(tmp_path, [_row(), _row(seed=1)])
+  path = tmp_path / "results.jsonl"
+  lines = path.read_bytes().splitlines()
+  path.write_bytes(b"\n".join([lines[0], damage, lines[1]]) + b"\n")
+  with pytest.raises(errors.UserError, match=r"results\.jsonl:2: damaged"):
+    results.read(tmp_path)
+  with pytest.raises(errors.UserError, match=r"results\.jsonl:2: damaged"):
+    results.merge(tmp_path, [_row()])
+
+
+def test_the_interval_is_scipys_t_interval():
+  stats = pytest.importorskip("scipy.stats")
+  generator = np.random.default_rng(0)
+  for count in range(2, 51):
+    values = generator.normal(size=count).tolist()
+    low, high = stats.t.interval(
+      0.95, count - 1, loc=np.mean(values), scale=stats.sem(values)
+    )
+    assert results.half_width(values) == pytest.approx((high - low) / 2, 1e-9)
+
+
+def test_the_interval_of_three_seeds_by_hand():
+  # t = 4.302653 for two degrees of freedom, from a printed table.
+  expected = 4.302653 * 0.01 / math.sqrt(3)
+  assert results.half_width([0.8, 0.81, 0.79]) == pytest.approx(expected, 1e-6)
+
+
+def test_the_interval_at_its_edges():
+  assert results.half_width([]) is None
+  assert results.half_width([0.5]) is None
+  assert results.half_width([0.5, 0.5]) == 0
+  assert math.isnan(results.half_width([0.5, math.nan]))
+
+
+def test_summarize_averages_over_seeds_alone():
+  rows = [
+    _row(seed=seed, noise_variance=variance, value=value)
+    for variance, values in {
+      0.0: (0.9, 0.8, 0.7),
+      1e-2: (0.5, 0.5, 0.8),
+    }.items()
+    for seed, value in enumerate(values)
+  ]
+  clean, noisy = results.summarize(rows)
+  assert (clean.noise_variance, noisy.noise_variance) == (0.0, 1e-2)
+  assert clean.mean == pytest.approx(0.8)
+  assert noisy.mean == pytest.approx(0.6)
+  assert clean.half_width == results.half_width([0.9, 0.8, 0.7])
+  assert clean.seeds == (0, 1, 2)
+  assert (clean.loss_weight, clean.phase, clean.n) == (9.0, "joint", 500)
+
+
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"experiment": "other"},
+    {"method": "fsrcnn"},
+    {"dataset": "mnist"},
+    {"split": "validation"},
+    {"scale": 2},
+    {"shared_layers": 4},
+    {"loss_weight": 0.11},
+    {"phase": "pretrain"},
+    {"noise_variance": 0.0},
+    {"metric": "f1"},
+  ],
+)
+def test_summarize_keeps_other_fields_apart(changes):
+  assert len(results.summarize([_row(), _row(seed=1, **changes)])) == 2
+
+
+def test_one_seed_counts_once_with_its_last_step():
+  rows = [
+    _row(step=600, value=0.8),
+    _row(step=400, value=0.9),
+    _row(seed=1, step=600, value=0.6),
+    _row(seed=1, step=600, value=0.7),
+  ]
+  [summary] = results.summarize(rows)
+  assert summary.seeds == (0, 1)
+  assert summary.mean == pytest.approx(0.75)
+
+
+def test_bicubic_has_no_seeds_and_no_interval():
+  [summary] = results.summarize([_row(**BICUBIC)])
+  assert summary.seeds == ()
+  assert summary.half_width is None
+  assert summary.mean == 0.8125

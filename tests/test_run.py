@@ -1,0 +1,486 @@
+"""How a run is opened, and what it starts from; nothing is trained here."""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import default
+from sr2_jax import (
+  checkpoint,
+  errors,
+  parallel,
+  population,
+  preemption,
+  run_folder,
+)
+from sr2_jax import config as config_lib
+from sr2_jax import run as run_lib
+from sr2_jax.data import dataset as dataset_lib
+
+SIZE = 12
+needs_git = pytest.mark.skipif(
+  shutil.which("git") is None, reason="git is not installed"
+)
+
+
+def write_images(root):
+  """Two classes of ten images: 12 to train, 4 to validate, 4 to test."""
+  random = np.random.default_rng(0)
+  for label in ("a", "b"):
+    (root / label).mkdir(parents=True)
+    for number in range(10):
+      pixels = random.integers(0, 256, (SIZE, SIZE), np.uint8)
+      Image.fromarray(pixels).save(root / label / f"{number}.png")
+  return root
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+  return write_images(tmp_path_factory.mktemp("images") / "data")
+
+
+@pytest.fixture(autouse=True)
+def surroundings(tmp_path, monkeypatch):
+  """A cache of the test's own, and JAX's settings as they were."""
+  monkeypatch.setenv("SR2_JAX_CACHE_DIR", str(tmp_path / "cache"))
+  names = (
+    "jax_compilation_cache_dir",
+    "jax_persistent_cache_min_compile_time_secs",
+  )
+  before = {name: getattr(jax.config, name) for name in names}
+  yield
+  for name, value in before.items():
+    jax.config.update(name, value)
+
+
+def make_config(images, **changes):
+  config = default.get_config()
+  config.experiment = "opened"
+  config.batch_size = 4
+  config.data.name = "folder"
+  config.data.path = str(images)
+  config.pretrain.num_epochs = 2
+  config.eval.batch_size = 4
+  config.parallel.num_devices = 1
+  config.update_from_flattened_dict(
+    {name.replace("__", "."): value for name, value in changes.items()}
+  )
+  return config_lib.resolve(config)
+
+
+def make_run(folder, images, **changes):
+  """A run without its folder's claim and record."""
+  config = make_config(images, **changes)
+  return run_lib.Run(
+    config=config,
+    folder=run_folder.RunFolder(folder),
+    dataset=dataset_lib.load(config.data),
+    layout=parallel.layout("data", 1),
+    stop=preemption.StopRequest(),
+  )
+
+
+def edit_record(folder, edit):
+  path = folder / "config.json"
+  description = json.loads(path.read_text())
+  edit(description)
+  path.write_text(json.dumps(description))
+
+
+def test_description_has_what_the_numbers_depend_on(images, tmp_path):
+  run = make_run(tmp_path, images)
+  description = run_lib.describe(run)
+  assert description["config"] == config_lib.to_dict(run.config)
+  assert description["dataset"]["name"] == "folder"
+  assert description["dataset"]["fingerprint"] == run.dataset.fingerprint
+  assert description["dataset"]["notes"] == list(run.dataset.notes)
+  devices = description["devices"]
+  assert devices["platform"] == jax.devices()[0].platform
+  assert (devices["count"], devices["processes"]) == (1, 1)
+  assert devices["cpu_cores"] >= 1
+  for name in ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"):
+    assert description["packages"][name] == importlib.metadata.version(name)
+  assert json.loads(json.dumps(description)) == description
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+  """A tree of its own, in which run.py seems to lie; a function runs git."""
+  for name in [name for name in os.environ if name.startswith("GIT_")]:
+    monkeypatch.delenv(name)
+  monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+  monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
+  root = tmp_path / "repository"
+  root.mkdir()
+  (root / "run.py").write_text("one = 1\n")
+  monkeypatch.setattr(run_lib, "__file__", str(root / "run.py"))
+
+  def git(*arguments):
+    name = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    return subprocess.run(
+      ("git", *name, *arguments),
+      cwd=root,
+      check=True,
+      capture_output=True,
+      text=True,
+    ).stdout.strip()
+
+  return root, git
+
+
+@needs_git
+def test_revision_of_the_source_tree(repository):
+  root, git = repository
+  assert run_lib._git_revision() == "unknown"
+  git("init", "--quiet")
+  git("add", "run.py")
+  assert run_lib._git_revision() == "unknown"  # no commit yet
+  git("commit", "--quiet", "--message", "one")
+  revision = git("rev-parse", "HEAD")
+  assert run_lib._git_revision() == revision
+  (root / "notes.txt").write_text("not tracked\n")
+  assert run_lib._git_revision() == revision
+  (root / "run.py").write_text("one = 2\n")
+  assert run_lib._git_revision() == revision + "+changes"
+
+
+@needs_git
+def test_revision_is_not_that_of_a_repository_around(repository):
+  """Installed packages often lie in somebody's project, in its venv."""
+  root, git = repository
+  (root / "own.py").write_text("mine = 1\n")
+  git("init", "--quiet")
+  git("add", "own.py")
+  git("commit", "--quiet", "--message", "mine")
+  assert run_lib._git_revision() == "unknown"
+
+
+def test_revision_without_git(monkeypatch, tmp_path):
+  monkeypatch.setenv("PATH", str(tmp_path))
+  assert run_lib._git_revision() == "unknown"
+
+
+def test_first_start_records_and_the_second_is_silent(images, tmp_path, capsys):
+  config, workdir = make_config(images), tmp_path / "run"
+  with run_lib.open_run(config, workdir) as run:
+    assert run is not None
+    assert len(run.dataset.train.images) == 12
+    assert run.layout.devices == tuple(jax.devices()[:1])
+    assert run.phase("pretrain").num_steps == 6
+    assert run.phase("joint").low_res_shape == (6, 6, 1)
+    assert run.phase("joint").model.num_classes == 2
+    with (
+      pytest.raises(errors.UserError, match="another run works"),
+      run_lib.open_run(config, workdir),
+    ):
+      raise AssertionError("opened twice")
+  record = (workdir / "config.json").read_text()
+  assert json.loads(record) == run_lib.describe(run)
+  capsys.readouterr()
+  with run_lib.open_run(config, workdir):
+    pass
+  assert (workdir / "config.json").read_text() == record
+  assert "note:" not in capsys.readouterr().err
+
+
+def test_other_config_is_refused(images, tmp_path):
+  with run_lib.open_run(make_config(images), tmp_path):
+    pass
+  with (
+    pytest.raises(errors.UserError, match=r"seed: 0 -> 1\."),
+    run_lib.open_run(make_config(images, seed=1), tmp_path),
+  ):
+    raise AssertionError("opened")
+
+
+@pytest.mark.parametrize(
+  "changes", [{"eval__clip": True}, {"log__tensorboard": False}]
+)
+def test_evaluation_may_change_what_training_does_not_see(
+  images, tmp_path, changes
+):
+  with run_lib.open_run(make_config(images), tmp_path):
+    pass
+  record = (tmp_path / "config.json").read_text()
+  config = make_config(images, **changes)
+  with run_lib.open_run(config, tmp_path, evaluate_only=True) as run:
+    assert run is not None
+    assert run.config == config
+  assert (tmp_path / "config.json").read_text() == record
+  with (
+    pytest.raises(errors.UserError, match=next(iter(changes)).split("_")[0]),
+    run_lib.open_run(config, tmp_path),
+  ):
+    raise AssertionError("opened")
+  with (
+    pytest.raises(errors.UserError, match="seed"),
+    run_lib.open_run(make_config(images, seed=1), tmp_path, evaluate_only=True),
+  ):
+    raise AssertionError("opened")
+
+
+def test_finished_run_is_left_alone(images, tmp_path, capsys):
+  config = make_config(images)
+  with run_lib.open_run(config, tmp_path) as run:
+    assert run is not None
+    run.folder.set_done()
+  with run_lib.open_run(config, tmp_path) as run:
+    assert run is None
+  assert "has finished" in capsys.readouterr().err
+  with run_lib.open_run(config, tmp_path, evaluate_only=True) as run:
+    assert run is not None
+  with (
+    pytest.raises(errors.UserError, match="seed: 0 -> 1"),
+    run_lib.open_run(make_config(images, seed=1), tmp_path),
+  ):
+    raise AssertionError("opened")
+
+
+def test_evaluation_needs_a_run_and_makes_none(images, tmp_path):
+  workdir = tmp_path / "none"
+  with (
+    pytest.raises(errors.UserError, match=f"{workdir} is no run folder"),
+    run_lib.open_run(make_config(images), workdir, evaluate_only=True),
+  ):
+    raise AssertionError("opened")
+  assert not workdir.exists()
+
+
+@pytest.mark.parametrize("evaluate_only", [False, True])
+def test_changed_data_are_refused(tmp_path, evaluate_only):
+  root = write_images(tmp_path / "data")
+  config, workdir = make_config(root), tmp_path / "run"
+  with run_lib.open_run(config, workdir):
+    pass
+  Image.fromarray(np.zeros((SIZE, SIZE), np.uint8)).save(root / "b" / "9.png")
+  with (
+    pytest.raises(errors.UserError, match="folder has changed since"),
+    run_lib.open_run(config, workdir, evaluate_only=evaluate_only),
+  ):
+    raise AssertionError("opened")
+
+
+def test_changed_surroundings_are_noted_when_training(images, tmp_path, capsys):
+  config = make_config(images)
+  with run_lib.open_run(config, tmp_path):
+    pass
+  edit_record(tmp_path, lambda d: d["packages"].update(jax="0.0.1"))
+  capsys.readouterr()
+  with run_lib.open_run(config, tmp_path):
+    pass
+  notes = capsys.readouterr().err
+  assert "note: packages changed" in notes
+  assert "0.0.1" in notes
+  assert "python changed" not in notes
+  with run_lib.open_run(config, tmp_path, evaluate_only=True):
+    pass
+  assert "note: packages" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("part", ["dataset", "devices", "git_revision"])
+def test_record_with_a_part_missing(images, tmp_path, capsys, part):
+  """Of another version, perhaps; a run without a fingerprint is refused."""
+  config = make_config(images)
+  with run_lib.open_run(config, tmp_path):
+    pass
+  edit_record(tmp_path, lambda description: description.pop(part))
+  if part == "dataset":
+    with (
+      pytest.raises(errors.UserError, match=f"{tmp_path}"),
+      run_lib.open_run(config, tmp_path),
+    ):
+      raise AssertionError("opened")
+    return
+  with run_lib.open_run(config, tmp_path):
+    pass
+  assert f"note: {part} changed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"batch_size": 13}, "batch_size is 13, more than the 12 training"),
+    ({"degradation__scale": 5}, "scale=5 does not divide"),
+    ({"parallel__num_devices": 5}, "num_devices is 5"),
+    ({"parallel__num_devices": 3}, "batch_size is 4, which 3 devices"),
+  ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_recorded(
+  images, tmp_path, changes, message
+):
+  with (
+    pytest.raises(errors.UserError, match=message),
+    run_lib.open_run(make_config(images, **changes), tmp_path),
+  ):
+    raise AssertionError("opened")
+  assert not (tmp_path / "config.json").exists()
+
+
+def test_compiled_programs_are_kept_in_the_cache_folder(images, tmp_path):
+  jax.config.update("jax_compilation_cache_dir", None)
+  with run_lib.open_run(make_config(images), tmp_path / "run"):
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "cache/xla")
+    assert jax.config.jax_persistent_cache_min_compile_time_secs == 0
+
+
+def test_compilation_cache_of_the_user_stays(images, tmp_path):
+  jax.config.update("jax_compilation_cache_dir", str(tmp_path / "mine"))
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 7.0)
+  with run_lib.open_run(make_config(images), tmp_path / "run"):
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "mine")
+    assert jax.config.jax_persistent_cache_min_compile_time_secs == 7
+
+
+def fill(form, seeds):
+  """A state in which every number of a member is its seed."""
+  return jax.tree.map(
+    lambda like: np.stack(
+      [np.full(like.shape[1:], seed, like.dtype) for seed in seeds]
+    ),
+    form,
+  )
+
+
+@pytest.fixture(scope="module")
+def pretrained(images, tmp_path_factory):
+  """A run folder with the seeds 3 to 5 pretrained, at steps 3 and 6 of 6."""
+  folder = tmp_path_factory.mktemp("runs") / "pretrained"
+  run = make_run(folder, images, seed=3, num_seeds=3)
+  run.folder.record(run_lib.describe(run))
+  phase = run.phase("pretrain")
+  assert phase.num_steps == 6
+  checkpoints = checkpoint.Checkpoints(
+    run.folder.checkpoints("pretrain"), keep=2
+  )
+  checkpoints.save(3, fill(phase.form(), (0, 0, 0)))
+  checkpoints.save(6, fill(phase.form(), (3, 4, 5)))
+  checkpoints.close()
+  return folder
+
+
+def assert_seeds(state, seeds):
+  for leaf in jax.tree.leaves(state):
+    for member, seed in zip(leaf, seeds, strict=True):
+      np.testing.assert_array_equal(member, np.full_like(member, seed))
+
+
+def test_own_pretraining(images, pretrained):
+  run = make_run(pretrained, images, seed=3, num_seeds=3)
+  state = run_lib.pretrained_state(run)
+  assert_seeds(state, (3, 4, 5))
+  assert jax.tree.structure(state) == jax.tree.structure(
+    run.phase("pretrain").form()
+  )
+
+
+@pytest.mark.parametrize("seeds", [(3, 4, 5), (4, 5), (5,)])
+@pytest.mark.parametrize("wiring", ["parallel", "sequential"])
+def test_pretraining_of_another_run_gives_the_members_by_seed(
+  images, pretrained, tmp_path, seeds, wiring
+):
+  """Its own optimizer settings, epochs and seeds count, not this run's."""
+  run = make_run(
+    tmp_path,
+    images,
+    init_from=str(pretrained),
+    seed=seeds[0],
+    num_seeds=len(seeds),
+    model__wiring=wiring,
+    loss__l2=0.0,
+    pretrain__num_epochs=7,
+    pretrain__learning_rate__shared=0.0,
+  )
+  assert_seeds(run_lib.pretrained_state(run), seeds)
+
+
+def test_pretraining_on_more_images_is_found(images, pretrained, tmp_path):
+  """`validate_init_from` lets data.max_train_images differ, as it may."""
+  run = make_run(
+    tmp_path,
+    images,
+    init_from=str(pretrained),
+    seed=3,
+    data__max_train_images=8,
+  )
+  assert_seeds(run_lib.pretrained_state(run), (3,))
+
+
+def test_pretraining_on_other_images_is_refused(images, pretrained, tmp_path):
+  source = tmp_path / "source"
+  shutil.copytree(pretrained, source)
+  edit_record(source, lambda d: d["dataset"].update(fingerprint="0" * 64))
+  run = make_run(tmp_path / "run", images, init_from=str(source), seed=3)
+  with pytest.raises(errors.UserError, match=f"{source}"):
+    run_lib.pretrained_state(run)
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"model__trunk": "wdsr"}, 'model.trunk: "fsrcnn" -> "wdsr"'),
+    ({"degradation__scale": 4}, "degradation.scale: 2 -> 4"),
+    ({"seed": 2}, "holds the seeds 3 to 5; this run asks for 2 to 2"),
+    ({"num_seeds": 4}, "holds the seeds 3 to 5; this run asks for 3 to 6"),
+  ],
+)
+def test_pretraining_that_differs_is_refused(
+  images, pretrained, tmp_path, changes, message
+):
+  changes = {"seed": 3, **changes}
+  run = make_run(tmp_path, images, init_from=str(pretrained), **changes)
+  with pytest.raises(errors.UserError, match=message):
+    run_lib.pretrained_state(run)
+
+
+@pytest.mark.parametrize(
+  "what", ["checkpoints", "checkpoints/pretrain/last/*6"]
+)
+def test_pretraining_that_has_not_finished_is_refused(
+  images, pretrained, tmp_path, what
+):
+  source = tmp_path / "source"
+  shutil.copytree(pretrained, source)
+  for path in source.glob(what):
+    shutil.rmtree(path)
+  run = make_run(tmp_path / "run", images, init_from=str(source), seed=3)
+  with pytest.raises(errors.UserError, match="no finished pretraining"):
+    run_lib.pretrained_state(run)
+
+
+def test_pretraining_whose_folder_is_gone_is_refused(images, tmp_path):
+  run = make_run(tmp_path / "run", images, init_from=str(tmp_path / "gone"))
+  with pytest.raises(errors.UserError, match=r"gone has no config\.json"):
+    run_lib.pretrained_state(run)
+
+
+# Orbax abandons its reads when one fails, and its event loop complains later.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_damaged_pretraining_is_refused(images, pretrained, tmp_path):
+  """And not replaced by the checkpoint before it: that is another state."""
+  source = tmp_path / "source"
+  shutil.copytree(pretrained, source)
+  (folder,) = source.glob("checkpoints/pretrain/last/*6")
+  files = [path for path in folder.rglob("*") if path.is_file()]
+  largest = max(files, key=lambda path: path.stat().st_size)
+  content = bytearray(largest.read_bytes())
+  content[len(content) // 2] ^= 1
+  largest.write_bytes(content)
+  run = make_run(tmp_path / "run", images, init_from=str(source), seed=3)
+  with pytest.raises(errors.UserError, match=f"damaged checkpoint in {source}"):
+    run_lib.pretrained_state(run)
+
+
+def test_phase_of_a_run_knows_its_devices(images, tmp_path):
+  run = make_run(tmp_path, images, num_seeds=2)
+  members = dataclasses.replace(run, layout=parallel.layout("members", 2))
+  assert run.phase("pretrain").model.axis_name == run.layout.axis_name
+  assert members.phase("pretrain").model.axis_name is None
+  assert members.phase("joint").population == population.expand((0, 1), (9.0,))

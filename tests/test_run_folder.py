@@ -1,0 +1,162 @@
+"""Who may work in a run folder, and with which config."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from sr2_jax import errors, run_folder
+
+HOLDER = """
+import sys, time
+from sr2_jax import run_folder
+with run_folder.RunFolder(sys.argv[1]).claim():
+  print("claimed", flush=True)
+  time.sleep(60)
+"""
+
+CONFIG = {"seed": 0, "eval": {"clip": False}, "joint": {"loss_weight": [9.0]}}
+
+
+def recorded(path, **description):
+  folder = run_folder.RunFolder(path)
+  folder.record({"config": CONFIG, **description})
+  return folder
+
+
+def test_paths_lie_in_the_folder(tmp_path):
+  folder = run_folder.RunFolder(str(tmp_path))
+  assert folder.path == tmp_path
+  assert folder.images == tmp_path / "images"
+  assert folder.checkpoints("joint") == tmp_path / "checkpoints/joint/last"
+  assert folder.checkpoints("joint", "best").parts[-2:] == ("joint", "best")
+  assert not list(tmp_path.iterdir())
+
+
+def test_lock_goes_with_the_process_that_holds_it(tmp_path):
+  """Refused while another process lives, free at once after kill -9."""
+  path = tmp_path / "new" / "run"
+  with subprocess.Popen(
+    [sys.executable, "-c", HOLDER, str(path)],
+    stdout=subprocess.PIPE,
+    text=True,
+  ) as holder:
+    try:
+      assert holder.stdout is not None
+      assert holder.stdout.readline() == "claimed\n"
+      folder = run_folder.RunFolder(path)
+      with (
+        pytest.raises(errors.UserError, match=f"^{path}: another run works"),
+        folder.claim(),
+      ):
+        raise AssertionError("claimed twice")
+    finally:
+      holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    with folder.claim():
+      pass
+
+
+def test_lock_is_free_after_its_block_even_after_an_error(tmp_path):
+  folder = run_folder.RunFolder(tmp_path)
+  with pytest.raises(ZeroDivisionError), folder.claim():
+    raise ZeroDivisionError
+  with (
+    folder.claim(),
+    pytest.raises(errors.UserError, match="--workdir"),
+    folder.claim(),
+  ):
+    raise AssertionError("claimed twice")
+  with folder.claim():
+    pass
+
+
+@pytest.mark.parametrize("name", ["file", "file/run"])
+def test_folder_that_cannot_be_made_is_named(tmp_path, name):
+  (tmp_path / "file").write_text("in the way")
+  folder = run_folder.RunFolder(tmp_path / name)
+  with (
+    pytest.raises(errors.UserError, match=r"cannot be written \(.+\)\.\nGive"),
+    folder.claim(),
+  ):
+    raise AssertionError("claimed a file")
+  assert folder.read() is None
+
+
+def test_record_is_read_back(tmp_path):
+  folder = run_folder.RunFolder(tmp_path / "run")
+  assert folder.read() is None
+  folder.record({"config": CONFIG, "dataset": {"name": "mnist"}})
+  assert folder.read() == {"config": CONFIG, "dataset": {"name": "mnist"}}
+  assert [path.name for path in folder.path.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize(
+  "text",
+  ["", '{"config": {"seed"', "[]", "{}", '{"config": 3}', '{"config": []}'],
+)
+def test_damaged_record_is_named(tmp_path, text):
+  (tmp_path / "config.json").write_text(text)
+  folder = run_folder.RunFolder(tmp_path)
+  with pytest.raises(errors.UserError, match=r"config\.json: damaged \(.+\)"):
+    folder.read()
+  with pytest.raises(errors.UserError, match="Restore it from a copy"):
+    folder.check(CONFIG)
+
+
+def test_record_that_is_no_text_is_damaged(tmp_path):
+  (tmp_path / "config.json").write_bytes(b"\xff\xfe{}")
+  with pytest.raises(errors.UserError, match="damaged"):
+    run_folder.RunFolder(tmp_path).read()
+
+
+def test_same_config_goes_on(tmp_path):
+  """JSON made lists of tuples and kept floats exactly."""
+  folder = recorded(tmp_path, python="3.11")
+  folder.check({**CONFIG, "joint": {"loss_weight": (9.0,)}})
+  run_folder.RunFolder(tmp_path / "new").check(CONFIG)
+
+
+def test_other_config_is_refused_with_every_difference(tmp_path):
+  folder = recorded(tmp_path)
+  other = {"seed": 1, "eval": {"clip": True}, "joint": CONFIG["joint"]}
+  with pytest.raises(errors.UserError) as caught:
+    folder.check(other)
+  message = str(caught.value)
+  assert f"{tmp_path} was started with another config" in message
+  assert "seed: 0 -> 1; eval.clip: false -> true." in message
+  assert "loss_weight" not in message
+  assert message.count("\n") == 1
+
+
+def test_ignored_groups_may_differ_and_no_others(tmp_path):
+  folder = recorded(tmp_path)
+  clipped = {**CONFIG, "eval": {"clip": True}}
+  folder.check(clipped, ignore=("eval",))
+  with pytest.raises(errors.UserError, match=r"seed: 0 -> 1\."):
+    folder.check({**clipped, "seed": 1}, ignore=("eval",))
+
+
+@pytest.mark.parametrize(
+  ("config", "difference"),
+  [
+    ({"seed": 0}, "eval.clip: false -> nothing"),
+    ({**CONFIG, "new": 5}, "new: nothing -> 5"),
+  ],
+)
+def test_fields_of_another_version_are_differences(
+  tmp_path, config, difference
+):
+  with pytest.raises(errors.UserError, match=difference):
+    recorded(tmp_path).check(config)
+
+
+def test_done(tmp_path):
+  folder = recorded(tmp_path)
+  assert not folder.is_done
+  folder.set_done()
+  assert folder.is_done
+  assert run_folder.RunFolder(tmp_path).is_done
+  assert json.loads((tmp_path / "config.json").read_text())

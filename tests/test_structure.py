@@ -1,0 +1,226 @@
+"""Holds the project's shape by reading its files; docs/design.md explains it.
+
+main -> train -> {evaluate, steps, ...} -> {imaging, models, ...}: a module may
+import from its own layer and those below, and never in a circle.
+"""
+
+import ast
+import graphlib
+import importlib.util
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+# From the top down; a package stands for all its modules.
+LAYERS = (
+  {"main"},
+  {"train"},
+  {"evaluate", "steps", "checkpoint", "data", "writer"}
+  | {"report", "tables", "figures", "phase", "preemption", "run", "run_folder"},
+  {"imaging", "models", "optimizer", "population", "parallel", "rng"}
+  | {"results"},
+  {"config", "cache_dir", "errors", "files"},
+)
+# What these import, and what that imports in turn, needs no accelerator.
+WITHOUT_JAX = (
+  "config", "errors", "figures", "files", "main", "report", "results", "tables",
+)  # fmt: skip
+HEAVY = {
+  "chex", "dm_pix", "flax", "jax", "jaxlib", "mlxtend", "optax", "orbax",
+  "pix", "tensorflow", "tensorflow_datasets",
+}  # fmt: skip
+# Modules whose behaviour shows in another module's tests.
+TESTED_ELSEWHERE = {"errors": "main"}
+
+
+def _modules(folder):
+  """Dotted names and trees of a package's modules, without `__init__`."""
+  trees = {}
+  for path in sorted((ROOT / folder).rglob("*.py")):
+    if path.name != "__init__.py":
+      name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+      trees[name] = ast.parse(path.read_text())
+  return trees
+
+
+PACKAGE = _modules("sr2_jax")
+EXPERIMENTS = _modules("experiments")
+LAUNCH = _modules("launch") if (ROOT / "launch").is_dir() else {}
+EVERYTHING = {**PACKAGE, **EXPERIMENTS, **LAUNCH}
+
+
+def _imports(tree, *, top_level_only=False):
+  """Dotted names that a module imports, `from a import b` as `a.b`."""
+  nodes = tree.body if top_level_only else ast.walk(tree)
+  for node in nodes:
+    if isinstance(node, ast.Import):
+      yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+      assert node.level == 0, "imports are absolute"
+      yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _own(names):
+  """The project's modules among imported names."""
+  for name in names:
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+      if ".".join(parts[:length]) in EVERYTHING:
+        yield ".".join(parts[:length])
+        break
+
+
+def _layer(module):
+  """How far down a module of sr2_jax stands, by its first word."""
+  word = module.split(".")[1]
+  found = [i for i, layer in enumerate(LAYERS) if word in layer]
+  assert found, f"{module} has no layer: give it one in LAYERS"
+  return found[0]
+
+
+@pytest.mark.parametrize("module", PACKAGE)
+def test_imports_point_down(module):
+  layer = _layer(module)
+  for imported in _own(_imports(PACKAGE[module])):
+    assert imported in PACKAGE, f"{module} imports {imported}"
+    assert _layer(imported) >= layer, f"{module} imports {imported}"
+
+
+def test_imports_have_no_circle():
+  graph = {name: set(_own(_imports(tree))) for name, tree in PACKAGE.items()}
+  assert tuple(graphlib.TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize("module", EVERYTHING)
+def test_what_the_project_imports_of_itself_exists(module):
+  for name in _imports(EVERYTHING[module]):
+    if name.split(".")[0] in ("sr2_jax", "experiments", "launch"):
+      assert list(_own([name])), f"{module} imports {name}, not a module"
+
+
+@pytest.mark.parametrize("start", [*WITHOUT_JAX, *LAUNCH])
+def test_no_jax_however_indirectly(start):
+  start = start if start in LAUNCH else f"sr2_jax.{start}"
+  seen, queue = {start}, [start]
+  while queue:
+    module = queue.pop()
+    # main loads JAX within a function, once the command is understood.
+    names = list(
+      _imports(EVERYTHING[module], top_level_only=module == "sr2_jax.main")
+    )
+    heavy = HEAVY & {name.split(".")[0] for name in names}
+    assert not heavy, f"{start} reaches {heavy} by way of {module}"
+    queue += set(_own(names)) - seen
+    seen |= set(queue)
+
+
+def test_no_jax_in_fact():
+  names = ", ".join(f"sr2_jax.{name}" for name in WITHOUT_JAX)
+  program = f"import sys, {names}; print(sorted({HEAVY!r} & set(sys.modules)))"
+  done = subprocess.run(
+    [sys.executable, "-c", program],
+    check=True,
+    capture_output=True,
+    text=True,
+    cwd=ROOT,
+  )
+  assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("module", EXPERIMENTS)
+def test_experiments_need_only_ml_collections(module):
+  for name in _imports(EXPERIMENTS[module]):
+    assert name.split(".")[0] in ("ml_collections", "experiments")
+
+
+@pytest.mark.parametrize("module", EVERYTHING)
+def test_only_parallel_names_pmap(module):
+  if module == "sr2_jax.parallel":
+    return
+  tree = EVERYTHING[module]
+  named = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+  named |= {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
+  named |= {word for name in _imports(tree) for word in name.split(".")}
+  assert not {"pmap", "shard_map"} & named
+
+
+@pytest.mark.parametrize(
+  "module", [name for name in PACKAGE if ".models." in name]
+)
+def test_models_read_no_config(module):
+  tree = PACKAGE[module]
+  imported = {name.split(".")[0] for name in _imports(tree)}
+  assert not {"ml_collections", "experiments", "absl"} & imported
+  assert "sr2_jax.config" not in _own(_imports(tree))
+  named = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+  named |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+  assert "config" not in named
+
+
+def _public_functions(tree):
+  """Public functions and methods: at the top level or in public classes."""
+  for node in tree.body:
+    if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+      yield from _public_functions(node)
+    elif isinstance(node, ast.FunctionDef) and (
+      not node.name.startswith("_") or node.name in ("__init__", "__call__")
+    ):
+      yield node
+
+
+@pytest.mark.parametrize("module", EVERYTHING)
+def test_public_functions_are_annotated(module):
+  for function in _public_functions(EVERYTHING[module]):
+    where = f"{module}.{function.name}"
+    assert function.returns is not None, f"{where} has no return annotation"
+    arguments = function.args
+    for argument in (
+      *arguments.posonlyargs,
+      *arguments.args,
+      *arguments.kwonlyargs,
+      *filter(None, (arguments.vararg, arguments.kwarg)),
+    ):
+      if argument.arg not in ("self", "cls"):
+        assert argument.annotation is not None, f"{where}: {argument.arg}"
+
+
+@pytest.mark.parametrize("module", PACKAGE)
+def test_module_has_a_mirror_test(module):
+  name = module.rpartition(".")[2]
+  name = TESTED_ELSEWHERE.get(name, name)
+  test = ROOT / "tests" / f"test_{name}.py"
+  assert test.is_file(), f"{module} has no {test.name}"
+
+
+def test_packages_are_empty_and_listed():
+  listed = re.search(
+    r"^packages = \[(.*?)\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S
+  )
+  assert listed is not None
+  folders = {
+    path.parent
+    for folder in ("sr2_jax", "experiments")
+    for path in (ROOT / folder).rglob("__init__.py")
+  }
+  assert set(re.findall(r'"(.*?)"', listed[1])) == {
+    ".".join(folder.relative_to(ROOT).parts) for folder in folders
+  }
+  for folder in folders:
+    assert (folder / "__init__.py").read_text() == ""
+
+
+def test_no_module_is_a_drawer():
+  for module in EVERYTHING:
+    assert module.rpartition(".")[2] not in ("utils", "helpers", "common")
+
+
+def test_all_modules_are_found():
+  # Guards the tests above against an empty list.
+  assert importlib.util.find_spec("sr2_jax.main") is not None
+  assert {"sr2_jax.main", "sr2_jax.config"} <= set(PACKAGE)
+  assert "experiments.default" in EXPERIMENTS
