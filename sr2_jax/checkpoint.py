@@ -3,6 +3,11 @@
 A checkpoint is a tree of NumPy arrays and a manifest of their sha256, which
 orbax commits together by one rename. Orbax alone restores a flipped byte
 without noticing.
+
+The commit holds a list of the files as well, in the form of sha256sum, without
+orbax's own _CHECKPOINT_METADATA, which it still changes. The list is checked
+before orbax opens the files: from some damaged ones orbax leaves threads behind
+that print tracebacks into the run.
 """
 
 import hashlib
@@ -17,7 +22,9 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from sr2_jax import errors, parallel, population
+from sr2_jax import errors, files, parallel, population
+
+_FILE_LIST = "files.sha256"
 
 
 def manifest(tree: Any) -> dict[str, str]:
@@ -30,6 +37,17 @@ def manifest(tree: Any) -> dict[str, str]:
 
   leaves = jax.tree_util.tree_leaves_with_path(tree)
   return {jax.tree_util.keystr(path): digest(leaf) for path, leaf in leaves}
+
+
+def _digests(folder: pathlib.Path) -> list[tuple[str, str]]:
+  """The name and sha256 of every file of a checkpoint's items."""
+  found = []
+  for path in sorted(folder.glob("*/**/*")):
+    if path.is_file():
+      with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+      found.append((path.relative_to(folder).as_posix(), digest))
+  return found
 
 
 class Checkpoints:
@@ -62,6 +80,9 @@ class Checkpoints:
         cleanup_tmp_directories=not self._read_only,
         read_only=self._read_only,
         step_format_fixed_length=8,
+        async_options=ocp.AsyncOptions(
+          post_finalization_callback=self._list_files
+        ),
         # Two folders may save the same step at once; by default the barriers
         # of their processes would have the same name.
         multiprocessing_options=ocp.options.MultiprocessingOptions(
@@ -99,6 +120,7 @@ class Checkpoints:
     Raises:
       ValueError: says what is wrong with the checkpoint.
     """
+    self._verify_files(step)
     abstract = jax.tree.map(lambda x: np.empty(np.shape(x), x.dtype), like)
     try:
       restored = self._manager.restore(
@@ -179,6 +201,33 @@ class Checkpoints:
 
   def _path(self, step: int) -> pathlib.Path:
     return self._folder / f"{step:08d}"
+
+  def _list_files(self) -> None:
+    """Adds the list of files to a save before orbax commits it.
+
+    Orbax calls this in its own thread, in every process.
+    """
+    if parallel.is_main_process():
+      for folder in self._folder.glob("*.orbax-checkpoint-tmp"):
+        lines = (f"{value}  {name}\n" for name, value in _digests(folder))
+        files.write_atomically(folder / _FILE_LIST, "".join(lines).encode())
+
+  def _verify_files(self, step: int) -> None:
+    """Raises ValueError where a file is not as it was written."""
+    folder = self._path(step)
+    try:
+      lines = (folder / _FILE_LIST).read_text(errors="replace").splitlines()
+    except OSError as error:
+      raise ValueError(f"{_FILE_LIST}: {error.strerror}") from error
+    expected = {
+      name: value for value, _, name in (x.partition("  ") for x in lines)
+    }
+    found = dict(_digests(folder))
+    for name in sorted(expected.keys() | found.keys()):
+      if name not in found:
+        raise ValueError(f"{name} is missing")
+      if expected.get(name) != found[name]:
+        raise ValueError(f"sha256 of {name} differs from {_FILE_LIST}")
 
   def _set_aside(self, steps: list[int]) -> None:
     if not steps or self._read_only:

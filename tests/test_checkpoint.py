@@ -1,3 +1,4 @@
+import hashlib
 import json
 import pathlib
 
@@ -7,11 +8,6 @@ import optax
 import pytest
 
 from sr2_jax import checkpoint, errors, optimizer, steps
-
-# Orbax abandons its reads when one fails, and its event loop complains later.
-pytestmark = pytest.mark.filterwarnings(
-  "ignore::pytest.PytestUnraisableExceptionWarning"
-)
 
 
 def make_state(value):
@@ -139,23 +135,47 @@ def test_every_flipped_byte_of_the_arrays_is_noticed(tmp_path):
   assert noticed > 0
 
 
-def test_damaged_manifest_and_metadata_are_noticed(tmp_path):
+@pytest.mark.parametrize("name", ["manifest/metadata", "state/_METADATA"])
+def test_damaged_manifest_and_metadata_are_noticed(tmp_path, name):
   folder = tmp_path / "last"
   saved(folder, [1.0]).close()
-  for name in ("manifest/metadata", "state/_METADATA"):
-    path = folder / "00000010" / name
-    original = path.read_bytes()
-    path.write_bytes(b"garbage")
-    with pytest.raises(ValueError, match="it does not read"):
-      checkpoint.Checkpoints(folder, read_only=True).restore(
-        10, make_state(0.0)
-      )
-    path.write_bytes(original)
+  checkpoints = checkpoint.Checkpoints(folder, read_only=True)
+  path = folder / "00000010" / name
+  path.write_bytes(b"garbage")
+  with pytest.raises(ValueError, match=f"sha256 of {name} differs"):
+    checkpoints.restore(10, make_state(0.0))
+  path.unlink()
+  with pytest.raises(ValueError, match=f"{name} is missing"):
+    checkpoints.restore(10, make_state(0.0))
+
+
+def test_damaged_list_of_files_is_noticed(tmp_path):
+  folder = tmp_path / "last"
+  saved(folder, [1.0]).close()
+  checkpoints = checkpoint.Checkpoints(folder, read_only=True)
+  path = folder / "00000010" / "files.sha256"
+  for damaged in (b"", b"\xff garbage", path.read_bytes()[:-40]):
+    path.write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"differs from files\.sha256|missing"):
+      checkpoints.restore(10, make_state(0.0))
+  path.unlink()
+  with pytest.raises(ValueError, match=r"files\.sha256: No such file"):
+    checkpoints.restore(10, make_state(0.0))
+
+
+def test_arrays_have_to_be_those_of_the_manifest(tmp_path):
+  """What orbax restores is checked, not only what lies on the disk."""
+  folder = tmp_path / "last"
+  saved(folder, [1.0]).close()
   manifest = folder / "00000010" / "manifest" / "metadata"
+  files = folder / "00000010" / "files.sha256"
+  before = hashlib.sha256(manifest.read_bytes()).hexdigest()
   recorded = json.loads(manifest.read_text())
   recorded[next(iter(recorded))] = "0" * 64
   manifest.write_text(json.dumps(recorded))
-  with pytest.raises(ValueError, match=r"sha256 of .* differs"):
+  after = hashlib.sha256(manifest.read_bytes()).hexdigest()
+  files.write_text(files.read_text().replace(before, after))
+  with pytest.raises(ValueError, match=r"sha256 of .* differs from its"):
     checkpoint.Checkpoints(folder, read_only=True).restore(10, make_state(0.0))
 
 
