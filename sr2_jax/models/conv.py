@@ -22,6 +22,9 @@ from jax import lax
 _NHWC = ("NHWC", "HWIO", "NHWC")
 
 
+Form = Callable[[jax.Array, jax.Array, "Geometry"], jax.Array]
+
+
 class Geometry(typing.NamedTuple):
   """What a convolution does to the two spatial axes, (rows, columns)."""
 
@@ -100,14 +103,32 @@ def by_bands(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
     geometry.strides[1],
     geometry.out(1),
   )
-  before = max(0, (out - 1) * stride - low)
-  after = max(0, width + low - kw)
-  wide = jnp.pad(kernel, ((0, 0), (before, after), (0, 0), (0, 0)))
-  starts = [before + low - j * stride for j in range(out)]
-  band = jnp.stack([wide[:, i : i + width] for i in starts], axis=3)
-  patches = jnp.concatenate(
-    geometry.taps(x.reshape(*x.shape[:2], 1, -1), 0), axis=-1
+  # Input column w meets output column j under kernel column w - j * stride +
+  # low. In the flipped kernel that one moves on with j, so that what w needs
+  # is one slice, long and contiguous.
+  before = max(0, width - 1 + low - (kw - 1))
+  after = max(0, (out - 1) * stride - low)
+  flipped = jnp.flip(kernel, 1).transpose(0, 2, 1, 3)
+  flipped = jnp.pad(flipped, ((0, 0), (0, 0), (before, after), (0, 0)))
+  # Else XLA computes the padding anew for every slice.
+  flipped = lax.optimization_barrier(flipped)
+  first = before + kw - 1 - low
+  span = (out - 1) * stride + 1
+  band = jnp.stack(
+    [
+      lax.slice_in_dim(flipped, first - w, first - w + span, stride, 2)
+      for w in range(width)
+    ],
+    axis=1,
   )
+  # The rows that a result row needs are one contiguous slice as well.
+  batch, channels = x.shape[0], x.shape[3]
+  row = width * channels
+  x = lax.optimization_barrier(
+    jnp.pad(x, ((0, 0), geometry.padding[0], (0, 0), (0, 0)))
+  ).reshape(batch, -1)
+  starts = [i * geometry.strides[0] * row for i in range(geometry.out(0))]
+  patches = jnp.stack([x[:, i : i + kh * row] for i in starts], axis=1)
   matrix = band.reshape(kh * width * kernel.shape[2], -1)
   y = jnp.matmul(patches, matrix)
   return y.reshape(*y.shape[:2], out, kernel.shape[3])
@@ -115,26 +136,33 @@ def by_bands(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
 
 def choose(
   x_shape: Sequence[int], features: int, geometry: Geometry
-) -> Callable[[jax.Array, jax.Array, Geometry], jax.Array]:
+) -> Form:
   """The fastest form of a forward convolution."""
-  channels = x_shape[3]
-  if geometry.kernel == (1, 1) or geometry.strides != (1, 1):
+  if geometry.kernel == (1, 1):
     return by_patches
-  if 9 * geometry.kernel[1] > 8 * geometry.size[1] and geometry.size[1] > 4:
-    return by_bands
-  if (max(channels, features) <= 32 and min(channels, features) > 16) or (
-    channels <= 4
-  ):
+  if geometry.strides != (1, 1):
     return by_xla
-  return by_rows
+  if geometry.kernel[1] > geometry.size[1]:
+    return by_bands
+  if x_shape[3] == features == 12:
+    return by_rows
+  return by_xla
+
+
+def choose_for_input_gradient(geometry: Geometry) -> Form:
+  """The form whose transpose is the input gradient of a strided one."""
+  return by_patches
 
 
 def choose_for_kernel_gradient(
   x_shape: Sequence[int], features: int, geometry: Geometry
-) -> Callable[[jax.Array, jax.Array, Geometry], jax.Array]:
+) -> Form:
   """The form whose transpose is the fastest kernel gradient."""
-  form = choose(x_shape, features, geometry)
-  return form
+  if geometry.kernel == (1, 1):
+    return by_patches
+  if geometry.kernel[1] > geometry.size[1] and geometry.size[1] <= 3:
+    return by_bands
+  return by_xla
 
 
 def _forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
@@ -158,7 +186,7 @@ def _input_gradient(
     )
     return _forward(g, flipped, back)
   shape = (g.shape[0], *geometry.size, kernel.shape[2])
-  form = choose(shape, kernel.shape[3], geometry)
+  form = choose_for_input_gradient(geometry)
   transpose = jax.linear_transpose(
     lambda x: form(x, kernel, geometry), jax.ShapeDtypeStruct(shape, g.dtype)
   )
