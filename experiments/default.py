@@ -75,6 +75,10 @@ def get_config() -> ml_collections.ConfigDict:
   # BatchNorm before every PReLU (authors). False is for fsrcnn alone: the
   # original FSRCNN has none.
   config.model.batch_norm = True
+  # Part of BatchNorm's running statistics that a step keeps, in [0, 1)
+  # (authors: Keras' default). Short trainings need less: after n steps
+  # momentum^n of their initial values is left.
+  config.model.batch_norm_momentum = 0.99
   # Up-sample with the original FSRCNN's 9x9 transposed convolution instead of
   # a convolution and depth-to-space (authors); fsrcnn alone.
   config.model.transposed_convolution = False

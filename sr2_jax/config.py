@@ -149,6 +149,7 @@ FIELDS: dict[str, Check] = {
   "model.shared_layers": _integer(1, _NUM_IDENTITY_MAPPINGS),
   "model.expansion": _integer(1),
   "model.batch_norm": _boolean(),
+  "model.batch_norm_momentum": _number("[0, 1)"),
   "model.transposed_convolution": _boolean(),
   "loss.super_resolution": _choice("mse", "l1"),
   "loss.l2": _at_least_zero(),

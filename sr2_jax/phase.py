@@ -145,6 +145,7 @@ def create(
       shared_layers=config.model.shared_layers,
       expansion=config.model.expansion,
       batch_norm=config.model.batch_norm,
+      batch_norm_momentum=config.model.batch_norm_momentum,
       transposed_convolution=config.model.transposed_convolution,
       frozen=tuple(k for k, rate in learning_rates.items() if not rate),
       axis_name=axis_name,

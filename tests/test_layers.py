@@ -17,12 +17,13 @@ def random_map(*shape):
 @pytest.mark.parametrize("shape", [(2, 3, 4, 5), (6, 7)])
 def test_prelu_has_a_slope_per_channel(shape):
   x = random_map(*shape)
-  assert layers.PReLU().init(jax.random.key(0), x) == {
+  variables = layers.Slope().init(jax.random.key(0), shape[-1])
+  assert variables == {
     "params": {"negative_slope": pytest.approx(np.full(shape[-1], 0.25))}
   }
 
   slope = np.linspace(-1, 1, shape[-1], dtype=np.float32)
-  y = layers.PReLU().apply({"params": {"negative_slope": slope}}, x)
+  y = layers.prelu(x, jnp.asarray(slope))
   expected = [
     value if value > 0 else value * slope[i % shape[-1]]
     for i, value in enumerate(np.asarray(x).ravel())
@@ -144,6 +145,64 @@ def test_norm_averages_over_the_mapped_axis():
     for device in range(4):
       shard = updates["batch_stats"][name][device]
       np.testing.assert_allclose(shard, value, atol=1e-6)
+
+
+def plain_norm_prelu(x, scale, bias, slope):
+  """What `_norm_prelu` computes, for JAX to derive."""
+  mean = x.mean(axis=(0, 1, 2), keepdims=True)
+  var = jnp.square(x - mean).mean(axis=(0, 1, 2), keepdims=True)
+  y = (x - mean) / jnp.sqrt(var + 1e-3) * scale.reshape(1, 1, 1, -1)
+  y = y + bias.reshape(1, 1, 1, -1)
+  return jnp.where(y > 0, y, slope.reshape(1, 1, 1, -1) * y)
+
+
+def norm_prelu_arguments():
+  x = random_map(4, 3, 2, 5)
+  scale, bias, slope = random_map(3, 5)
+  return 2.0 * x + 1.0, scale, bias, slope
+
+
+def test_gradient_of_norm_and_prelu():
+  arguments = norm_prelu_arguments()
+  g = random_map(5, 4, 3, 2, 5)[-1]
+  y, pull = jax.vjp(
+    lambda *args: layers._norm_prelu(*args, None)[0], *arguments
+  )
+  expected, expected_pull = jax.vjp(plain_norm_prelu, *arguments)
+  np.testing.assert_allclose(y, expected, atol=1e-5)
+  for actual, wanted in zip(pull(g), expected_pull(g), strict=True):
+    np.testing.assert_allclose(actual, wanted, atol=2e-5)
+
+
+def test_gradient_of_norm_and_prelu_over_devices_and_members():
+  """A batch split over devices has the whole batch's gradients."""
+  x, *parameters = norm_prelu_arguments()
+  g = random_map(5, 4, 3, 2, 5)[-1]
+
+  def gradients(x, g, axis_name):
+    _, pull = jax.vjp(
+      lambda *args: layers._norm_prelu(*args, axis_name)[0], x, *parameters
+    )
+    return pull(g)
+
+  whole, *sums = gradients(x, g, None)
+  split, *parts = jax.vmap(
+    lambda x, g: gradients(x, g, "device"), axis_name="device"
+  )(x.reshape(4, 1, 3, 2, 5), g.reshape(4, 1, 3, 2, 5))
+  np.testing.assert_allclose(split.reshape(x.shape), whole, atol=2e-5)
+  for part, total in zip(parts, sums, strict=True):
+    np.testing.assert_allclose(part.sum(0), total, atol=2e-5)
+
+
+def test_momentum_is_what_the_running_statistics_keep():
+  x = 2.0 * random_map(4, 3, 2, 5) + 3.0
+  norm = layers.Layers(train=True, momentum=0.75).norm(name="norm")
+  variables = norm.init(jax.random.key(0), x)
+  _, updates = norm.apply(variables, x, mutable=["batch_stats"])
+  mean = np.asarray(x, np.float64).mean(axis=(0, 1, 2))
+  np.testing.assert_allclose(
+    updates["batch_stats"]["mean"], 0.25 * mean, rtol=1e-5
+  )
 
 
 def test_identity_mapping_adds_its_input():

@@ -134,9 +134,7 @@ def by_bands(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   return y.reshape(*y.shape[:2], out, kernel.shape[3])
 
 
-def choose(
-  x_shape: Sequence[int], features: int, geometry: Geometry
-) -> Form:
+def choose(x_shape: Sequence[int], features: int, geometry: Geometry) -> Form:
   """The fastest form of a forward convolution."""
   if geometry.kernel == (1, 1):
     return by_patches

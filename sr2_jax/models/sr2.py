@@ -41,6 +41,7 @@ class SR2(nn.Module):
     shared_layers: 1 with fsrcnn, 1...16 identity mappings with wdsr.
     expansion: hidden over outer width of wdsr's identity mappings.
     batch_norm: False leaves BatchNorm out of fsrcnn (not of the classifier).
+    batch_norm_momentum: of the running statistics.
     transposed_convolution: up-sample as the original FSRCNN; fsrcnn alone.
     frozen: subtrees that run in inference mode even when training.
     axis_name: mapped axis (of devices) that BatchNorm averages over.
@@ -54,6 +55,7 @@ class SR2(nn.Module):
   shared_layers: int = 1
   expansion: int = 1
   batch_norm: bool = True
+  batch_norm_momentum: float = 0.99
   transposed_convolution: bool = False
   frozen: tuple[str, ...] = ()
   axis_name: str | None = None
@@ -109,6 +111,7 @@ class SR2(nn.Module):
     return layers.Layers(
       train=train and subtree not in self.frozen,
       batch_norm=self.batch_norm or subtree == "classifier",
+      momentum=self.batch_norm_momentum,
       axis_name=self.axis_name,
     )
 
