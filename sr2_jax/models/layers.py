@@ -1,7 +1,7 @@
 """The layers that every network is built of, made in one place.
 
-Feature maps are float [B, H, W, C]. Parameters are float32. "Authors" is the
-released code of Schirrmacher et al., ICIP 2020.
+Feature maps are float [B, H, W, C]; parameters and BatchNorm's statistics are
+float32. "Authors" is the released code of Schirrmacher et al., ICIP 2020.
 """
 
 import dataclasses
@@ -52,11 +52,13 @@ class Layers:
     train: BatchNorm takes the batch's statistics and updates the running ones.
     batch_norm: whether `norm_prelu` has a BatchNorm.
     axis_name: mapped axis that BatchNorm averages its statistics over.
+    dtype: what the layers compute in and return; None: what they are given.
   """
 
   train: bool
   batch_norm: bool = True
   axis_name: str | None = None
+  dtype: str | None = None
 
   def conv(
     self, features: int, size: int, *, stride: int = 1, name: str
@@ -67,6 +69,7 @@ class Layers:
       (size, size),
       strides=stride,
       padding="SAME",
+      dtype=self.dtype,
       kernel_init=_he_normal,
       conv_general_dilated=conv.conv_general_dilated,
       name=name,
@@ -86,6 +89,7 @@ class Layers:
       (size, size),
       input_dilation=stride,
       padding=[(half, half + stride - 1)] * 2,
+      dtype=self.dtype,
       kernel_init=_he_normal,
       conv_general_dilated=conv.conv_general_dilated,
       name=name,
@@ -93,7 +97,9 @@ class Layers:
 
   def dense(self, features: int, *, name: str) -> nn.Dense:
     """[B, C] to [B, features]."""
-    return nn.Dense(features, kernel_init=_he_normal, name=name)
+    return nn.Dense(
+      features, dtype=self.dtype, kernel_init=_he_normal, name=name
+    )
 
   def norm(self, *, name: str) -> nn.BatchNorm:
     """BatchNorm with the constants of the authors, which are Keras'.
@@ -106,6 +112,7 @@ class Layers:
       momentum=0.99,
       epsilon=1e-3,
       use_fast_variance=False,
+      dtype=self.dtype,
       axis_name=self.axis_name,
       name=name,
     )
