@@ -213,22 +213,31 @@ def test_a_member_equals_its_solo_run(joint, data):
 
 @pytest.mark.parametrize("name", ["data", "members"])
 def test_devices_do_not_change_the_result(joint, data, name):
-  """Four devices share the batch, or two a population of two."""
+  """Four devices share the batch, or two a population of two.
+
+  The first step's losses agree to rounding. Its gradients need not: where two
+  values of a max-pooling window, or a PReLU's input and 0, are equal but for
+  rounding, one image's gradient takes another way, and Adam's second step is
+  another one in part of the weights.
+  """
   _, members, state, after, metrics = joint
   layout = parallel.layout(name, 4 if name == "data" else 2)
   spread, spread_metrics = train(layout, members, state, data)
-  for expected, actual in zip(metrics, spread_metrics, strict=True):
+  tolerances = (1e-5, 5e-3)
+  for expected, actual, tolerance in zip(
+    metrics, spread_metrics, tolerances, strict=True
+  ):
     for metric in expected:
       np.testing.assert_allclose(
-        actual[metric], expected[metric], rtol=1e-3, err_msg=metric
+        actual[metric], expected[metric], rtol=tolerance, err_msg=metric
       )
   differences = jax.tree.map(
     lambda a, b: np.abs(a - b).ravel(), after.params, spread.params
   )
   differences = np.concatenate(jax.tree.leaves(differences))
   assert differences.max() <= 4.1e-3
-  assert np.mean(differences > 1e-5) < 1e-2
-  assert_close(spread.batch_stats, after.batch_stats, tolerance=1e-4)
+  assert np.mean(differences > 2e-4) < 0.1
+  assert_close(spread.batch_stats, after.batch_stats, tolerance=1e-3)
 
 
 def test_training_is_repeatable_bit_for_bit(joint, data):
