@@ -22,6 +22,10 @@ def get_config() -> ml_collections.ConfigDict:
   config.num_seeds = 1
   # Images per training step, >= 1 (authors: 64).
   config.batch_size = 64
+  # Training steps that the devices take in one call of the host, >= 1; 0 is 1
+  # on the CPU and up to 50 on a GPU or TPU. A signal to stop is honoured after
+  # a call.
+  config.steps_per_call = 0
   # Run folder whose `pretrain` weights start `joint`, instead of a `pretrain`
   # phase in this run; "" trains its own.
   config.init_from = ""
@@ -39,6 +43,10 @@ def get_config() -> ml_collections.ConfigDict:
   config.data.split_seed = 0
   # Keep only the first so many training images; 0 keeps all.
   config.data.max_train_images = 0
+  # Bytes of training images that may live on each device, >= 1; more of them
+  # are streamed from host memory, with the same results. 0 is 8 GB, and 256 MB
+  # on the CPU, whose memory holds them already.
+  config.data.device_bytes = 0
 
   config.degradation = ml_collections.ConfigDict()
   # Super-resolution factor, 2...; it has to divide the image size. Paper: 2, 4.
@@ -82,6 +90,11 @@ def get_config() -> ml_collections.ConfigDict:
   # Up-sample with the original FSRCNN's 9x9 transposed convolution instead of
   # a convolution and depth-to-space (authors); fsrcnn alone.
   config.model.transposed_convolution = False
+
+  # What the layers compute in: "float32", or "bfloat16", which TPUs and GPUs
+  # multiply faster. Parameters, BatchNorm's statistics, outputs, losses and
+  # metrics are float32 either way.
+  config.model.dtype = "float32"
 
   config.loss = ml_collections.ConfigDict()
   # Super-resolution loss: "mse" (paper) or "l1" (authors).

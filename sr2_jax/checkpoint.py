@@ -103,6 +103,8 @@ class Checkpoints:
 
     The arrays must not change afterwards.
     """
+    # The write before it also deletes old steps, under the eyes of `steps`.
+    self._manager.wait_until_finished()
     if step in self.steps:
       return
     self._manager.save(

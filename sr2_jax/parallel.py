@@ -12,7 +12,7 @@ Training state stays on the devices in the layout's form between steps.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -80,7 +80,7 @@ class Layout:
   @property
   def axis_name(self) -> str | None:
     """Axis that a program averages over; None where shards do not meet."""
-    return _AXIS if self.splits_data else None
+    return _AXIS if self.num_shards > 1 else None
 
   @property
   def _sharding(self) -> dict[bool, jax.sharding.NamedSharding]:
@@ -114,6 +114,38 @@ class Layout:
     """Arrays without a member axis, copied to every device."""
     return self._put(tree, split=False)
 
+  def put_batches(
+    self, arrays: Sequence[np.ndarray], rows: np.ndarray
+  ) -> tuple[jax.Array, ...]:
+    """The batches `array[rows]` of each array, split over the devices.
+
+    A process gathers and sends what its own devices will work on.
+
+    Args:
+      arrays: [N, ...], in host memory.
+      rows: int [M, K, B], for each member K batches of B indices.
+
+    Returns:
+      What a mapped program takes as an argument after `shared`, and its
+      program after `shard`: [M, K, B / num_shards, ...] on a device.
+    """
+    members, num_batches, size = rows.shape
+    count = len(self.devices)
+    if self.splits_data:
+      rows = rows.reshape(members, num_batches, count, size // count)
+      rows = np.moveaxis(rows, 2, 0)
+    else:
+      rows = rows.reshape(count, members // count, num_batches, size)
+
+    def put(array: np.ndarray) -> jax.Array:
+      def gather(index: Any) -> np.ndarray:
+        return array[rows[index[0]]]
+
+      shape = rows.shape + array.shape[1:]
+      return jax.make_array_from_callback(shape, self._sharding[True], gather)
+
+    return tuple(put(array) for array in arrays)
+
   def fetch_members(self, tree: Any) -> Any:
     """NumPy copies [M, ...] of what a mapped program returned.
 
@@ -132,10 +164,10 @@ class Layout:
 
   def map(
     self,
-    program: Callable[[Any, Any, Any, jax.Array], Any],
+    program: Callable[..., Any],
     *,
     donate: bool = False,
-  ) -> Callable[[Any, Any, Any], Any]:
+  ) -> Callable[..., Any]:
     """Spreads `program(state, of_members, shared, shard)` over the devices.
 
     Args:
@@ -145,10 +177,13 @@ class Layout:
 
     Returns:
       A compiled function of (state, of_members, shared) in this layout's form.
+      Further arguments, of `put_batches`, reach the program after `shard`.
     """
     members_axis = None if self.splits_data else 0
     mapped = jax.pmap(
-      program,
+      lambda state, of_members, shared, of_shard: program(
+        state, of_members, shared, *of_shard
+      ),
       axis_name=_AXIS,
       in_axes=(members_axis, members_axis, None, 0),
       out_axes=members_axis,
@@ -161,8 +196,8 @@ class Layout:
     shards = jax.make_array_from_callback(
       shards.shape, self._sharding[True], lambda index: shards[index]
     )
-    return lambda state, of_members, shared: mapped(
-      state, of_members, shared, shards
+    return lambda state, of_members, shared, *of_shards: mapped(
+      state, of_members, shared, (shards, *of_shards)
     )
 
 

@@ -149,6 +149,7 @@ def create(
       transposed_convolution=config.model.transposed_convolution,
       frozen=tuple(k for k, rate in learning_rates.items() if not rate),
       axis_name=axis_name,
+      dtype=config.model.dtype,
     ),
     optimizer=optimizer_lib.create(
       learning_rates,
@@ -164,8 +165,14 @@ def create(
   )
 
 
-def train_step(phase: Phase, config: Config, layout: parallel.Layout) -> Any:
-  """The phase's training step on the devices; it consumes the state."""
+def train_steps(
+  phase: Phase,
+  config: Config,
+  layout: parallel.Layout,
+  *,
+  steps_per_call: int,
+) -> Any:
+  """The phase's training steps on the devices; each call consumes the state."""
   return layout.map(
     steps.train_program(
       model=phase.model,
@@ -179,6 +186,7 @@ def train_step(phase: Phase, config: Config, layout: parallel.Layout) -> Any:
       batch_size=config.batch_size,
       num_shards=layout.num_shards,
       axis_name=layout.axis_name,
+      steps_per_call=steps_per_call,
     ),
     donate=True,
   )

@@ -95,7 +95,9 @@ def open_run(
   with claim:
     folder.check(
       config_lib.to_dict(config),
-      ignore=("eval", "parallel", "log") if evaluate_only else (),
+      ignore=("eval", "parallel", "log", "steps_per_call")
+      if evaluate_only
+      else (),
     )
     if folder.is_done and not evaluate_only:
       say(

@@ -85,7 +85,7 @@ class RunFolder:
 
     Args:
       config: the resolved config as a plain dict.
-      ignore: groups of fields that may differ.
+      ignore: fields and groups of fields that may differ.
 
     Raises:
       UserError: with the differences.

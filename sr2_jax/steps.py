@@ -1,8 +1,8 @@
-"""One training step and one evaluation step, as pure per-device programs.
+"""Training steps and one evaluation step, as pure per-device programs.
 
 Images are uint8 [N, H, W, C] in memory and float32 in [0, 1] from here on.
 Programs have the form that `parallel.Layout.map` takes; the averages over
-devices here are the only communication of a run.
+devices here and in BatchNorm are the only communication of a run.
 """
 
 import typing
@@ -12,6 +12,7 @@ from typing import Any
 import flax.linen as nn
 import flax.struct
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import optax
 from jax import lax
@@ -22,7 +23,7 @@ from sr2_jax.imaging import metrics, noise
 Degrade = Callable[[jax.Array], jax.Array]
 Augment = Callable[[jax.Array, jax.Array], jax.Array]
 Apply = Callable[[Any, jax.Array], Mapping[str, jax.Array]]
-Program = Callable[[Any, Any, Any, jax.Array], Any]
+Program = Callable[..., Any]
 
 # Super-resolution losses by name: arrays [B, H, W, C] to [B].
 SR_LOSSES = {
@@ -104,8 +105,9 @@ def train_program(
   batch_size: int,
   num_shards: int,
   axis_name: str | None,
+  steps_per_call: int = 1,
 ) -> Program:
-  """Training step of all members on one device.
+  """Training steps of all members on one device, several in one call.
 
   Args:
     model: an `SR2`; its `axis_name` equals the one here.
@@ -117,31 +119,31 @@ def train_program(
     batch_size: images a member sees in a step, over all shards.
     num_shards: devices that share a batch.
     axis_name: axis to average over, or None.
+    steps_per_call: the most steps of one call, K.
 
   Returns:
-    A program of (TrainState, (Members, order [M, N]), (images, labels, step))
-    that returns the new state and the batch's mean losses and accuracy, {name:
-    [M]}. `order` is the epoch's, `step` int32 counts from 0 in the phase.
+    A program of (TrainState, (Members, order), (images, labels, first_step,
+    num_steps), shard) that returns the new state and, {name: [M, K]}, the mean
+    losses and accuracy of each step's batch; after `num_steps` columns, 0.
+
+    `first_step` counts from 0 in the phase. `order`, int32 [M, N], is the
+    epoch's, which a call does not leave, and indexes images [N, ...] and labels
+    [N]. All three are None where the batches come as one more argument,
+    `chunk`: images [M, K, b, ...] and labels [M, K, b] of this shard.
   """
   shard_size = batch_size // num_shards
 
   def step_of_member(
     state: TrainState,
     member: population.Members,
-    order: jax.Array,
     images: jax.Array,
-    labels: jax.Array,
+    label: jax.Array,
     step: jax.Array,
     shard: jax.Array,
   ) -> tuple[TrainState, dict[str, jax.Array]]:
-    steps_per_epoch = order.shape[0] // batch_size
     positions = shard * shard_size + jnp.arange(shard_size, dtype=jnp.int32)
-    first = (step % steps_per_epoch) * batch_size + shard * shard_size
-    chosen = lax.dynamic_slice_in_dim(order, first, shard_size)
     augment_key = jax.random.fold_in(rng.stream(member.seed, "augment"), step)
-    high_res = augment(
-      rng.per_image(augment_key, positions), to_float(images[chosen])
-    )
+    high_res = augment(rng.per_image(augment_key, positions), to_float(images))
     low_res = degrade(high_res)
 
     def objective(params: Any) -> tuple[jax.Array, tuple[Any, dict]]:
@@ -156,7 +158,6 @@ def train_program(
       }
       total = terms["loss_sr"]
       if "logits" in outputs:
-        label = labels[chosen]
         terms["loss_classifier"] = metrics.cross_entropy(
           outputs["logits"], label
         )
@@ -173,7 +174,7 @@ def train_program(
       state.params
     )
     if axis_name is not None:
-      gradients, means = lax.pmean((gradients, means), axis_name)
+      gradients, means = _mean_over_devices((gradients, means), axis_name)
     updates, opt_state = optimizer.update(
       gradients, state.opt_state, state.params
     )
@@ -184,16 +185,77 @@ def train_program(
     )
     return new_state, means
 
+  def batch_on_device(
+    order: jax.Array,
+    images: jax.Array,
+    labels: jax.Array,
+    step: jax.Array,
+    shard: jax.Array,
+  ) -> tuple[jax.Array, jax.Array]:
+    steps_per_epoch = order.shape[1] // batch_size
+    first = (step % steps_per_epoch) * batch_size + shard * shard_size
+    chosen = lax.dynamic_slice_in_dim(order, first, shard_size, axis=1)
+    return images[chosen], labels[chosen]
+
   def program(
-    state: TrainState, of_members: Any, shared: Any, shard: jax.Array
+    state: TrainState,
+    of_members: Any,
+    shared: Any,
+    shard: jax.Array,
+    chunk: tuple[jax.Array, jax.Array] | None = None,
   ) -> tuple[TrainState, dict[str, jax.Array]]:
     members, order = of_members
-    images, labels, step = shared
-    return jax.vmap(step_of_member, in_axes=(0, 0, 0, None, None, None, None))(
-      state, members, order, images, labels, step, shard
-    )
+    images, labels, first_step, num_steps = shared
+
+    def one_step(
+      index: jax.Array, state: TrainState
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+      step = first_step + index
+      if chunk is None:
+        batch = batch_on_device(order, images, labels, step, shard)
+      else:
+        batch = tuple(
+          lax.dynamic_index_in_dim(x, index, axis=1, keepdims=False)
+          for x in chunk
+        )
+      # Whatever a batch came from, what follows compiles to the same code, so
+      # that it gives the same bits.
+      batch_images, batch_labels = lax.optimization_barrier(batch)
+      return jax.vmap(step_of_member, in_axes=(0, 0, 0, 0, None, None))(
+        state, members, batch_images, batch_labels, step, shard
+      )
+
+    if steps_per_call == 1:
+      # Not even a loop of one step: on the CPU its convolutions would take
+      # one thread.
+      state, means = one_step(jnp.int32(0), state)
+      return state, {name: value[:, None] for name, value in means.items()}
+
+    def body(index: jax.Array, carry: Any) -> Any:
+      state, rows = carry
+      state, means = one_step(index, state)
+      return state, {
+        name: rows[name].at[:, index].set(value)
+        for name, value in means.items()
+      }
+
+    # The number of steps is no constant of the program: one program serves
+    # calls of every length, and a step's bits do not depend on how steps are
+    # dealt out to calls.
+    _, means = jax.eval_shape(one_step, jnp.int32(0), state)
+    rows = {
+      name: jnp.zeros((*value.shape, steps_per_call), value.dtype)
+      for name, value in means.items()
+    }
+    return lax.fori_loop(0, num_steps, body, (state, rows))
 
   return program
+
+
+def _mean_over_devices(tree: Any, axis_name: str) -> Any:
+  """All leaves averaged as one vector: one all-reduce, and not one a leaf."""
+  vector, restore = jax.flatten_util.ravel_pytree(tree)
+  return restore(lax.pmean(vector, axis_name))
 
 
 def image_sums(

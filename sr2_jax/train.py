@@ -1,22 +1,21 @@
 """A run from start to finish: train, resume, evaluate, report."""
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
 from sr2_jax import (
   checkpoint,
   errors,
   evaluate,
+  feed,
   parallel,
   results,
-  rng,
   steps,
   writer,
 )
@@ -24,8 +23,8 @@ from sr2_jax import config as config_lib
 from sr2_jax import phase as phase_lib
 from sr2_jax import run as run_lib
 
-# Training steps that the host may be ahead of the devices.
-_STEPS_AHEAD = 2
+# Calls that the host may be ahead of the devices.
+_CALLS_AHEAD = 2
 
 
 def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
@@ -182,11 +181,13 @@ def train_phase(
   config, layout = run.config, run.layout
   if first_step == phase.num_steps:
     return state
-  train_step = phase_lib.train_step(phase, config, layout)
-  members = layout.put_members(phase.population.arrays())
-  images = layout.put_shared(run.dataset.train.images)
-  labels = layout.put_shared(run.dataset.train.labels)
-  epoch_orders = _epoch_orders(phase, len(run.dataset.train.images))
+  split = run.dataset.train
+  how = feed.plan(
+    config, layout, images=split.images, num_members=phase.population.size
+  )
+  train_steps = phase_lib.train_steps(
+    phase, config, layout, steps_per_call=how.steps_per_call
+  )
   validate = evaluate.validation(run, phase)
   best = checkpoint.Best(
     run.folder.checkpoints(phase.name, "best"),
@@ -199,43 +200,36 @@ def train_phase(
     images_per_step=config.batch_size * phase.population.size,
     active=parallel.is_main_process(),
   )
-  pending: collections.deque[tuple[int, Any]] = collections.deque()
+  pending: collections.deque[tuple[range, Any]] = collections.deque()
   on_devices = layout.put_members(state)
-  order = None
 
-  def settle(steps_ahead: int) -> dict[str, np.ndarray]:
-    """Waits for all but the last few steps; the newest metrics there are."""
-    values: dict[str, np.ndarray] = {}
-    while len(pending) > steps_ahead:
-      step, metrics = pending.popleft()
+  def settle(calls_ahead: int) -> None:
+    """Waits for all but the last few calls, and writes their rows."""
+    while len(pending) > calls_ahead:
+      call, metrics = pending.popleft()
       values = layout.fetch_members(metrics)
-      _check_finite(phase, step, values["loss"])
-      progress.update(step, float(values["loss"].mean()))
-    return values
+      rows = _train_rows(phase, call, values, every=config.log.every_steps)
+      metric_writer.write(rows)
+      _check_finite(phase, call, values["loss"])
+      last_loss = values["loss"][:, len(call) - 1]
+      progress.update(call.stop, float(last_loss.mean()))
+      if rows and progress.images_per_second:
+        metric_writer.throughput(
+          phase.name, call.stop, progress.images_per_second
+        )
 
-  with progress:
-    for step in range(first_step, phase.num_steps):
-      epoch, step_in_epoch = divmod(step, phase.steps_per_epoch)
-      if order is None or step_in_epoch == 0:
-        order = layout.put_members(epoch_orders(epoch))
-      on_devices, metrics = train_step(
-        on_devices, (members, order), (images, labels, np.int32(step))
-      )
-      done = step + 1
-      pending.append((done, metrics))
-      settle(_STEPS_AHEAD)
+  calls = feed.calls(phase, config, layout, split, first_step=first_step)
+  with progress, contextlib.closing(calls):
+    for call, inputs in calls:
+      on_devices, metrics = train_steps(on_devices, *inputs)
+      pending.append((call, metrics))
+      settle(_CALLS_AHEAD)
 
+      done = call.stop
       is_end = done == phase.num_steps
+      epochs, steps_left = divmod(done, phase.steps_per_epoch)
       signal_number = run.stop.after_step()
-      if is_end or done % config.log.every_steps == 0:
-        values = settle(0)
-        metric_writer.write(_rows("train", phase, done, values))
-        if progress.images_per_second:
-          metric_writer.throughput(phase.name, done, progress.images_per_second)
-      if is_end or (
-        step_in_epoch == phase.steps_per_epoch - 1
-        and (epoch + 1) % config.eval.every_epochs == 0
-      ):
+      if is_end or (steps_left == 0 and epochs % config.eval.every_epochs == 0):
         settle(0)
         with progress.paused():
           values = validate(on_devices)
@@ -293,18 +287,30 @@ def restore_for_evaluation(
   return evaluate.variables_of(state), [step] * phase.population.size
 
 
-def _epoch_orders(
-  phase: phase_lib.Phase, num_images: int
-) -> Callable[[int], np.ndarray]:
-  """A function of the epoch: the members' orders, int32 [M, num_images]."""
-  orders = jax.jit(
-    jax.vmap(
-      lambda seed, epoch: rng.epoch_order(seed, epoch, num_images=num_images),
-      in_axes=(0, None),
+def _train_rows(
+  phase: phase_lib.Phase,
+  call: range,
+  values: dict[str, np.ndarray],
+  *,
+  every: int,
+) -> list[dict[str, Any]]:
+  """The rows of a call's steps, of every so many and of the phase's last.
+
+  They end at the first step with a loss that is not finite: the run does.
+  """
+  finite = np.isfinite(values["loss"][:, : len(call)]).all(axis=0)
+  num_finite = len(call) if finite.all() else int(finite.argmin())
+  return [
+    row
+    for index, step in enumerate(call[:num_finite])
+    if (step + 1) % every == 0 or step + 1 == phase.num_steps
+    for row in _rows(
+      "train",
+      phase,
+      step + 1,
+      {name: value[:, index] for name, value in values.items()},
     )
-  )
-  seeds = phase.population.arrays().seed
-  return lambda epoch: np.asarray(orders(seeds, np.int32(epoch)))
+  ]
 
 
 def _rows(
@@ -323,13 +329,17 @@ def _rows(
   ]
 
 
-def _check_finite(phase: phase_lib.Phase, step: int, loss: np.ndarray) -> None:
-  """Raises DivergedError unless every member's loss [M] is finite."""
-  bad = np.flatnonzero(~np.isfinite(loss))
-  if bad.size:
-    seeds = sorted({phase.population.seeds[member] for member in bad})
+def _check_finite(
+  phase: phase_lib.Phase, call: range, loss: np.ndarray
+) -> None:
+  """Raises DivergedError unless all losses [M, K] of a call are finite."""
+  bad = ~np.isfinite(loss[:, : len(call)])
+  if bad.any():
+    index = int(bad.any(axis=0).argmax())
+    members = np.flatnonzero(bad[:, index])
+    seeds = sorted({phase.population.seeds[member] for member in members})
     raise errors.DivergedError(
-      f"The loss is not finite at step {step:,} of {phase.name}, "
+      f"The loss is not finite at step {call[index] + 1:,} of {phase.name}, "
       f"seed {', '.join(map(str, seeds))}.\n"
       f"Lower config.{phase.name}.learning_rate, or leave the seed out."
     )

@@ -53,10 +53,38 @@ def test_fetched_arrays_do_not_change_under_the_next_step(name):
   assert np.all(fetched == 1)
 
 
+@pytest.mark.parametrize(
+  ("name", "rows_of_devices"),
+  [
+    ("data", [[[[0], [2]], [[4], [6]]], [[[1], [3]], [[5], [7]]]]),
+    ("members", [[[[0, 1], [2, 3]]], [[[4, 5], [6, 7]]]]),
+  ],
+)
+def test_batches_go_where_they_are_worked_on(name, rows_of_devices):
+  """Two members, two batches of two; values name the rows."""
+  layout = parallel.layout(name, 2)
+  images = np.arange(8, dtype=np.uint8).reshape(8, 1) * [[1, 10]]
+  rows = np.arange(8).reshape(2, 2, 2)
+  chunks = layout.put_batches((images, np.arange(8)), rows)
+  for chunk, array in zip(chunks, (images, np.arange(8)), strict=True):
+    assert len(chunk.addressable_shards) == 2
+    np.testing.assert_array_equal(chunk, array[np.asarray(rows_of_devices)])
+  echo = layout.map(lambda state, of_members, shared, shard, chunk: chunk)
+  if name == "members":
+    np.testing.assert_array_equal(
+      layout.fetch_members(echo((), (), (), chunks[0])), images[rows]
+    )
+
+
 def test_members_layout_communicates_nothing():
   layout = parallel.layout("members", 4)
   assert layout.num_shards == 1
   assert layout.axis_name is None
+
+
+def test_one_device_has_nobody_to_talk_to():
+  assert parallel.layout("data", 1).axis_name is None
+  assert parallel.layout("data", 2).axis_name == "devices"
 
 
 def test_layout_takes_all_devices_for_zero_and_refuses_too_many():

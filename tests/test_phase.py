@@ -1,5 +1,10 @@
 """What a config comes to: networks, populations, optimizers, states."""
 
+import json
+import pathlib
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,6 +77,7 @@ def test_method_and_network(trunk, name, wiring, prefix):
     num_classes=7,
     shared_layers=shared_layers,
     axis_name="devices",
+    dtype="float32",
   )
   assert phase.low_res_shape == (SIZE // 4, SIZE // 4, 3)
 
@@ -82,6 +88,7 @@ def test_options_of_the_model_reach_it():
   plain = make_phase(
     "pretrain", model__batch_norm=False, model__transposed_convolution=True
   )
+  assert make_phase("joint", model__dtype="bfloat16").model.dtype == "bfloat16"
   assert not plain.model.batch_norm
   assert plain.model.transposed_convolution
 
@@ -295,7 +302,9 @@ def test_train_step_has_the_fields_of_the_config(monkeypatch):
   }
   layout = parallel.layout("data", 2)
   phase = make_phase("joint", axis_name=layout.axis_name, **changes)
-  step = phase_lib.train_step(phase, make_config(**changes), layout)
+  step = phase_lib.train_steps(
+    phase, make_config(**changes), layout, steps_per_call=5
+  )
   augment = settings.pop("augment")
   assert augment.keywords == {
     "max_shift": 2,
@@ -311,8 +320,29 @@ def test_train_step_has_the_fields_of_the_config(monkeypatch):
     "batch_size": 8,
     "num_shards": 2,
     "axis_name": layout.axis_name,
+    "steps_per_call": 5,
   }
   state = layout.put_members(np.arange(4.0, dtype=np.float32))
   np.testing.assert_array_equal(
     layout.fetch_members(step(state, (), ())), np.arange(4.0)
   )
+
+
+def test_collectives_of_the_compiled_step_on_eight_devices():
+  """One for all gradients and metrics, two for a BatchNorm, or none at all.
+
+  A BatchNorm averages its mean and variance over the devices at once, and its
+  gradient as well.
+  """
+  # Eight devices need a process of their own.
+  done = subprocess.run(
+    [sys.executable, "-m", "tests.collectives"],
+    check=True,
+    capture_output=True,
+    text=True,
+    cwd=pathlib.Path(__file__).parents[1],
+  )
+  data, members = map(json.loads, done.stdout.splitlines())
+  num_norms = 7
+  assert data == [{"all-reduce": 1 + 2 * num_norms}, num_norms]
+  assert members == [{}, num_norms]

@@ -323,3 +323,41 @@ def test_refuses_unknown_names(fields, message):
   model = sr2.SR2(**options | fields)
   with pytest.raises(ValueError, match=message):
     shapes(model, (1, 4, 4, 1))
+
+
+@pytest.mark.parametrize("wiring", ["parallel", "sequential"])
+def test_bfloat16_is_for_arithmetic_alone(wiring):
+  """Outputs within 10 % of float32's in the mean: 8 bits, dozens of layers."""
+  half = sr2.SR2("fsrcnn", wiring, 2, 1, dtype="bfloat16")
+  variables = init(fsrcnn(wiring))
+  assert jax.tree.map(lambda x: (x.shape, x.dtype), variables) == jax.tree.map(
+    lambda x: (x.shape, x.dtype), dict(shapes(half, LOW_RES.shape)[1])
+  )
+  expected, _ = jitted(fsrcnn(wiring), True, fast=True)(variables, LOW_RES)
+  actual, updated = jitted(half, True, fast=True)(variables, LOW_RES)
+  for name, value in expected.items():
+    assert actual[name].dtype == jnp.float32
+    error = jnp.abs(actual[name] - value).mean()
+    assert 0 < error < 0.1 * jnp.abs(value).mean(), name
+  assert {leaf.dtype for leaf in jax.tree.leaves(updated)} == {
+    jnp.dtype("float32")
+  }
+
+
+def test_bfloat16_reaches_every_layer():
+  """All large arrays between the layers have 16 bits."""
+  half = sr2.SR2("wdsr", "parallel", 2, 1, dtype="bfloat16")
+  variables = jax.eval_shape(
+    lambda: half.init(jax.random.key(0), LOW_RES, train=False)
+  )
+  jaxpr = jax.make_jaxpr(functools.partial(half.apply, train=False))(
+    variables, LOW_RES
+  )
+  products = [
+    equation
+    for equation in jaxpr.jaxpr.eqns
+    if equation.primitive.name in ("conv_general_dilated", "dot_general")
+  ]
+  assert len(products) > 40
+  for equation in products:
+    assert equation.outvars[0].aval.dtype == jnp.bfloat16, equation

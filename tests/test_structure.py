@@ -21,7 +21,8 @@ LAYERS = (
   {"main"},
   {"train"},
   {"evaluate", "steps", "checkpoint", "data", "writer"}
-  | {"report", "tables", "figures", "phase", "preemption", "run", "run_folder"},
+  | {"report", "tables", "figures", "phase", "preemption", "run", "run_folder"}
+  | {"feed"},
   {"imaging", "models", "optimizer", "population", "parallel", "rng"}
   | {"results"},
   {"config", "cache_dir", "errors", "files"},

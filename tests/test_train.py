@@ -15,6 +15,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 TIMEOUT = 400  # seconds; compiling on a busy machine takes long
+# Super-resolution alone, which takes less time.
+ALONE = "--config.model.wiring=none"
 
 
 @pytest.fixture(scope="module")
@@ -297,25 +299,63 @@ def test_init_from_continues_another_runs_pretraining(
     assert digests == expected[name], name
 
 
-def test_diverging_run_ends_with_step_and_seed(environment, tmp_path):
+def test_streamed_images_give_the_same_run(
+  environment, uninterrupted, tmp_path
+):
+  workdir = tmp_path / "streamed"
+  run(environment, workdir, "--config.data.device_bytes=1")
+  assert_same_run(workdir, uninterrupted[0])
+
+
+@pytest.mark.parametrize("steps_per_call", [1, 4])
+def test_diverging_run_ends_with_step_and_seed(
+  environment, tmp_path, steps_per_call
+):
+  """With the rows until then, whatever else the call has computed."""
+  workdir = tmp_path / "diverged"
   text = run(
     environment,
-    tmp_path / "diverged",
+    workdir,
     "--config.model.wiring=none",
     "--config.pretrain.learning_rate.sr=1e30",
+    f"--config.steps_per_call={steps_per_call}",
     expect=3,
   )
-  assert "The loss is not finite at step" in text
-  assert "seed 0" in text
+  assert "The loss is not finite at step 2 of pretrain, seed 0" in text
+  assert [row["step"] for row in rows(workdir)] == [1, 1]
+
+
+def test_calls_of_several_steps_give_the_same_rows(
+  environment, uninterrupted, tmp_path
+):
+  """Within rounding: a loop of steps may compile to other sums on the CPU.
+
+  It is stopped in between, after a whole call, and resumed.
+  """
+  workdir = tmp_path / "several"
+  several = "--config.steps_per_call=3"
+  with started(environment, workdir, ALONE, several) as process:
+    wait_for(reached(workdir, "pretrain", 1), process, workdir)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(TIMEOUT) == 143, output(workdir)
+  stopped_at = rows(workdir)[-1]["step"]
+  assert f"pretrain is saved at step {stopped_at} of" in output(workdir)
+  run(environment, workdir, ALONE, several)
+  expected = [
+    row for row in rows(uninterrupted[0]) if row["phase"] == "pretrain"
+  ]
+  for old, new in zip(expected, rows(workdir), strict=True):
+    assert old.keys() == new.keys()
+    for name, value in old.items():
+      if isinstance(value, float):
+        value = pytest.approx(value, rel=1e-2)
+      assert new[name] == value, (name, new)
 
 
 def free_port():
   with socket.socket() as listener:
     listener.bind(("localhost", 0))
     return listener.getsockname()[1]
-
-
-ALONE = "--config.model.wiring=none"
 
 
 def start_pair(environment, workdir, stack):

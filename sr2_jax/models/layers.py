@@ -1,12 +1,13 @@
 """The layers that every network is built of, made in one place.
 
-Feature maps are float [B, H, W, C]. Parameters are float32. "Authors" is the
-released code of Schirrmacher et al., ICIP 2020.
+Feature maps are float [B, H, W, C]; parameters and BatchNorm's statistics are
+float32. "Authors" is the released code of Schirrmacher et al., ICIP 2020.
 """
 
 import dataclasses
 import functools
 import math
+import typing
 
 import dm_pix
 import flax.linen as nn
@@ -35,7 +36,7 @@ def _he_normal(
 
 def prelu(x: jax.Array, slope: jax.Array) -> jax.Array:
   """`x` [..., C] where it is positive and `slope * x` elsewhere, slope [C]."""
-  return jnp.where(x > 0, x, _channels(slope, x) * x)
+  return jnp.where(x > 0, x, _channels(slope.astype(x.dtype), x) * x)
 
 
 class Slope(nn.Module):
@@ -89,6 +90,8 @@ def _norm_prelu(
 ) -> tuple[jax.Array, jax.Array]:
   """BatchNorm by the batch's statistics and PReLU, as one function.
 
+  It computes in float32 and returns the type of x.
+
   Its own gradient passes over x twice and communicates once; what JAX derives
   makes a training step of WDSR a third slower.
 
@@ -113,10 +116,11 @@ def _norm_prelu_fwd(
   slope: jax.Array,
   axis_name: str | None,
 ) -> tuple[tuple[jax.Array, jax.Array], _Residuals]:
-  statistics = _statistics(x, axis_name)
+  wide = x.astype(jnp.float32)
+  statistics = _statistics(wide, axis_name)
   mean, variance = statistics
   inverse = lax.rsqrt(variance + _EPSILON)
-  y = prelu(_affine(x, scale * inverse, mean, bias), slope)
+  y = prelu(_affine(wide, scale * inverse, mean, bias), slope).astype(x.dtype)
   return (y, statistics), (x, mean, inverse, scale, bias, slope)
 
 
@@ -125,8 +129,8 @@ def _norm_prelu_bwd(
   residuals: _Residuals,
   cotangents: tuple[jax.Array, jax.Array],
 ) -> tuple[jax.Array, ...]:
-  x, mean, inverse, scale, bias, slope = residuals
-  g, _ = cotangents
+  narrow, mean, inverse, scale, bias, slope = residuals
+  x, g = (array.astype(jnp.float32) for array in (narrow, cotangents[0]))
   axes = tuple(range(x.ndim - 1))
   y = _affine(x, scale * inverse, mean, bias)
   slope_gradient = jnp.sum(jnp.where(y > 0, 0, y * g), axes)
@@ -140,7 +144,12 @@ def _norm_prelu_bwd(
   x_gradient = _channels(scale * inverse, x) * (
     g - _channels(means[0], x) - normalized * _channels(means[1], x)
   )
-  return x_gradient, scale_gradient, bias_gradient, slope_gradient
+  return (
+    x_gradient.astype(narrow.dtype),
+    scale_gradient,
+    bias_gradient,
+    slope_gradient,
+  )
 
 
 _norm_prelu.defvjp(_norm_prelu_fwd, _norm_prelu_bwd)
@@ -177,10 +186,14 @@ class BatchNorm(nn.Module):
     slope = jnp.ones(shape) if slope is None else slope
     if not self.train:
       factor = scale * lax.rsqrt(variance.value + _EPSILON)
-      return prelu(_affine(x, factor, mean.value, bias), slope)
+      y = _affine(x.astype(jnp.float32), factor, mean.value, bias)
+      return prelu(y, slope).astype(x.dtype)
     # Parameters may be made outside of the mapped axis.
     axis_name = None if self.is_initializing() else self.axis_name
-    y, statistics = _norm_prelu(x, scale, bias, slope, axis_name)
+    y, statistics = typing.cast(
+      tuple[jax.Array, jax.Array],
+      _norm_prelu(x, scale, bias, slope, axis_name),
+    )
     if not self.is_initializing():
       keep = self.momentum
       mean.value = keep * mean.value + (1 - keep) * statistics[0]
@@ -197,12 +210,14 @@ class Layers:
     batch_norm: whether `norm_prelu` has a BatchNorm.
     momentum: of BatchNorm's running statistics.
     axis_name: mapped axis that BatchNorm averages its statistics over.
+    dtype: what the layers compute in and return; None: what they are given.
   """
 
   train: bool
   batch_norm: bool = True
   momentum: float = 0.99
   axis_name: str | None = None
+  dtype: str | None = None
 
   def conv(
     self, features: int, size: int, *, stride: int = 1, name: str
@@ -213,6 +228,7 @@ class Layers:
       (size, size),
       strides=stride,
       padding="SAME",
+      dtype=self.dtype,
       kernel_init=_he_normal,
       conv_general_dilated=conv.conv_general_dilated,
       name=name,
@@ -232,6 +248,7 @@ class Layers:
       (size, size),
       input_dilation=stride,
       padding=[(half, half + stride - 1)] * 2,
+      dtype=self.dtype,
       kernel_init=_he_normal,
       conv_general_dilated=conv.conv_general_dilated,
       name=name,
@@ -239,7 +256,9 @@ class Layers:
 
   def dense(self, features: int, *, name: str) -> nn.Dense:
     """[B, C] to [B, features]."""
-    return nn.Dense(features, kernel_init=_he_normal, name=name)
+    return nn.Dense(
+      features, dtype=self.dtype, kernel_init=_he_normal, name=name
+    )
 
   def norm(self, *, name: str) -> BatchNorm:
     """BatchNorm alone."""

@@ -45,6 +45,9 @@ class SR2(nn.Module):
     transposed_convolution: up-sample as the original FSRCNN; fsrcnn alone.
     frozen: subtrees that run in inference mode even when training.
     axis_name: mapped axis (of devices) that BatchNorm averages over.
+    dtype: of the layers' arithmetic, "float32" or "bfloat16"; None: that of
+      the images, which the outputs always have. Parameters and BatchNorm's
+      statistics are float32.
   """
 
   trunk: str
@@ -59,6 +62,7 @@ class SR2(nn.Module):
   transposed_convolution: bool = False
   frozen: tuple[str, ...] = ()
   axis_name: str | None = None
+  dtype: str | None = None
 
   @nn.compact
   def __call__(
@@ -98,14 +102,15 @@ class SR2(nn.Module):
       name="sr",
     )(features)
 
+    outputs = {"super_res": super_res.astype(low_res.dtype)}
     if self.wiring == "none":
-      return {"super_res": super_res}
+      return outputs
     logits = classifier.ResNet(
       self._layers("classifier", train),
       num_classes=self.num_classes,
       name="classifier",
     )(features if self.wiring == "parallel" else super_res)
-    return {"super_res": super_res, "logits": logits}
+    return {**outputs, "logits": logits.astype(low_res.dtype)}
 
   def _layers(self, subtree: str, train: bool) -> layers.Layers:
     return layers.Layers(
@@ -113,6 +118,7 @@ class SR2(nn.Module):
       batch_norm=self.batch_norm or subtree == "classifier",
       momentum=self.batch_norm_momentum,
       axis_name=self.axis_name,
+      dtype=self.dtype,
     )
 
   def _check_names(self) -> None:
