@@ -229,6 +229,7 @@ def train_phase(
       signal_number = run.stop.after_step()
       if is_end or done % config.log.every_steps == 0:
         values = settle(0)
+        checkpoints.check()
         metric_writer.write(_rows("train", phase, done, values))
         if progress.images_per_second:
           metric_writer.throughput(phase.name, done, progress.images_per_second)
@@ -255,6 +256,8 @@ def train_phase(
         settle(0)
         metric_writer.sync()
         with progress.paused():
+          # A run that resumes here does not come to this validation again.
+          best.wait()
           state = layout.fetch_members(on_devices)
           checkpoints.save(done, state)
       if signal_number is not None and not is_end:
@@ -282,8 +285,14 @@ def restore_for_evaluation(
   saved = checkpoint.Checkpoints(folder, read_only=True)
   if kind == "best":
     form = checkpoint.best_form(evaluate.variables_of(phase.form()))
-    newest = saved.restore_latest(form)
+    newest = saved.restore_latest(form, required=False)
     if newest is None:
+      if saved.steps:
+        raise errors.UserError(
+          f"no good checkpoint is left in {folder}.\n"
+          "Restore the folder from a copy, or evaluate the last weights: "
+          "--config.eval.checkpoint=last."
+        )
       return None
     return newest[1]["variables"], newest[1]["step"].tolist()
   newest = saved.restore_latest(phase.form())
