@@ -42,6 +42,13 @@ _PACKAGES = (
 )
 
 
+# What may differ in --mode=eval. A row's key says which variance, split and
+# step it is of; it says nothing of the other fields under `eval`.
+_FREE_IN_EVALUATION = (
+  "eval.noise_variances", "eval.splits", "eval.checkpoint", "parallel", "log",
+)  # fmt: skip
+
+
 @dataclasses.dataclass(frozen=True)
 class Run:
   """What all phases of a run share.
@@ -93,10 +100,15 @@ def open_run(
     folder.claim() if parallel.is_main_process() else contextlib.nullcontext()
   )
   with claim:
-    folder.check(
-      config_lib.to_dict(config),
-      ignore=("eval", "parallel", "log") if evaluate_only else (),
-    )
+    if evaluate_only:
+      folder.check(
+        config_lib.to_dict(config),
+        ignore=_FREE_IN_EVALUATION,
+        way_out="--mode=eval changes eval.noise_variances, eval.splits and "
+        "eval.checkpoint alone: give the run's own values of the others.",
+      )
+    elif folder.has_begun:
+      folder.check(config_lib.to_dict(config))
     if folder.is_done and not evaluate_only:
       say(
         f"{folder.path} has finished: its results are in {results.FILE_NAME}"
@@ -205,12 +217,15 @@ def describe(run: Run) -> dict[str, Any]:
 def _check_or_record(run: Run, *, evaluate_only: bool) -> None:
   """Compares a resumed run with config.json, or writes it at the first start.
 
+  A start that failed before its first checkpoint and row was none: what failed
+  may have been the config.
+
   Raises:
     UserError: if the data are others.
   """
   new = describe(run)
   old = run.folder.read()
-  if old is None:
+  if old is None or not (evaluate_only or run.folder.has_begun):
     if run.config.init_from:
       pretrained_state(run)  # Raises before anything is recorded.
     if parallel.is_main_process():
