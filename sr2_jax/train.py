@@ -82,6 +82,7 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
           steps_done=[phase.num_steps] * phase.population.size,
           metric_writer=metric_writer,
         )
+      evaluate.stop_if_asked(run)
     for checkpoints in open_checkpoints.values():
       checkpoints.close()
     metric_writer.close()
@@ -94,7 +95,8 @@ def evaluate_checkpoint(config: Any, workdir: str | pathlib.Path) -> None:
   """Evaluates a run's checkpoints again, into its results.jsonl.
 
   Every phase that has one is evaluated at its last checkpoint, or at its best
-  with `eval.checkpoint` "best". Fields under `eval` may differ from the run's.
+  with `eval.checkpoint` "best". That field, the noise variances and the splits
+  may differ from the run's. Rows of other weights have another step.
 
   Raises:
     UserError: if there is no checkpoint, or none that is good.
