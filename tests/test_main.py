@@ -164,6 +164,7 @@ def test_defaults():
   [
     ([], "--config is missing"),
     (["--config="], "--config is missing"),
+    (["--confg=experiments/quickstart.py"], "did you mean --config?"),
     (["--config=experiments/quickstrat.py"], "experiments/quickstart.py?"),
     (["--config=experiments"], "no config file experiments"),
     (["--config=requirements.txt"], "not a .py file"),
