@@ -312,6 +312,7 @@ def examples(
     low_res=np.asarray(low_res),
     columns={name: np.asarray(value) for name, value in columns.items()},
     predictions=predictions,
+    class_names=run.dataset.class_names,
   )
 
 

@@ -155,6 +155,7 @@ def pretrained_state(run: Run) -> steps.TrainState:
       raise errors.UserError(
         f"config.init_from={folder.path} has no config.json any more."
       )
+    _check_complete(folder, description)
     config_lib.validate_init_from(run.config, description["config"])
     source_config = ml_collections.FrozenConfigDict(description["config"])
     origin = dataclasses.replace(run, config=source_config)
@@ -188,6 +189,25 @@ def pretrained_state(run: Run) -> steps.TrainState:
   return population.take(state, [seed - first for seed in seeds])
 
 
+def _check_complete(
+  folder: run_folder.RunFolder, description: dict[str, Any]
+) -> None:
+  """Raises UserError where another run's config.json lacks something."""
+  try:
+    config_lib.validate_names(ml_collections.ConfigDict(description["config"]))
+    recorded = description.get("dataset")
+    if not isinstance(recorded, dict) or not (
+      {"num_train_images", "fingerprint"} <= recorded.keys()
+    ):
+      raise errors.UserError("what it says of the data is missing.")
+  except errors.UserError as error:
+    raise errors.UserError(
+      f"config.init_from: {folder.path / 'config.json'} is damaged, or of "
+      f"another version: {error}\n"
+      "Restore it from a copy, or give another run folder."
+    ) from error
+
+
 def describe(run: Run) -> dict[str, Any]:
   """What config.json says of a run: all that its numbers depend on."""
   device = run.layout.devices[0]
@@ -197,6 +217,7 @@ def describe(run: Run) -> dict[str, Any]:
       "name": run.dataset.name,
       "fingerprint": run.dataset.fingerprint,
       "num_train_images": len(run.dataset.train.images),
+      "class_names": list(run.dataset.class_names),
       "notes": list(run.dataset.notes),
     },
     "devices": {

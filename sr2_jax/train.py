@@ -64,6 +64,7 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
         if name == start.phase.name:
           first_step = start.step
         else:
+          run_lib.say(f"preparing {name}")
           state, first_step = phase.start_from(state), 0
         state = train_phase(
           run,
@@ -143,6 +144,7 @@ def where_to_start(
   2. `init_from`: joint, from the pretrained weights of another run.
   3. The first phase, from the seeds.
   """
+  run_lib.say("preparing the networks")  # Tracing them takes seconds.
   for name in reversed(checkpoints):
     phase = run.phase(name)
     newest = checkpoints[name].restore_latest(phase.form())

@@ -85,7 +85,7 @@ def make_run(folder, **changes):
       train=make_split(8, 0),
       validation=make_split(10, 1),
       test=make_split(9, 2),
-      num_classes=NUM_CLASSES,
+      class_names=tuple("abcd"),
       fingerprint="",
       notes=(),
     ),
@@ -520,6 +520,7 @@ def test_examples_are_what_is_evaluated(evaluated):
   np.testing.assert_array_equal(found.noise_variances, VARIANCES)
   assert list(found.columns) == ["bicubic", "sr2_fsrcnn"]
   assert list(found.predictions) == ["sr2_fsrcnn"]
+  assert found.class_names == ("a", "b", "c", "d")
   for level, variance in enumerate(VARIANCES):
     expected = reference(variables, 0, split, variance=variance)
     np.testing.assert_array_equal(

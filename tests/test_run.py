@@ -105,6 +105,7 @@ def test_description_has_what_the_numbers_depend_on(images, tmp_path):
   description = run_lib.describe(run)
   assert description["config"] == config_lib.to_dict(run.config)
   assert description["dataset"]["name"] == "folder"
+  assert description["dataset"]["class_names"] == ["a", "b"]
   assert description["dataset"]["fingerprint"] == run.dataset.fingerprint
   assert description["dataset"]["notes"] == list(run.dataset.notes)
   devices = description["devices"]
@@ -510,6 +511,32 @@ def test_pretraining_that_has_not_finished_is_refused(
   run = make_run(tmp_path / "run", images, init_from=str(source), seed=3)
   with pytest.raises(errors.UserError, match="no finished pretraining"):
     run_lib.pretrained_state(run)
+
+
+def drop_field(description):
+  del description["config"]["adam"]["b1"]
+
+
+@pytest.mark.parametrize(
+  ("edit", "what"),
+  [
+    (drop_field, r"config\.adam\.b1 is missing"),
+    (lambda d: d["config"].pop("seed"), r"config\.seed is missing"),
+    (lambda d: d.pop("dataset"), "the data is missing"),
+    (lambda d: d["dataset"].pop("fingerprint"), "the data is missing"),
+  ],
+)
+def test_pretraining_whose_record_lacks_something_is_refused(
+  images, pretrained, tmp_path, edit, what
+):
+  source = tmp_path / "source"
+  shutil.copytree(pretrained, source)
+  edit_record(source, edit)
+  run = make_run(tmp_path / "run", images, init_from=str(source), seed=3)
+  with pytest.raises(errors.UserError, match=what) as caught:
+    run_lib.pretrained_state(run)
+  assert f"{source / 'config.json'} is damaged" in str(caught.value)
+  assert str(caught.value).count("\n") == 1
 
 
 def test_pretraining_whose_folder_is_gone_is_refused(images, tmp_path):
