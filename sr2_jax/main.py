@@ -42,6 +42,7 @@ Any other code comes with a traceback and is a bug.
 """
 
 import difflib
+import errno
 import importlib.util
 import pathlib
 import re
@@ -58,6 +59,9 @@ from ml_collections.config_flags import tuple_parser
 
 from sr2_jax import config as config_lib
 from sr2_jax import errors
+
+# Nothing more can be written: a full disk, a quota, the size of a file.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Command(NamedTuple):
@@ -81,6 +85,16 @@ def main(argv: Sequence[str]) -> int:
   except (errors.UserError, errors.DivergedError, errors.Stopped) as error:
     print(error, file=sys.stderr)
     return error.exit_code
+  except OSError as error:
+    if error.errno not in _NO_ROOM:
+      raise
+    place = f"{error.filename}: " if error.filename else ""
+    print(
+      f"{place}{error.strerror}.\n"
+      "Make room; the same command goes on from the last checkpoint.",
+      file=sys.stderr,
+    )
+    return errors.UserError.exit_code
   except KeyboardInterrupt:
     # While training, Ctrl-C ends in errors.Stopped instead.
     print(

@@ -1,3 +1,4 @@
+import errno
 import pathlib
 import signal
 import subprocess
@@ -337,6 +338,17 @@ def test_ctrl_c_outside_training(calls, capsys):
   calls.error = KeyboardInterrupt()
   assert main_lib.main(["main.py", QUICKSTART]) == 130
   assert "Ctrl-C" in capsys.readouterr().err
+
+
+def test_full_disk_is_no_bug(calls, capsys):
+  calls.error = OSError(errno.ENOSPC, "No space left on device", "runs/a")
+  assert main_lib.main(["main.py", QUICKSTART]) == 2
+  first, second = capsys.readouterr().err.splitlines()
+  assert first == "runs/a: No space left on device."
+  assert second.startswith("Make room")
+  calls.error = FileNotFoundError(errno.ENOENT, "No such file", "runs/a")
+  with pytest.raises(FileNotFoundError):
+    main_lib.main(["main.py", QUICKSTART])
 
 
 def test_a_bug_keeps_its_traceback(calls):
