@@ -243,7 +243,7 @@ class Checkpoints:
       yield
     except Exception as error:
       # Orbax raises whatever its parts raise, OSError and ValueError for two.
-      raise errors.UserError(
+      raise errors.SaveFailedError(
         f"{self._folder}: a checkpoint cannot be written ({_reason(error)}).\n"
         "Make room or mend the folder; the same command goes on from the "
         "checkpoint before it."

@@ -44,6 +44,7 @@ Any other code comes with a traceback and is a bug.
 import difflib
 import errno
 import importlib.util
+import os
 import pathlib
 import re
 import sys
@@ -82,6 +83,12 @@ def main(argv: Sequence[str]) -> int:
     return 0
   try:
     run(parse(argv))
+  except errors.SaveFailedError as error:
+    print(error, file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    # Without an orderly end: orbax's threads wait for minutes for the other
+    # parts of a save of which one has failed.
+    os._exit(error.exit_code)
   except (errors.UserError, errors.DivergedError, errors.Stopped) as error:
     print(error, file=sys.stderr)
     return error.exit_code

@@ -386,6 +386,28 @@ def test_help_as_a_program():
   )
 
 
+def test_failed_save_ends_whatever_its_threads_wait_for():
+  program = (
+    "import sys, threading, time\n"
+    "from sr2_jax import errors, main\n"
+    "def fail(command):\n"
+    "  threading.Thread(target=time.sleep, args=(300,)).start()\n"
+    "  raise errors.SaveFailedError('cannot be written')\n"
+    "main.run = fail\n"
+    f"main.main(['main.py', '{QUICKSTART}'])\n"
+  )
+  done = subprocess.run(
+    [sys.executable, "-c", program],
+    check=False,
+    capture_output=True,
+    text=True,
+    cwd=ROOT,
+    timeout=120,
+  )
+  assert done.returncode == 2
+  assert done.stderr == "cannot be written\n"
+
+
 def test_mistake_as_a_program():
   done = _run("-m", "sr2_jax.main", QUICKSTART, "--config.sed=1")
   assert done.returncode == 2
