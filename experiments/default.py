@@ -52,7 +52,7 @@ def get_config() -> ml_collections.ConfigDict:
   # Super-resolution factor, 2...; it has to divide the image size. Paper: 2, 4.
   config.degradation.scale = 2
   # Standard deviation of the Gaussian blur in high-resolution pixels per unit
-  # of scale, >= 0 (authors: scale / 2).
+  # of scale, in [0, 10] (authors: scale / 2); 0 leaves it out.
   config.degradation.blur_sigma_per_scale = 0.5
   # Second Gaussian of (scale - 1) / 2 px that scikit-image's `rescale` applies
   # before it samples (authors, by scikit-image's default).

@@ -10,12 +10,15 @@ before orbax opens the files: from some damaged ones orbax leaves threads behind
 that print tracebacks into the run.
 """
 
+import contextlib
 import hashlib
 import logging
+import os
 import pathlib
+import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -50,6 +53,18 @@ def _digests(folder: pathlib.Path) -> list[tuple[str, str]]:
   return found
 
 
+def _reason(error: Exception) -> str:
+  """What an error of orbax or of the system says, in a few words."""
+  if isinstance(error, OSError) and error.strerror:
+    return error.strerror
+  # TensorStore's messages are long, but end with the system's error.
+  code = re.search(r"os_error_code='(\d+)'", str(error))
+  if code:
+    return os.strerror(int(code[1]))
+  lines = str(error).strip().splitlines()
+  return lines[0][:200] if lines else type(error).__name__
+
+
 class Checkpoints:
   """The checkpoints of one phase, in one folder, by step."""
 
@@ -66,8 +81,9 @@ class Checkpoints:
     self._folder = folder.absolute()
     self._keep = keep
     self._read_only = read_only
-    # Orbax logs each save at several levels; a run reports for itself.
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    # Orbax logs each save at several levels, and the traceback of an error that
+    # it raises as well; a run reports for itself.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
     self._open()
 
   def _open(self) -> None:
@@ -95,26 +111,35 @@ class Checkpoints:
 
   @property
   def steps(self) -> list[int]:
-    """Steps that have a committed checkpoint, earliest first."""
-    return sorted(self._manager.all_steps(read=True))
+    """Steps that have a checkpoint, earliest first.
+
+    Those found on opening and those saved since. The folder is not read again:
+    orbax may be deleting an old checkpoint there.
+    """
+    return sorted(self._manager.all_steps())
 
   def save(self, step: int, tree: Any) -> None:
     """Writes NumPy arrays in the background; waits for the write before it.
 
     The arrays must not change afterwards.
+
+    Raises:
+      UserError: if this write cannot begin, or the one before it has failed.
     """
-    # The write before it also deletes old steps, under the eyes of `steps`.
-    self._manager.wait_until_finished()
+    # Until the write before it is over, orbax's list of checkpoints and the
+    # folder differ, and it would miscount those to keep.
+    self.wait()
     if step in self.steps:
       return
-    self._manager.save(
-      step,
-      args=ocp.args.Composite(
-        state=ocp.args.StandardSave(tree),
-        manifest=ocp.args.JsonSave(manifest(tree)),
-      ),
-      force=True,
-    )
+    with self._failures_named():
+      self._manager.save(
+        step,
+        args=ocp.args.Composite(
+          state=ocp.args.StandardSave(tree),
+          manifest=ocp.args.JsonSave(manifest(tree)),
+        ),
+        force=True,
+      )
 
   def restore(self, step: int, like: Any) -> Any:
     """The verified tree of a step, NumPy arrays in the form of `like`.
@@ -135,8 +160,7 @@ class Checkpoints:
     except Exception as error:
       # Orbax raises whatever its parts raise on damaged files, a bare
       # Exception included.
-      reason = str(error).strip().split("\n")[0][:200]
-      raise ValueError(f"it does not read: {reason}") from error
+      raise ValueError(f"it does not read: {_reason(error)}") from error
     tree = jax.tree.map(np.asarray, restored["state"])
     for (path, found_leaf), leaf in zip(
       jax.tree_util.tree_leaves_with_path(tree),
@@ -194,12 +218,36 @@ class Checkpoints:
     return None
 
   def wait(self) -> None:
-    """Returns when the last save is committed."""
-    self._manager.wait_until_finished()
+    """Returns when the last save is committed.
+
+    Raises:
+      UserError: if it has failed.
+    """
+    with self._failures_named():
+      self._manager.wait_until_finished()
+
+  def check(self) -> None:
+    """Raises the UserError of a save that has failed; waits for none."""
+    if not self._manager.is_saving_in_progress():
+      self.wait()
 
   def close(self) -> None:
-    """Waits, and ends the background work."""
-    self._manager.close()
+    """Waits, and ends the background work; raises as `wait` does."""
+    with self._failures_named():
+      self._manager.close()
+
+  @contextlib.contextmanager
+  def _failures_named(self) -> Iterator[None]:
+    """Makes a UserError of a write that fails, on a full disk for one."""
+    try:
+      yield
+    except Exception as error:
+      # Orbax raises whatever its parts raise, OSError and ValueError for two.
+      raise errors.SaveFailedError(
+        f"{self._folder}: a checkpoint cannot be written ({_reason(error)}).\n"
+        "Make room or mend the folder; the same command goes on from the "
+        "checkpoint before it."
+      ) from error
 
   def _path(self, step: int) -> pathlib.Path:
     return self._folder / f"{step:08d}"
@@ -251,7 +299,9 @@ class Best:
   """Each member's weights at its lowest validation loss, kept on disk.
 
   What is kept may be ahead of a resumed run. That does no harm: the run comes
-  to the same losses again, and of equal losses the earlier stays.
+  to the same losses again, and of equal losses the earlier stays. It must never
+  be behind: a resumed run does not validate again what its checkpoint is past.
+  Callers `wait` before they save that checkpoint.
   """
 
   def __init__(self, folder: pathlib.Path, variables: Any) -> None:
@@ -262,10 +312,17 @@ class Best:
       variables: a tree of the form of those that `update` gets.
     """
     self._checkpoints = Checkpoints(folder, keep=1)
+    had_any = bool(self._checkpoints.steps)
     newest = self._checkpoints.restore_latest(
       best_form(variables), required=False
     )
     self._best = None if newest is None else newest[1]
+    if had_any and newest is None and parallel.is_main_process():
+      print(
+        f"the best weights in {folder} are lost; the best of the validations "
+        "from here on takes their place",
+        file=sys.stderr,
+      )
 
   def update(
     self, step: int, loss: np.ndarray, fetch_variables: Callable[[], Any]
@@ -289,8 +346,12 @@ class Best:
     self._best = new
     self._checkpoints.save(step, new)
 
+  def wait(self) -> None:
+    """Returns when the best so far is on disk; raises as `close` does."""
+    self._checkpoints.wait()
+
   def close(self) -> None:
-    """Waits until the best is on disk."""
+    """Waits until the best is on disk; raises UserError where it fails."""
     self._checkpoints.close()
 
 

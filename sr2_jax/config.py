@@ -141,7 +141,7 @@ FIELDS: dict[str, Check] = {
   "data.max_train_images": _integer(0),
   "data.device_bytes": _integer(0),
   "degradation.scale": _integer(2),
-  "degradation.blur_sigma_per_scale": _at_least_zero(),
+  "degradation.blur_sigma_per_scale": _number("[0, 10]"),
   "degradation.anti_aliasing": _boolean(),
   "augmentation.max_shift": _integer(0),
   "augmentation.max_rotation": _number("[0, 180]"),
@@ -246,7 +246,8 @@ def unknown_field(field: str) -> str:
   members = [name for name in FIELDS if name.startswith(f"{field}.")]
   if members:
     return (
-      f"config.{field} is a group of fields; set one of {', '.join(members)}."
+      f"config.{field} is a group of fields; set one of "
+      f"{', '.join(f'config.{name}' for name in members)}."
     )
   message = f"There is no config.{field}"
   nearest = _nearest_field(field)

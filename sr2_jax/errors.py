@@ -9,6 +9,10 @@ class UserError(Exception):
   exit_code = 2
 
 
+class SaveFailedError(UserError):
+  """A checkpoint cannot be written; what was to write it may still wait."""
+
+
 class DivergedError(Exception):
   """A loss stopped being finite; names step and seed; exit code 3."""
 

@@ -198,6 +198,7 @@ def evaluate_phase(
     phase=phase.name,
     shared_layers=run.config.model.shared_layers,
   )
+  stop_if_asked(run)
   if parallel.is_main_process():
     name = f"{phase.name}_examples"
     picture = figures.example_grid(
@@ -311,6 +312,7 @@ def examples(
     low_res=np.asarray(low_res),
     columns={name: np.asarray(value) for name, value in columns.items()},
     predictions=predictions,
+    class_names=run.dataset.class_names,
   )
 
 
@@ -448,10 +450,15 @@ def _stoppable(
 ) -> Iterator[steps.EvalBatch]:
   """Ends the run between two batches where it was asked to stop."""
   for item in items:
-    signal_number = run.stop.received()
-    if signal_number is not None:
-      raise errors.Stopped(
-        signal_number,
-        "stopped while evaluating; the same command evaluates again.",
-      )
+    stop_if_asked(run)
     yield item
+
+
+def stop_if_asked(run: run_lib.Run) -> None:
+  """Raises Stopped after a signal; nothing here needs to be saved."""
+  signal_number = run.stop.received()
+  if signal_number is not None:
+    raise errors.Stopped(
+      signal_number,
+      "stopped while evaluating; the same command evaluates again.",
+    )

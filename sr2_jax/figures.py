@@ -45,6 +45,7 @@ _SETTINGS: dict[Any, Any] = {"font.family": "DejaVu Sans", "text.usetex": False}
 _DPI = 128
 _CELL, _GAP, _BLOCK_GAP, _MARGIN = 112, 10, 32, 24
 _CAPTION, _TEXT = 32, 20
+_LONGEST_NAME = 12  # Letters of a class that still can be read below a cell.
 _POINT = 72 / _DPI  # Points in a pixel.
 
 
@@ -107,6 +108,7 @@ class Examples:
       which they are shown.
     predictions: method -> predicted class, int [V, N], for those of the columns
       that classify.
+    class_names: of the classes, in order; their numbers where it is empty.
   """
 
   high_res: np.ndarray
@@ -115,6 +117,7 @@ class Examples:
   low_res: np.ndarray
   columns: Mapping[str, np.ndarray]
   predictions: Mapping[str, np.ndarray]
+  class_names: Sequence[str] = ()
 
   def __post_init__(self) -> None:
     num_images, height, width, channels = self.high_res.shape
@@ -310,7 +313,7 @@ class _Column:
 
 def _blocks(examples: Examples) -> list[tuple[str, list[_Column]]]:
   """The truth, then the columns of each noise level, with their heading."""
-  captions = [(str(label), None) for label in examples.labels]
+  captions = [(_class_name(examples, x), None) for x in examples.labels]
   blocks = [("", [_Column("Truth", examples.high_res, captions)])]
   for level, variance in enumerate(examples.noise_variances):
     columns = [_Column("Input", examples.low_res[level])]
@@ -321,12 +324,24 @@ def _blocks(examples: Examples) -> list[tuple[str, list[_Column]]]:
       if method in examples.predictions:
         predicted = examples.predictions[method][level]
         captions = [
-          (str(read), bool(read == label))
+          (_class_name(examples, read), bool(read == label))
           for read, label in zip(predicted, examples.labels, strict=True)
         ]
       columns.append(_Column(name, images[level], captions))
     blocks.append((f"σ² = {tables.display_number(float(variance))}", columns))
   return blocks
+
+
+def _class_name(examples: Examples, label: int) -> str:
+  """What stands below an image for its class: one short line."""
+  if not examples.class_names:
+    return str(label)
+  name = examples.class_names[label]
+  if len(name) <= _LONGEST_NAME:
+    return name
+  # Both ends: long names often begin alike.
+  half = _LONGEST_NAME // 2
+  return f"{name[: half - 1]}…{name[-half:]}"
 
 
 def _pixels(figure: figure_lib.Figure) -> transforms.Transform:
@@ -339,6 +354,8 @@ def _write(
 ) -> None:
   style = {"color": _INK, "ha": "center", **style}
   style["size"] *= _POINT
+  # A folder's class may well have a "$" in its name.
+  style["parse_math"] = False
   figure.text(x, y, text, transform=_pixels(figure), **style)
 
 
@@ -354,7 +371,9 @@ def _draw_caption(
   text += {None: "", True: " ✓", False: " ✗"}[is_right]
   style = {"color": color, "weight": "normal" if is_right else "bold"}
   x_text, y_text = x + width / 2, y + height + _CAPTION / 2
-  _write(figure, x_text, y_text, text, size=_TEXT, va="center", **style)
+  # A bold letter is about 0.7 of its size wide.
+  size = min(_TEXT, width / 0.7 / len(text))
+  _write(figure, x_text, y_text, text, size=size, va="center", **style)
   if is_right is False:
     frame = patches.Rectangle((x - 2, y - 2), width + 4, height + 4, fill=False)
     frame.set(edgecolor=color, linewidth=3 * _POINT, transform=_pixels(figure))

@@ -35,13 +35,16 @@ Exit codes:
   0    done, or nothing was left to do
   2    something to mend: a field, a flag, a file; one or two lines say what
   3    a loss stopped being finite; the message names step and seed
-  130  stopped by Ctrl-C after saving; the same command goes on from there
+  130  stopped by Ctrl-C after saving; the same command goes on from there. A
+       second Ctrl-C stops at once: it goes on from the last checkpoint
   143  stopped by SIGTERM after saving; likewise
 Any other code comes with a traceback and is a bug.
 """
 
 import difflib
+import errno
 import importlib.util
+import os
 import pathlib
 import re
 import sys
@@ -57,6 +60,9 @@ from ml_collections.config_flags import tuple_parser
 
 from sr2_jax import config as config_lib
 from sr2_jax import errors
+
+# Nothing more can be written: a full disk, a quota, the size of a file.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Command(NamedTuple):
@@ -77,12 +83,31 @@ def main(argv: Sequence[str]) -> int:
     return 0
   try:
     run(parse(argv))
+  except errors.SaveFailedError as error:
+    print(error, file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    # Without an orderly end: orbax's threads wait for minutes for the other
+    # parts of a save of which one has failed.
+    os._exit(error.exit_code)
   except (errors.UserError, errors.DivergedError, errors.Stopped) as error:
     print(error, file=sys.stderr)
     return error.exit_code
+  except OSError as error:
+    if error.errno not in _NO_ROOM:
+      raise
+    place = f"{error.filename}: " if error.filename else ""
+    print(
+      f"{place}{error.strerror}.\n"
+      "Make room; the same command goes on from the last checkpoint.",
+      file=sys.stderr,
+    )
+    return errors.UserError.exit_code
   except KeyboardInterrupt:
     # While training, Ctrl-C ends in errors.Stopped instead.
-    print("Stopped by Ctrl-C before or after training.", file=sys.stderr)
+    print(
+      "stopped by Ctrl-C while not training; the same command starts again.",
+      file=sys.stderr,
+    )
     return 130
   return 0
 
@@ -112,6 +137,7 @@ def parse(argv: Sequence[str]) -> Command:
   values = _define_flags()
   # What is left are overrides, which the config's own fields define.
   left = _parse_flags(values, argv, known_only=True)
+  _check_names(left, known=list(values))
   if not values.config:
     raise errors.UserError(
       "--config is missing, for example --config=experiments/quickstart.py; "
@@ -120,7 +146,6 @@ def parse(argv: Sequence[str]) -> Command:
   _check_processes(values)
   config = load_config(values.config)
   config_lib.validate_names(config)
-  _check_names(left, known=list(values))
   _apply_overrides(config, left)
   config_lib.validate(config)
   config = config_lib.resolve(config)

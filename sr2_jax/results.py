@@ -197,16 +197,25 @@ def summarize(rows: Iterable[Row]) -> list[Summary]:
   """Mean, 95 % t-interval and seeds of each group of rows.
 
   A group is all rows that agree in everything but seed, step, value and n. Of
-  several rows of one seed in a group, the one of the last step counts, and of
-  those the last one. Groups come in the order of their first row.
+  several rows of one seed in a group, the last one counts. Groups come in the
+  order of their first row.
+
+  Only rows of a seed's last step count, over all metrics and noise variances of
+  one network and split: a line never mixes weights of different steps, as those
+  of a best checkpoint and of the last.
   """
+  rows = list(rows)
+  last_steps: dict[tuple[Any, ...], int] = {}
+  for row in rows:
+    weights = _weights(row)
+    last_steps[weights] = max(row.step, last_steps.get(weights, row.step))
   groups: dict[tuple[Any, ...], dict[int | None, Row]] = (
     collections.defaultdict(dict)
   )
   for row in rows:
-    members = groups[tuple(getattr(row, name) for name in _GROUP)]
-    if row.seed not in members or row.step >= members[row.seed].step:
-      members[row.seed] = row
+    if row.step == last_steps[_weights(row)]:
+      group = tuple(getattr(row, name) for name in _GROUP)
+      groups[group][row.seed] = row
   summaries = []
   for group, members in groups.items():
     values = [row.value for row in members.values()]
@@ -220,6 +229,15 @@ def summarize(rows: Iterable[Row]) -> list[Summary]:
       )
     )
   return summaries
+
+
+def _weights(row: Row) -> tuple[Any, ...]:
+  """What the rows of one member on one split have in common, but for step."""
+  return tuple(
+    getattr(row, name)
+    for name in (*_GROUP, "seed")
+    if name not in ("noise_variance", "metric")
+  )
 
 
 def half_width(values: Sequence[float]) -> float | None:

@@ -42,6 +42,14 @@ _PACKAGES = (
 )
 
 
+# What may differ in --mode=eval. A row's key says which variance, split and
+# step it is of; it says nothing of the other fields under `eval`.
+_FREE_IN_EVALUATION = (
+  "eval.noise_variances", "eval.splits", "eval.checkpoint", "parallel", "log",
+  "steps_per_call",
+)  # fmt: skip
+
+
 @dataclasses.dataclass(frozen=True)
 class Run:
   """What all phases of a run share.
@@ -93,12 +101,15 @@ def open_run(
     folder.claim() if parallel.is_main_process() else contextlib.nullcontext()
   )
   with claim:
-    folder.check(
-      config_lib.to_dict(config),
-      ignore=("eval", "parallel", "log", "steps_per_call")
-      if evaluate_only
-      else (),
-    )
+    if evaluate_only:
+      folder.check(
+        config_lib.to_dict(config),
+        ignore=_FREE_IN_EVALUATION,
+        way_out="--mode=eval changes eval.noise_variances, eval.splits and "
+        "eval.checkpoint alone: give the run's own values of the others.",
+      )
+    elif folder.has_begun:
+      folder.check(config_lib.to_dict(config))
     if folder.is_done and not evaluate_only:
       say(
         f"{folder.path} has finished: its results are in {results.FILE_NAME}"
@@ -145,6 +156,7 @@ def pretrained_state(run: Run) -> steps.TrainState:
       raise errors.UserError(
         f"config.init_from={folder.path} has no config.json any more."
       )
+    _check_complete(folder, description)
     config_lib.validate_init_from(run.config, description["config"])
     source_config = ml_collections.FrozenConfigDict(description["config"])
     origin = dataclasses.replace(run, config=source_config)
@@ -178,6 +190,25 @@ def pretrained_state(run: Run) -> steps.TrainState:
   return population.take(state, [seed - first for seed in seeds])
 
 
+def _check_complete(
+  folder: run_folder.RunFolder, description: dict[str, Any]
+) -> None:
+  """Raises UserError where another run's config.json lacks something."""
+  try:
+    config_lib.validate_names(ml_collections.ConfigDict(description["config"]))
+    recorded = description.get("dataset")
+    if not isinstance(recorded, dict) or not (
+      {"num_train_images", "fingerprint"} <= recorded.keys()
+    ):
+      raise errors.UserError("what it says of the data is missing.")
+  except errors.UserError as error:
+    raise errors.UserError(
+      f"config.init_from: {folder.path / 'config.json'} is damaged, or of "
+      f"another version: {error}\n"
+      "Restore it from a copy, or give another run folder."
+    ) from error
+
+
 def describe(run: Run) -> dict[str, Any]:
   """What config.json says of a run: all that its numbers depend on."""
   device = run.layout.devices[0]
@@ -187,6 +218,7 @@ def describe(run: Run) -> dict[str, Any]:
       "name": run.dataset.name,
       "fingerprint": run.dataset.fingerprint,
       "num_train_images": len(run.dataset.train.images),
+      "class_names": list(run.dataset.class_names),
       "notes": list(run.dataset.notes),
     },
     "devices": {
@@ -207,12 +239,15 @@ def describe(run: Run) -> dict[str, Any]:
 def _check_or_record(run: Run, *, evaluate_only: bool) -> None:
   """Compares a resumed run with config.json, or writes it at the first start.
 
+  A start that failed before its first checkpoint and row was none: what failed
+  may have been the config.
+
   Raises:
     UserError: if the data are others.
   """
   new = describe(run)
   old = run.folder.read()
-  if old is None:
+  if old is None or not (evaluate_only or run.folder.has_begun):
     if run.config.init_from:
       pretrained_state(run)  # Raises before anything is recorded.
     if parallel.is_main_process():

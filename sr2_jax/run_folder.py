@@ -80,12 +80,20 @@ class RunFolder:
         "Restore it from a copy, or give another --workdir."
       ) from error
 
-  def check(self, config: dict[str, Any], ignore: tuple[str, ...] = ()) -> None:
+  def check(
+    self,
+    config: dict[str, Any],
+    ignore: tuple[str, ...] = (),
+    *,
+    way_out: str = "Give the same config to go on, or another --workdir to "
+    "start anew.",
+  ) -> None:
     """Refuses a config that is not the one that this folder was started with.
 
     Args:
       config: the resolved config as a plain dict.
       ignore: fields and groups of fields that may differ.
+      way_out: the second line of the refusal.
 
     Raises:
       UserError: with the differences.
@@ -94,18 +102,37 @@ class RunFolder:
     if recorded is None:
       return
 
-    def without_ignored(fields: dict[str, Any]) -> dict[str, Any]:
-      return {name: v for name, v in fields.items() if name not in ignore}
+    def is_ignored(line: str) -> bool:
+      field = line.partition(":")[0]
+      return any(
+        field == name or field.startswith(f"{name}.") for name in ignore
+      )
 
-    differences = config_lib.difference(
-      without_ignored(recorded["config"]), without_ignored(config)
-    )
+    differences = [
+      line
+      for line in config_lib.difference(recorded["config"], config)
+      if not is_ignored(line)
+    ]
     if differences:
       raise errors.UserError(
         f"{self.path} was started with another config: "
-        f"{'; '.join(differences)}.\n"
-        "Give the same config to go on, or another --workdir to start anew."
+        f"{'; '.join(differences)}.\n{way_out}"
       )
+
+  @property
+  def has_begun(self) -> bool:
+    """Whether there is a checkpoint or a row, which the config has shaped."""
+    rows = (self.path / name for name in ("metrics.jsonl", "results.jsonl"))
+    return (
+      self.is_done
+      or any(path.exists() and path.stat().st_size for path in rows)
+      # A checkpoint is a folder with the number of its step; what a killed
+      # save leaves has more to its name. Damaged ones count as well.
+      or any(
+        path.name.rpartition("_")[2].isdigit()
+        for path in self.path.glob("checkpoints/*/*/*")
+      )
+    )
 
   def record(self, description: dict[str, Any]) -> None:
     """Writes config.json."""

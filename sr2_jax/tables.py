@@ -14,7 +14,7 @@ _DEFINITIONS = {
   "ssim_uniform7_range2": "SSIM (uniform 7x7 window, range 2)",
   "psnr_db": "PSNR (dB)",
   "accuracy": "Accuracy (part of the images)",
-  "f1": "F1 (mean over the classes)",
+  "f1": "F1 (mean over the classes, weighted by their size)",
   "loss_sr": "Super-resolution loss",
   "loss_classifier": "Cross-entropy of the classifier",
 }

@@ -63,6 +63,7 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
         if name == start.phase.name:
           first_step = start.step
         else:
+          run_lib.say(f"preparing {name}")
           state, first_step = phase.start_from(state), 0
         state = train_phase(
           run,
@@ -81,6 +82,7 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
           steps_done=[phase.num_steps] * phase.population.size,
           metric_writer=metric_writer,
         )
+      evaluate.stop_if_asked(run)
     for checkpoints in open_checkpoints.values():
       checkpoints.close()
     metric_writer.close()
@@ -93,7 +95,8 @@ def evaluate_checkpoint(config: Any, workdir: str | pathlib.Path) -> None:
   """Evaluates a run's checkpoints again, into its results.jsonl.
 
   Every phase that has one is evaluated at its last checkpoint, or at its best
-  with `eval.checkpoint` "best". Fields under `eval` may differ from the run's.
+  with `eval.checkpoint` "best". That field, the noise variances and the splits
+  may differ from the run's. Rows of other weights have another step.
 
   Raises:
     UserError: if there is no checkpoint, or none that is good.
@@ -140,6 +143,7 @@ def where_to_start(
   2. `init_from`: joint, from the pretrained weights of another run.
   3. The first phase, from the seeds.
   """
+  run_lib.say("preparing the networks")  # Tracing them takes seconds.
   for name in reversed(checkpoints):
     phase = run.phase(name)
     newest = checkpoints[name].restore_latest(phase.form())
@@ -209,6 +213,8 @@ def train_phase(
       call, metrics = pending.popleft()
       values = layout.fetch_members(metrics)
       rows = _train_rows(phase, call, values, every=config.log.every_steps)
+      if rows:
+        checkpoints.check()
       metric_writer.write(rows)
       _check_finite(phase, call, values["loss"])
       last_loss = values["loss"][:, len(call) - 1]
@@ -249,6 +255,8 @@ def train_phase(
         settle(0)
         metric_writer.sync()
         with progress.paused():
+          # A run that resumes here does not come to this validation again.
+          best.wait()
           state = layout.fetch_members(on_devices)
           checkpoints.save(done, state)
       if signal_number is not None and not is_end:
@@ -276,8 +284,14 @@ def restore_for_evaluation(
   saved = checkpoint.Checkpoints(folder, read_only=True)
   if kind == "best":
     form = checkpoint.best_form(evaluate.variables_of(phase.form()))
-    newest = saved.restore_latest(form)
+    newest = saved.restore_latest(form, required=False)
     if newest is None:
+      if saved.steps:
+        raise errors.UserError(
+          f"no good checkpoint is left in {folder}.\n"
+          "Restore the folder from a copy, or evaluate the last weights: "
+          "--config.eval.checkpoint=last."
+        )
       return None
     return newest[1]["variables"], newest[1]["step"].tolist()
   newest = saved.restore_latest(phase.form())

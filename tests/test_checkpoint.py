@@ -1,6 +1,8 @@
 import hashlib
 import json
 import pathlib
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -74,6 +76,107 @@ def test_keeps_the_latest(tmp_path):
   checkpoints.save(50, make_state(5.0))
   checkpoints.close()
   assert checkpoint.Checkpoints(tmp_path / "last", keep=2).steps == [40, 50]
+
+
+def test_saves_in_quick_succession_leave_exactly_those_to_keep(tmp_path):
+  """Orbax deletes old ones in the background, while the next is begun."""
+  checkpoints = checkpoint.Checkpoints(tmp_path / "last", keep=2)
+  for step in range(1, 25):
+    checkpoints.save(step, make_state(float(step)))
+  checkpoints.wait()
+  found = sorted(path.name for path in (tmp_path / "last").iterdir())
+  assert found == ["00000023", "00000024"]
+  assert checkpoints.steps == [23, 24]
+
+
+def test_a_write_never_begins_before_the_one_before_it_is_over(
+  tmp_path, monkeypatch
+):
+  """Nor is the folder read again while orbax may be deleting there."""
+  checkpoints = checkpoint.Checkpoints(tmp_path / "last", keep=1)
+  manager, calls = checkpoints._manager, []
+
+  def noted(name, call):
+    def wrapper(*args, **kwargs):
+      calls.append((name, kwargs.get("read", False)))
+      return call(*args, **kwargs)
+
+    return wrapper
+
+  for name in ("wait_until_finished", "all_steps", "save"):
+    monkeypatch.setattr(manager, name, noted(name, getattr(manager, name)))
+  checkpoints.save(1, make_state(1.0))
+  assert calls[0] == ("wait_until_finished", False)
+  assert ("all_steps", True) not in calls
+  checkpoints.close()
+
+
+# Limits the size of a file, as a full disk would, in a process of its own.
+FULL_DISK = """
+import resource, sys, time
+import numpy as np
+from sr2_jax import checkpoint, errors
+
+checkpoints = checkpoint.Checkpoints(__import__("pathlib").Path(sys.argv[1]))
+noise = np.random.default_rng(0).normal(size=(400, 1000))
+checkpoints.save(1, {"a": noise})
+checkpoints.wait()
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+checkpoints.save(2, {"a": noise})
+try:
+  while True:
+    checkpoints.check()
+    time.sleep(0.01)
+except errors.UserError as error:
+  print(error, file=sys.stderr)
+  sys.exit(error.exit_code)
+"""
+
+
+def test_a_write_that_fails_is_an_error_of_two_lines(tmp_path):
+  """Found without waiting for it; the checkpoint before it stays."""
+  folder = tmp_path / "last"
+  done = subprocess.run(
+    [sys.executable, "-c", FULL_DISK, str(folder)],
+    capture_output=True,
+    text=True,
+    timeout=120,
+    check=False,
+  )
+  assert done.returncode == 2, done.stderr
+  first, second = done.stderr.splitlines()
+  assert first == f"{folder}: a checkpoint cannot be written (File too large)."
+  assert second.startswith("Make room")
+  assert checkpoint.Checkpoints(folder, read_only=True).steps == [1]
+
+
+@pytest.mark.parametrize(
+  ("error", "reason"),
+  [
+    (OSError(28, "No space left on device"), "No space left on device"),
+    (ValueError("first line\nsecond"), "first line"),
+    (Exception(), "Exception"),
+  ],
+)
+@pytest.mark.parametrize("at", ["save", "wait_until_finished", "close"])
+def test_whatever_orbax_raises_on_writing_is_named(
+  tmp_path, monkeypatch, error, reason, at
+):
+  checkpoints = checkpoint.Checkpoints(tmp_path / "last")
+
+  def fail(*_, **__):
+    raise error
+
+  with monkeypatch.context() as patch:
+    patch.setattr(checkpoints._manager, at, fail)
+    arguments = (1, make_state(1.0)) if at == "save" else ()
+    method = {"wait_until_finished": "wait"}.get(at, at)
+    with pytest.raises(errors.UserError) as caught:
+      getattr(checkpoints, method)(*arguments)
+  assert f"{tmp_path / 'last'}: " in str(caught.value)
+  assert f"({reason})" in str(caught.value)
+  assert str(caught.value).count("\n") == 1
+  checkpoints.close()
 
 
 def test_saving_a_step_again_changes_nothing(tmp_path):
@@ -266,6 +369,17 @@ def test_best_goes_on_from_what_it_kept(tmp_path):
   assert read_best(folder)[0] == 5
 
 
+def test_best_is_on_disk_after_waiting(tmp_path):
+  """So that a checkpoint which is past its validation can follow."""
+  folder = pathlib.Path(tmp_path) / "best"
+  best = checkpoint.Best(folder, make_variables(0.0, 0.0))
+  best.wait()  # Nothing to wait for yet.
+  best.update(1, np.asarray([3.0, 3.0]), lambda: make_variables(1, 1))
+  best.wait()
+  assert read_best(folder)[0] == 1
+  best.close()
+
+
 def test_damaged_best_is_named_and_training_goes_on(tmp_path, capfd):
   folder = pathlib.Path(tmp_path) / "best"
   best = checkpoint.Best(folder, make_variables(0.0, 0.0))
@@ -273,7 +387,9 @@ def test_damaged_best_is_named_and_training_goes_on(tmp_path, capfd):
   best.close()
   damage_all_data(folder / "00000005", lambda data: b"")
   best = checkpoint.Best(folder, make_variables(0.0, 0.0))
-  assert "damaged checkpoint" in capfd.readouterr().err
+  said = capfd.readouterr().err
+  assert "damaged checkpoint" in said
+  assert f"the best weights in {folder} are lost" in said
   best.update(5, np.asarray([2.0, 2.0]), lambda: make_variables(6, 6))
   best.close()
   assert read_best(folder)[1]["loss"].tolist() == [2.0, 2.0]

@@ -59,6 +59,8 @@ def test_default_is_valid():
     ("data.device_bytes", -1),
     ("degradation.scale", 1),
     ("degradation.blur_sigma_per_scale", -0.5),
+    ("degradation.blur_sigma_per_scale", 10.1),
+    ("degradation.blur_sigma_per_scale", 1e30),
     ("degradation.blur_sigma_per_scale", float("inf")),
     ("augmentation.max_shift", -1),
     ("augmentation.max_rotation", 180.5),
@@ -180,7 +182,7 @@ def test_unlike_any_field():
 def test_group_instead_of_field():
   message = config_lib.unknown_field("pretrain")
   assert "group" in message
-  assert "pretrain.num_epochs" in message
+  assert "set one of config.pretrain.num_epochs, config.pretrain." in message
 
 
 def test_missing_field():

@@ -184,6 +184,7 @@ def test_folder_is_split_three_ways(write_images):
   assert np.bincount(found.train.labels).tolist() == [12, 6]
   assert np.bincount(found.validation.labels).tolist() == [4, 2]
   assert np.bincount(found.test.labels).tolist() == [4, 2]
+  assert found.class_names == ("ant", "bee")
   assert found.num_classes == 2
   rows = _rows(found.train) + _rows(found.validation) + _rows(found.test)
   assert len(set(rows)) == 30

@@ -85,7 +85,7 @@ def make_run(folder, **changes):
       train=make_split(8, 0),
       validation=make_split(10, 1),
       test=make_split(9, 2),
-      num_classes=NUM_CLASSES,
+      class_names=tuple("abcd"),
       fingerprint="",
       notes=(),
     ),
@@ -520,6 +520,7 @@ def test_examples_are_what_is_evaluated(evaluated):
   np.testing.assert_array_equal(found.noise_variances, VARIANCES)
   assert list(found.columns) == ["bicubic", "sr2_fsrcnn"]
   assert list(found.predictions) == ["sr2_fsrcnn"]
+  assert found.class_names == ("a", "b", "c", "d")
   for level, variance in enumerate(VARIANCES):
     expected = reference(variables, 0, split, variance=variance)
     np.testing.assert_array_equal(
@@ -646,3 +647,18 @@ def test_evaluation_stops_between_batches(evaluated):
       evaluate.evaluate(sums_of_batch, items)
   assert done == [4, 4]
   assert caught.value.exit_code == 143
+
+
+def test_a_signal_after_the_last_batch_is_not_lost(tmp_path):
+  """It stops before the picture; the rows are there."""
+  rows = tmp_path / results.FILE_NAME
+  run = make_run(tmp_path, pretrain__num_epochs=0, eval__splits=("test",))
+  stop = preemption.StopRequest()
+  stop.received = lambda: signal.SIGTERM if rows.exists() else None
+  run = dataclasses.replace(run, stop=stop)
+  phase = tiny_phase(run)
+  variables = evaluate.variables_of(make_state(phase))
+  with pytest.raises(errors.Stopped, match="evaluates again"):
+    evaluate.evaluate_phase(run, phase, variables, steps_done=[5, 6, 7, 8])
+  assert rows.exists()
+  assert not (tmp_path / "images").exists()

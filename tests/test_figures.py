@@ -216,6 +216,32 @@ def test_a_grid_shows_what_is_not_a_number_as_black(tmp_path):
 
 
 @pytest.mark.parametrize(
+  ("name", "shown"),
+  [
+    ("ant", "ant"),
+    ("twelve_signs", "twelve_signs"),
+    ("speed_limit_30_kmh", "speed…30_kmh"),
+  ],
+)
+def test_a_class_has_its_name_shortened_if_need_be(name, shown):
+  names = [str(k) for k in range(10)]
+  names[7] = name
+  examples = dataclasses.replace(_examples(), class_names=names)
+  [(_, [truth]), *blocks] = figures._blocks(examples)
+  assert truth.captions == [(shown, None), ("3", None)]
+  assert blocks[0][1][-1].captions == [(shown, True), ("3", True)]
+
+
+def test_a_name_is_drawn_as_it_stands_and_within_its_cell(tmp_path):
+  """Not as a formula; and no wider than what is above it."""
+  names = ["$x_$"] * 3 + ["mountainbike"] * 7
+  examples = dataclasses.replace(_examples(), class_names=names)
+  picture = figures.example_grid(examples, tmp_path / "grid.png")
+  below = picture[-(32 + 12) :, 24 - 10 : 24]
+  assert (below == 255).all()
+
+
+@pytest.mark.parametrize(
   ("name", "value"),
   [
     ("high_res", np.zeros((2, 28, 28, 2))),

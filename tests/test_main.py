@@ -1,3 +1,4 @@
+import errno
 import pathlib
 import signal
 import subprocess
@@ -164,6 +165,7 @@ def test_defaults():
   [
     ([], "--config is missing"),
     (["--config="], "--config is missing"),
+    (["--confg=experiments/quickstart.py"], "did you mean --config?"),
     (["--config=experiments/quickstrat.py"], "experiments/quickstart.py?"),
     (["--config=experiments"], "no config file experiments"),
     (["--config=requirements.txt"], "not a .py file"),
@@ -338,6 +340,17 @@ def test_ctrl_c_outside_training(calls, capsys):
   assert "Ctrl-C" in capsys.readouterr().err
 
 
+def test_full_disk_is_no_bug(calls, capsys):
+  calls.error = OSError(errno.ENOSPC, "No space left on device", "runs/a")
+  assert main_lib.main(["main.py", QUICKSTART]) == 2
+  first, second = capsys.readouterr().err.splitlines()
+  assert first == "runs/a: No space left on device."
+  assert second.startswith("Make room")
+  calls.error = FileNotFoundError(errno.ENOENT, "No such file", "runs/a")
+  with pytest.raises(FileNotFoundError):
+    main_lib.main(["main.py", QUICKSTART])
+
+
 def test_a_bug_keeps_its_traceback(calls):
   calls.error = ZeroDivisionError("a bug")
   with pytest.raises(ZeroDivisionError, match="a bug"):
@@ -371,6 +384,28 @@ def test_help_as_a_program():
   assert "python -m sr2_jax.main --config=experiments/quickstart.py" in (
     done.stdout
   )
+
+
+def test_failed_save_ends_whatever_its_threads_wait_for():
+  program = (
+    "import sys, threading, time\n"
+    "from sr2_jax import errors, main\n"
+    "def fail(command):\n"
+    "  threading.Thread(target=time.sleep, args=(300,)).start()\n"
+    "  raise errors.SaveFailedError('cannot be written')\n"
+    "main.run = fail\n"
+    f"main.main(['main.py', '{QUICKSTART}'])\n"
+  )
+  done = subprocess.run(
+    [sys.executable, "-c", program],
+    check=False,
+    capture_output=True,
+    text=True,
+    cwd=ROOT,
+    timeout=120,
+  )
+  assert done.returncode == 2
+  assert done.stderr == "cannot be written\n"
 
 
 def test_mistake_as_a_program():

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 from jax.experimental import multihost_utils
@@ -43,13 +45,34 @@ def test_signal_is_remembered_and_does_not_interrupt(number):
     assert stop.after_step() == number
 
 
-def test_second_ctrl_c_interrupts_at_once():
-  stop = preemption.StopRequest()
-  with stop.listening():
-    send(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-      send(signal.SIGINT)
-  assert stop.received() == signal.SIGINT
+IMPATIENT = """
+import os, signal, threading, time
+from sr2_jax import preemption
+
+# Such a thread, in the middle of saving, would keep the process alive.
+threading.Thread(target=time.sleep, args=(300,)).start()
+with preemption.StopRequest().listening():
+  os.kill(os.getpid(), signal.SIGINT)
+  try:
+    os.kill(os.getpid(), signal.SIGINT)
+  finally:
+    print("went on")
+"""
+
+
+def test_second_ctrl_c_ends_the_process_at_once():
+  done = subprocess.run(
+    [sys.executable, "-c", IMPATIENT],
+    capture_output=True,
+    text=True,
+    timeout=120,
+    check=False,
+  )
+  assert done.returncode == 130
+  assert done.stdout == ""
+  assert done.stderr.strip() == (
+    "stopped without saving; the same command goes on from the last checkpoint."
+  )
 
 
 def test_repeated_sigterm_does_not_interrupt_the_saving():

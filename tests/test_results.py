@@ -275,6 +275,22 @@ def test_one_seed_counts_once_with_its_last_step():
   assert summary.mean == pytest.approx(0.75)
 
 
+def test_rows_of_other_weights_never_fill_a_gap():
+  """Best weights, evaluated at levels and metrics that the last have not."""
+  last, best = {"step": 600, "value": 0.8}, {"step": 400, "value": 0.9}
+  rows = [
+    _row(**last, noise_variance=0.0, metric="ssim"),
+    _row(**best, noise_variance=0.5, metric="ssim"),
+    _row(**best, noise_variance=0.0, metric="f1"),
+  ]
+  for some in (rows, rows[::-1]):
+    [summary] = results.summarize(some)
+    assert (summary.mean, summary.metric) == (0.8, "ssim")
+  assert len(results.summarize(rows[1:])) == 2
+  other_split = _row(**best, split="validation")
+  assert len(results.summarize([rows[0], other_split])) == 2
+
+
 def test_bicubic_has_no_seeds_and_no_interval():
   [summary] = results.summarize([_row(**BICUBIC)])
   assert summary.seeds == ()

@@ -88,6 +88,11 @@ def make_run(folder, images, **changes):
   )
 
 
+def begin(folder):
+  """Leaves what a run has once it is under way."""
+  (folder / "metrics.jsonl").write_text("{}\n")
+
+
 def edit_record(folder, edit):
   path = folder / "config.json"
   description = json.loads(path.read_text())
@@ -100,6 +105,7 @@ def test_description_has_what_the_numbers_depend_on(images, tmp_path):
   description = run_lib.describe(run)
   assert description["config"] == config_lib.to_dict(run.config)
   assert description["dataset"]["name"] == "folder"
+  assert description["dataset"]["class_names"] == ["a", "b"]
   assert description["dataset"]["fingerprint"] == run.dataset.fingerprint
   assert description["dataset"]["notes"] == list(run.dataset.notes)
   devices = description["devices"]
@@ -193,7 +199,7 @@ def test_first_start_records_and_the_second_is_silent(images, tmp_path, capsys):
 
 def test_other_config_is_refused(images, tmp_path):
   with run_lib.open_run(make_config(images), tmp_path):
-    pass
+    begin(tmp_path)
   with (
     pytest.raises(errors.UserError, match=r"seed: 0 -> 1\."),
     run_lib.open_run(make_config(images, seed=1), tmp_path),
@@ -201,14 +207,66 @@ def test_other_config_is_refused(images, tmp_path):
     raise AssertionError("opened")
 
 
+def test_config_may_change_until_there_is_a_checkpoint_or_a_row(
+  images, tmp_path
+):
+  """What failed before may have been the config."""
+  with run_lib.open_run(make_config(images), tmp_path):
+    pass
+  config = make_config(images, seed=1)
+  with run_lib.open_run(config, tmp_path) as run:
+    assert run is not None
+    assert json.loads((tmp_path / "config.json").read_text()) == (
+      run_lib.describe(run)
+    )
+    assert run.config.seed == 1
+    begin(tmp_path)
+  with (
+    pytest.raises(errors.UserError, match=r"seed: 1 -> 0\."),
+    run_lib.open_run(make_config(images), tmp_path),
+  ):
+    raise AssertionError("opened")
+
+
 @pytest.mark.parametrize(
-  "changes", [{"eval__clip": True}, {"log__tensorboard": False}]
+  "changes",
+  [
+    {"eval__clip": True},
+    {"eval__noise_seed": 1},
+    {"eval__max_images": 3},
+    {"eval__batch_size": 2},
+  ],
+)
+def test_evaluation_may_not_change_what_no_row_tells_apart(
+  images, tmp_path, changes
+):
+  with run_lib.open_run(make_config(images), tmp_path):
+    begin(tmp_path)
+  field = next(iter(changes)).replace("__", ".")
+  with (
+    pytest.raises(errors.UserError, match=f"{field}: .* -> ") as caught,
+    run_lib.open_run(
+      make_config(images, **changes), tmp_path, evaluate_only=True
+    ),
+  ):
+    raise AssertionError("opened")
+  assert "\n--mode=eval changes eval.noise_variances" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"eval__noise_variances": (0.5,)},
+    {"eval__splits": ("test",)},
+    {"eval__checkpoint": "best"},
+    {"log__tensorboard": False},
+  ],
 )
 def test_evaluation_may_change_what_training_does_not_see(
   images, tmp_path, changes
 ):
   with run_lib.open_run(make_config(images), tmp_path):
-    pass
+    begin(tmp_path)
   record = (tmp_path / "config.json").read_text()
   config = make_config(images, **changes)
   with run_lib.open_run(config, tmp_path, evaluate_only=True) as run:
@@ -259,7 +317,7 @@ def test_changed_data_are_refused(tmp_path, evaluate_only):
   root = write_images(tmp_path / "data")
   config, workdir = make_config(root), tmp_path / "run"
   with run_lib.open_run(config, workdir):
-    pass
+    begin(workdir)
   Image.fromarray(np.zeros((SIZE, SIZE), np.uint8)).save(root / "b" / "9.png")
   with (
     pytest.raises(errors.UserError, match="folder has changed since"),
@@ -271,7 +329,7 @@ def test_changed_data_are_refused(tmp_path, evaluate_only):
 def test_changed_surroundings_are_noted_when_training(images, tmp_path, capsys):
   config = make_config(images)
   with run_lib.open_run(config, tmp_path):
-    pass
+    begin(tmp_path)
   edit_record(tmp_path, lambda d: d["packages"].update(jax="0.0.1"))
   capsys.readouterr()
   with run_lib.open_run(config, tmp_path):
@@ -290,7 +348,7 @@ def test_record_with_a_part_missing(images, tmp_path, capsys, part):
   """Of another version, perhaps; a run without a fingerprint is refused."""
   config = make_config(images)
   with run_lib.open_run(config, tmp_path):
-    pass
+    begin(tmp_path)
   edit_record(tmp_path, lambda description: description.pop(part))
   if part == "dataset":
     with (
@@ -453,6 +511,32 @@ def test_pretraining_that_has_not_finished_is_refused(
   run = make_run(tmp_path / "run", images, init_from=str(source), seed=3)
   with pytest.raises(errors.UserError, match="no finished pretraining"):
     run_lib.pretrained_state(run)
+
+
+def drop_field(description):
+  del description["config"]["adam"]["b1"]
+
+
+@pytest.mark.parametrize(
+  ("edit", "what"),
+  [
+    (drop_field, r"config\.adam\.b1 is missing"),
+    (lambda d: d["config"].pop("seed"), r"config\.seed is missing"),
+    (lambda d: d.pop("dataset"), "the data is missing"),
+    (lambda d: d["dataset"].pop("fingerprint"), "the data is missing"),
+  ],
+)
+def test_pretraining_whose_record_lacks_something_is_refused(
+  images, pretrained, tmp_path, edit, what
+):
+  source = tmp_path / "source"
+  shutil.copytree(pretrained, source)
+  edit_record(source, edit)
+  run = make_run(tmp_path / "run", images, init_from=str(source), seed=3)
+  with pytest.raises(errors.UserError, match=what) as caught:
+    run_lib.pretrained_state(run)
+  assert f"{source / 'config.json'} is damaged" in str(caught.value)
+  assert str(caught.value).count("\n") == 1
 
 
 def test_pretraining_whose_folder_is_gone_is_refused(images, tmp_path):

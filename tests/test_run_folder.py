@@ -131,12 +131,41 @@ def test_other_config_is_refused_with_every_difference(tmp_path):
   assert message.count("\n") == 1
 
 
-def test_ignored_groups_may_differ_and_no_others(tmp_path):
+@pytest.mark.parametrize("ignored", ["eval", "eval.clip"])
+def test_ignored_fields_may_differ_and_no_others(tmp_path, ignored):
   folder = recorded(tmp_path)
   clipped = {**CONFIG, "eval": {"clip": True}}
-  folder.check(clipped, ignore=("eval",))
-  with pytest.raises(errors.UserError, match=r"seed: 0 -> 1\."):
-    folder.check({**clipped, "seed": 1}, ignore=("eval",))
+  folder.check(clipped, ignore=(ignored,))
+  with pytest.raises(errors.UserError, match=r"seed: 0 -> 1\.\nGo away\."):
+    folder.check({**clipped, "seed": 1}, ignore=(ignored,), way_out="Go away.")
+  with pytest.raises(errors.UserError, match=r"eval\.clip: "):
+    folder.check(clipped, ignore=("eval.cli", "lip", "clip"))
+
+
+@pytest.mark.parametrize(
+  "name",
+  [
+    "metrics.jsonl",
+    "results.jsonl",
+    "checkpoints/pretrain/last/00000003/state",
+    "checkpoints/joint/damaged/last_00000003/state",
+    "DONE",
+  ],
+)
+def test_run_has_begun_with_its_first_checkpoint_or_row(tmp_path, name):
+  folder = recorded(tmp_path)
+  for nothing in (
+    "tensorboard/pretrain/events",
+    "checkpoints/pretrain/last/00000003.orbax-checkpoint-tmp/state",
+  ):
+    (tmp_path / nothing).parent.mkdir(parents=True)
+    (tmp_path / nothing).write_text("left by a kill")
+  for empty in ("metrics.jsonl", "results.jsonl"):
+    (tmp_path / empty).touch()
+  assert not folder.has_begun
+  (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+  (tmp_path / name).write_text("something")
+  assert folder.has_begun
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import time
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
+ALONE = "--config.model.wiring=none"
 TIMEOUT = 400  # seconds; compiling on a busy machine takes long
 # Super-resolution alone, which takes less time.
 ALONE = "--config.model.wiring=none"
@@ -229,6 +230,64 @@ def test_kills_leave_no_trace(environment, uninterrupted, tmp_path):
 
   run(environment, workdir)
   assert_same_run(workdir, uninterrupted[0])
+
+
+# The best takes long to be written; the power goes once the last is there.
+BEST_IS_SLOW = """
+import os, sys, time
+from sr2_jax import checkpoint, main
+
+Checkpoints = checkpoint.Checkpoints
+list_files, save = Checkpoints._list_files, Checkpoints.save
+
+def list_files_slowly(self):
+  if self._folder.name == "best":
+    time.sleep(3)
+  list_files(self)
+
+def save_and_die(self, *arguments):
+  save(self, *arguments)
+  if self._folder.name == "last":
+    self.wait()
+    os._exit(9)
+
+Checkpoints._list_files, Checkpoints.save = list_files_slowly, save_and_die
+main.main(sys.argv)
+"""
+
+
+def test_best_is_never_behind_the_last(environment, tmp_path):
+  """Else a resumed run would have lost it: it validates no step again."""
+  done = subprocess.run(
+    (
+      sys.executable, "-c", BEST_IS_SLOW, "--config=tests/tiny.py",
+      f"--workdir={tmp_path}", ALONE, "--config.checkpoint.every_steps=4",
+    ),
+    cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    timeout=TIMEOUT,
+  )  # fmt: skip
+  assert done.returncode == 9, done.stderr
+  for kind in ("last", "best"):
+    assert (tmp_path / f"checkpoints/pretrain/{kind}/00000004").is_dir(), kind
+
+
+def test_full_disk_ends_a_run_in_two_lines(environment, tmp_path):
+  """Here no file may be larger than 2 MB, which a state is."""
+  command = (
+    f"ulimit -f 2000; exec {sys.executable} -m sr2_jax.main "
+    f"--config=tests/tiny.py --workdir={tmp_path} {ALONE}"
+  )
+  done = subprocess.run(
+    ("bash", "-c", command),
+    cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    timeout=TIMEOUT,
+  )  # fmt: skip
+  assert done.returncode == 2, done.stderr
+  assert "Traceback" not in done.stderr
+  *_, first, second = done.stderr.splitlines()
+  assert f"{tmp_path}" in first
+  assert "File too large" in first
+  assert second.startswith("Make room")
 
 
 def test_signals_save_the_step_and_end_with_their_code(

