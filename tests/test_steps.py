@@ -211,33 +211,65 @@ def test_a_member_equals_its_solo_run(joint, data):
   )
 
 
+def gradient_errors(expected, actual):
+  """Of each member the largest error of a layer, relative to its gradient.
+
+  From Adam's first moments. Without the biases before a BatchNorm, which has a
+  bias of its own: their gradient is zero but for rounding.
+  """
+
+  def gradients(state):
+    moments = optax.tree.get_all_with_path(state.opt_state, "mu")
+    return {
+      f"{jax.tree_util.keystr(path)}": leaf
+      for _, moment in moments
+      for path, leaf in jax.tree_util.tree_leaves_with_path(moment)
+      if path[-1].key != "bias" or path[-2].key.endswith("_norm")
+    }
+
+  wanted, found = gradients(expected), gradients(actual)
+  assert wanted.keys() == found.keys()
+  assert len(wanted) > 50
+
+  def norms(leaf):
+    return np.linalg.norm(leaf.reshape(leaf.shape[0], -1), axis=1)
+
+  return np.max(
+    [norms(wanted[k] - found[k]) / norms(wanted[k]) for k in wanted], axis=0
+  )
+
+
 @pytest.mark.parametrize("name", ["data", "members"])
 def test_devices_do_not_change_the_result(joint, data, name):
   """Four devices share the batch, or two a population of two.
 
-  The first step's losses agree to rounding. Its gradients need not: where two
-  values of a max-pooling window, or a PReLU's input and 0, are equal but for
-  rounding, one image's gradient takes another way, and Adam's second step is
-  another one in part of the weights.
+  The gradients of one member at least agree to rounding. Where the input of a
+  PReLU is zero but for rounding, its gradient is one or the other: that is one
+  place in many thousands, and takes a hundredth of the layers before it along.
+  The second step starts from Adam's first, which divides by such gradients.
   """
   _, members, state, after, metrics = joint
   layout = parallel.layout(name, 4 if name == "data" else 2)
+  first, first_metrics = train(ONE_DEVICE, members, state, data, calls=(1,))
+  spread, spread_metrics = train(layout, members, state, data, calls=(1,))
+  for metric, value in first_metrics[0].items():
+    np.testing.assert_allclose(
+      spread_metrics[0][metric], value, rtol=1e-5, err_msg=metric
+    )
+  assert_close(spread.batch_stats, first.batch_stats, tolerance=1e-5)
+  found = gradient_errors(first, spread)
+  assert found.min() < 5e-5
+  assert found.max() < 0.1
+
   spread, spread_metrics = train(layout, members, state, data)
-  tolerances = (1e-5, 1e-3)
-  for expected, actual, tolerance in zip(
-    metrics, spread_metrics, tolerances, strict=True
-  ):
-    for metric in expected:
-      np.testing.assert_allclose(
-        actual[metric], expected[metric], rtol=tolerance, err_msg=metric
-      )
+  for metric, value in metrics[1].items():
+    np.testing.assert_allclose(
+      spread_metrics[1][metric], value, rtol=5e-3, err_msg=metric
+    )
   differences = jax.tree.map(
-    lambda a, b: np.abs(a - b).ravel(), after.params, spread.params
+    lambda a, b: np.abs(a - b).max(), after.params, spread.params
   )
-  differences = np.concatenate(jax.tree.leaves(differences))
-  assert differences.max() <= 4.1e-3
-  assert np.mean(differences > 1e-5) < 1e-2
-  assert_close(spread.batch_stats, after.batch_stats, tolerance=1e-4)
+  assert max(jax.tree.leaves(differences)) <= 4.1e-3  # two steps either way
 
 
 def test_training_is_repeatable_bit_for_bit(joint, data):
