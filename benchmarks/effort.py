@@ -40,6 +40,6 @@ QUICK = Effort(
   evaluation_rounds=1,
   evaluation_images=500,
   peer_images=100,
-  starts=2,
+  starts=1,
   memory_steps=5,
 )

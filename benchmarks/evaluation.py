@@ -23,8 +23,8 @@ def measure(
 ) -> records.Measurement:
   """Seconds for 10,000 images at 8 noise levels on both sides."""
   num_ours, num_theirs = effort.evaluation_images, effort.peer_images
-  our_facts = both.ours.prepare("all", "evaluation", num_images=num_ours)
   facts = both.theirs.prepare("all", "evaluation", num_images=num_theirs)
+  our_facts = both.ours.prepare("all", "evaluation", num_images=num_ours)
   samples: dict[str, list[float]] = {"ours": [], "theirs": []}
   for _ in range(effort.evaluation_rounds):
     samples["ours"].append(both.ours.run("all") * _NUM_IMAGES / num_ours)

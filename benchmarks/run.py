@@ -7,6 +7,7 @@ torch==2.13.0. Leave the machine alone meanwhile.
 import argparse
 import dataclasses
 import pathlib
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -140,4 +141,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+  # By the exception, every process that was started is ended as well.
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
   sys.exit(main(sys.argv[1:]))

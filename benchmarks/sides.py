@@ -53,6 +53,8 @@ class Side:
       except subprocess.TimeoutExpired:
         self._process.kill()
         self._process.wait()
+      assert self._process.stdout is not None
+      self._process.stdout.close()
       self._process = None
     if self._log is not None:
       self._log.close()

@@ -5,11 +5,16 @@ python -m benchmarks.table benchmarks/results/FILE.json
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from benchmarks import goals, records
 
 HEADER = ("what", "ours", "PyTorch's", "ratio", "at least", "aim", "")
+
+# Load over cores from which on times say nothing: a minute after work ended it
+# is still a third of what it was.
+_BUSY = 0.4
 
 AIM_MET, MET, MISSED = "aim met", "met", "missed"
 NOT_MEASURED, FAILED = "not measured", "failed"
@@ -99,29 +104,34 @@ def _heading(record: records.Record) -> str:
     f"{machine['date']}, {machine['cores']} cores of {machine['processor']}, "
     f"{machine['system']}, Python {machine['python']}, {packages}; revision "
     f"{machine['git_revision']}"
-    + ("; quick: few samples." if record.is_quick else ".")
+    + ("; quick: few samples" if record.is_quick else "")
+    + _busy(machine)
+    + "."
   )
+
+
+def _busy(machine: Mapping[str, Any]) -> str:
+  """Says if the machine had other work when the measurements began."""
+  load = machine["load_average"]
+  if load is None or load[0] < _BUSY * machine["cores"]:
+    return ""
+  return f"; BUSY WITH OTHER WORK (load {load[0]:.1f}): no number here counts"
 
 
 def _notes(record: records.Record) -> str:
   """What the measurements say of themselves; equal notes once."""
-  titles: dict[str, list[str]] = {}
+  titles: dict[str, dict[str, None]] = {}
   for name, row in goals.ROWS.items():
-    measurement = record.rows.get(name)
-    if measurement is not None:
-      note = measurement.note
-      if measurement.error:
-        note = f"failed: {measurement.error}"
-      if note:
-        is_step = row.kind == "training" and not measurement.error
-        title = "training step" if is_step else row.what.partition(",")[0]
-        if measurement.error:
-          title = row.what
-        titles.setdefault(note, [])
-        if title not in titles[note]:
-          titles[note].append(title)
+    measurement = record.rows.get(name, records.Measurement())
+    note, title = measurement.note, row.what
+    if measurement.error:
+      note = f"failed: {measurement.error}"
+    elif row.kind == "training":
+      title = "training step"
+    if note:
+      titles.setdefault(note, {})[title] = None
   return "\n".join(
-    f"* {', '.join(names)}: {note}" for note, names in titles.items()
+    f"* {'; '.join(names)}: {note}" for note, names in titles.items()
   )
 
 

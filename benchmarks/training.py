@@ -30,9 +30,10 @@ def measure(
   Our part before the network has its turns as well: `samples["inputs_s"]`.
   """
   case = {"network": row.network, "scale": row.scale}
+  # Theirs first: it fails at once where there is no PyTorch.
+  their_facts = both.theirs.prepare("step", "training_step", **case)
   our_facts = both.ours.prepare("step", "training_step", **case)
   both.ours.prepare("inputs", "step_inputs", scale=row.scale)
-  their_facts = both.theirs.prepare("step", "training_step", **case)
   if our_facts["num_parameters"] != their_facts["num_parameters"]:
     raise ValueError(
       f"the networks differ: {our_facts['num_parameters']:,} and "

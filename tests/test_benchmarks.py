@@ -29,6 +29,7 @@ MACHINE = {
   "date": "2026-01-31T14:05+00:00",
   "processor": "a processor",
   "cores": 2,
+  "load_average": [0.1, 0.2, 0.3],
   "system": "Linux x86_64",
   "python": "3.11.7",
   "packages": {"jax": "0.10.2", "torch": "missing"},
@@ -222,6 +223,14 @@ def test_markdown(tmp_path, capsys):
   assert f"* {memory}: failed: ValueError: it broke" in text
   assert text.count("as trained") == 1
   assert "2 cores of a processor" in text
+
+
+def test_a_busy_machine_is_named():
+  record = records.Record({**MACHINE, "load_average": [2.0, 0, 0]}, False, {})
+  assert "BUSY" in table.markdown(record)
+  for load in (MACHINE["load_average"], None):
+    record = records.Record({**MACHINE, "load_average": load}, False, {})
+    assert "BUSY" not in table.markdown(record)
 
 
 def test_a_failing_row_lets_the_others_go_on(tmp_path, monkeypatch, capsys):
