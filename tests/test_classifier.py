@@ -26,7 +26,7 @@ def torch_peer(peers, channels):
   class AlonePeer(peers.nn.Module):
     def __init__(self):
       super().__init__()
-      self.classifier = peers.classifier(channels, num_classes=7)
+      self.classifier = peers.networks.classifier(channels, num_classes=7)
 
     def forward(self, x):
       return {"logits": self.classifier(x)}

@@ -35,9 +35,9 @@ def test_equals_pytorch(peers, scale, channels, batch_norm, transposed, train):
     batch_norm=batch_norm,
     transposed_convolution=transposed,
   )
-  peer = peers.SR2(
-    peers.fsrcnn_trunk(channels, batch_norm),
-    peers.fsrcnn_head(scale, channels, batch_norm, transposed),
+  peer = peers.networks.SR2(
+    peers.networks.fsrcnn_trunk(channels, batch_norm),
+    peers.networks.fsrcnn_head(scale, channels, batch_norm, transposed),
   )
   peers.assert_same(model, peer, input_shape=(4, 5, 7, channels), train=train)
 

@@ -17,6 +17,8 @@ QUICKSTART = "--config=experiments/quickstart.py"
 
 # What people type for each field, and what they mean.
 TYPED = {
+  "steps_per_call": ("10", 10),
+  "data.device_bytes": ("1000000", 1_000_000),
   "experiment": ("mine", "mine"),
   "seed": ("3", 3),
   "num_seeds": ("2", 2),
@@ -38,6 +40,8 @@ TYPED = {
   "model.shared_layers": ("1", 1),
   "model.expansion": ("1", 1),
   "model.batch_norm": ("False", False),
+  "model.batch_norm_momentum": ("0.9", 0.9),
+  "model.dtype": ("bfloat16", "bfloat16"),
   "model.transposed_convolution": ("True", True),
   "loss.super_resolution": ("l1", "l1"),
   "loss.l2": ("0", 0.0),

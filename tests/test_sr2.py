@@ -96,10 +96,10 @@ def test_number_of_parameters(trunk, wiring, channels, at_x2, at_x4):
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize("wiring", ["parallel", "sequential"])
 def test_sr2_fsrcnn_equals_pytorch(peers, wiring, train):
-  peer = peers.SR2(
-    peers.fsrcnn_trunk(1),
-    peers.fsrcnn_head(2, 1),
-    peers.classifier(56 if wiring == "parallel" else 1),
+  peer = peers.networks.SR2(
+    peers.networks.fsrcnn_trunk(1),
+    peers.networks.fsrcnn_head(2, 1),
+    peers.networks.classifier(56 if wiring == "parallel" else 1),
     wiring,
   )
   peers.assert_same(fsrcnn(wiring), peer, input_shape=(6, 5, 4, 1), train=train)
@@ -116,10 +116,10 @@ def test_sr2_wdsr_equals_pytorch(peers, shared_layers, expansion, train):
     shared_layers=shared_layers,
     expansion=expansion,
   )
-  peer = peers.SR2(
-    peers.wdsr_trunk(3, shared_layers, expansion),
-    peers.WdsrHead(4, 3, shared_layers, expansion),
-    peers.classifier(32),
+  peer = peers.networks.SR2(
+    peers.networks.wdsr_trunk(3, shared_layers, expansion),
+    peers.networks.WdsrHead(4, 3, shared_layers, expansion),
+    peers.networks.classifier(32),
     "parallel",
   )
   peers.assert_same(model, peer, input_shape=(6, 4, 5, 3), train=train)

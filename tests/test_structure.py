@@ -25,8 +25,10 @@ LAYERS = (
   | {"feed"},
   {"imaging", "models", "optimizer", "population", "parallel", "rng"}
   | {"results"},
-  {"config", "cache_dir", "errors", "files"},
+  {"allocator", "config", "cache_dir", "errors", "files"},
 )
+# Folders of the project that hold modules, beside the tests.
+FOLDERS = ("sr2_jax", "experiments", "launch", "benchmarks")
 # What these import, and what that imports in turn, needs no accelerator.
 WITHOUT_JAX = (
   "config", "errors", "figures", "files", "main", "report", "results", "tables",
@@ -52,7 +54,9 @@ def _modules(folder):
 PACKAGE = _modules("sr2_jax")
 EXPERIMENTS = _modules("experiments")
 LAUNCH = _modules("launch") if (ROOT / "launch").is_dir() else {}
-EVERYTHING = {**PACKAGE, **EXPERIMENTS, **LAUNCH}
+# Those who measure the project stand above all of it.
+BENCHMARKS = _modules("benchmarks")
+EVERYTHING = {**PACKAGE, **EXPERIMENTS, **LAUNCH, **BENCHMARKS}
 
 
 def _imports(tree, *, top_level_only=False):
@@ -92,15 +96,23 @@ def test_imports_point_down(module):
     assert _layer(imported) >= layer, f"{module} imports {imported}"
 
 
-def test_imports_have_no_circle():
-  graph = {name: set(_own(_imports(tree))) for name, tree in PACKAGE.items()}
+@pytest.mark.parametrize("modules", [PACKAGE, BENCHMARKS])
+def test_imports_have_no_circle(modules):
+  graph = {name: set(_own(_imports(tree))) for name, tree in modules.items()}
   assert tuple(graphlib.TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize("module", EVERYTHING)
+def test_only_tests_import_benchmarks_and_nothing_imports_tests(module):
+  imported = {name.split(".")[0] for name in _imports(EVERYTHING[module])}
+  assert "tests" not in imported
+  assert module in BENCHMARKS or "benchmarks" not in imported
 
 
 @pytest.mark.parametrize("module", EVERYTHING)
 def test_what_the_project_imports_of_itself_exists(module):
   for name in _imports(EVERYTHING[module]):
-    if name.split(".")[0] in ("sr2_jax", "experiments", "launch"):
+    if name.split(".")[0] in FOLDERS:
       assert list(_own([name])), f"{module} imports {name}, not a module"
 
 

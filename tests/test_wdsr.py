@@ -14,7 +14,9 @@ def peers():
 
 @pytest.mark.parametrize("train", [True, False])
 def test_equals_pytorch(peers, train):
-  peer = peers.SR2(peers.wdsr_trunk(1), peers.WdsrHead(2, 1))
+  peer = peers.networks.SR2(
+    peers.networks.wdsr_trunk(1), peers.networks.WdsrHead(2, 1)
+  )
   peers.assert_same(
     sr2.SR2("wdsr", "none", 2, 1), peer, input_shape=(4, 5, 7, 1), train=train
   )

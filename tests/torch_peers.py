@@ -1,11 +1,10 @@
-"""The networks once more, in PyTorch, and the comparison with ours.
+"""Compares our networks with those in PyTorch, `benchmarks.peers`.
 
-Every layer has the name that it has in our parameters, so weights are copied
-by path. Import this inside a fixture: it skips where PyTorch is missing.
+Import this inside a fixture: it skips where PyTorch is missing.
 """
 
-import collections
 import functools
+import importlib
 
 import jax
 import jax.numpy as jnp
@@ -16,175 +15,11 @@ torch = pytest.importorskip(
   "torch", reason="PyTorch, the reference for our networks, is not installed"
 )
 nn = torch.nn
+# Only now: it needs PyTorch.
+networks = importlib.import_module("benchmarks.peers")
 
 # Without optimization a network compiles in nearly half the time.
 FAST = {"xla_backend_optimization_level": 0}
-
-
-def conv(channels, features, size, stride=1):
-  return nn.Conv2d(channels, features, size, stride, padding=size // 2)
-
-
-def norm(features):
-  return nn.BatchNorm2d(features, eps=1e-3, momentum=0.01)
-
-
-def norm_prelu(name, features, batch_norm=True):
-  layers = {f"{name}_norm": norm(features)} if batch_norm else {}
-  return layers | {f"{name}_prelu": nn.PReLU(features)}
-
-
-def sequential(layers):
-  return nn.Sequential(collections.OrderedDict(layers))
-
-
-class SameStride2(nn.Conv2d):
-  """3x3, stride 2, with TensorFlow's "same" padding."""
-
-  def __init__(self, channels, features):
-    super().__init__(channels, features, 3, stride=2)
-
-  def forward(self, x):
-    height, width = x.shape[-2:]
-    return super().forward(nn.functional.pad(x, (width % 2, 1, height % 2, 1)))
-
-
-class IdentityMapping(nn.Module):
-  def __init__(self, width, expansion=1):
-    super().__init__()
-    hidden = expansion * width
-    self.conv_0_norm = norm(width)
-    self.conv_0_prelu = nn.PReLU(width)
-    self.conv_0 = conv(width, hidden, 3)
-    self.conv_1_norm = norm(hidden)
-    self.conv_1_prelu = nn.PReLU(hidden)
-    self.conv_1 = conv(hidden, width, 3)
-
-  def forward(self, x):
-    y = self.conv_0(self.conv_0_prelu(self.conv_0_norm(x)))
-    return x + self.conv_1(self.conv_1_prelu(self.conv_1_norm(y)))
-
-
-class DownMapping(nn.Module):
-  def __init__(self, channels, features):
-    super().__init__()
-    self.conv_0_norm = norm(channels)
-    self.conv_0_prelu = nn.PReLU(channels)
-    self.conv_0 = SameStride2(channels, features)
-    self.conv_1_norm = norm(features)
-    self.conv_1_prelu = nn.PReLU(features)
-    self.conv_1 = conv(features, features, 3)
-    self.shortcut_norm = norm(channels)
-    self.shortcut_prelu = nn.PReLU(channels)
-    self.shortcut = SameStride2(channels, features)
-
-  def forward(self, x):
-    y = self.conv_0(self.conv_0_prelu(self.conv_0_norm(x)))
-    y = self.conv_1(self.conv_1_prelu(self.conv_1_norm(y)))
-    return y + self.shortcut(self.shortcut_prelu(self.shortcut_norm(x)))
-
-
-def fsrcnn_trunk(channels, batch_norm=True):
-  return sequential(
-    {"feature": conv(channels, 56, 5)} | norm_prelu("feature", 56, batch_norm)
-  )
-
-
-def fsrcnn_head(scale, channels, batch_norm=True, transposed=False):
-  layers = {"shrink": conv(56, 12, 1)}
-  layers |= norm_prelu("shrink", 12, batch_norm)
-  for i in range(4):
-    layers[f"map_{i}"] = conv(12, 12, 3)
-    layers |= norm_prelu(f"map_{i}", 12, batch_norm)
-  layers["expand"] = conv(12, 56, 1)
-  layers |= norm_prelu("expand", 56, batch_norm)
-  if transposed:
-    layers["upsample"] = nn.ConvTranspose2d(
-      56, channels, 9, stride=scale, padding=4, output_padding=scale - 1
-    )
-    return sequential(layers)
-  layers["upsample"] = conv(56, 3 * scale**2, 9)
-  layers["shuffle"] = nn.PixelShuffle(scale)
-  if channels != 3:
-    layers["output"] = conv(3, channels, 1)
-  return sequential(layers)
-
-
-def wdsr_trunk(channels, shared_layers=1, expansion=1):
-  return sequential(
-    {"head": conv(channels, 32, 3)}
-    | {
-      f"mapping_{i}": IdentityMapping(32, expansion)
-      for i in range(shared_layers)
-    }
-  )
-
-
-class WdsrHead(nn.Module):
-  def __init__(self, scale, channels, shared_layers=1, expansion=1):
-    super().__init__()
-    self.head = conv(channels=32, features=32, size=3)
-    self.mappings = range(shared_layers, 16)
-    for i in self.mappings:
-      self.add_module(f"mapping_{i}", IdentityMapping(32, expansion))
-    for prefix, size in (("", 3), ("skip_", 5)):
-      features = 3 * scale**2
-      self.add_module(f"{prefix}upsample", conv(32, features, size))
-      self.add_module(f"{prefix}upsample_norm", norm(features))
-      self.add_module(f"{prefix}upsample_prelu", nn.PReLU(features))
-      output = conv(3, channels, 1) if channels != 3 else nn.Identity()
-      self.add_module(f"{prefix}output", output)
-    self.shuffle = nn.PixelShuffle(scale)
-
-  def forward(self, x):
-    skip = main = self.head(x)
-    for i in self.mappings:
-      main = self.get_submodule(f"mapping_{i}")(main)
-    main = self.upsample_prelu(self.upsample_norm(self.upsample(main)))
-    skip = self.skip_upsample(skip)
-    skip = self.skip_upsample_prelu(self.skip_upsample_norm(skip))
-    main = self.output(self.shuffle(main))
-    return main + self.skip_output(self.shuffle(skip))
-
-
-def classifier(channels, num_classes=10):
-  return sequential(
-    {
-      "pool_norm": norm(channels),
-      "pool": nn.MaxPool2d(3, stride=1, padding=1),
-      "pool_prelu": nn.PReLU(channels),
-      "stem": conv(channels, 64, 3),
-      **norm_prelu("stem", 64),
-      "mapping_0": IdentityMapping(64),
-      "mapping_1": IdentityMapping(64),
-      "mapping_2": DownMapping(64, 128),
-      "mapping_3": IdentityMapping(128),
-      "mapping_4": DownMapping(128, 256),
-      "mapping_5": IdentityMapping(256),
-      "mean": nn.AdaptiveAvgPool2d(1),
-      "flatten": nn.Flatten(),
-      "dense": nn.Linear(256, 1000),
-      "dense_norm": nn.BatchNorm1d(1000, eps=1e-3, momentum=0.01),
-      "dense_prelu": nn.PReLU(1000),
-      "logits": nn.Linear(1000, num_classes),
-    }
-  )
-
-
-class SR2(nn.Module):
-  def __init__(self, shared, sr, classifier=None, wiring="none"):
-    super().__init__()
-    self.shared, self.sr, self.classifier = shared, sr, classifier
-    self.wiring = wiring
-
-  def forward(self, low_res):
-    features = self.shared(low_res)
-    super_res = self.sr(features)
-    if self.wiring == "none":
-      return {"super_res": super_res}
-    seen = features if self.wiring == "parallel" else super_res
-    return {"super_res": super_res, "logits": self.classifier(seen)}
-
 
 _LEAVES = {
   "kernel": "weight",

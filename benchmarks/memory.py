@@ -1,0 +1,148 @@
+"""Peak memory of training on many images.
+
+  python -m benchmarks.memory --images 200000 --steps 50
+
+trains in this process, and prints its peak in bytes.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+
+from benchmarks import effort as effort_lib
+from benchmarks import machine, records
+from sr2_jax import allocator
+
+_NUM_IMAGES = 200_000
+# The paper's validation and test images lie in memory as well.
+_NUM_VALIDATION, _NUM_TEST = 14_651, 26_032
+_NOTE = (
+  "FSRCNN x4, {steps} steps of its first phase with validation and checkpoint, "
+  "on {images:,} random uint8 images of 32x32x3 ({size:.2f} GB), beside as "
+  "many validation and test images as SVHN has; largest resident set of the "
+  "process. Reading a data set from disk is not in it"
+)
+
+
+def measure(effort: effort_lib.Effort) -> records.Measurement:
+  """Peak of a process that trains on 200,000 images, in GB (1e9 bytes).
+
+  Raises:
+    RuntimeError: it failed.
+  """
+  done = subprocess.run(
+    (
+      *(sys.executable, "-m", "benchmarks.memory"),
+      *("--images", str(_NUM_IMAGES), "--steps", str(effort.memory_steps)),
+    ),
+    cwd=machine.ROOT,
+    env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  if done.returncode:
+    last = done.stderr.strip().splitlines()[-1:]
+    raise RuntimeError(f"training ended with code {done.returncode}: {last}")
+  peak = json.loads(done.stdout.splitlines()[-1])["peak_bytes"]
+  return records.Measurement(
+    ours=peak / 1e9,
+    samples={"peak_bytes": [peak]},
+    note=_NOTE.format(
+      steps=effort.memory_steps,
+      images=_NUM_IMAGES,
+      size=_NUM_IMAGES * 32 * 32 * 3 / 1e9,
+    ),
+  )
+
+
+def peak_bytes() -> int:
+  """Largest resident set of this process so far."""
+  try:
+    # `ru_maxrss` may count what the parent had before this program started.
+    status = pathlib.Path("/proc/self/status").read_text()
+    if found := re.search(r"VmHWM:\s*(\d+) kB", status):
+      return int(found[1]) * 1024
+  except OSError:
+    pass
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  return peak if sys.platform == "darwin" else peak * 1024
+
+
+def train(num_images: int, num_steps: int, workdir: str) -> None:
+  """Trains in this process, by `train.train_phase` on random images."""
+  # Only the process that trains may load JAX.
+  import numpy as np
+
+  from experiments import default
+  from sr2_jax import checkpoint, parallel, preemption, run_folder, writer
+  from sr2_jax import config as config_lib
+  from sr2_jax import run as run_lib
+  from sr2_jax import train as train_lib
+  from sr2_jax.data import dataset
+
+  random = np.random.default_rng(0)
+
+  def split(count: int) -> dataset.Split:
+    return dataset.Split(
+      random.integers(0, 256, (count, 32, 32, 3), np.uint8),
+      random.integers(0, 10, count, np.int32),
+    )
+
+  config = default.get_config()
+  config.data.name = "svhn_cropped"
+  config.degradation.scale = 4
+  # Validation is there, but short.
+  config.eval.max_images = 500
+  config = config_lib.resolve(config)
+  run = run_lib.Run(
+    config,
+    run_folder.RunFolder(workdir),
+    dataset.Dataset(
+      "svhn_cropped",
+      split(num_images),
+      split(_NUM_VALIDATION),
+      split(_NUM_TEST),
+      class_names=tuple("0123456789"),
+      fingerprint="",
+      notes=(),
+    ),
+    parallel.layout("data", 0),
+    preemption.StopRequest(),
+  )
+  phase = dataclasses.replace(run.phase("pretrain"), num_steps=num_steps)
+  with run.stop.listening():
+    train_lib.train_phase(
+      run,
+      phase,
+      phase.create_state(),
+      first_step=0,
+      checkpoints=checkpoint.Checkpoints(
+        run.folder.checkpoints("pretrain"), keep=1
+      ),
+      metric_writer=writer.Writer(workdir, tensorboard=False),
+    )
+
+
+def main(argv: Sequence[str]) -> None:
+  """Trains, and prints the peak as JSON."""
+  parser = argparse.ArgumentParser(prog="python -m benchmarks.memory")
+  parser.add_argument("--images", type=int, default=_NUM_IMAGES)
+  parser.add_argument("--steps", type=int, default=50)
+  arguments = parser.parse_args(argv)
+  allocator.keep_freed_memory()  # As sr2_jax.main does.
+  with tempfile.TemporaryDirectory(prefix="sr2_jax_benchmark_") as workdir:
+    train(arguments.images, arguments.steps, workdir)
+  print(json.dumps({"peak_bytes": peak_bytes()}))
+
+
+if __name__ == "__main__":
+  main(sys.argv[1:])

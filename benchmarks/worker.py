@@ -1,0 +1,78 @@
+"""A process that measures one side, "ours" or "theirs", when it is asked to.
+
+JAX and PyTorch each keep a pool of threads: in processes of their own, of
+which one sleeps while the other works, they do not get into each other's way.
+Requests and answers are JSON lines on standard input and output:
+
+  {"do": "prepare", "name": NAME, "kind": KIND, "case": {...}}  -> facts, a dict
+  {"do": "run", "name": NAME, "count": N}                       -> seconds
+  {"do": "clear"}                                               -> null
+
+An answer is {"answer": ...} or {"error": "one line"}.
+"""
+
+import gc
+import json
+import os
+import sys
+import time
+import traceback
+from typing import Any
+
+from benchmarks import prepared
+from sr2_jax import allocator
+
+
+class Worker:
+  """What has been prepared, by name.
+
+  Args:
+    kinds: what can be prepared.
+  """
+
+  def __init__(self, kinds: dict[str, prepared.Prepare]) -> None:
+    self._kinds = kinds
+    self._prepared: dict[str, prepared.Prepared] = {}
+
+  def answer(self, request: dict[str, Any]) -> Any:
+    """Does what one request asks for."""
+    match request["do"]:
+      case "prepare":
+        ready = self._kinds[request["kind"]](request["case"])
+        self._prepared[request["name"]] = ready
+        return ready.facts
+      case "run":
+        work = self._prepared[request["name"]].work
+        begin = time.perf_counter()
+        work(request["count"])
+        return time.perf_counter() - begin
+      case "clear":
+        self._prepared.clear()
+        gc.collect()
+        return None
+      case unknown:
+        raise ValueError(f"a worker does not know how to {unknown}")
+
+
+def main(side: str) -> None:
+  """Answers requests until there are no more."""
+  # What libraries print must not get between the answers.
+  answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+  os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+  if side == "ours":
+    allocator.keep_freed_memory()  # As sr2_jax.main does.
+    from benchmarks import ours as programs
+  else:
+    from benchmarks import theirs as programs
+  worker = Worker(programs.KINDS)
+  for line in sys.stdin:
+    try:
+      answer = {"answer": worker.answer(json.loads(line))}
+    except Exception as error:
+      traceback.print_exc()
+      answer = {"error": " ".join(f"{type(error).__name__}: {error}".split())}
+    answers.write(json.dumps(answer) + "\n")
+
+
+if __name__ == "__main__":
+  main(sys.argv[1])
