@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import (
+  convolutions,
   digits,
   effort,
   goals,
@@ -371,3 +372,18 @@ def test_help_needs_nothing_heavy():
     cwd=ROOT,
   )
   assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+  "shape", [(3, 2, 4, 3, 1), (3, 2, 4, 3, 2), (2, 3, 3, 3, 1)]
+)
+def test_every_form_of_a_convolution_is_timed(shape):
+  found = convolutions.times(shape, batch=1, runs=1)
+  parts = {"result", "kernel gradient"}
+  assert set(found) == parts | ({"input gradient"} if shape[4] > 1 else set())
+  for chosen, values in found.values():
+    assert chosen in values
+    assert set(values) == set(convolutions.FORMS) - (
+      {"rows"} if shape[4] > 1 else set()
+    )
+    assert min(values.values()) > 0

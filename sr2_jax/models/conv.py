@@ -5,7 +5,8 @@
 On the CPU it is the fastest of four equivalent forms, chosen per shape by
 `choose`; the kernel gradient and, for strided convolutions, the input gradient
 are transposes of such a form, and the other input gradients are convolutions
-again. Reverse-mode differentiation and `vmap` work to any depth of nesting;
+again. `python -m benchmarks.convolutions` times all of them and marks the
+choice. Reverse-mode differentiation and `vmap` work to any depth of nesting;
 forward-mode differentiation (`jax.jvp`) does not.
 
 Shapes: images [B, H, W, I], kernels [KH, KW, I, O], results [B, H', W', O].
@@ -52,7 +53,11 @@ class Geometry(typing.NamedTuple):
 
 
 def by_xla(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
-  """XLA's own: no copies, wins at few channels on larger maps."""
+  """XLA's own: wins wherever it calls YNNPACK, by two to one for gradients.
+
+  It does not where the kernel is wider than the map, nor for the input gradient
+  of some strided convolutions, and is up to 50 times slower there.
+  """
   return lax.conv_general_dilated(
     x, kernel, geometry.strides, geometry.padding, dimension_numbers=_NHWC
   )
@@ -63,8 +68,8 @@ def by_patches(
 ) -> jax.Array:
   """One matmul over KH * KW * I values per result pixel.
 
-  Copies the input KH * KW / stride**2 times: wins for 1x1 kernels (no copy) and
-  strided convolutions.
+  Copies the input KH * KW / stride**2 times: wins for 1x1 kernels (no copy)
+  and, transposed, as the input gradient of strided convolutions.
   """
   rows = geometry.taps(x, 0)
   patches = jnp.concatenate(
@@ -76,8 +81,8 @@ def by_patches(
 def by_rows(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   """Patches of KH rows, one matmul for all KW columns, shifted sums of those.
 
-  Copies KH inputs and KW outputs where patches copy KH * KW inputs: wins at
-  stride 1 with many channels.
+  Copies KH inputs and KW outputs where patches copy KH * KW inputs: wins with a
+  dozen channels, which are too few for YNNPACK. For stride 1 alone.
   """
   _, kw, _, features = kernel.shape
   patches = jnp.concatenate(geometry.taps(x, 0), axis=-1)
@@ -142,25 +147,16 @@ def choose(x_shape: Sequence[int], features: int, geometry: Geometry) -> Form:
     return by_xla
   if geometry.kernel[1] > geometry.size[1]:
     return by_bands
-  if x_shape[3] == features == 12:
-    return by_rows
-  return by_xla
+  fewest, most = sorted((x_shape[3], features))
+  return by_rows if fewest > 4 and most <= 16 else by_xla
 
 
-def choose_for_input_gradient(geometry: Geometry) -> Form:
-  """The form whose transpose is the input gradient of a strided one."""
-  return by_patches
-
-
-def choose_for_kernel_gradient(
-  x_shape: Sequence[int], features: int, geometry: Geometry
-) -> Form:
+def choose_for_kernel_gradient(geometry: Geometry) -> Form:
   """The form whose transpose is the fastest kernel gradient."""
   if geometry.kernel == (1, 1):
     return by_patches
-  if geometry.kernel[1] > geometry.size[1] and geometry.size[1] <= 3:
-    return by_bands
-  return by_xla
+  is_wide = geometry.kernel[1] > geometry.size[1]
+  return by_bands if is_wide and geometry.size[1] <= 3 else by_xla
 
 
 def _forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
@@ -184,9 +180,9 @@ def _input_gradient(
     )
     return _forward(g, flipped, back)
   shape = (g.shape[0], *geometry.size, kernel.shape[2])
-  form = choose_for_input_gradient(geometry)
   transpose = jax.linear_transpose(
-    lambda x: form(x, kernel, geometry), jax.ShapeDtypeStruct(shape, g.dtype)
+    lambda x: by_patches(x, kernel, geometry),
+    jax.ShapeDtypeStruct(shape, g.dtype),
   )
   return transpose(g)[0]
 
@@ -196,7 +192,7 @@ def _kernel_gradient(
 ) -> jax.Array:
   """[KH, KW, I, O] from the image and the result's cotangent."""
   shape = (*geometry.kernel, x.shape[3], g.shape[3])
-  form = choose_for_kernel_gradient(x.shape, g.shape[3], geometry)
+  form = choose_for_kernel_gradient(geometry)
   transpose = jax.linear_transpose(
     lambda kernel: form(x, kernel, geometry),
     jax.ShapeDtypeStruct(shape, g.dtype),

@@ -1,0 +1,150 @@
+"""Times every form of `models.conv` on the convolutions of the networks.
+
+  python -m benchmarks.convolutions [--size 7] [--batch 64]
+
+One line for each convolution and each of its three parts: the result, the input
+gradient and the kernel gradient. Milliseconds, the least of several runs; "*"
+marks what `models.conv` chooses. The rule there is read off this table.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sr2_jax.models import conv
+
+FORMS = {
+  "xla": conv.by_xla,
+  "patches": conv.by_patches,
+  "rows": conv.by_rows,
+  "bands": conv.by_bands,
+}
+
+# (map, in, out, kernel, stride): FSRCNN, WDSR and the classifier at x4, at x2,
+# and the classifier on MNIST's 28 px.
+SHAPES = (
+  (7, 1, 56, 5, 1), (7, 56, 12, 1, 1), (7, 12, 12, 3, 1), (7, 56, 48, 9, 1),
+  (7, 32, 32, 3, 1), (7, 32, 48, 3, 1), (7, 32, 48, 5, 1), (7, 56, 64, 3, 1),
+  (7, 64, 64, 3, 1), (7, 64, 128, 3, 2), (4, 128, 128, 3, 1),
+  (4, 128, 256, 3, 2), (2, 256, 256, 3, 1),
+  (14, 1, 56, 5, 1), (14, 12, 12, 3, 1), (14, 56, 12, 9, 1), (14, 32, 32, 3, 1),
+  (14, 32, 12, 5, 1), (14, 64, 64, 3, 1), (14, 64, 128, 3, 2),
+  (7, 128, 128, 3, 1), (7, 128, 256, 3, 2), (4, 256, 256, 3, 1),
+  (28, 64, 64, 3, 1), (28, 64, 128, 3, 2),
+)  # fmt: skip
+
+
+def milliseconds(
+  function: Callable[..., jax.Array], *arguments: jax.Array, runs: int
+) -> float:
+  """The least time of a compiled call."""
+  compiled = jax.jit(function)
+  jax.block_until_ready(compiled(*arguments))
+  times = []
+  for _ in range(runs):
+    begin = time.perf_counter()
+    jax.block_until_ready(compiled(*arguments))
+    times.append(time.perf_counter() - begin)
+  return 1e3 * min(times)
+
+
+def times(
+  shape: Sequence[int], *, batch: int, runs: int
+) -> dict[str, tuple[str, dict[str, float]]]:
+  """Part -> the form that is chosen, and the milliseconds of each form.
+
+  The chosen form of a strided input gradient is its transpose; at stride 1 an
+  input gradient is a convolution with the flipped kernel.
+  """
+  size, channels, features, width, stride = shape
+  x_shape = (batch, size, size, channels)
+  kernel_shape = (width, width, channels, features)
+  geometry = conv.geometry_of(x_shape, kernel_shape, (stride, stride), "SAME")
+  assert geometry is not None
+  random = np.random.default_rng(0)
+
+  def draw(*shape: int) -> jax.Array:
+    return jnp.asarray(random.standard_normal(shape), jnp.float32)
+
+  x, kernel = draw(*x_shape), draw(*kernel_shape)
+  g = draw(batch, geometry.out(0), geometry.out(1), features)
+  forms = {
+    name: form for name, form in FORMS.items() if stride == 1 or name != "rows"
+  }
+
+  def transposed(
+    form: conv.Form, argument: int
+  ) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """The gradient of a form by its image (0) or its kernel (1)."""
+
+    def gradient(g: jax.Array, other: jax.Array) -> jax.Array:
+      like, call = (
+        (x, lambda value: form(value, other, geometry)),
+        (kernel, lambda value: form(other, value, geometry)),
+      )[argument]
+      return jax.linear_transpose(call, like)(g)[0]
+
+    return gradient
+
+  def measure(
+    make: Callable[[conv.Form], Callable[..., jax.Array]], *arguments: jax.Array
+  ) -> dict[str, float]:
+    return {
+      name: milliseconds(make(form), *arguments, runs=runs)
+      for name, form in forms.items()
+    }
+
+  def name_of(form: conv.Form) -> str:
+    return next(name for name, other in FORMS.items() if other is form)
+
+  found = {
+    "result": (
+      name_of(conv.choose(x_shape, features, geometry)),
+      measure(
+        lambda form: lambda x, kernel: form(x, kernel, geometry), x, kernel
+      ),
+    ),
+    "kernel gradient": (
+      name_of(conv.choose_for_kernel_gradient(geometry)),
+      measure(lambda form: transposed(form, 1), g, x),
+    ),
+  }
+  if stride > 1:
+    found["input gradient"] = (
+      "patches",
+      measure(lambda form: transposed(form, 0), g, kernel),
+    )
+  return found
+
+
+def main(argv: Sequence[str]) -> None:
+  """Prints the table."""
+  parser = argparse.ArgumentParser(prog="python -m benchmarks.convolutions")
+  parser.add_argument("--size", type=int, help="only maps of this many pixels")
+  parser.add_argument("--batch", type=int, default=64)
+  parser.add_argument("--runs", type=int, default=9)
+  arguments = parser.parse_args(argv)
+  for shape in SHAPES:
+    if arguments.size not in (None, shape[0]):
+      continue
+    size, channels, features, width, stride = shape
+    print(
+      f"{size}x{size} px, {channels} -> {features}, {width}x{width}, "
+      f"stride {stride}"
+    )
+    found = times(shape, batch=arguments.batch, runs=arguments.runs)
+    for part, (chosen, values) in found.items():
+      cells = (
+        f"{name}{'*' if name == chosen else ''} {value:.2f}"
+        for name, value in sorted(values.items(), key=lambda item: item[1])
+      )
+      print(f"  {part:<16}{'  '.join(cells)}", flush=True)
+
+
+if __name__ == "__main__":
+  main(sys.argv[1:])
