@@ -58,6 +58,11 @@ def _channels(per_channel: jax.Array, x: jax.Array) -> jax.Array:
   return per_channel.reshape((1,) * (x.ndim - 1) + (-1,))
 
 
+def _widened(x: jax.Array) -> jax.Array:
+  """In float32 at least."""
+  return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
 def _statistics(x: jax.Array, axis_name: str | None) -> jax.Array:
   """Mean and (biased) variance [2, C] over all axes but the last, and devices.
 
@@ -90,7 +95,7 @@ def _norm_prelu(
 ) -> tuple[jax.Array, jax.Array]:
   """BatchNorm by the batch's statistics and PReLU, as one function.
 
-  It computes in float32 and returns the type of x.
+  It computes in float32 at least and returns the type of x.
 
   Its own gradient passes over x twice and communicates once; what JAX derives
   makes a training step of WDSR a third slower.
@@ -116,7 +121,7 @@ def _norm_prelu_fwd(
   slope: jax.Array,
   axis_name: str | None,
 ) -> tuple[tuple[jax.Array, jax.Array], _Residuals]:
-  wide = x.astype(jnp.float32)
+  wide = _widened(x)
   statistics = _statistics(wide, axis_name)
   mean, variance = statistics
   inverse = lax.rsqrt(variance + _EPSILON)
@@ -130,7 +135,7 @@ def _norm_prelu_bwd(
   cotangents: tuple[jax.Array, jax.Array],
 ) -> tuple[jax.Array, ...]:
   narrow, mean, inverse, scale, bias, slope = residuals
-  x, g = (array.astype(jnp.float32) for array in (narrow, cotangents[0]))
+  x, g = _widened(narrow), _widened(cotangents[0])
   axes = tuple(range(x.ndim - 1))
   y = _affine(x, scale * inverse, mean, bias)
   slope_gradient = jnp.sum(jnp.where(y > 0, 0, y * g), axes)
@@ -186,7 +191,7 @@ class BatchNorm(nn.Module):
     slope = jnp.ones(shape) if slope is None else slope
     if not self.train:
       factor = scale * lax.rsqrt(variance.value + _EPSILON)
-      y = _affine(x.astype(jnp.float32), factor, mean.value, bias)
+      y = _affine(_widened(x), factor, mean.value, bias)
       return prelu(y, slope).astype(x.dtype)
     # Parameters may be made outside of the mapped axis.
     axis_name = None if self.is_initializing() else self.axis_name
