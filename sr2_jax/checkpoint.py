@@ -11,6 +11,7 @@ that print tracebacks into the run.
 """
 
 import contextlib
+import functools
 import hashlib
 import logging
 import os
@@ -65,6 +66,25 @@ def _reason(error: Exception) -> str:
   return lines[0][:200] if lines else type(error).__name__
 
 
+@functools.cache
+def _silence_abandoned_work() -> None:
+  """Keeps a traceback for each array out of the run where one array fails.
+
+  Orbax then closes its event loop, and what TensorStore still has to say about
+  the other arrays finds it closed. The failure itself is raised all the same.
+  """
+  before = sys.unraisablehook
+
+  def hook(unraisable: Any) -> None:
+    error = unraisable.exc_value
+    if not isinstance(error, RuntimeError) or "loop is closed" not in str(
+      error
+    ):
+      before(unraisable)
+
+  sys.unraisablehook = hook
+
+
 class Checkpoints:
   """The checkpoints of one phase, in one folder, by step."""
 
@@ -84,6 +104,7 @@ class Checkpoints:
     # Orbax logs each save at several levels, and the traceback of an error that
     # it raises as well; a run reports for itself.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
+    _silence_abandoned_work()
     self._open()
 
   def _open(self) -> None:

@@ -37,7 +37,8 @@ def test_the_command_takes_several_runs(tmp_path, capsys):
   ]  # fmt: skip
   assert report.main(arguments) == 0
   output = capsys.readouterr().out
-  assert output.count("F1 (mean over the classes): mnist5k validation") == 2
+  title = "F1 (mean over the classes, weighted by their size)"
+  assert output.count(f"{title}: mnist5k validation") == 2
   assert "SSIM" not in output
   assert sorted(path.name for path in out.iterdir()) == [
     "curves_validation_mnist5k_x2.png",
