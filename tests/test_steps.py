@@ -221,7 +221,7 @@ def gradient_errors(expected, actual):
   def gradients(state):
     moments = optax.tree.get_all_with_path(state.opt_state, "mu")
     return {
-      f"{jax.tree_util.keystr(path)}": leaf
+      jax.tree_util.keystr(path): leaf
       for _, moment in moments
       for path, leaf in jax.tree_util.tree_leaves_with_path(moment)
       if path[-1].key != "bias" or path[-2].key.endswith("_norm")

@@ -322,6 +322,11 @@ def test_download_with_wrong_content_is_an_error(server, tmp_path, monkeypatch):
   assert len(str(caught.value).splitlines()) == 2
 
 
+def test_is_prepared_tells_without_preparing(mnist_copy):
+  assert tfds_source.is_prepared("mnist")
+  assert not tfds_source.is_prepared("svhn_cropped")
+
+
 def test_newest_version_is_read(mnist_copy):
   shutil.copytree(mnist_copy, mnist_copy.parent / "3.0.10")
   shutil.copytree(mnist_copy, mnist_copy.parent / "3.0.9")

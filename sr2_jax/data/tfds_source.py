@@ -60,6 +60,11 @@ class PreparedCopy(NamedTuple):
     )
 
 
+def is_prepared(name: str) -> bool:
+  """Whether there is a prepared copy of a data set, so that none is made."""
+  return _newest_version(_data_dir() / name) is not None
+
+
 def prepared_copy(name: str) -> PreparedCopy:
   """The newest prepared copy of "mnist" or "svhn_cropped"; prepares a first.
 

@@ -99,8 +99,8 @@ def by_bands(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   """Patches of KH rows, then one dense operator from whole rows to whole rows.
 
   The operator is the banded (Toeplitz) matrix [KH * W * I, W' * O] of the
-  kernel: wins where the kernel is wider than most of the map, so that little of
-  the band is zero.
+  kernel: wins where the kernel is wider than the map, so that little of the
+  band is zero.
   """
   (_, width), (kh, kw) = geometry.size, geometry.kernel
   low, stride, out = (

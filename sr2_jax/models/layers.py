@@ -177,7 +177,7 @@ class BatchNorm(nn.Module):
   """
 
   train: bool
-  momentum: float = 0.99
+  momentum: float
   axis_name: str | None = None
 
   @nn.compact
