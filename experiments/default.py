@@ -70,9 +70,10 @@ def get_config() -> ml_collections.ConfigDict:
   config.model = ml_collections.ConfigDict()
   # Super-resolution network, "fsrcnn" or "wdsr".
   config.model.trunk = "fsrcnn"
-  # Where the classifier is attached: "none" (super-resolution alone),
-  # "parallel" (SR2: to the shared layers) or "sequential" (to the
-  # super-resolved image).
+  # Where the classifier is attached: "parallel" (SR2: to the shared layers),
+  # "sequential" (to the super-resolved image) or "none" (joint goes on with
+  # super-resolution alone: the control that has all of joint but the
+  # classifier).
   config.model.wiring = "parallel"
   # Layers that both branches share: 1 with fsrcnn (its first convolution),
   # 1...16 identity mappings with wdsr (paper: 1 and 4).

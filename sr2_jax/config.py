@@ -332,18 +332,14 @@ def _validate_phases(config: ml_collections.ConfigDict) -> None:
         if config.init_from
         else "config.pretrain.num_epochs is 0"
       ),
-      "joint": (
-        'config.model.wiring is "none"'
-        if config.model.wiring == "none"
-        else "config.joint.num_epochs is 0"
-      ),
+      "joint": "config.joint.num_epochs is 0",
     }
     raise errors.UserError(
       "There is nothing to train: no pretrain phase "
       f"({reasons['pretrain']}), and no joint phase ({reasons['joint']})."
     )
   for name in names:
-    if not any(config[name].learning_rate.values()):
+    if not any(learning_rates(config, name).values()):
       raise errors.UserError(
         f"Every config.{name}.learning_rate is 0, so {name} would train "
         f"nothing; config.{name}.num_epochs=0 skips the phase."
@@ -399,7 +395,7 @@ def validate_devices(
   In layout "data" the devices in use have to divide `batch_size` and
   `eval.batch_size`; in layout "members" they have to divide the population of
   every phase that runs: `num_seeds` in pretrain, `num_seeds` times the number
-  of loss weights in joint.
+  of loss weights in joint (one without a classifier).
 
   Args:
     config: a validated config.
@@ -434,7 +430,7 @@ def _parts(config: ml_collections.ConfigDict) -> dict[str, int]:
       "config.batch_size": config.batch_size,
       "config.eval.batch_size": config.eval.batch_size,
     }
-  fan_out = len(config.joint.loss_weight)
+  fan_out = len(loss_weights(config, "joint"))
   population = {
     "pretrain": ("config.num_seeds", config.num_seeds),
     "joint": (
@@ -499,22 +495,49 @@ def phases(config: ml_collections.ConfigDict) -> tuple[str, ...]:
   """The phases that a run trains, in order.
 
   `pretrain` runs unless it has no epochs or `init_from` replaces it; `joint`
-  runs unless it has no epochs or there is no classifier (wiring "none").
+  runs unless it has no epochs. With wiring "none" there is no classifier, and
+  `joint` goes on with super-resolution alone: the control at lambda = 0.
   """
   pretrain = config.pretrain.num_epochs > 0 and not config.init_from
-  joint = config.joint.num_epochs > 0 and config.model.wiring != "none"
+  joint = config.joint.num_epochs > 0
   return ("pretrain",) * pretrain + ("joint",) * joint
+
+
+def learning_rates(
+  config: ml_collections.ConfigDict, phase: str
+) -> dict[str, float]:
+  """The learning rate of each subtree that the phase's network has."""
+  rates = config[phase].learning_rate.to_dict()
+  if config.model.wiring == "none":
+    rates.pop("classifier", None)
+  return rates
+
+
+def loss_weights(
+  config: ml_collections.ConfigDict, phase: str
+) -> tuple[float | None, ...]:
+  """What a phase fans each seed out over: lambda, None before `joint`.
+
+  Without a classifier `joint` has lambda 0 whatever `joint.loss_weight` says.
+  """
+  if phase == "pretrain":
+    return (None,)
+  return (0.0,) if config.model.wiring == "none" else config.joint.loss_weight
 
 
 def method_name(config: ml_collections.ConfigDict, phase: str) -> str:
   """What a result row calls the network after a phase.
 
-  "fsrcnn" or "wdsr" after pretrain; "sr2_fsrcnn", "sequential_wdsr" and so on
-  after joint.
+  "fsrcnn" or "wdsr" after pretrain; "sr2_fsrcnn", "sequential_wdsr",
+  "sr_continued_fsrcnn" (no classifier) and so on after joint.
   """
   if phase == "pretrain":
     return config.model.trunk
-  prefixes = {"parallel": "sr2", "sequential": "sequential"}
+  prefixes = {
+    "none": "sr_continued",
+    "parallel": "sr2",
+    "sequential": "sequential",
+  }
   return f"{prefixes[config.model.wiring]}_{config.model.trunk}"
 
 

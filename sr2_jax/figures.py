@@ -27,11 +27,12 @@ CURVES = {"ssim": "SSIM", "accuracy": "Accuracy"}
 _COLORS = {
   "bicubic": ("#767676",),
   "trunk": ("#0072B2", "#56B4E9"),
+  "sr_continued": ("#6A3D9A", "#B294D1"),
   "other": ("#8C6D31", "#5B5B9F"),
   "sequential": ("#D55E00", "#E69F00"),
   "sr2": ("#009E73", "#CC79A7", "#000000"),
 }
-_MARKERS: dict[str, str] = dict(zip(tables.FAMILIES, "xsP^o", strict=True))
+_MARKERS: dict[str, str] = dict(zip(tables.FAMILIES, "xsDP^o", strict=True))
 # For a second, third and fourth round through a family's colours.
 _DASHES = ("-", (0, (5, 1.5)), (0, (2, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 _RIGHT, _WRONG = "#0072B2", "#C04000"

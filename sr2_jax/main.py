@@ -49,7 +49,6 @@ import pathlib
 import re
 import sys
 import traceback
-import types
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -224,20 +223,7 @@ def load_config(path: str) -> ml_collections.ConfigDict:
   Raises:
     UserError: if there is no such file, or it fails; names file and line.
   """
-  if not pathlib.Path(path).is_file():
-    raise errors.UserError(f"There is no config file {path}.{_nearest(path)}")
-  spec = importlib.util.spec_from_file_location("experiment", path)
-  if spec is None or spec.loader is None:
-    raise errors.UserError(f"The config file {path} is not a .py file.")
-  module = importlib.util.module_from_spec(spec)
-  try:
-    spec.loader.exec_module(module)
-    config = _get_config(module)
-  except Exception as error:
-    raise errors.UserError(
-      f"The config file {path}{_line_in(path, error)} fails with "
-      f"{type(error).__name__}: {_one_line(str(error))}"
-    ) from error
+  config = call_file(path, "get_config", kind="config file")
   if not isinstance(config, ml_collections.ConfigDict):
     raise errors.UserError(
       f"The config file {path} has to define get_config() that returns a "
@@ -246,9 +232,33 @@ def load_config(path: str) -> ml_collections.ConfigDict:
   return config
 
 
-def _get_config(module: types.ModuleType) -> Any:
-  get_config = getattr(module, "get_config", None)
-  return get_config() if callable(get_config) else None
+def call_file(path: str, name: str, *arguments: Any, kind: str) -> Any:
+  """What the function `name` of a .py file returns; None if it has none.
+
+  Args:
+    path: the file.
+    name: of the function.
+    *arguments: of the function.
+    kind: what messages call the file.
+
+  Raises:
+    UserError: if there is no such file, or it fails; names file and line.
+  """
+  if not pathlib.Path(path).is_file():
+    raise errors.UserError(f"There is no {kind} {path}.{_nearest(path)}")
+  spec = importlib.util.spec_from_file_location("experiment", path)
+  if spec is None or spec.loader is None:
+    raise errors.UserError(f"The {kind} {path} is not a .py file.")
+  module = importlib.util.module_from_spec(spec)
+  try:
+    spec.loader.exec_module(module)
+    function = getattr(module, name, None)
+    return function(*arguments) if callable(function) else None
+  except Exception as error:
+    raise errors.UserError(
+      f"The {kind} {path}{_line_in(path, error)} fails with "
+      f"{type(error).__name__}: {_one_line(str(error))}"
+    ) from error
 
 
 def _nearest(path: str) -> str:

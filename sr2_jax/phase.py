@@ -124,7 +124,7 @@ def create(
   """
   height, width, channels = image_shape
   scale = config.degradation.scale
-  learning_rates = config[name].learning_rate.to_dict()
+  learning_rates = config_lib.learning_rates(config, name)
   is_joint = name == "joint"
   steps_per_epoch = num_train_images // config.batch_size
   return Phase(
@@ -132,7 +132,7 @@ def create(
     method=config_lib.method_name(config, name),
     population=population.expand(
       range(config.seed, config.seed + config.num_seeds),
-      config.joint.loss_weight if is_joint else (None,),
+      config_lib.loss_weights(config, name),
     ),
     steps_per_epoch=steps_per_epoch,
     num_steps=config[name].num_epochs * steps_per_epoch,

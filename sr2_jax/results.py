@@ -50,13 +50,14 @@ class Row:
 
   Attributes:
     experiment: `config.experiment`.
-    method: "bicubic", a trunk's name (after `pretrain`), or "sr2_" or
-      "sequential_" and the trunk's name (after `joint`).
+    method: "bicubic", a trunk's name (after `pretrain`), or "sr2_",
+      "sequential_" or "sr_continued_" and the trunk's name (after `joint`).
     dataset: `config.data.name`.
     split: "validation" or "test".
     scale: super-resolution factor.
     shared_layers: layers that both branches share.
-    loss_weight: lambda of the paper's equation 1; None before `joint`.
+    loss_weight: lambda of the paper's equation 1; None before `joint`, and 0
+      where joint has no classifier.
     seed: the member's seed.
     phase: "pretrain", "joint" or "none".
     step: training steps done in that phase.

@@ -63,6 +63,18 @@ class RunFolder:
         ) from error
       yield
 
+  @property
+  def is_claimed(self) -> bool:
+    """Whether a live process works in the folder."""
+    try:
+      with (self.path / ".lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      return True
+    except OSError:
+      pass  # There is no folder yet, or `claim` will say what is wrong.
+    return False
+
   def read(self) -> dict[str, Any] | None:
     """config.json, or None before the first start.
 

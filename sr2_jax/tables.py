@@ -23,8 +23,13 @@ _LESS_IS_BETTER = ("loss_sr", "loss_classifier")
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 _TRUNKS = {"fsrcnn": "FSRCNN", "wdsr": "WDSR"}
+_NAMES = {
+  "sr_continued": "{}, continued",
+  "sequential": "Sequential {}",
+  "sr2": "SR² {}",
+}
 # The families of methods, in the order of a table.
-FAMILIES = ("bicubic", "trunk", "other", "sequential", "sr2")
+FAMILIES = ("bicubic", "trunk", "sr_continued", "other", "sequential", "sr2")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +75,8 @@ def lines(
 ) -> dict[Line, dict[float, results.Summary]]:
   """The lines of one data set and scale, each by noise variance, in order.
 
-  Bicubic comes first, then networks that do not classify, sequential, SR2.
+  Bicubic comes first, then networks that do not classify, those of them that
+  joint has trained on, sequential, SR2.
   Each line's noise variances ascend.
   """
   found: dict[Line, dict[float, results.Summary]] = {}
@@ -110,17 +116,19 @@ def family(method: str) -> str:
   """Which of FAMILIES a method belongs to."""
   if method in _TRUNKS:
     return "trunk"
-  prefix = method.partition("_")[0]
-  return prefix if prefix in FAMILIES else "other"
+  prefix, _, trunk = method.rpartition("_")
+  if method == "bicubic" or (prefix in _NAMES and trunk in _TRUNKS):
+    return prefix or method
+  return "other"
 
 
 def display_name(method: str) -> str:
   """A method's name in a figure."""
-  prefix, _, trunk = method.partition("_")
+  prefix, _, trunk = method.rpartition("_")
   if method in _TRUNKS:
     return _TRUNKS[method]
-  if prefix in ("sequential", "sr2") and trunk in _TRUNKS:
-    return f"{'SR²' if prefix == 'sr2' else 'Sequential'} {_TRUNKS[trunk]}"
+  if prefix in _NAMES and trunk in _TRUNKS:
+    return _NAMES[prefix].format(_TRUNKS[trunk])
   return "Bicubic" if method == "bicubic" else method
 
 

@@ -214,12 +214,19 @@ def test_missing_field():
     ({"data.max_train_images": 63}, "config.batch_size"),
     ({"init_from": "no/such/run"}, "config.json"),
     ({"pretrain.num_epochs": 0, "joint.num_epochs": 0}, "nothing to train"),
-    ({"pretrain.num_epochs": 0, "model.wiring": "none"}, "nothing to train"),
     (
       {
         "joint.learning_rate.shared": 0.0,
         "joint.learning_rate.sr": 0.0,
         "joint.learning_rate.classifier": 0.0,
+      },
+      "config.joint.learning_rate",
+    ),
+    (
+      {
+        "model.wiring": "none",
+        "joint.learning_rate.shared": 0.0,
+        "joint.learning_rate.sr": 0.0,
       },
       "config.joint.learning_rate",
     ),
@@ -318,6 +325,16 @@ def test_work_that_does_not_spread(changes, num_devices, expected):
       },
       6,
     ),
+    # Without a classifier there is one loss weight.
+    (
+      {
+        "parallel.layout": "members",
+        "num_seeds": 3,
+        "joint.loss_weight": (0.11, 9.0),
+        "model.wiring": "none",
+      },
+      3,
+    ),
   ],
 )
 def test_work_that_spreads(changes, num_devices):
@@ -328,11 +345,11 @@ def test_work_that_spreads(changes, num_devices):
   ("changes", "expected"),
   [
     ({}, ("pretrain", "joint")),
-    ({"model.wiring": "none"}, ("pretrain",)),
+    ({"model.wiring": "none"}, ("pretrain", "joint")),
     ({"joint.num_epochs": 0}, ("pretrain",)),
     ({"pretrain.num_epochs": 0}, ("joint",)),
     ({"init_from": "runs/other"}, ("joint",)),
-    ({"init_from": "runs/other", "model.wiring": "none"}, ()),
+    ({"init_from": "runs/other", "joint.num_epochs": 0}, ()),
   ],
 )
 def test_phases(changes, expected):
@@ -346,6 +363,8 @@ def test_phases(changes, expected):
     ("fsrcnn", "sequential", "fsrcnn", "sequential_fsrcnn"),
     ("wdsr", "parallel", "wdsr", "sr2_wdsr"),
     ("wdsr", "sequential", "wdsr", "sequential_wdsr"),
+    ("fsrcnn", "none", "fsrcnn", "sr_continued_fsrcnn"),
+    ("wdsr", "none", "wdsr", "sr_continued_wdsr"),
   ],
 )
 def test_method_name(trunk, wiring, after_pretrain, after_joint):

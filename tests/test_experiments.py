@@ -1,14 +1,20 @@
 import ast
 import importlib
+import inspect
 import pathlib
 
 import pytest
 
-from experiments import default
+from experiments import default, paper, runs
 from sr2_jax import config as config_lib
 
 FOLDER = pathlib.Path(default.__file__).parent
-NAMES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
+FILES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
+MODULES = {
+  name: importlib.import_module(f"experiments.{name}") for name in FILES
+}
+CONFIGS = [name for name in FILES if hasattr(MODULES[name], "get_config")]
+SWEEPS = [name for name in FILES if hasattr(MODULES[name], "sweep")]
 
 # Fields that make an experiment what its name says, from the paper.
 PAPER = {
@@ -20,10 +26,15 @@ PAPER = {
 
 
 def _get_config(name):
-  return importlib.import_module(f"experiments.{name}").get_config()
+  return MODULES[name].get_config()
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_every_file_is_a_config_or_a_sweep():
+  assert not set(CONFIGS) & set(SWEEPS)
+  assert {*CONFIGS, *SWEEPS, "runs"} == set(FILES)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
 def test_experiment_is_valid(name):
   config = _get_config(name)
   config_lib.validate(config)
@@ -31,18 +42,24 @@ def test_experiment_is_valid(name):
   assert config_lib.phases(config) == ("pretrain", "joint")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CONFIGS)
 def test_each_call_gives_a_config_of_its_own(name):
   first = _get_config(name)
   first.seed = 123
   assert _get_config(name).seed != 123
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "default"])
+@pytest.mark.parametrize(
+  "name", [name for name in FILES if name not in ("default", "runs")]
+)
 def test_docstring_has_the_command(name):
   docstring = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text()))
   assert docstring is not None
-  assert f"python -m sr2_jax.main --config=experiments/{name}.py" in docstring
+  program = (
+    "launch.sweep --sweep" if name in SWEEPS else "sr2_jax.main --config"
+  )
+  assert f"python -m {program}=experiments/{name}.py" in docstring
+  assert "{" not in docstring
 
 
 @pytest.mark.parametrize("name", PAPER)
@@ -82,3 +99,148 @@ def test_quickstart_needs_no_download():
   assert config.degradation.scale == 4
   assert config.model.trunk == "fsrcnn"
   assert config.model.wiring == "parallel"
+
+
+def _config_of(run):
+  """The run's config; its source is left out, which is no folder yet."""
+  config = importlib.import_module(
+    run.config.removesuffix(".py").replace("/", ".")
+  ).get_config()
+  config.update_from_flattened_dict({**run.overrides, "experiment": run.name})
+  config_lib.validate(config)
+  return config
+
+
+def _configs(budget, sweep="paper"):
+  return {run.name: _config_of(run) for run in MODULES[sweep].sweep(budget)}
+
+
+@pytest.mark.parametrize("budget", runs.BUDGETS)
+@pytest.mark.parametrize("name", SWEEPS)
+def test_runs_are_valid_and_can_follow_each_other(name, budget):
+  found = MODULES[name].sweep(budget)
+  assert found
+  configs, names = {}, []
+  for run in found:
+    configs[run.name] = _config_of(run)
+    if run.init_from is not None:
+      assert run.init_from in names
+      source = config_lib.to_dict(configs[run.init_from])
+      config_lib.validate_init_from(configs[run.name], source)
+    names.append(run.name)
+  assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("budget", runs.BUDGETS)
+def test_the_paper_has_every_run_of_every_item(budget):
+  whole = {run.name: run for run in paper.sweep(budget)}
+  assert set(SWEEPS) == {
+    "paper",
+    *(i.__name__.split(".")[1] for i in paper.ITEMS),
+  }
+  for name in SWEEPS:
+    for run in MODULES[name].sweep(budget):
+      assert whole[run.name] == run
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_a_sweep_without_a_budget_is_the_papers(name):
+  sweep = MODULES[name].sweep
+  assert inspect.signature(sweep).parameters["budget"].default == "paper"
+  assert sweep() == sweep("paper")
+
+
+def test_an_unknown_budget_is_named():
+  with pytest.raises(ValueError, match='"cpv"; the budgets are paper, cpu'):
+    paper.sweep("cpv")
+
+
+def test_two_runs_of_one_name_must_be_equal():
+  first = runs.Run("a", "experiments/default.py", {"seed": 1})
+  other = runs.Run("a", "experiments/default.py", {"seed": 2})
+  assert runs.merge([first], [first]) == [first]
+  with pytest.raises(ValueError, match="called a"):
+    runs.merge([first], [other])
+
+
+# Run -> method after joint, data set, scale, shared layers, loss weights.
+EXPECTED = {
+  "mnist_fsrcnn_x4": ("sr2_fsrcnn", "mnist", 4, 1, (0.11, 9.0)),
+  "mnist_fsrcnn_x2": ("sr2_fsrcnn", "mnist", 2, 1, (9.0,)),
+  "mnist_wdsr_x4": ("sr2_wdsr", "mnist", 4, 1, (9.0,)),
+  "mnist_wdsr_x2": ("sr2_wdsr", "mnist", 2, 1, (9.0,)),
+  "svhn_wdsr_x4": ("sr2_wdsr", "svhn_cropped", 4, 1, (9.0,)),
+  "svhn_wdsr_x2": ("sr2_wdsr", "svhn_cropped", 2, 1, (9.0,)),
+  "svhn_wdsr_x4_4_shared": ("sr2_wdsr", "svhn_cropped", 4, 4, (9.0,)),
+  "svhn_wdsr_x2_4_shared": ("sr2_wdsr", "svhn_cropped", 2, 4, (9.0,)),
+  **{
+    f"mnist_{method}_{trunk}_x{scale}": (
+      f"{method}_{trunk}", "mnist", scale, 1, (loss_weight,)
+    )
+    for method, loss_weight in (("sequential", 0.11), ("sr_continued", 0.0))
+    for trunk in ("fsrcnn", "wdsr")
+    for scale in (2, 4)
+  },
+  **{
+    f"svhn_sr_continued_wdsr_x{scale}": (
+      "sr_continued_wdsr", "svhn_cropped", scale, 1, (0.0,)
+    )
+    for scale in (2, 4)
+  },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("budget", ["paper", "cpu"])
+def test_what_the_papers_runs_are(budget):
+  assert {
+    name: (
+      config_lib.method_name(config, "joint"),
+      config.data.name,
+      config.degradation.scale,
+      config.model.shared_layers,
+      config_lib.loss_weights(config, "joint"),
+    )
+    for name, config in _configs(budget).items()
+  } == EXPECTED
+  sources = {run.name: run.init_from for run in paper.sweep(budget)}
+  for name, source in sources.items():
+    words = [w for w in ("sequential_", "sr_continued_") if w in name]
+    assert source == (name.replace(words[0], "") if words else None)
+
+
+# The fields that a budget may change; all else is the paper's.
+BUDGET_FIELDS = (
+  "experiment", "num_seeds", "pretrain.num_epochs", "joint.num_epochs",
+  "joint.loss_weight", "model.wiring", "model.shared_layers", "model.trunk",
+  "degradation.scale", "data.name", "eval.splits", "eval.every_epochs",
+  "eval.corruptions", "checkpoint.every_steps",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+  ("budget", "epochs", "seeds"),
+  [("paper", (120, 120), (3, 3)), ("cpu", (4, 1), (3, 1))],
+)
+def test_budgets_shorten_and_change_nothing_else(budget, epochs, seeds):
+  for config in _configs(budget).values():
+    assert (config.pretrain.num_epochs, config.joint.num_epochs) == epochs
+    assert config.num_seeds == seeds[config.data.name == "svhn_cropped"]
+    changes = config_lib.difference(
+      config_lib.to_dict(default.get_config()), config_lib.to_dict(config)
+    )
+    for line in changes:
+      assert line.startswith(BUDGET_FIELDS), line
+
+
+def test_smoke_needs_no_download_and_no_run_twice():
+  configs = _configs("smoke")
+  assert {config.data.name for config in configs.values()} == {"mnist5k"}
+  methods = [
+    (
+      config_lib.method_name(config, "joint"),
+      config.degradation.scale,
+      config.model.shared_layers,
+    )
+    for config in configs.values()
+  ]
+  assert len(set(methods)) == len(methods) == 14

@@ -53,7 +53,7 @@ def _modules(folder):
 
 PACKAGE = _modules("sr2_jax")
 EXPERIMENTS = _modules("experiments")
-LAUNCH = _modules("launch") if (ROOT / "launch").is_dir() else {}
+LAUNCH = _modules("launch")
 # Those who measure the project stand above all of it.
 BENCHMARKS = _modules("benchmarks")
 EVERYTHING = {**PACKAGE, **EXPERIMENTS, **LAUNCH, **BENCHMARKS}
@@ -96,7 +96,7 @@ def test_imports_point_down(module):
     assert _layer(imported) >= layer, f"{module} imports {imported}"
 
 
-@pytest.mark.parametrize("modules", [PACKAGE, BENCHMARKS])
+@pytest.mark.parametrize("modules", [PACKAGE, EXPERIMENTS, LAUNCH, BENCHMARKS])
 def test_imports_have_no_circle(modules):
   graph = {name: set(_own(_imports(tree))) for name, tree in modules.items()}
   assert tuple(graphlib.TopologicalSorter(graph).static_order())
@@ -148,7 +148,11 @@ def test_no_jax_in_fact():
 @pytest.mark.parametrize("module", EXPERIMENTS)
 def test_experiments_need_only_ml_collections(module):
   for name in _imports(EXPERIMENTS[module]):
-    assert name.split(".")[0] in ("ml_collections", "experiments")
+    word = name.split(".")[0]
+    assert (
+      word in ("ml_collections", "experiments")
+      or word in sys.stdlib_module_names
+    )
 
 
 @pytest.mark.parametrize("module", EVERYTHING)
@@ -202,7 +206,7 @@ def test_public_functions_are_annotated(module):
         assert argument.annotation is not None, f"{where}: {argument.arg}"
 
 
-@pytest.mark.parametrize("module", PACKAGE)
+@pytest.mark.parametrize("module", [*PACKAGE, *LAUNCH])
 def test_module_has_a_mirror_test(module):
   name = module.rpartition(".")[2]
   name = TESTED_ELSEWHERE.get(name, name)
@@ -217,7 +221,7 @@ def test_packages_are_empty_and_listed():
   assert listed is not None
   folders = {
     path.parent
-    for folder in ("sr2_jax", "experiments")
+    for folder in ("sr2_jax", "experiments", "launch")
     for path in (ROOT / folder).rglob("__init__.py")
   }
   assert set(re.findall(r'"(.*?)"', listed[1])) == {
@@ -237,3 +241,4 @@ def test_all_modules_are_found():
   assert importlib.util.find_spec("sr2_jax.main") is not None
   assert {"sr2_jax.main", "sr2_jax.config"} <= set(PACKAGE)
   assert "experiments.default" in EXPERIMENTS
+  assert "launch.sweep" in LAUNCH

@@ -58,13 +58,13 @@ def test_eight_levels_of_three_seeds_fit_a_terminal():
 def test_methods_come_in_the_order_of_the_paper():
   methods = [
     "sr2_wdsr", "sequential_fsrcnn", "wdsr", "sr2_fsrcnn", "bicubic",
-    "sequential_wdsr", "fsrcnn", "srmd",
+    "sequential_wdsr", "fsrcnn", "srmd", "sr_continued_wdsr",
   ]  # fmt: skip
   rows = [result_rows.row(method) for method in methods]
   text = tables.table(rows, metric="ssim", split="test")
   assert [line.split()[0] for line in _lines(text)] == [
-    "bicubic", "fsrcnn", "wdsr", "srmd", "sequential_fsrcnn",
-    "sequential_wdsr", "sr2_fsrcnn", "sr2_wdsr",
+    "bicubic", "fsrcnn", "wdsr", "sr_continued_wdsr", "srmd",
+    "sequential_fsrcnn", "sequential_wdsr", "sr2_fsrcnn", "sr2_wdsr",
   ]  # fmt: skip
 
 
@@ -189,3 +189,20 @@ def test_every_metric_has_a_definition():
 def test_numbers_of_noise(value, plain, figure):
   assert tables.number(value) == plain
   assert tables.display_number(value) == figure
+
+
+@pytest.mark.parametrize(
+  ("method", "family", "name"),
+  [
+    ("bicubic", "bicubic", "Bicubic"),
+    ("wdsr", "trunk", "WDSR"),
+    ("sr_continued_fsrcnn", "sr_continued", "FSRCNN, continued"),
+    ("sequential_fsrcnn", "sequential", "Sequential FSRCNN"),
+    ("sr2_wdsr", "sr2", "SR² WDSR"),
+    ("sr_continued", "other", "sr_continued"),
+    ("other_wdsr", "other", "other_wdsr"),
+  ],
+)
+def test_family_and_name_of_a_method(method, family, name):
+  assert tables.family(method) == family
+  assert tables.display_name(method) == name

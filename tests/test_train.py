@@ -14,10 +14,9 @@ import time
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-ALONE = "--config.model.wiring=none"
 TIMEOUT = 400  # seconds; compiling on a busy machine takes long
 # Super-resolution alone, which takes less time.
-ALONE = "--config.model.wiring=none"
+ALONE = "--config.joint.num_epochs=0"
 
 
 @pytest.fixture(scope="module")
@@ -375,7 +374,7 @@ def test_diverging_run_ends_with_step_and_seed(
   text = run(
     environment,
     workdir,
-    "--config.model.wiring=none",
+    ALONE,
     "--config.pretrain.learning_rate.sr=1e30",
     f"--config.steps_per_call={steps_per_call}",
     expect=3,

@@ -1,0 +1,20 @@
+"""Figure 10: SSIM over the noise variance on SVHN, 1 and 4 shared layers.
+
+  python -m launch.sweep --sweep=experiments/fig10_shared_layers.py \\
+      --workdir=runs/paper
+
+WDSR and SR2_WDSR with 1 and 4 shared layers. The paper prints curves for a
+scale that it does not name (here: both), no numbers: 4 shared layers are
+slightly worse at little noise, flat there, and best at much.
+
+Time: not measured yet.
+"""
+
+from experiments import fig8_shared_layers_x2, fig9_shared_layers_x4, runs
+
+
+def sweep(budget: str = "paper") -> list[runs.Run]:
+  """SR2_WDSR at both scales on SVHN."""
+  return runs.merge(
+    fig9_shared_layers_x4.sweep(budget), fig8_shared_layers_x2.sweep(budget)
+  )

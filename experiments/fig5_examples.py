@@ -1,0 +1,19 @@
+"""Figure 5: digits at x4 and noise variance 1e-3, sequential against SR2.
+
+  python -m launch.sweep --sweep=experiments/fig5_examples.py \\
+      --workdir=runs/paper
+
+Truth, input, sequential FSRCNN, SR2_FSRCNN. In the paper's example the
+sequential network links the two sides of a 0, and SR2_FSRCNN does not.
+
+Time: not measured yet.
+"""
+
+from experiments import runs
+
+
+def sweep(budget: str = "paper") -> list[runs.Run]:
+  """Sequential FSRCNN and SR2_FSRCNN at x4."""
+  return runs.merge(
+    [make(budget, "mnist", "fsrcnn", 4) for make in (runs.sr2, runs.sequential)]
+  )

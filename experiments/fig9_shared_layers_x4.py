@@ -1,0 +1,22 @@
+"""Figure 9: house numbers at x4 and noise variance 1e-3, 4 shared layers.
+
+  python -m launch.sweep --sweep=experiments/fig9_shared_layers_x4.py \\
+      --workdir=runs/paper
+
+Input, WDSR, SR2_WDSR with 4 shared layers, on SVHN; 1 shared layer beside it.
+The paper shows a 4.
+
+Time: not measured yet.
+"""
+
+from experiments import runs
+
+
+def sweep(budget: str = "paper") -> list[runs.Run]:
+  """SR2_WDSR at x4 on SVHN."""
+  return runs.merge(
+    [
+      runs.sr2(budget, "svhn", "wdsr", 4, shared_layers=shared_layers)
+      for shared_layers in (1, 4)
+    ]
+  )

@@ -1,0 +1,59 @@
+"""The whole paper: Table 1, figures 4 to 10, and the controls it lacks.
+
+  python -m launch.sweep --sweep=experiments/paper.py:cpu --workdir=runs/paper
+
+Each item's file has the numbers to expect. In addition the sequential network
+on the WDSR trunk, and the control for 1 shared layer on SVHN. What says most
+comes first: x4 before x2, FSRCNN before WDSR.
+
+Time: not measured yet.
+"""
+
+from experiments import (
+  fig4_accuracy,
+  fig5_examples,
+  fig6_ssim,
+  fig7_loss_weight,
+  fig8_shared_layers_x2,
+  fig9_shared_layers_x4,
+  fig10_shared_layers,
+  runs,
+  table1,
+)
+
+ITEMS = (
+  table1,
+  fig4_accuracy,
+  fig5_examples,
+  fig6_ssim,
+  fig7_loss_weight,
+  fig8_shared_layers_x2,
+  fig9_shared_layers_x4,
+  fig10_shared_layers,
+)
+
+
+def sweep(budget: str = "paper") -> list[runs.Run]:
+  """Every run that an item needs, and those that none does."""
+  in_order = runs.merge(
+    _of_fsrcnn(budget, 4),
+    _of_wdsr(budget, 4),
+    fig9_shared_layers_x4.sweep(budget),
+    _of_fsrcnn(budget, 2),
+    _of_wdsr(budget, 2),
+    [runs.sequential(budget, "mnist", "wdsr", scale) for scale in (4, 2)],
+    fig8_shared_layers_x2.sweep(budget),
+    [runs.continued(budget, "svhn", "wdsr", scale) for scale in (4, 2)],
+  )
+  needed = runs.merge(*(item.sweep(budget) for item in ITEMS))
+  return runs.merge(in_order, needed)
+
+
+def _of_fsrcnn(budget: str, scale: int) -> list[runs.Run]:
+  makers = (runs.sr2, runs.continued, runs.sequential)
+  return [make(budget, "mnist", "fsrcnn", scale) for make in makers]
+
+
+def _of_wdsr(budget: str, scale: int) -> list[runs.Run]:
+  makers = (runs.sr2, runs.continued)
+  return [make(budget, "mnist", "wdsr", scale) for make in makers]

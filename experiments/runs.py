@@ -1,0 +1,206 @@
+"""The runs that the paper's tables and figures are made of, for each budget.
+
+A run is an experiment file and what it changes of it. Two items that need the
+same network name the same run, which is trained once. Budgets:
+
+  paper  120 epochs a phase and three seeds, as the paper; days on a GPU
+  cpu    full MNIST and SVHN, 4 epochs of pretrain and 1 of joint; three seeds
+         on MNIST and one on SVHN; hours on two cores
+  smoke  5,000 digits that need no download, some hundred steps in all; minutes
+
+`pretrain` of an SR2 run is the baseline of its trunk. The control and the
+sequential network start `joint` from those weights (`init_from`).
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from experiments import default
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """One run of a sweep.
+
+  Attributes:
+    name: of the run folder, and of the rows (`config.experiment`).
+    config: path of an experiment file.
+    overrides: {dotted field: value} that the run changes of it, beside
+      `experiment`, which is the name.
+    init_from: name of the run whose pretraining it starts from.
+  """
+
+  name: str
+  config: str
+  overrides: Mapping[str, Any]
+  init_from: str | None = None
+
+
+# Kinds of corruption beside Gaussian noise that methods are evaluated under,
+# each at a mild level and at a strong one.
+CORRUPTIONS: dict[str, tuple[float, ...]] = {
+  "eval.corruptions.speckle": (0.01, 0.1),
+  "eval.corruptions.salt_and_pepper": (0.01, 0.05),
+  "eval.corruptions.poisson": (255.0, 50.0),
+  "eval.corruptions.jpeg": (75.0, 30.0),
+  "eval.corruptions.blur": (0.5, 1.5),
+}
+if "corruptions" not in default.get_config().eval:
+  CORRUPTIONS = {}
+
+_PAPER = {
+  "num_seeds": 3,
+  "pretrain.num_epochs": 120,
+  "joint.num_epochs": 120,
+  **CORRUPTIONS,
+}
+_CPU = {
+  "num_seeds": 3,
+  "pretrain.num_epochs": 4,
+  "joint.num_epochs": 1,
+  "eval.every_epochs": 1,
+  "eval.splits": ("test",),
+  # A step may take seconds: a kill should cost minutes.
+  "checkpoint.every_steps": 250,
+  **CORRUPTIONS,
+}
+_SMOKE = {
+  "num_seeds": 2,
+  "batch_size": 32,
+  "data.name": "mnist5k",
+  "data.max_train_images": 640,
+  # As in experiments/quickstart.py: 80 and 40 steps are few.
+  "loss.l2": 1e-5,
+  "model.batch_norm_momentum": 0.9,
+  "pretrain.num_epochs": 4,
+  "joint.num_epochs": 2,
+  "joint.learning_rate.shared": 1e-3,
+  "joint.learning_rate.sr": 1e-3,
+  "joint.learning_rate.classifier": 1e-3,
+  "eval.noise_variances": (0.0, 1e-4, 1e-3, 1e-2),
+  "eval.max_images": 200,
+  "eval.every_epochs": 2,
+  "eval.splits": ("test",),
+  "checkpoint.every_steps": 40,
+  "log.every_steps": 10,
+}
+_SVHN = {"data.name": "svhn_cropped"}
+
+# Budget -> data set of the paper -> the name that it gives to runs, and what
+# every run on it changes. In "smoke" both are the same digits, so that runs
+# which differ in nothing else become one.
+BUDGETS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
+  "paper": {"mnist": ("mnist", _PAPER), "svhn": ("svhn", _PAPER | _SVHN)},
+  "cpu": {
+    "mnist": ("mnist", _CPU),
+    "svhn": ("svhn", _CPU | _SVHN | {"num_seeds": 1}),
+  },
+  "smoke": {"mnist": ("mnist5k", _SMOKE), "svhn": ("mnist5k", _SMOKE)},
+}
+
+# Lambda of equation 1. Section 3.2 shows two of SR2_FSRCNN at x4 (Fig. 7) and
+# gives 0.11 for the sequential network; WDSR's 9 is the authors' script's.
+_LOSS_WEIGHT = 9.0
+_SEQUENTIAL_LOSS_WEIGHT = 0.11
+_BOTH_LOSS_WEIGHTS = (_SEQUENTIAL_LOSS_WEIGHT, _LOSS_WEIGHT)
+
+
+def sr2(
+  budget: str, data: str, trunk: str, scale: int, *, shared_layers: int = 1
+) -> Run:
+  """SR2, and its trunk alone after `pretrain`.
+
+  Args:
+    budget: a key of BUDGETS.
+    data: "mnist" or "svhn".
+    trunk: "fsrcnn" or "wdsr".
+    scale: super-resolution factor, 2 or 4.
+    shared_layers: more than 1 is for "wdsr".
+  """
+  suffix = f"_{shared_layers}_shared" if shared_layers > 1 else ""
+  fans_out = (trunk, scale) == ("fsrcnn", 4)
+  return _run(
+    budget,
+    data,
+    f"{trunk}_x{scale}",
+    suffix=suffix,
+    overrides={
+      **({"model.shared_layers": shared_layers} if suffix else {}),
+      "joint.loss_weight": _BOTH_LOSS_WEIGHTS if fans_out else (_LOSS_WEIGHT,),
+    },
+  )
+
+
+def continued(
+  budget: str, data: str, trunk: str, scale: int, *, shared_layers: int = 1
+) -> Run:
+  """The control: `joint` without a classifier, from the weights of `sr2`."""
+  source = sr2(budget, data, trunk, scale, shared_layers=shared_layers)
+  return _second(
+    source, "sr_continued", {"model.wiring": "none"}, drop="joint.loss_weight"
+  )
+
+
+def sequential(budget: str, data: str, trunk: str, scale: int) -> Run:
+  """The sequential network, from the weights of `sr2`."""
+  overrides = {
+    "model.wiring": "sequential",
+    "joint.loss_weight": (_SEQUENTIAL_LOSS_WEIGHT,),
+  }
+  return _second(sr2(budget, data, trunk, scale), "sequential", overrides)
+
+
+def merge(*sweeps: Iterable[Run]) -> list[Run]:
+  """All runs once, in the order in which they first appear.
+
+  Raises:
+    ValueError: if two runs of one name differ.
+  """
+  merged: dict[str, Run] = {}
+  for sweep in sweeps:
+    for run in sweep:
+      if merged.setdefault(run.name, run) != run:
+        raise ValueError(f"two different runs are called {run.name}")
+  return list(merged.values())
+
+
+def _run(
+  budget: str,
+  data: str,
+  experiment: str,
+  *,
+  suffix: str,
+  overrides: Mapping[str, Any],
+) -> Run:
+  """A run of an experiment file, with what the budget and data set change.
+
+  Raises:
+    ValueError: if there is no such budget.
+  """
+  if budget not in BUDGETS:
+    raise ValueError(
+      f'there is no budget "{budget}"; the budgets are {", ".join(BUDGETS)}'
+    )
+  prefix, of_data = BUDGETS[budget][data]
+  name = f"{prefix}_{experiment}{suffix}"
+  return Run(
+    name=name,
+    config=f"experiments/{experiment}.py",
+    overrides={**of_data, **overrides},
+  )
+
+
+def _second(
+  source: Run, method: str, overrides: Mapping[str, Any], *, drop: str = ""
+) -> Run:
+  """A run that differs from another in `joint` alone and starts from it."""
+  data, _, rest = source.name.partition("_")
+  name = f"{data}_{method}_{rest}"
+  kept = {k: value for k, value in source.overrides.items() if k != drop}
+  return dataclasses.replace(
+    source,
+    name=name,
+    overrides={**kept, **overrides},
+    init_from=source.name,
+  )

@@ -1,0 +1,31 @@
+"""Table 1: mean SSIM on MNIST at noise variance 1e-4, x2 and x4.
+
+  python -m launch.sweep --sweep=experiments/table1.py --workdir=runs/paper
+
+The paper's numbers, over three trainings (SRMD: the released network):
+            x2     x4
+  SRMD      0.917  0.803
+  FSRCNN    0.944  0.796
+  WDSR      0.950  0.768
+  SR2_FSRCNN  0.942  0.828
+  SR2_WDSR    0.959  0.801
+by an SSIM that is most likely `ssim_uniform7_range2`. FSRCNN and WDSR are the
+runs of SR2 after `pretrain`. Beside them stand the controls `sr_continued`,
+which have the second phase without the classifier: the paper has none.
+
+Time: not measured yet.
+"""
+
+from experiments import runs
+
+
+def sweep(budget: str = "paper") -> list[runs.Run]:
+  """Baselines, SR2 and controls of both trunks."""
+  return runs.merge(
+    [
+      make(budget, "mnist", trunk, scale)
+      for scale in (4, 2)
+      for trunk in ("fsrcnn", "wdsr")
+      for make in (runs.sr2, runs.continued)
+    ]
+  )

@@ -1,0 +1,149 @@
+"""Trains and evaluates every run of a sweep; again, what has not finished.
+
+Usage:
+  python -m launch.sweep --sweep=FILE[:BUDGET] --workdir=FOLDER
+                         [--only NAME ...] [--set FIELD=VALUE] [--dry-run]
+
+Examples:
+  python -m launch.sweep --sweep=experiments/paper.py:cpu --workdir=runs/paper
+      The whole paper in hours on two cores, one run after another. The same
+      command again skips what has finished and resumes what has not.
+  python -m launch.sweep --sweep=experiments/paper.py:smoke --workdir=runs/smoke
+      All of its networks for some steps, on digits that need no download.
+  python -m launch.sweep --sweep=experiments/table1.py:cpu \\
+      --workdir=runs/paper --only "mnist_*fsrcnn_x4" --dry-run
+      List the runs that it would start, and how far each has come.
+
+Flags:
+  --sweep=FILE[:BUDGET]  Sweep file, and the budget if not its default: "paper",
+                         "cpu" or "smoke" in experiments/runs.py.
+  --workdir=FOLDER       Each run has a folder of its name in it, and a log.
+  --only NAME ...        Only these runs; * and ? stand for letters.
+  --set FIELD=VALUE      Changes a field of all runs, as --config.FIELD=VALUE
+                         does for one; may be given several times.
+  --dry-run              Start nothing.
+  --help                 This text.
+
+Exit codes:
+  0    every run has finished
+  1    some have not; the table says which, and why
+  2    something to mend in the command; one or two lines say what
+  129  stopped, after the running one has saved, when the terminal was closed,
+  130  by Ctrl-C (a second one stops that run without saving),
+  143  or by SIGTERM; the same command goes on from there
+"""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from launch import estimate, local, plan
+from sr2_jax import errors, run_folder
+
+# Where a sweep runs: functions of (jobs, workdir, signals) to outcomes.
+ENGINES: dict[str, Callable[..., list[local.Outcome]]] = {"local": local.run}
+
+
+class _Parser(argparse.ArgumentParser):
+  def error(self, message: str) -> NoReturn:
+    raise errors.UserError(f"{message}.\n--help explains all flags.")
+
+
+def main(argv: Sequence[str]) -> int:
+  """Runs one command line (program name first) and returns its exit code."""
+  if any(argument in ("-h", "-help", "--help") for argument in argv[1:]):
+    print((__doc__ or "").strip())
+    return 0
+  try:
+    arguments = _parse(argv[1:])
+    workdir = pathlib.Path(arguments.workdir)
+    jobs = plan.load(
+      arguments.sweep,
+      workdir,
+      only=arguments.only,
+      settings=_settings(arguments.set),
+    )
+    if arguments.dry_run:
+      print(listing(jobs, estimate.Speeds(workdir / "speeds.json")))
+      return 0
+    signals = local.Signals()
+    with run_folder.RunFolder(workdir).claim(), signals.listening():
+      outcomes = ENGINES["local"](jobs, workdir, signals)
+  except errors.UserError as error:
+    print(error, file=sys.stderr)
+    return error.exit_code
+  print(summary(outcomes))
+  if signals.received:
+    return 128 + signals.received[0]
+  return 0 if all(outcome.is_good for outcome in outcomes) else 1
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+  parser = _Parser(add_help=False, allow_abbrev=False)
+  parser.add_argument("--sweep", required=True)
+  parser.add_argument("--workdir", required=True)
+  parser.add_argument("--only", nargs="+", default=[])
+  parser.add_argument("--set", action="append", default=[])
+  parser.add_argument("--dry-run", action="store_true")
+  return parser.parse_args(arguments)
+
+
+def _settings(typed: Sequence[str]) -> dict[str, str]:
+  """{field: value} of FIELD=VALUE arguments."""
+  settings: dict[str, Any] = {}
+  for text in typed:
+    field, equals, value = text.partition("=")
+    if not equals:
+      raise errors.UserError(
+        f'--set has to be FIELD=VALUE, as in eval.clip=true, not "{text}".'
+      )
+    settings[field.removeprefix("config.")] = value
+  return settings
+
+
+def listing(jobs: Sequence[plan.Job], speeds: estimate.Speeds) -> str:
+  """The runs, how far each has come, and how many steps it has."""
+  lines, is_official = [], False
+  for job in jobs:
+    parts = plan.parts(job)
+    steps = "steps unknown before its images are read"
+    if parts is not None:
+      mark = "" if plan.has_recorded(job) else "~"
+      is_official = is_official or bool(mark)
+      steps = ", ".join(
+        f"{part.phase} {mark}{part.num_steps:,} x {part.num_members}"
+        for part in parts
+      )
+    lines.append((job.name, plan.state(job), steps))
+  text = _aligned([("run", "state", "steps x members"), *lines])
+  text.append("")
+  if is_official:
+    text.append("~ by the official size of the data set; a copy may have fewer")
+  text.append(f"{len(jobs)} runs: {estimate.overall(jobs, speeds)}.")
+  return "\n".join(text)
+
+
+def summary(outcomes: Sequence[local.Outcome]) -> str:
+  """What became of each run, as a table, and why those that failed did."""
+  rows = [("run", "state", "time")]
+  for outcome in outcomes:
+    seconds = outcome.seconds
+    time = "-" if seconds is None else estimate.duration(seconds)
+    rows.append((outcome.name, outcome.state, time))
+  text = ["", *_aligned(rows)]
+  for outcome in outcomes:
+    if outcome.reason:
+      text += ["", f"{outcome.name} {outcome.state}:"]
+      text += [f"  {line}" for line in outcome.reason.splitlines()]
+  return "\n".join(text)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+if __name__ == "__main__":
+  sys.exit(main(sys.argv))
