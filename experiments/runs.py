@@ -46,8 +46,6 @@ CORRUPTIONS: dict[str, tuple[float, ...]] = {
   "eval.corruptions.jpeg": (75.0, 30.0),
   "eval.corruptions.blur": (0.5, 1.5),
 }
-if "corruptions" not in default.get_config().eval:
-  CORRUPTIONS = {}
 # Whether there is an SRMD to train.
 HAS_SRMD = "srmd" in default.get_config()
 
