@@ -2,6 +2,9 @@
 
   python -m launch.sweep --sweep=experiments/paper.py:cpu --workdir=runs/paper
 
+With the released SRMD beside bicubic in each run:
+  --set eval.srmd.weights=package --set eval.srmd.pca=srmd_pca_matlab.mat
+
 Each item's file has the numbers to expect. In addition the sequential network
 on the WDSR trunk, and the control for 1 shared layer on SVHN. What says most
 comes first: x4 before x2, FSRCNN before WDSR.
@@ -42,6 +45,7 @@ def sweep(budget: str = "paper") -> list[runs.Run]:
     _of_fsrcnn(budget, 2),
     _of_wdsr(budget, 2),
     [runs.sequential(budget, "mnist", "wdsr", scale) for scale in (4, 2)],
+    *(runs.srmd_retrained(budget, scale) for scale in (4, 2)),
     fig8_shared_layers_x2.sweep(budget),
     [runs.continued(budget, "svhn", "wdsr", scale) for scale in (4, 2)],
   )

@@ -46,8 +46,8 @@ CORRUPTIONS: dict[str, tuple[float, ...]] = {
   "eval.corruptions.jpeg": (75.0, 30.0),
   "eval.corruptions.blur": (0.5, 1.5),
 }
-if "corruptions" not in default.get_config().eval:
-  CORRUPTIONS = {}
+# Whether there is an SRMD to train.
+HAS_SRMD = "srmd" in default.get_config()
 
 _PAPER = {
   "num_seeds": 3,
@@ -149,6 +149,21 @@ def sequential(budget: str, data: str, trunk: str, scale: int) -> Run:
     "joint.loss_weight": (_SEQUENTIAL_LOSS_WEIGHT,),
   }
   return _second(sr2(budget, data, trunk, scale), "sequential", overrides)
+
+
+def srmd_retrained(budget: str, scale: int) -> list[Run]:
+  """SRMD trained anew on MNIST, one seed as the paper's; a list of one run."""
+  if not HAS_SRMD:
+    return []
+  run = _run(
+    budget,
+    "mnist",
+    f"srmd_x{scale}",
+    suffix="",
+    overrides={"num_seeds": 1, "joint.num_epochs": 0, "loss.l2": 0.0},
+  )
+  name = run.name.replace("srmd", "srmd_retrained")
+  return [dataclasses.replace(run, name=name)]
 
 
 def merge(*sweeps: Iterable[Run]) -> list[Run]:

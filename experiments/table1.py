@@ -11,7 +11,10 @@ The paper's numbers, over three trainings (SRMD: the released network):
   SR2_WDSR    0.959  0.801
 by an SSIM that is most likely `ssim_uniform7_range2`. FSRCNN and WDSR are the
 runs of SR2 after `pretrain`. Beside them stand the controls `sr_continued`,
-which have the second phase without the classifier: the paper has none.
+which have the second phase without the classifier, and SRMD trained anew on
+the digits: the paper has neither. The released SRMD is evaluated beside them
+with
+  --set eval.srmd.weights=package --set eval.srmd.pca=srmd_pca_matlab.mat
 
 Time: not measured yet.
 """
@@ -20,12 +23,13 @@ from experiments import runs
 
 
 def sweep(budget: str = "paper") -> list[runs.Run]:
-  """Baselines, SR2 and controls of both trunks."""
+  """Baselines, SR2 and controls of both trunks, and SRMD trained anew."""
   return runs.merge(
     [
       make(budget, "mnist", trunk, scale)
       for scale in (4, 2)
       for trunk in ("fsrcnn", "wdsr")
       for make in (runs.sr2, runs.continued)
-    ]
+    ],
+    *(runs.srmd_retrained(budget, scale) for scale in (4, 2)),
   )

@@ -39,7 +39,8 @@ def test_experiment_is_valid(name):
   config = _get_config(name)
   config_lib.validate(config)
   assert config.experiment == name
-  assert config_lib.phases(config) == ("pretrain", "joint")
+  phases = ("pretrain",) if "srmd" in name else ("pretrain", "joint")
+  assert config_lib.phases(config) == phases
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -113,6 +114,11 @@ def _config_of(run):
 
 def _configs(budget, sweep="paper"):
   return {run.name: _config_of(run) for run in MODULES[sweep].sweep(budget)}
+
+
+def _without_srmd(budget):
+  configs = _configs(budget)
+  return {k: config for k, config in configs.items() if "srmd" not in k}
 
 
 @pytest.mark.parametrize("budget", runs.BUDGETS)
@@ -190,6 +196,18 @@ EXPECTED = {
 }  # fmt: skip
 
 
+@pytest.mark.skipif(not runs.HAS_SRMD, reason="there is no SRMD to train")
+@pytest.mark.parametrize("budget", runs.BUDGETS)
+def test_srmd_trains_one_seed_in_pretrain_alone(budget):
+  found = [*runs.srmd_retrained(budget, 2), *runs.srmd_retrained(budget, 4)]
+  for run, scale in zip(found, (2, 4), strict=True):
+    config = _config_of(run)
+    assert run.name.endswith(f"_srmd_retrained_x{scale}")
+    assert config.num_seeds == 1
+    assert config_lib.phases(config) == ("pretrain",)
+    assert config_lib.method_name(config, "pretrain") == "srmd_retrained"
+
+
 @pytest.mark.parametrize("budget", ["paper", "cpu"])
 def test_what_the_papers_runs_are(budget):
   assert {
@@ -200,10 +218,13 @@ def test_what_the_papers_runs_are(budget):
       config.model.shared_layers,
       config_lib.loss_weights(config, "joint"),
     )
-    for name, config in _configs(budget).items()
+    for name, config in _without_srmd(budget).items()
   } == EXPECTED
   sources = {run.name: run.init_from for run in paper.sweep(budget)}
   for name, source in sources.items():
+    if "srmd" in name:
+      assert source is None
+      continue
     words = [w for w in ("sequential_", "sr_continued_") if w in name]
     assert source == (name.replace(words[0], "") if words else None)
 
@@ -222,7 +243,7 @@ BUDGET_FIELDS = (
   [("paper", (120, 120), (3, 3)), ("cpu", (4, 1), (3, 1))],
 )
 def test_budgets_shorten_and_change_nothing_else(budget, epochs, seeds):
-  for config in _configs(budget).values():
+  for config in _without_srmd(budget).values():
     assert (config.pretrain.num_epochs, config.joint.num_epochs) == epochs
     assert config.num_seeds == seeds[config.data.name == "svhn_cropped"]
     changes = config_lib.difference(
@@ -235,6 +256,7 @@ def test_budgets_shorten_and_change_nothing_else(budget, epochs, seeds):
 def test_smoke_needs_no_download_and_no_run_twice():
   configs = _configs("smoke")
   assert {config.data.name for config in configs.values()} == {"mnist5k"}
+  configs = _without_srmd("smoke")
   methods = [
     (
       config_lib.method_name(config, "joint"),

@@ -68,7 +68,7 @@ def test_dry_run_lists_and_starts_nothing(tmp_path, capsys):
     "mnist_fsrcnn_x4", "not", "started",
     "pretrain", "~3,000", "x", "3,", "joint", "~750", "x", "6",
   ]  # fmt: skip
-  assert lines[-1].startswith("18 runs: 0 % of all steps done, time left unkno")
+  assert " runs: 0 % of all steps done, time left unknown" in lines[-1]
   assert not (tmp_path / "paper").exists()
 
 
