@@ -72,17 +72,35 @@ class Table:
 
 
 @dataclasses.dataclass(frozen=True)
+class Tile:
+  """A part of a picture; no PNG where it is missing, the tone as a cell's."""
+
+  name: str
+  png: bytes | None
+  caption: str = ""
+  tone: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Picture:
-  """A picture in both forms; files are named by the stem."""
+  """A picture, whose files are named by the stem.
+
+  Attributes:
+    stem: name of its files.
+    alt: what it shows, for those who do not see it.
+    png: the PNG, which Markdown shows.
+    svg: the SVG, which HTML shows.
+    width: in CSS pixels, how wide that is where there is room.
+    tiles: what HTML shows instead, as many beside each other as there is room
+      for, with text below that can be read on a phone.
+  """
 
   stem: str
   alt: str
   png: bytes
   svg: bytes
-  # In CSS pixels, how wide it is shown where there is room.
   width: int
-  # The PNG is what HTML shows: pixels, not curves.
-  is_raster: bool = False
+  tiles: Sequence[Tile] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,7 +203,13 @@ def _html_table(table: Table) -> str:
       )
       style = f' class="{tone}"' if tone else ""
       label = html.escape(name)
-      cells.append(f'<td{style} data-label="{label}">{_inline(text)}</td>')
+      # Each line by itself, so that its continuation can be indented.
+      lines_of_cell = "".join(
+        f'<span class="line">{_inline(line)}</span>'
+        for line in text.split("\n")
+      )
+      inner = lines_of_cell if table.is_prose else _inline(text)
+      cells.append(f'<td{style} data-label="{label}">{inner}</td>')
     lines.append(f"<tr>{''.join(cells)}</tr>")
   kind = "prose" if table.is_prose else "numbers"
   # A table wider than the screen scrolls in this box, by keyboard as well.
@@ -198,14 +222,26 @@ def _html_table(table: Table) -> str:
 
 
 def _html_picture(picture: Picture) -> str:
-  kind, data = (
-    ("png", picture.png) if picture.is_raster else ("svg+xml", picture.svg)
-  )
-  encoded = base64.b64encode(data).decode()
-  return (
-    f'<img alt="{html.escape(picture.alt)}" width="{picture.width}" '
-    f'src="data:image/{kind};base64,{encoded}"/>'
-  )
+  if not picture.tiles:
+    source = _data_uri("svg+xml", picture.svg)
+    alt = html.escape(picture.alt)
+    return f'<img alt="{alt}" width="{picture.width}" src="{source}"/>'
+  tiles = []
+  for tile in picture.tiles:
+    image = '<div class="blank">not run</div>'
+    if tile.png is not None:
+      alt = html.escape(f"{tile.name}, {tile.caption}".removesuffix(", "))
+      image = f'<img alt="{alt}" src="{_data_uri("png", tile.png)}"/>'
+    style = f' class="{tile.tone}"' if tile.tone else ""
+    tiles.append(
+      f'<div class="tile">{image}<div>{_inline(tile.name)}</div>'
+      f"<div{style}>{_inline(tile.caption)}</div></div>"
+    )
+  return f'<div class="tiles">{"".join(tiles)}</div>'
+
+
+def _data_uri(kind: str, data: bytes) -> str:
+  return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _inline(text: str) -> str:
@@ -240,7 +276,7 @@ body {
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
   overflow-wrap: break-word;
 }
-main { max-width: 1080px; margin: 0 auto; padding: 1rem; }
+main { max-width: 1240px; margin: 0 auto; padding: 1rem; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: .6rem 0 1rem; }
 h2 {
   font-size: 1.3rem; margin: 2.4rem 0 .6rem; padding-top: .5rem;
@@ -270,8 +306,11 @@ td { border-bottom: 1px solid var(--line); }
 .numbers th:first-child, .numbers td:first-child {
   position: sticky; left: 0; background: var(--paper);
 }
-.prose td { min-width: 7rem; }
-.prose td:first-child { min-width: 15rem; }
+.prose td { min-width: 8rem; }
+.prose td:first-child, .prose td:nth-child(2) { min-width: 14rem; }
+.prose td:nth-child(3) { min-width: 28rem; }
+.prose .line { display: block; }
+.prose td:nth-child(3) .line { padding-left: 1.2em; text-indent: -1.2em; }
 .good { color: var(--good); }
 .bad { color: var(--bad); }
 .open { color: var(--open); }
@@ -283,18 +322,28 @@ figure { margin: 1rem 0 1.6rem; }
   max-width: 100%; height: auto; background: #fff; border-radius: 6px;
   border: 1px solid var(--line);
 }
+.tiles { display: flex; flex-wrap: wrap; gap: .7rem; }
+.tile {
+  width: 8.6rem; text-align: center; font-size: .85rem; line-height: 1.3;
+}
+.tile img, .tile .blank {
+  width: 100%; aspect-ratio: 1; border-radius: 0; image-rendering: pixelated;
+  display: grid; place-content: center; color: var(--missing);
+  background: var(--stripe);
+}
 figcaption {
   color: var(--soft); font-size: .9rem; max-width: 46rem; margin-top: .4rem;
 }
 @media (max-width: 720px) {
   main { padding: .8rem; }
+  .tile { width: calc((100% - 1.4rem) / 3); }
   .prose thead { display: none; }
   .prose table, .prose tbody, .prose tr, .prose td { display: block; }
   .prose tr {
     border: 1px solid var(--line); border-radius: 8px; margin: 0 0 .9rem;
     padding: .3rem .2rem;
   }
-  .prose td, .prose td:first-child { border: 0; min-width: 0; }
+  .prose td:nth-child(n) { border: 0; min-width: 0; }
   .prose td::before {
     content: attr(data-label); display: block; color: var(--soft);
     font-size: .75rem; font-weight: 400;

@@ -59,11 +59,12 @@ class Claim:
   """A sentence of the paper.
 
   Attributes:
-    quote: the sentence, or the part of it that is tested.
+    quote: the sentence, or the part of it that is tested, word for word.
     where: its place in the paper.
     criterion: what it is held to.
     parts: all of which have to hold.
     any_part: one that holds is enough.
+    is_verbatim: False for what the paper shows and does not say.
   """
 
   quote: str
@@ -71,6 +72,7 @@ class Claim:
   criterion: str
   parts: tuple[Part, ...]
   any_part: bool = False
+  is_verbatim: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -368,6 +370,7 @@ def _table1(ssim: str) -> list[Claim]:
       where="Table 1",
       criterion=f"Each neighbour's difference of SSIM {at} lies above 0.",
       parts=above(scale, *itertools.pairwise(order)),
+      is_verbatim=False,
     )
 
   return [

@@ -7,7 +7,7 @@ Panels (Figs. 5 and 7 to 9) show one test image, pixel for pixel.
 import dataclasses
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import matplotlib
@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib import figure as figure_lib
 from matplotlib import layout_engine
 from matplotlib.backends import backend_agg, backend_svg
+from PIL import Image
 
 from sr2_jax import contrast, document, figures, paper_values, tables
 from sr2_jax import evidence as evidence_lib
@@ -103,7 +104,6 @@ def curves(
       panel, sorted({level for points in found.values() for level in points})
     )
     panel.set_ylabel(spec.metric_name, color=_INK)
-    # The labels at its end take the right part of the axis' length.
     _draw_curves(panel, found)
     png, svg = _render(figure)
   names = ", ".join(paper_values.full_name(subject) for subject in found)
@@ -135,8 +135,9 @@ def panels(
     f"Test image {position}, σ² = {tables.display_number(spec.noise_variance)}:"
     f" {names}"
   )
+  tiles = [_tile(index, entry, cell) for index, entry in enumerate(entries)]
   width = len(entries) * (cell + _GAP) + _GAP
-  return document.Picture(spec.stem, alt, png, svg, width, is_raster=True)
+  return document.Picture(spec.stem, alt, png, svg, width, tiles)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +148,11 @@ class _Entry:
   image: np.ndarray | None  # [h, w, C], None where it was not run.
   caption: str
   is_right: bool | None
+
+  @property
+  def text(self) -> str:
+    """The caption, where right and wrong show without colour."""
+    return self.caption + {None: "", True: " ✓", False: " ✗"}[self.is_right]
 
 
 def _points(
@@ -197,7 +203,7 @@ def _draw_curves(
   for subject, height, place in zip(order, heights, places, strict=True):
     color = _style(subject, list(found))["color"]
     link = {"arrowstyle": "-", "color": color, "shrinkA": 0, "shrinkB": 0}
-    text = _in_two_lines(paper_values.full_name(subject))
+    text = _in_two_lines(_name(subject, found))
     label = panel.annotate(
       text, (1, height), (1.06, place), "axes fraction", arrowprops=link
     )
@@ -205,9 +211,26 @@ def _draw_curves(
     label.set_linespacing(0.95)
 
 
-def _in_two_lines(name: str) -> str:
-  """A label at the end of a curve must not take the panel's room."""
-  first, separator, rest = name.partition(" ")
+def _name(
+  subject: evidence_lib.Subject, shown: Iterable[str | evidence_lib.Subject]
+) -> str:
+  """A name, with the loss weight where it differs from another's."""
+  text = paper_values.full_name(subject)
+  weights = {
+    other.loss_weight
+    for other in shown
+    if not isinstance(other, str) and other.method == subject.method
+  }
+  if len(weights) > 1 and "λ" not in text:
+    text += f", λ = {subject.loss_weight:g}"
+  return text
+
+
+def _in_two_lines(name: str, longest: int = 0) -> str:
+  """What a method is above what sets it apart; a name alone if too long."""
+  first, separator, rest = name.partition(", ")
+  if not separator and len(name) > longest:
+    first, separator, rest = name.partition(" ")
   return f"{first}\n{rest}" if separator else name
 
 
@@ -235,7 +258,7 @@ def _entry(
   if isinstance(column, str):
     name = {"truth": "Truth", "input": "Input"}[column]
   else:
-    name = _in_two_lines(paper_values.full_name(column))
+    name = _in_two_lines(_name(column, spec.columns), longest=10)
   found = None if images is None else _place(images, spec, position)
   if images is None or found is None:
     return _Entry(name, None, "", None)
@@ -266,6 +289,7 @@ def _place(
   return int(levels[0]), int(places[0])
 
 
+_LETTERS = "abcdefgh"
 # In pixels at _DPI: between images, and below them for names and captions.
 _GAP, _TEXT = 12, 76
 
@@ -293,19 +317,29 @@ def _draw_panels(entries: Sequence[_Entry], cell: int) -> tuple[bytes, bytes]:
         _squares(entry.image, cell), interpolation="none", aspect="auto"
       )
     middle = (left + cell / 2) / width
-    name = f"({'abcdefgh'[index]}) {entry.name}"
+    name = f"({_LETTERS[index]}) {entry.name}"
     figure.text(
       middle, (_TEXT - 5) / height, name, ha="center", va="top", color=_INK,
       size=8.5, linespacing=1.05,
     )  # fmt: skip
     color = {None: _INK, True: _RIGHT, False: _WRONG}[entry.is_right]
-    mark = {None: "", True: " ✓", False: " ✗"}[entry.is_right]
     figure.text(
-      middle, (_TEXT - 44) / height, entry.caption + mark, ha="center",
+      middle, (_TEXT - 44) / height, entry.text, ha="center",
       va="top", color=color, size=9,
       weight="bold" if entry.is_right is False else "normal",
     )  # fmt: skip
   return _render(figure)
+
+
+def _tile(index: int, entry: _Entry, cell: int) -> document.Tile:
+  png = None
+  if entry.image is not None:
+    buffer = io.BytesIO()
+    Image.fromarray(_squares(entry.image, cell)).save(buffer, format="PNG")
+    png = buffer.getvalue()
+  tone = {None: "", True: "good", False: "bad"}[entry.is_right]
+  name = f"({_LETTERS[index]}) {entry.name}"
+  return document.Tile(name, png, entry.text, tone)
 
 
 def _squares(image: np.ndarray, cell: int) -> np.ndarray:

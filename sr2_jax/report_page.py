@@ -125,9 +125,10 @@ def _claims(
   for by_ssim in zip(*rulings.values(), strict=True):
     ruling = by_ssim[0]
     claim = ruling.claim
+    quote = f"“{claim.quote}”" if claim.is_verbatim else claim.quote
     rows.append(
       (
-        f"“{claim.quote}”\n{claim.where}",
+        f"{quote}\n{claim.where}",
         claim.criterion,
         _numbers(ruling),
         _verdict(dict(zip(rulings, by_ssim, strict=True))),
@@ -140,8 +141,8 @@ def _claims(
       f"(`{_MAIN_SSIM}`), which their numbers most likely are of; where "
       "another definition comes to another verdict, it is named. “Operational” "
       "marks a reading of ours, where the paper gives no measure. ± is half a "
-      "95 % interval, first over seeds, then over test images. [1] to [n] "
-      "are the parts of a claim; “Rules” below says how they are weighed."
+      "95 % interval, over seeds or over test images. Each line of numbers is "
+      "a part of the claim, and “Rules” below says how they are weighed."
     ),
     document.Table(
       ("The paper says", "Held to", "We measured", "Verdict"),
@@ -156,14 +157,13 @@ def _claims(
 def _numbers(ruling: paper_claims.Ruling) -> str:
   """A line for each part."""
   lines = []
-  for number, finding in enumerate(ruling.findings, 1):
+  for finding in ruling.findings:
     part = finding.part
-    sign = "" if len(ruling.findings) == 1 else f"[{number}] "
     mark = _TONES[finding.verdict][0]
-    line = f"{sign}{part.text}: {_estimate(finding.estimate, part)}"
+    line = f"{mark} {part.text}: {_estimate(finding.estimate, part)}"
     if part.paper is not None and not ruling.claim.any_part:
-      line += f"; paper {part.paper:+.3f}"
-    lines.append(f"{line} {mark}")
+      line += f" (paper {_minus_sign(f'{part.paper:+.3f}')})"
+    lines.append(line)
   counts = [x.estimate for x in ruling.findings if x.estimate is not None]
   if counts:
     seeds = sorted({len(x.seeds) for x in counts})
@@ -189,14 +189,23 @@ def _estimate(
     if part.relative:
       return f"{100 * value:{sign}.1f} %"
     if metric == evidence_lib.MSE:
-      return f"{value:{sign}.2e}"
+      return f"{1e4 * value:{sign}.2f}·10⁻⁴"
     return f"{value:{sign}.4f}"
 
   is_level = len(part.terms) == 1
   text = form(estimate.value, "" if is_level else "+")
-  for interval in (estimate.over_seeds, estimate.over_images):
-    text += " ± " + ("n/a" if interval is None else form(interval.half_width))
-  return text
+  for interval, over in (
+    (estimate.over_seeds, "seeds"),
+    (estimate.over_images, "images"),
+  ):
+    if interval is not None:
+      text += f" ± {form(interval.half_width)} {over}"
+  return _minus_sign(text)
+
+
+def _minus_sign(text: str) -> str:
+  """Numbers as typeset, with a minus as wide as their plus."""
+  return text.replace("-", "−")
 
 
 def _verdict(
@@ -205,6 +214,13 @@ def _verdict(
   ruling = by_ssim[_MAIN_SSIM]
   mark, tone = _TONES[ruling.verdict]
   text = f"{mark} {ruling.verdict.value}"
+  if ruling.claim.any_part and ruling.verdict is paper_claims.Verdict.HOLDS:
+    where = [
+      finding.part.text.removeprefix("σ² = ")
+      for finding in ruling.findings
+      if finding.verdict is paper_claims.Verdict.HOLDS
+    ]
+    text += f" at σ² = {', '.join(where)}"
   if paper_claims.uses_ssim(ruling.claim):
     others = [
       f"by `{ssim}`: {other.verdict.value}"
@@ -290,13 +306,13 @@ def _abstract(evidence: evidence_lib.Evidence) -> list[document.Block]:
     document.Table(
       (
         "σ²",
-        f"Sequential, `{_MAIN_SSIM}`",
-        f"SR², `{_MAIN_SSIM}`",
-        f"Gain, `{_MAIN_SSIM}`",
-        *(f"Gain, `{ssim}`" for ssim in paper_values.SSIMS[1:]),
-        "Sequential, accuracy",
-        "SR², accuracy",
-        "Gain, accuracy",
+        f"Sequential\n`{_MAIN_SSIM}`",
+        f"SR²\n`{_MAIN_SSIM}`",
+        f"Gain\n`{_MAIN_SSIM}`",
+        *(f"Gain\n`{ssim}`" for ssim in paper_values.SSIMS[1:]),
+        "Sequential\naccuracy",
+        "SR²\naccuracy",
+        "Gain\naccuracy",
       ),
       rows,
     ),
@@ -341,8 +357,8 @@ def _control(evidence: evidence_lib.Evidence) -> list[document.Block]:
       document.Table(
         (
           "σ²",
-          *(f"{text}, `{_MAIN_SSIM}`" for text in short),
-          *(f"{text}, `ssim`" for text in short),
+          *(f"{text}\n`{_MAIN_SSIM}`" for text in short),
+          *(f"{text}\n`ssim`" for text in short),
         ),
         rows,
       )
@@ -777,7 +793,7 @@ def _signed(estimate: contrast.Estimate | None) -> str | document.Cell:
   text = f"{estimate.value:+.4f}"
   if estimate.over_seeds is not None:
     text += f" ± {estimate.over_seeds.half_width:.4f}"
-  return text
+  return _minus_sign(text)
 
 
 def _percent(estimate: contrast.Estimate | None) -> str | document.Cell:
@@ -786,4 +802,4 @@ def _percent(estimate: contrast.Estimate | None) -> str | document.Cell:
   text = f"{100 * estimate.value:+.1f}"
   if estimate.over_seeds is not None:
     text += f" ± {100 * estimate.over_seeds.half_width:.1f}"
-  return f"{text} %"
+  return _minus_sign(f"{text} %")
