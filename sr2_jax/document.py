@@ -237,7 +237,9 @@ def _html_picture(picture: Picture) -> str:
       f'<div class="tile">{image}<div>{_inline(tile.name)}</div>'
       f"<div{style}>{_inline(tile.caption)}</div></div>"
     )
-  return f'<div class="tiles">{"".join(tiles)}</div>'
+  # On a phone three stand in a row, or two where that leaves none alone.
+  style = "tiles pairs" if len(tiles) % 3 == 1 else "tiles"
+  return f'<div class="{style}">{"".join(tiles)}</div>'
 
 
 def _data_uri(kind: str, data: bytes) -> str:
@@ -337,6 +339,7 @@ figcaption {
 @media (max-width: 720px) {
   main { padding: .8rem; }
   .tile { width: calc((100% - 1.4rem) / 3); }
+  .pairs .tile { width: calc((100% - .7rem) / 2); }
   .prose thead { display: none; }
   .prose table, .prose tbody, .prose tr, .prose td { display: block; }
   .prose tr {

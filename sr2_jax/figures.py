@@ -251,6 +251,7 @@ def _draw_curves(
   for line, height, place in zip(order, heights, places, strict=True):
     color = styles[line]["color"]
     link = {"arrowstyle": "-", "color": color, "shrinkA": 0, "shrinkB": 0}
+    link["relpos"] = (0, 0.5)  # To where the text begins, not across it.
     label = panel.annotate(
       labels[line], (1, height), (1.05, place), "axes fraction", arrowprops=link
     )

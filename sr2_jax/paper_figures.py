@@ -203,6 +203,7 @@ def _draw_curves(
   for subject, height, place in zip(order, heights, places, strict=True):
     color = _style(subject, list(found))["color"]
     link = {"arrowstyle": "-", "color": color, "shrinkA": 0, "shrinkB": 0}
+    link["relpos"] = (0, 0.5)  # To where the text begins, not across it.
     text = _in_two_lines(_name(subject, found))
     label = panel.annotate(
       text, (1, height), (1.06, place), "axes fraction", arrowprops=link
