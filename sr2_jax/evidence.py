@@ -121,24 +121,38 @@ class Evidence:
   Args:
     rows: the rows and the file that each stands in.
     split: the split.
+    stand_ins: data set -> another, whose rows count where it has none.
 
   Attributes:
     split: the split.
+    stood_in: those of `stand_ins` that do count.
     notes: what a reader has to know of the choice of rows, and of files that
       could not be used; grows with what is asked for.
   """
 
   def __init__(
-    self, rows: Iterable[tuple[results.Row, pathlib.Path]], *, split: str
+    self,
+    rows: Iterable[tuple[results.Row, pathlib.Path]],
+    *,
+    split: str,
+    stand_ins: Mapping[str, str] | None = None,
   ) -> None:
+    rows = [(row, file) for row, file in rows if row.split == split]
+    found = {row.dataset for row, _ in rows}
+    self.stood_in = {
+      name: other
+      for name, other in (stand_ins or {}).items()
+      if name not in found and other in found
+    }
+    names = {other: name for name, other in self.stood_in.items()}
     self.split = split
     self.notes: list[str] = []
     self._rows: dict[tuple[str, str, int], list[Any]] = collections.defaultdict(
       list
     )
     for row, file in rows:
-      if row.split == split:
-        self._rows[row.method, row.dataset, row.scale].append((row, file))
+      dataset = names.get(row.dataset, row.dataset)
+      self._rows[row.method, dataset, row.scale].append((row, file))
     self._sources: dict[Subject, _Source | None] = {}
     self._arrays: dict[pathlib.Path, dict[str, np.ndarray] | None] = {}
 
@@ -322,8 +336,18 @@ class Evidence:
       self.notes.append(text)
 
 
-def read(paths: results.Paths, *, split: str) -> Evidence:
+def read(
+  paths: results.Paths,
+  *,
+  split: str,
+  stand_ins: Mapping[str, str] | None = None,
+) -> Evidence:
   """Reads run folders, folders of them, or files of rows.
+
+  Args:
+    paths: as `results.read` has them.
+    split: as in rows.
+    stand_ins: as `Evidence` has them.
 
   Raises:
     UserError: where there are no rows, or a file is damaged.
@@ -332,7 +356,7 @@ def read(paths: results.Paths, *, split: str) -> Evidence:
     paths = [paths]
   files = [file for path in paths for file in results.row_files(path)]
   rows = [(row, file) for file in files for row in results.read(file)]
-  return Evidence(rows, split=split)
+  return Evidence(rows, split=split, stand_ins=stand_ins)
 
 
 def _is_of(row: results.Row, subject: Subject) -> bool:

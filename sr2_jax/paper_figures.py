@@ -32,10 +32,10 @@ _RIGHT, _WRONG = "#0072B2", "#C04000"
 # Okabe and Ito's colours, as in `figures`.
 _STYLES: dict[str, dict[str, Any]] = {
   "sr2": {"color": "#009E73", "marker": "o", "linestyle": "-"},
-  "sr2, other": {"color": "#CC79A7", "marker": "D", "linestyle": "-"},
+  "sr2, other": {"color": "#CC79A7", "marker": "o", "linestyle": "-"},
   "sequential": {"color": "#D55E00", "marker": "^", "linestyle": "-"},
   "trunk": {"color": "#0072B2", "marker": "s", "linestyle": "-"},
-  "sr_continued": {"color": "#767676", "marker": "v", "linestyle": "--"},
+  "sr_continued": {"color": "#6A3D9A", "marker": "D", "linestyle": "--"},
 }
 _DPI = 128
 

@@ -6,6 +6,8 @@ Noise variances are those of images in [0, 1].
 from sr2_jax import evidence, tables
 
 MNIST, SVHN = "mnist", "svhn_cropped"
+# A tenth of MNIST, for a first look where there are no runs on all of it.
+STAND_INS = {MNIST: "mnist5k"}
 SCALES = (2, 4)
 
 # Loss weights (lambda) that the paper chose on its validation data.

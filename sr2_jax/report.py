@@ -31,11 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
       table = tables.table(rows, metric=metric, split=flags.split)
       if table:
         print(table, end="\n\n")
-    folder = _folder(flags)
-    for path in _write_curves(rows, folder, split=flags.split):
+    for path in _write_curves(rows, _folder(flags), split=flags.split):
       print(path)
     if flags.out is not None or not _is_run(flags):
-      for path in _write_page(flags, folder):
+      for path in _write_page(flags):
         print(path)
   except errors.UserError as error:
     print(error, file=sys.stderr)
@@ -89,17 +88,18 @@ def _is_run(flags: argparse.Namespace) -> bool:
   return len(flags.runs) == 1 and (run / results.FILE_NAME).is_file()
 
 
-def _write_page(
-  flags: argparse.Namespace, folder: pathlib.Path
-) -> list[pathlib.Path]:
+def _write_page(flags: argparse.Namespace) -> list[pathlib.Path]:
   """Paths of the two pages; their figures lie beside them."""
   # Loads Matplotlib, as the curves do.
-  from sr2_jax import report_page
+  from sr2_jax import paper_values, report_page
 
+  folder = _folder(flags)
   words = ["python", "-m", "sr2_jax.report", *flags.runs]
   if flags.split != "test":
     words += ["--split", flags.split]
-  known = evidence.read(flags.runs, split=flags.split)
+  known = evidence.read(
+    flags.runs, split=flags.split, stand_ins=paper_values.STAND_INS
+  )
   paths = report_page.write(
     known, folder, command=shlex.join([*words, "--out", str(folder)])
   )

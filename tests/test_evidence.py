@@ -165,6 +165,22 @@ def test_runs_tell_what_their_numbers_depend_on(tmp_path):
   assert second.description["git_revision"].startswith("0123")
 
 
+def test_a_stand_in_counts_only_where_there_is_nothing_else(tmp_path):
+  stand_ins = {"mnist": "mnist5k"}
+  paper_world.write_run(
+    tmp_path / "small", "wdsr", paper_world.constant(0.5), dataset="mnist5k"
+  )
+  wdsr = paper_values.subject("wdsr", 4)
+  known = evidence.read(tmp_path, split="test", stand_ins=stand_ins)
+  assert known.stood_in == stand_ins
+  assert known.by_seed(wdsr, "ssim", NOISE)[1] == pytest.approx(0.5)
+  assert known.per_image(wdsr, "ssim", NOISE, 1) is not None
+  paper_world.write_run(tmp_path / "all", "wdsr", paper_world.constant(0.7))
+  known = evidence.read(tmp_path, split="test", stand_ins=stand_ins)
+  assert not known.stood_in
+  assert known.by_seed(wdsr, "ssim", NOISE)[1] == pytest.approx(0.7)
+
+
 def test_a_missing_folder_is_a_users_error(tmp_path):
   with pytest.raises(errors.UserError, match="no such file"):
     _read(tmp_path / "nowhere")

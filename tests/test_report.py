@@ -1,4 +1,3 @@
-import pathlib
 import subprocess
 import sys
 
@@ -52,12 +51,12 @@ def test_the_command_takes_several_runs(tmp_path, capsys):
 def test_a_folder_of_runs_gets_a_page(tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(tmp_path)
   paper_world.write_run(
-    pathlib.Path("runs/wdsr"), "wdsr", paper_world.constant(0.7)
+    tmp_path / "runs" / "wdsr", "wdsr", paper_world.constant(0.7)
   )
   assert report.main(["runs", "--metric", "ssim"]) == 0
   lines = capsys.readouterr().out.splitlines()
   assert lines[-2:] == ["report/report.md", "report/report.html"]
-  text = pathlib.Path("report/report.md").read_text()
+  text = (tmp_path / "report" / "report.md").read_text()
   assert "python -m sr2_jax.report runs --out report" in text
   assert "| WDSR | 0.768 | 0.700 ± 0.002 |" in text
 

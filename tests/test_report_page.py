@@ -161,6 +161,18 @@ def test_rows_alone_make_a_page(tmp_path):
   _tree(tmp_path / "out" / "report.html")
 
 
+def test_a_stand_in_is_named_first(tmp_path):
+  paper_world.write_run(
+    tmp_path / "run", "wdsr", paper_world.constant(0.7), dataset="mnist5k"
+  )
+  known = evidence.read(tmp_path, split="test", stand_ins={"mnist": "mnist5k"})
+  report_page.write(known, tmp_path / "out", command=COMMAND)
+  text = (tmp_path / "out" / "report.md").read_text()
+  head = text.partition("## Claims")[0]
+  assert "runs on mnist5k stand in its place" in head
+  assert "| WDSR | 0.768 | 0.700 ± 0.002 |" in text
+
+
 def test_nothing_of_the_paper_is_a_page_as_well(tmp_path):
   results.merge(tmp_path / "rows.jsonl", [result_rows.row(scale=3)])
   _write(tmp_path / "rows.jsonl", tmp_path / "out")
