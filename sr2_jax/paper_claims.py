@@ -111,10 +111,10 @@ RULES = (
   "A part of a claim is a number (a difference, a difference of differences, a "
   "slope) and the range in which it lies if the sentence is true.",
   "The number is formed within each seed, from weights with that seed in every "
-  "network, and then averaged over the seeds. The first ± is half its 95 % "
+  "network, and then averaged over the seeds. “± … seeds” is half its 95 % "
   "t-interval over the seeds: what another training would change.",
   "Where scores of single images are stored, the number is formed for each "
-  "image as well, from its mean over the seeds. The second ± is half the 95 % "
+  "image as well, from its mean over the seeds. “± … images” is half the 95 % "
   "t-interval over the images: what other test images would change.",
   "A part holds if each of these intervals lies inside the range, and does not "
   "hold if each lies outside; all else is undecided. With one seed there is no "
