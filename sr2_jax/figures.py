@@ -223,7 +223,7 @@ def _draw_curves(
   styles: Mapping[tables.Line, Mapping[str, Any]],
 ) -> None:
   """One metric over the noise variance, each curve named at its right end."""
-  _draw_noise_axis(panel, sorted({x.noise_variance for x in summaries}))
+  draw_noise_axis(panel, sorted({x.noise_variance for x in summaries}))
   lowest, ends = 0.0, {}
   for line, entries in tables.lines(summaries).items():
     x = np.array([*entries])
@@ -251,17 +251,18 @@ def _draw_curves(
   panel.set_ylim(bottom, top)
   order = sorted(ends, key=lambda line: ends[line])
   heights = [(ends[line] - bottom) / (top - bottom) for line in order]
-  places = _spread(heights, gap=0.065)
+  places = spread(heights, gap=0.065)
   for line, height, place in zip(order, heights, places, strict=True):
     color = styles[line]["color"]
     link = {"arrowstyle": "-", "color": color, "shrinkA": 0, "shrinkB": 0}
+    link["relpos"] = (0, 0.5)  # To where the text begins, not across it.
     label = panel.annotate(
       labels[line], (1, height), (1.05, place), "axes fraction", arrowprops=link
     )
     label.set(color=color, fontsize=14, fontweight="bold", va="center")
 
 
-def _draw_noise_axis(panel: axes.Axes, levels: Sequence[float]) -> None:
+def draw_noise_axis(panel: axes.Axes, levels: Sequence[float]) -> None:
   """Sets up a logarithmic axis with zero left of a break."""
   positive = [level for level in levels if level > 0]
   ticks = [level for level in levels if level == 0]
@@ -286,7 +287,7 @@ def _draw_noise_axis(panel: axes.Axes, levels: Sequence[float]) -> None:
   panel.spines[["top", "right"]].set_visible(False)
 
 
-def _spread(heights: Sequence[float], *, gap: float) -> np.ndarray:
+def spread(heights: Sequence[float], *, gap: float) -> np.ndarray:
   """Moves ascending heights as little as needed to be a gap apart.
 
   Least squares: isotonic regression of the heights less their share of gaps.

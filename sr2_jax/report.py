@@ -1,15 +1,17 @@
-"""The report of one or several runs, from result rows alone; no JAX.
+"""The report of one or several runs, from what lies in their folders; no JAX.
 
 `python -m sr2_jax.report runs/quickstart` prints the tables of a run again and
-redraws its curves; several runs go into one table.
+redraws its curves; several runs go into one table. With --out, or for several
+runs, a page that compares them with the paper is written as well.
 """
 
 import argparse
 import pathlib
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 
-from sr2_jax import errors, results, tables
+from sr2_jax import errors, evidence, results, tables
 
 # Tabulated without being asked for.
 _METRICS = ("ssim", "ssim_uniform7", "psnr_db", "accuracy")
@@ -32,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
           print(table, end="\n\n")
     for path in _write_curves(rows, _folder(flags), split=flags.split):
       print(path)
+    if flags.out is not None or not _is_run(flags):
+      for path in _write_page(flags):
+        print(path)
   except errors.UserError as error:
     print(error, file=sys.stderr)
     return error.exit_code
@@ -42,7 +47,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
   parser = argparse.ArgumentParser(
     prog="python -m sr2_jax.report",
     description="Prints the tables of one or several runs and redraws their "
-    "curves, from the rows of results.jsonl alone.",
+    "curves, from the rows of results.jsonl. With --out, or for several runs, "
+    "writes report.html and report.md: the paper's tables, figures and claims "
+    "against what the runs measured.",
   )
   parser.add_argument(
     "runs",
@@ -53,7 +60,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
   parser.add_argument(
     "--out",
     metavar="FOLDER",
-    help="where figures go (default: images/ of the run, report/ for several)",
+    help="where the page and its figures go (default: report/ for several "
+    "runs; for one its images/, without a page)",
   )
   parser.add_argument(
     "--split", default="test", help="the split to report (default: test)"
@@ -70,10 +78,33 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _folder(flags: argparse.Namespace) -> pathlib.Path:
   if flags.out is not None:
     return pathlib.Path(flags.out)
-  run = pathlib.Path(flags.runs[0])
-  if len(flags.runs) == 1 and (run / results.FILE_NAME).is_file():
-    return run / "images"
+  if _is_run(flags):
+    return pathlib.Path(flags.runs[0]) / "images"
   return pathlib.Path("report")
+
+
+def _is_run(flags: argparse.Namespace) -> bool:
+  """Whether the command names one run and nothing else."""
+  run = pathlib.Path(flags.runs[0])
+  return len(flags.runs) == 1 and (run / results.FILE_NAME).is_file()
+
+
+def _write_page(flags: argparse.Namespace) -> list[pathlib.Path]:
+  """Paths of the two pages; their figures lie beside them."""
+  # Loads Matplotlib, as the curves do.
+  from sr2_jax import paper_values, report_page
+
+  folder = _folder(flags)
+  words = ["python", "-m", "sr2_jax.report", *flags.runs]
+  if flags.split != "test":
+    words += ["--split", flags.split]
+  known = evidence.read(
+    flags.runs, split=flags.split, stand_ins=paper_values.STAND_INS
+  )
+  paths = report_page.write(
+    known, folder, command=shlex.join([*words, "--out", str(folder)])
+  )
+  return paths[-2:]
 
 
 def _write_curves(

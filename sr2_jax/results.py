@@ -191,7 +191,7 @@ def read(paths: Paths) -> list[Row]:
   return [
     row
     for path in paths
-    for file in _files(pathlib.Path(path))
+    for file in row_files(path)
     for row in _read_file(file)
   ]
 
@@ -290,8 +290,13 @@ def dump(fields: dict[str, Any]) -> str:
   return json.dumps(finite, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def _files(path: pathlib.Path) -> list[pathlib.Path]:
-  """The files of rows that a path on the command line means."""
+def row_files(path: str | os.PathLike[str]) -> list[pathlib.Path]:
+  """The files of rows that a path on the command line means.
+
+  Raises:
+    UserError: where there are none.
+  """
+  path = pathlib.Path(path)
   if path.is_file():
     return [path]
   if not path.is_dir():

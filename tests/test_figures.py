@@ -132,14 +132,14 @@ def test_a_familys_first_line_looks_the_same_everywhere():
   ],
 )
 def test_labels_move_as_little_as_needed(heights, expected):
-  assert figures._spread(heights, gap=0.1) == pytest.approx(expected, abs=1e-4)
+  assert figures.spread(heights, gap=0.1) == pytest.approx(expected, abs=1e-4)
 
 
 def test_labels_never_overlap():
   generator = np.random.default_rng(0)
   for _ in range(100):
     heights = sorted(generator.uniform(size=generator.integers(1, 12)))
-    places = figures._spread(heights, gap=0.065)
+    places = figures.spread(heights, gap=0.065)
     assert min([1.0, *np.diff(places)]) >= 0.065 - 1e-9
     assert places[0] >= 0
     assert places[-1] <= 1 + 1e-9

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from sr2_jax import report, results, tables
-from tests import result_rows
+from tests import paper_world, result_rows
 
 
 def test_the_command_prints_tables_and_draws_into_the_run(tmp_path, capsys):
@@ -58,7 +58,32 @@ def test_the_command_takes_several_runs(tmp_path, capsys):
   assert sorted(path.name for path in out.iterdir()) == [
     "curves_validation_mnist5k_x2.png",
     "curves_validation_mnist5k_x4.png",
+    "report.html",
+    "report.md",
   ]
+
+
+def test_a_folder_of_runs_gets_a_page(tmp_path, monkeypatch, capsys):
+  monkeypatch.chdir(tmp_path)
+  paper_world.write_run(
+    tmp_path / "runs" / "wdsr", "wdsr", paper_world.constant(0.7)
+  )
+  assert report.main(["runs", "--metric", "ssim"]) == 0
+  lines = capsys.readouterr().out.splitlines()
+  assert lines[-2:] == ["report/report.md", "report/report.html"]
+  text = (tmp_path / "report" / "report.md").read_text()
+  assert "python -m sr2_jax.report runs --out report" in text
+  assert "| WDSR | 0.768 | 0.700 ± 0.002 |" in text
+
+
+def test_one_run_alone_gets_no_page_unless_a_folder_is_named(tmp_path):
+  run = paper_world.write_run(
+    tmp_path / "wdsr", "wdsr", paper_world.constant(0.7)
+  )
+  assert report.main([str(run)]) == 0
+  assert not list(tmp_path.rglob("report.*"))
+  assert report.main([str(run), "--out", str(tmp_path / "out")]) == 0
+  assert (tmp_path / "out" / "report.html").is_file()
 
 
 @pytest.mark.parametrize(

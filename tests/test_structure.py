@@ -22,7 +22,8 @@ LAYERS = (
   {"train"},
   {"evaluate", "steps", "checkpoint", "data", "writer"}
   | {"report", "tables", "figures", "phase", "preemption", "run", "run_folder"}
-  | {"feed"},
+  | {"feed", "contrast", "document", "evidence", "paper_claims"}
+  | {"paper_figures", "paper_values", "report_page"},
   {"imaging", "models", "optimizer", "population", "parallel", "rng"}
   | {"results", "archive"},
   {"allocator", "config", "cache_dir", "errors", "files"},
@@ -31,8 +32,9 @@ LAYERS = (
 FOLDERS = ("sr2_jax", "experiments", "launch", "benchmarks")
 # What these import, and what that imports in turn, needs no accelerator.
 WITHOUT_JAX = (
-  "archive", "config", "errors", "figures", "files", "main", "report",
-  "results", "tables",
+  "archive", "config", "contrast", "document", "errors", "evidence", "figures",
+  "files", "main", "paper_claims", "paper_figures", "paper_values", "report",
+  "report_page", "results", "tables",
 )  # fmt: skip
 HEAVY = {
   "chex", "dm_pix", "flax", "jax", "jaxlib", "mlxtend", "optax", "orbax",

@@ -1,0 +1,360 @@
+"""The paper's figures from what was measured, as PNG and SVG; no JAX.
+
+Curves (Figs. 4, 6 and 10) have bands of the 95 % interval over the seeds.
+Panels (Figs. 5 and 7 to 9) show one test image, pixel for pixel.
+"""
+
+import dataclasses
+import io
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib import figure as figure_lib
+from matplotlib import layout_engine
+from matplotlib.backends import backend_agg, backend_svg
+from PIL import Image
+
+from sr2_jax import contrast, document, figures, paper_values, tables
+from sr2_jax import evidence as evidence_lib
+
+_SETTINGS: dict[Any, Any] = {
+  "font.family": "DejaVu Sans",
+  "text.usetex": False,
+  "svg.hashsalt": "sr2_jax",  # The same figure is the same file.
+  "svg.fonttype": "path",
+}
+_INK, _SOFT = "#222222", "#767676"
+_RIGHT, _WRONG = "#0072B2", "#C04000"
+
+# Okabe and Ito's colours, as in `figures`.
+_STYLES: dict[str, dict[str, Any]] = {
+  "sr2": {"color": "#009E73", "marker": "o", "linestyle": "-"},
+  "sr2, other": {"color": "#CC79A7", "marker": "o", "linestyle": "-"},
+  "sequential": {"color": "#D55E00", "marker": "^", "linestyle": "-"},
+  "trunk": {"color": "#0072B2", "marker": "s", "linestyle": "-"},
+  "sr_continued": {"color": "#6A3D9A", "marker": "D", "linestyle": "--"},
+}
+_DPI = 128
+
+
+@dataclasses.dataclass(frozen=True)
+class CurvesSpec:
+  """A panel of curves.
+
+  Attributes:
+    stem: name of its files.
+    title: what stands above it.
+    metric: of the rows.
+    metric_name: the vertical axis.
+    subjects: of the curves.
+  """
+
+  stem: str
+  title: str
+  metric: str
+  metric_name: str
+  subjects: tuple[evidence_lib.Subject, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class PanelsSpec:
+  """A row of images.
+
+  Attributes:
+    stem: name of its files.
+    noise_variance: of the input.
+    label: the class whose first test image is shown.
+    reference: whose examples hold the truth and the input.
+    columns: what is shown, in order; of "truth", "input" and subjects.
+  """
+
+  stem: str
+  noise_variance: float
+  label: int
+  reference: evidence_lib.Subject
+  columns: tuple[str | evidence_lib.Subject, ...]
+
+
+def curves(
+  evidence: evidence_lib.Evidence, spec: CurvesSpec
+) -> document.Picture | None:
+  """One panel over log noise variance; None where nothing was run.
+
+  Without noise the place is left of a break of the axis.
+  """
+  found: dict[evidence_lib.Subject, dict[float, tuple[float, float]]] = {}
+  for subject in spec.subjects:
+    points = _points(evidence, subject, spec.metric)
+    if points:
+      found[subject] = points
+  if not found:
+    return None
+  with matplotlib.rc_context({**_SETTINGS, "font.size": 12}):
+    figure = figure_lib.Figure(
+      figsize=(5.4, 4.2),
+      dpi=_DPI,
+      layout=layout_engine.ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08),
+    )
+    panel = figure.subplots()
+    panel.set_title(spec.title, fontsize=13, loc="left", color=_INK)
+    figures.draw_noise_axis(
+      panel, sorted({level for points in found.values() for level in points})
+    )
+    panel.set_ylabel(spec.metric_name, color=_INK)
+    _draw_curves(panel, found)
+    png, svg = _render(figure)
+  names = ", ".join(paper_values.full_name(subject) for subject in found)
+  alt = f"{spec.metric_name} over the noise variance, {spec.title}: {names}"
+  return document.Picture(spec.stem, alt, png, svg, width=518)
+
+
+def panels(
+  evidence: evidence_lib.Evidence, spec: PanelsSpec
+) -> document.Picture | None:
+  """A row of images; None where the example images are missing."""
+  reference = evidence.examples(spec.reference)
+  if reference is None or reference.high_res is None:
+    return None
+  places = np.flatnonzero(reference.labels == spec.label)
+  if not len(places):
+    return None
+  position = int(reference.positions[places].min())
+  entries = []
+  for column in spec.columns:
+    images = reference if isinstance(column, str) else evidence.examples(column)
+    entries.append(_entry(images, column, spec, position))
+  zoom = max(1, round(140 / reference.high_res.shape[1]))
+  cell = zoom * reference.high_res.shape[1]
+  with matplotlib.rc_context(_SETTINGS):
+    png, svg = _draw_panels(entries, cell)
+  names = ", ".join(entry.name.replace("\n", " ") for entry in entries)
+  alt = (
+    f"Test image {position}, σ² = {tables.display_number(spec.noise_variance)}:"
+    f" {names}"
+  )
+  tiles = [_tile(index, entry, cell) for index, entry in enumerate(entries)]
+  width = len(entries) * (cell + _GAP) + _GAP
+  return document.Picture(spec.stem, alt, png, svg, width, tiles)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Entry:
+  """An image of a panel, and what stands below it."""
+
+  name: str
+  image: np.ndarray | None  # [h, w, C], None where it was not run.
+  caption: str
+  is_right: bool | None
+
+  @property
+  def text(self) -> str:
+    """The caption, where right and wrong show without colour."""
+    return self.caption + {None: "", True: " ✓", False: " ✗"}[self.is_right]
+
+
+def _points(
+  evidence: evidence_lib.Evidence, subject: evidence_lib.Subject, metric: str
+) -> dict[float, tuple[float, float]]:
+  """Mean and half width, nan for one seed, at each level that was run."""
+  points = {}
+  for level in evidence.noise_variances(subject, metric):
+    term = contrast.Term(1.0, subject, metric, evidence_lib.Condition(level))
+    estimate = contrast.estimate(evidence, [term])
+    if estimate is not None:
+      over = estimate.over_seeds
+      half = math.nan if over is None else over.half_width
+      points[level] = (estimate.value, half)
+  return points
+
+
+def _draw_curves(
+  panel: Any,
+  found: dict[evidence_lib.Subject, dict[float, tuple[float, float]]],
+) -> None:
+  ends, lowest = {}, math.inf
+  for subject, points in found.items():
+    style = _style(subject, list(found))
+    x = np.array([*points])
+    mean, half = np.array([*points.values()]).T
+    # Between zero and the first level the line is a guess, and thinner.
+    start = int(x[0] == 0 and len(x) > 1)
+    panel.plot(x[start:], mean[start:], linewidth=2, markersize=5.5, **style)
+    if start:
+      guess = {**style, "linestyle": ":", "markevery": [0]}
+      panel.plot(x[:2], mean[:2], linewidth=1.3, markersize=5.5, **guess)
+    if np.isfinite(half).any():
+      band = {"color": style["color"], "alpha": 0.2, "linewidth": 0}
+      panel.fill_between(x, mean - half, mean + half, **band)
+    finite = mean[np.isfinite(mean)]
+    lowest = min([lowest, *finite])
+    if math.isfinite(mean[-1]):
+      ends[subject] = float(mean[-1])
+
+  # Intervals count as far as values can lie.
+  bottom, top = panel.get_ylim()
+  bottom, top = max(bottom, min(lowest, 0) - 0.02), min(top, 1.02)
+  panel.set_ylim(bottom, top)
+  order = sorted(ends, key=lambda subject: ends[subject])
+  heights = [(ends[subject] - bottom) / (top - bottom) for subject in order]
+  places = figures.spread(heights, gap=0.13)
+  for subject, height, place in zip(order, heights, places, strict=True):
+    color = _style(subject, list(found))["color"]
+    link = {"arrowstyle": "-", "color": color, "shrinkA": 0, "shrinkB": 0}
+    link["relpos"] = (0, 0.5)  # To where the text begins, not across it.
+    text = _in_two_lines(_name(subject, found))
+    label = panel.annotate(
+      text, (1, height), (1.06, place), "axes fraction", arrowprops=link
+    )
+    label.set(color=color, fontsize=11, fontweight="bold", va="center")
+    label.set_linespacing(0.95)
+
+
+def _name(
+  subject: evidence_lib.Subject, shown: Iterable[str | evidence_lib.Subject]
+) -> str:
+  """A name, with the loss weight where it differs from another's."""
+  text = paper_values.full_name(subject)
+  weights = {
+    other.loss_weight
+    for other in shown
+    if not isinstance(other, str) and other.method == subject.method
+  }
+  if len(weights) > 1 and "λ" not in text:
+    text += f", λ = {subject.loss_weight:g}"
+  return text
+
+
+def _in_two_lines(name: str, longest: int = 0) -> str:
+  """What a method is above what sets it apart; a name alone if too long."""
+  first, separator, rest = name.partition(", ")
+  if not separator and len(name) > longest:
+    first, separator, rest = name.partition(" ")
+  return f"{first}\n{rest}" if separator else name
+
+
+def _style(
+  subject: evidence_lib.Subject, shown: Sequence[evidence_lib.Subject]
+) -> dict[str, Any]:
+  family = subject.method.rpartition("_")[0] or "trunk"
+  same = [other for other in shown if other.method == subject.method]
+  # Of two SR2 networks the one with more shared layers has SR2's colour.
+  if len(same) > 1 and subject != max(same, key=_distinction):
+    family = f"{family}, other"
+  return _STYLES.get(family, _STYLES["trunk"])
+
+
+def _distinction(subject: evidence_lib.Subject) -> tuple[int, float]:
+  return subject.shared_layers or 0, subject.loss_weight or 0.0
+
+
+def _entry(
+  images: evidence_lib.Examples | None,
+  column: str | evidence_lib.Subject,
+  spec: PanelsSpec,
+  position: int,
+) -> _Entry:
+  if isinstance(column, str):
+    name = {"truth": "Truth", "input": "Input"}[column]
+  else:
+    name = _in_two_lines(_name(column, spec.columns), longest=10)
+  found = None if images is None else _place(images, spec, position)
+  if images is None or found is None:
+    return _Entry(name, None, "", None)
+  level, index = found
+  if column == "truth":
+    image = None if images.high_res is None else images.high_res[index]
+    return _Entry(name, image, str(spec.label), None)
+  if column == "input":
+    image = None if images.low_res is None else images.low_res[level, index]
+    return _Entry(name, image, "", None)
+  image = images.super_res[level, index]
+  if images.predicted is None:
+    return _Entry(name, image, "", None)
+  read = int(images.predicted[level, index])
+  return _Entry(name, image, f"reads {read}", read == spec.label)
+
+
+def _place(
+  images: evidence_lib.Examples, spec: PanelsSpec, position: int
+) -> tuple[int, int] | None:
+  """The level and place of the image with that position in the split."""
+  levels = np.flatnonzero(
+    np.isclose(images.noise_variances, spec.noise_variance, 1e-6, 1e-12)
+  )
+  places = np.flatnonzero(images.positions == position)
+  if not len(levels) or not len(places):
+    return None
+  return int(levels[0]), int(places[0])
+
+
+_LETTERS = "abcdefgh"
+# In pixels at _DPI: between images, and below them for names and captions.
+_GAP, _TEXT = 12, 76
+
+
+def _draw_panels(entries: Sequence[_Entry], cell: int) -> tuple[bytes, bytes]:
+  """PNG and SVG; each image lies on whole pixels, none is resampled."""
+  width = len(entries) * (cell + _GAP) + _GAP
+  height = cell + _GAP + _TEXT
+  figure = figure_lib.Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
+  for index, entry in enumerate(entries):
+    left = _GAP + index * (cell + _GAP)
+    panel = figure.add_axes(
+      (left / width, _TEXT / height, cell / width, cell / height)
+    )
+    panel.set(xticks=[], yticks=[])
+    panel.spines[:].set(color="#BBBBBB", linewidth=0.5)
+    if entry.image is None:
+      panel.set_facecolor("#EEEEEE")
+      panel.text(
+        0.5, 0.5, "not run", ha="center", va="center", color=_SOFT, size=9,
+        transform=panel.transAxes,
+      )  # fmt: skip
+    else:
+      panel.imshow(
+        _squares(entry.image, cell), interpolation="none", aspect="auto"
+      )
+    middle = (left + cell / 2) / width
+    name = f"({_LETTERS[index]}) {entry.name}"
+    figure.text(
+      middle, (_TEXT - 5) / height, name, ha="center", va="top", color=_INK,
+      size=8.5, linespacing=1.05,
+    )  # fmt: skip
+    color = {None: _INK, True: _RIGHT, False: _WRONG}[entry.is_right]
+    figure.text(
+      middle, (_TEXT - 44) / height, entry.text, ha="center",
+      va="top", color=color, size=9,
+      weight="bold" if entry.is_right is False else "normal",
+    )  # fmt: skip
+  return _render(figure)
+
+
+def _tile(index: int, entry: _Entry, cell: int) -> document.Tile:
+  png = None
+  if entry.image is not None:
+    buffer = io.BytesIO()
+    Image.fromarray(_squares(entry.image, cell)).save(buffer, format="PNG")
+    png = buffer.getvalue()
+  tone = {None: "", True: "good", False: "bad"}[entry.is_right]
+  name = f"({_LETTERS[index]}) {entry.name}"
+  return document.Tile(name, png, entry.text, tone)
+
+
+def _squares(image: np.ndarray, cell: int) -> np.ndarray:
+  """Image [h, w, C] in [0, 1] as uint8 [cell, cell, 3], in square pixels."""
+  levels = np.rint(255 * np.clip(np.nan_to_num(image), 0, 1)).astype(np.uint8)
+  rows = np.arange(cell) * image.shape[0] // cell
+  columns = np.arange(cell) * image.shape[1] // cell
+  large = levels[rows][:, columns]
+  return large if large.shape[-1] == 3 else large.repeat(3, axis=-1)
+
+
+def _render(figure: figure_lib.Figure) -> tuple[bytes, bytes]:
+  png, svg = io.BytesIO(), io.BytesIO()
+  backend_agg.FigureCanvasAgg(figure).print_png(png, metadata={"Software": ""})
+  # Without a date, the same figure is the same file.
+  backend_svg.FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
+  return png.getvalue(), svg.getvalue()

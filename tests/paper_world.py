@@ -1,0 +1,236 @@
+"""Invented runs of the paper's methods, with scores of images and examples."""
+
+import json
+
+import numpy as np
+
+from sr2_jax import paper_values, results
+
+METRICS = (*paper_values.SSIMS, "psnr_db", "accuracy")
+
+
+def write_run(
+  folder,
+  method,
+  score,
+  *,
+  dataset=paper_values.MNIST,
+  scale=4,
+  seeds=(0, 1, 2),
+  shared_layers=1,
+  loss_weights=None,
+  metrics=METRICS,
+  levels=paper_values.LEVELS,
+  num_images=12,
+  step=100,
+  arrays=True,
+  examples=False,
+):
+  """A run folder with one method; `score(metric, level, seed, weight)` is the
+  score of its images: a number or an array [num_images]."""
+  trained = method not in paper_values.UNTRAINED
+  if loss_weights is None:
+    prefix = method.rpartition("_")[0]
+    loss_weights = (paper_values.LOSS_WEIGHTS.get(prefix),)
+  members = [
+    (seed, weight)
+    for seed in (seeds if trained else (None,))
+    for weight in loss_weights
+  ]
+  scores = {
+    metric: np.array(
+      [
+        [
+          np.broadcast_to(score(metric, level, seed, weight), num_images)
+          for level in levels
+        ]
+        for seed, weight in members
+      ],
+      np.float32,
+    )
+    for metric in metrics
+  }
+  step = step if trained else 0
+  rows = [
+    results.Row(
+      experiment=folder.name,
+      method=method,
+      dataset=dataset,
+      split="test",
+      scale=scale,
+      shared_layers=shared_layers if trained else None,
+      loss_weight=weight,
+      seed=seed,
+      phase="none"
+      if not trained
+      else "pretrain"
+      if weight is None
+      else "joint",
+      step=step,
+      noise_variance=variance,
+      metric=metric,
+      value=float(scores[metric][member, level].astype(np.float64).mean()),
+      n=num_images,
+    )
+    for member, (seed, weight) in enumerate(members)
+    for level, variance in enumerate(levels)
+    for metric in metrics
+  ]
+  folder.mkdir(parents=True, exist_ok=True)
+  results.merge(folder / "results.jsonl", rows)
+  description = {
+    "config": {
+      "experiment": folder.name,
+      "init_from": "",
+      "pretrain": {"num_epochs": 7},
+      "joint": {"num_epochs": 5},
+    },
+    "devices": {"kind": "cpu", "count": 1, "cpu_cores": 2},
+    "git_revision": "0123456789abcdef+changes",
+  }
+  (folder / "config.json").write_text(json.dumps(description))
+  (folder / "DONE").touch()
+  fields = {
+    "members_seed": np.array([-1 if s is None else s for s, _ in members]),
+    "members_loss_weight": np.array(
+      [np.nan if weight is None else weight for _, weight in members]
+    ),
+    "noise_variances": np.array(levels),
+  }
+  if arrays:
+    path = folder / "per_image" / f"{method}_test.npz"
+    path.parent.mkdir(exist_ok=True)
+    np.savez(path, step=np.full(len(members), step), **fields, **scores)
+  if examples:
+    path = folder / "examples" / f"{method}.npz"
+    path.parent.mkdir(exist_ok=True)
+    size, channels = (28, 1) if dataset == paper_values.MNIST else (32, 3)
+    labels = np.repeat(np.arange(10), 2)
+    shape = (size, size, channels)
+    # Each image has a brightness of its own, and each level darkens it.
+    bright = np.linspace(0.1, 1, 20, dtype=np.float32)[:, None, None, None]
+    dark = np.linspace(1, 0.5, len(levels), dtype=np.float32)
+    images = bright * np.ones(shape, np.float32)
+    darkened = dark[:, None, None, None, None] * images
+    super_res = np.broadcast_to(darkened, (len(members), *darkened.shape))
+    predicted = {}
+    if "accuracy" in metrics:
+      read = np.broadcast_to(labels, (len(members), len(levels), 20)).copy()
+      read[:, -1] = (labels + 1) % 10
+      predicted["predicted"] = read
+    np.savez(
+      path,
+      labels=labels,
+      positions=np.arange(20) * 3,
+      high_res=images,
+      low_res=darkened[:, :, ::scale, ::scale],
+      super_res=super_res,
+      **fields,
+      **predicted,
+    )
+  return folder
+
+
+def constant(value, *, seed_spread=0.001, image_spread=0.002):
+  """The same at each noise level, but for the seeds and the images."""
+
+  def score(metric, level, seed, weight):
+    offsets = np.linspace(-1, 1, 12) * image_spread
+    return value + seed_spread * ((seed or 0) - 1) + offsets
+
+  return score
+
+
+def write_paper(folder, *, mirrored=False, seeds=(0, 1, 2), examples=False):
+  """Every run of the paper, in a world where all that it says is true.
+
+  Mirrored, every score is turned about a level, so that what was above is
+  below.
+  """
+  for dataset in (paper_values.MNIST, paper_values.SVHN):
+    for (method, scale, shared, weight), (at, slope) in _SSIM[dataset].items():
+
+      def score(
+        metric, level, seed, _, method=method, scale=scale, shared=shared,
+        weight=weight, at=at, slope=slope, dataset=dataset,
+      ):  # fmt: skip
+        key = (method, scale, weight)
+        # 0 from the authors' lowest level down, 1 from their highest up.
+        position = np.clip((np.log10(max(level, 1e-6)) + 5) / 2, 0, 1)
+        middle = 0.8
+        if metric == "accuracy":
+          low, high = _ACCURACY.get(key, (0.9, 0.9))
+          value = low + (high - low) * position
+        elif metric == "psnr_db":
+          value = 0.02 + _GAIN.get(weight, 3) * level
+          middle = 0.05
+        else:
+          decades = np.log10(max(level, 1e-6)) + 4
+          value = at + slope * decades
+          if shared == 4:
+            value = at + slope * max(decades, 0)
+        if mirrored:
+          value = 2 * middle - value
+        noise = np.random.default_rng([len(method), scale, seed or 0])
+        value = value + noise.normal(0, 1e-5) + noise.normal(0, 2e-5, 12)
+        return -10 * np.log10(value) if metric == "psnr_db" else value
+
+      name = f"{dataset}_{method}_x{scale}_{shared}_{weight}"
+      write_run(
+        folder / name,
+        method,
+        score,
+        dataset=dataset,
+        scale=scale,
+        seeds=seeds,
+        shared_layers=shared,
+        loss_weights=(weight,),
+        metrics=METRICS
+        if "_" in method and "continued" not in method
+        else METRICS[:-1],
+        examples=examples,
+      )
+  return folder
+
+
+# SSIM at noise variance 1e-4, and its change a decade of noise.
+_SSIM = {
+  paper_values.MNIST: {
+    ("bicubic", 4, 1, None): (0.35, -0.01),
+    ("srmd", 2, 1, None): (0.917, -0.01),
+    ("srmd", 4, 1, None): (0.803, -0.01),
+    ("fsrcnn", 2, 1, None): (0.944, -0.03),
+    ("fsrcnn", 4, 1, None): (0.796, -0.06),
+    ("wdsr", 2, 1, None): (0.950, -0.03),
+    ("wdsr", 4, 1, None): (0.768, -0.06),
+    ("sr_continued_fsrcnn", 4, 1, 0.0): (0.800, -0.06),
+    ("sr_continued_wdsr", 4, 1, 0.0): (0.780, -0.06),
+    ("sequential_fsrcnn", 2, 1, 0.11): (0.930, -0.04),
+    ("sequential_fsrcnn", 4, 1, 0.11): (0.700, -0.08),
+    ("sr2_fsrcnn", 2, 1, 9.0): (0.942, -0.01),
+    ("sr2_fsrcnn", 4, 1, 0.11): (0.815, -0.05),
+    ("sr2_fsrcnn", 4, 1, 9.0): (0.828, -0.02),
+    ("sr2_wdsr", 2, 1, 9.0): (0.959, -0.01),
+    ("sr2_wdsr", 4, 1, 9.0): (0.801, -0.03),
+  },
+  paper_values.SVHN: {
+    (method, scale, shared, weight): value
+    for scale in (2, 4)
+    for (method, shared, weight), value in {
+      ("bicubic", 1, None): (0.6, -0.01),
+      ("wdsr", 1, None): (0.80, -0.06),
+      ("sr2_wdsr", 1, 9.0): (0.81, -0.06),
+      ("sr2_wdsr", 4, 9.0): (0.78, -0.005),
+    }.items()
+  },
+}
+# Accuracy at the authors' lowest and highest noise.
+_ACCURACY = {
+  ("sr2_fsrcnn", 2, 9.0): (0.97, 0.96),
+  ("sr2_fsrcnn", 4, 9.0): (0.95, 0.95),
+  ("sr2_fsrcnn", 4, 0.11): (0.93, 0.93),
+  ("sequential_fsrcnn", 2, 0.11): (0.97, 0.90),
+  ("sequential_fsrcnn", 4, 0.11): (0.93, 0.50),
+}
+# Squared error that a unit of noise variance adds, by loss weight.
+_GAIN = {0.0: 3.0, 0.11: 2.0, 9.0: 1.0}

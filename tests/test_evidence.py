@@ -1,0 +1,204 @@
+import numpy as np
+import pytest
+
+from sr2_jax import errors, evidence, paper_values, results
+from tests import paper_world, result_rows
+
+NOISE = evidence.Condition(1e-4)
+SR2 = paper_values.subject("sr2_fsrcnn", 4)
+
+
+def _read(*paths):
+  return evidence.read(paths, split="test")
+
+
+def test_rows_are_found_by_what_they_are_of(tmp_path):
+  paper_world.write_run(
+    tmp_path / "any_name",
+    "sr2_fsrcnn",
+    lambda metric, level, seed, weight: 0.5 + 0.1 * seed + 0.01 * weight,
+    loss_weights=(0.11, 9.0),
+  )
+  known = _read(tmp_path)
+  assert known.by_seed(SR2, "ssim", NOISE) == pytest.approx(
+    {0: 0.59, 1: 0.69, 2: 0.79}, abs=1e-6
+  )
+  weak = paper_values.subject("sr2_fsrcnn", 4, loss_weight=0.11)
+  assert known.by_seed(weak, "ssim", NOISE)[0] == pytest.approx(0.5011)
+  assert known.noise_variances(SR2, "ssim") == [*paper_values.LEVELS]
+  for other in (
+    paper_values.subject("sr2_fsrcnn", 2),
+    paper_values.subject("sr2_wdsr", 4),
+    paper_values.subject("sr2_fsrcnn", 4, shared_layers=4),
+    paper_values.subject("sr2_fsrcnn", 4, loss_weight=1.0),
+    paper_values.subject("sr2_fsrcnn", 4, dataset="mnist5k"),
+  ):
+    assert other not in known
+    assert known.by_seed(other, "ssim", NOISE) == {}
+    assert known.per_image(other, "ssim", NOISE, 0) is None
+    assert known.examples(other) is None
+  assert known.by_seed(SR2, "ssim", evidence.Condition(0.3)) == {}
+  assert not known.notes
+
+
+def test_single_images_average_to_their_row(tmp_path):
+  paper_world.write_run(
+    tmp_path / "run", "sr2_fsrcnn", paper_world.constant(0.7)
+  )
+  known = _read(tmp_path / "run")
+  for seed, value in known.by_seed(SR2, "ssim", NOISE).items():
+    scores = known.per_image(SR2, "ssim", NOISE, seed)
+    assert scores.shape == (12,)
+    assert scores.mean() == pytest.approx(value)
+
+
+def test_squared_error_comes_from_each_images_psnr(tmp_path):
+  paper_world.write_run(
+    tmp_path / "run",
+    "sr2_fsrcnn",
+    lambda metric, level, seed, weight: np.where(np.arange(12) < 6, 10.0, 20.0),
+  )
+  known = _read(tmp_path)
+  assert known.by_seed(SR2, evidence.MSE, NOISE)[0] == pytest.approx(0.055)
+
+
+def test_scores_of_other_weights_do_not_count(tmp_path):
+  score = paper_world.constant(0.7)
+  folder = paper_world.write_run(tmp_path / "run", "sr2_fsrcnn", score)
+  paper_world.write_run(folder, "sr2_fsrcnn", score, step=200, arrays=False)
+  known = _read(folder)
+  assert known.per_image(SR2, "ssim", NOISE, 0) is None
+  [note] = known.notes
+  assert "other weights" in note
+
+
+def test_rows_of_the_last_step_count(tmp_path):
+  old, new = (paper_world.constant(value) for value in (0.1, 0.9))
+  folder = tmp_path / "run"
+  paper_world.write_run(folder, "sr2_fsrcnn", new, step=200)
+  paper_world.write_run(folder, "sr2_fsrcnn", old, step=100, arrays=False)
+  assert _read(folder).by_seed(SR2, "ssim", NOISE)[1] == pytest.approx(0.9)
+
+
+def test_of_two_experiments_the_one_with_more_seeds_counts(tmp_path):
+  paper_world.write_run(
+    tmp_path / "a", "sr2_fsrcnn", paper_world.constant(0.1), seeds=(0,)
+  )
+  paper_world.write_run(tmp_path / "b", "sr2_fsrcnn", paper_world.constant(0.9))
+  known = _read(tmp_path)
+  assert known.experiment(SR2) == "b"
+  assert len(known.by_seed(SR2, "ssim", NOISE)) == 3
+  [note] = known.notes
+  assert "`b`" in note
+  assert "`a`" in note
+
+
+def test_bicubic_has_no_seed_and_is_the_same_everywhere(tmp_path):
+  for name in ("a", "b"):
+    paper_world.write_run(
+      tmp_path / name, "bicubic", paper_world.constant(0.3), examples=True
+    )
+  known = _read(tmp_path)
+  bicubic = paper_values.subject("bicubic", 4)
+  assert [*known.by_seed(bicubic, "ssim", NOISE)] == [None]
+  assert known.per_image(bicubic, "ssim", NOISE, None) is not None
+  assert known.examples(bicubic).seed is None
+  assert not known.notes
+
+
+def test_examples_are_of_the_first_seed_and_the_right_weight(tmp_path):
+  folder = paper_world.write_run(
+    tmp_path / "run",
+    "sr2_fsrcnn",
+    paper_world.constant(0.7),
+    seeds=(3, 4),
+    loss_weights=(0.11, 9.0),
+    examples=True,
+  )
+  path = folder / "examples" / "sr2_fsrcnn.npz"
+  with np.load(path) as file:
+    arrays = dict(file)
+  members = len(arrays["members_seed"])
+  numbers = np.arange(members, dtype=np.float32).reshape(-1, 1, 1, 1, 1, 1)
+  arrays["super_res"] = np.zeros_like(arrays["super_res"]) + numbers
+  np.savez(path, **arrays)
+  shown = _read(folder).examples(SR2)
+  assert shown.seed == 3
+  assert (shown.super_res == 1).all()  # Members: (3, .11), (3, 9), (4, .11) …
+  assert shown.predicted.shape == (8, 20)
+
+
+@pytest.mark.parametrize("kind", ["per_image", "examples"])
+@pytest.mark.parametrize("fault", ["garbage", "fields"])
+def test_a_damaged_file_is_named_and_unused(tmp_path, kind, fault):
+  folder = paper_world.write_run(
+    tmp_path / "run", "sr2_fsrcnn", paper_world.constant(0.7), examples=True
+  )
+  [path] = (folder / kind).iterdir()
+  if fault == "garbage":
+    path.write_bytes(b"PK nothing")
+  else:
+    np.savez(path, labels=np.arange(3))
+  known = _read(folder)
+  assert known.per_image(SR2, "ssim", NOISE, 0) is None or kind == "examples"
+  assert known.examples(SR2) is None or kind == "per_image"
+  assert [f"run/{kind}/{path.name}" in note for note in known.notes] == [True]
+
+
+def test_a_file_of_rows_alone_is_enough_for_means(tmp_path):
+  path = tmp_path / "paper.jsonl"
+  results.merge(path, [result_rows.row(dataset="mnist", noise_variance=1e-4)])
+  known = _read(path)
+  assert known.by_seed(SR2, "ssim", NOISE) == {0: 0.8}
+  assert known.per_image(SR2, "ssim", NOISE, 0) is None
+  [run] = known.runs()
+  assert (run.source, run.description) == ("paper.jsonl", None)
+
+
+def test_runs_tell_what_their_numbers_depend_on(tmp_path):
+  paper_world.write_run(tmp_path / "b", "wdsr", paper_world.constant(0.7))
+  paper_world.write_run(tmp_path / "a", "bicubic", paper_world.constant(0.3))
+  first, second = _read(tmp_path).runs()
+  assert (first.experiment, first.seeds) == ("a", ())
+  assert (second.methods, second.seeds) == (("wdsr",), (0, 1, 2))
+  assert second.is_done
+  assert second.description["git_revision"].startswith("0123")
+
+
+def test_a_stand_in_counts_only_where_there_is_nothing_else(tmp_path):
+  stand_ins = {"mnist": "mnist5k"}
+  paper_world.write_run(
+    tmp_path / "small", "wdsr", paper_world.constant(0.5), dataset="mnist5k"
+  )
+  wdsr = paper_values.subject("wdsr", 4)
+  known = evidence.read(tmp_path, split="test", stand_ins=stand_ins)
+  assert known.stood_in == stand_ins
+  assert known.by_seed(wdsr, "ssim", NOISE)[1] == pytest.approx(0.5)
+  assert known.per_image(wdsr, "ssim", NOISE, 1) is not None
+  paper_world.write_run(tmp_path / "all", "wdsr", paper_world.constant(0.7))
+  known = evidence.read(tmp_path, split="test", stand_ins=stand_ins)
+  assert not known.stood_in
+  assert known.by_seed(wdsr, "ssim", NOISE)[1] == pytest.approx(0.7)
+
+
+def test_a_missing_folder_is_a_users_error(tmp_path):
+  with pytest.raises(errors.UserError, match="no such file"):
+    _read(tmp_path / "nowhere")
+
+
+@pytest.mark.skipif(
+  "corruption" not in results.FIELDS, reason="rows have no corruptions yet"
+)
+def test_corruptions_are_no_noise(tmp_path):
+  row = {"dataset": "mnist", "noise_variance": 0.0}
+  rows = [
+    result_rows.row(**row, value=0.9),
+    result_rows.row(**row, value=0.4, corruption="jpeg", corruption_level=20.0),
+  ]
+  results.merge(tmp_path / "rows.jsonl", rows)
+  known = _read(tmp_path / "rows.jsonl")
+  jpeg = evidence.Condition(0.0, "jpeg", 20.0)
+  assert known.by_seed(SR2, "ssim", evidence.Condition(0.0)) == {0: 0.9}
+  assert known.by_seed(SR2, "ssim", jpeg) == {0: 0.4}
+  assert known.noise_variances(SR2, "ssim") == [0.0]
+  assert known.corruptions("mnist") == {"jpeg": (20.0,)}
