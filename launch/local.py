@@ -67,10 +67,10 @@ class Signals:
   @contextlib.contextmanager
   def listening(self) -> Iterator[None]:
     """Catches Ctrl-C, SIGTERM and the end of the terminal."""
-    before = {}
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-      if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, for one
-        before[number] = signal.signal(number, self._catch)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+      numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, self._catch) for number in numbers}
     try:
       yield
     finally:

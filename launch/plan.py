@@ -18,7 +18,7 @@ from sr2_jax import config as config_lib
 from sr2_jax import errors, main, run_folder
 
 # Training images before the validation split, as the data sets' makers count
-# them. What a run has recorded takes the place of this: a copy may have fewer.
+# them. What a run has found takes the place of this: a copy may have fewer.
 _OFFICIAL_IMAGES = {"mnist": 60_000, "svhn_cropped": 73_257}
 _EXTRA_IMAGES = {"svhn_cropped": 126_743}
 _MNIST5K_TRAIN_IMAGES = 4_000
@@ -206,7 +206,7 @@ def parts(job: Job) -> list[Part] | None:
 
 
 def has_recorded(job: Job) -> bool:
-  """Whether the number of training images is known, and not the official."""
+  """Whether the number of training images is one that a run has found."""
   return _recorded_images(job) is not None
 
 
@@ -227,11 +227,18 @@ def _num_train_images(job: Job) -> int | None:
 
 
 def _recorded_images(job: Job) -> int | None:
-  try:
-    description = job.folder.read()
-    return int(description["dataset"]["num_train_images"])  # type: ignore[index]
-  except (errors.UserError, KeyError, TypeError, ValueError):
-    return None
+  """As this run has found them, or another one on the same data beside it."""
+  beside = job.folder.path.parent.glob("*/config.json")
+  others = (run_folder.RunFolder(path.parent) for path in sorted(beside))
+  data = config_lib.to_dict(job.config)["data"]
+  for folder in (job.folder, *others):
+    try:
+      description = folder.read() or {}
+      if description["config"]["data"] == data:
+        return int(description["dataset"]["num_train_images"])
+    except (errors.UserError, KeyError, TypeError, ValueError):
+      continue
+  return None
 
 
 def steps_done(job: Job) -> dict[str, int]:

@@ -197,11 +197,18 @@ def test_steps_by_the_official_sizes(tmp_path):
 
 
 def test_steps_by_what_a_run_has_recorded(tmp_path):
-  [job] = plan.load("experiments/paper.py:cpu", tmp_path, only=["svhn_wdsr_x4"])
-  assert not plan.has_recorded(job)
-  begin(job, num_train_images=58_606)
-  assert plan.has_recorded(job)
-  assert plan.parts(job)[0].num_steps == 4 * 915
+  """The run itself, or another on the same data beside it."""
+  first, mnist, second = plan.load(
+    "experiments/paper.py:cpu",
+    tmp_path,
+    only=["svhn_wdsr_x4", "svhn_wdsr_x2", "mnist_wdsr_x2"],
+  )
+  assert not plan.has_recorded(first)
+  begin(first, num_train_images=58_606)
+  for job in (first, second):
+    assert plan.has_recorded(job)
+    assert plan.parts(job)[0].num_steps == 4 * 915
+  assert not plan.has_recorded(mnist)
 
 
 def test_steps_on_an_image_folder_are_unknown_before_the_first_start(tmp_path):
