@@ -8,6 +8,7 @@ channel; the operators are computed once, in float64, without scikit-image.
 Images are float32 [..., height, width, channels].
 """
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -47,6 +48,19 @@ def operator(
   if anti_aliasing:
     matrix = _gaussian(size, (scale - 1) / 2, _mirror) @ matrix
   return (_bilinear(size, scale) @ matrix).astype(np.float32)
+
+
+def effective_sigma(
+  scale: int, *, blur_sigma: float, anti_aliasing: bool
+) -> float:
+  """Standard deviation of one Gaussian that blurs as `operator` does.
+
+  The variances of its two Gaussians add up (but for the borders and for where
+  each is cut off): 1.118 px at scale 2 and 2.5 px at scale 4 as the authors
+  blur. The arguments are those of `operator`.
+  """
+  second = (scale - 1) / 2 if anti_aliasing else 0.0
+  return math.hypot(blur_sigma, second)
 
 
 def degrade(
