@@ -67,15 +67,35 @@ def get_config() -> ml_collections.ConfigDict:
   # background is black, and edge elsewhere).
   config.augmentation.fill = "auto"
 
+  # How trunk "srmd" is trained; unused otherwise. In place of degradation's own
+  # blur each training image has a Gaussian one of 15x15 px, and noise, and the
+  # network is told both (Zhang et al., CVPR 2018; the numbers: cszn/KAIR).
+  # Evaluation has degradation's blur and eval's noise, and tells them.
+  config.srmd = ml_collections.ConfigDict()
+  # Variances of the blur along its two axes, squared high-resolution pixels,
+  # in (0, 49]. They have to hold degradation's: 1.25 at x2 and 6.25 at x4, its
+  # two Gaussians together.
+  config.srmd.min_blur_variance = 0.1
+  config.srmd.max_blur_variance = 10.0
+  # Round kernels alone. False draws ellipses at any angle.
+  config.srmd.isotropic = False
+  # Largest standard deviation of the noise on low-resolution images in [0, 1],
+  # in [0, 1] (Zhang et al.: 75 of 255).
+  config.srmd.max_noise_std = 75 / 255
+  # Part of the training images that get no noise, in [0, 1].
+  config.srmd.clean_fraction = 0.1
+
   config.model = ml_collections.ConfigDict()
-  # Super-resolution network, "fsrcnn" or "wdsr".
+  # Super-resolution network, "fsrcnn", "wdsr", or "srmd", which is trained with
+  # varied blur and noise (group srmd), in `pretrain` alone, and without a
+  # classifier.
   config.model.trunk = "fsrcnn"
   # Where the classifier is attached: "none" (super-resolution alone),
   # "parallel" (SR2: to the shared layers) or "sequential" (to the
   # super-resolved image).
   config.model.wiring = "parallel"
   # Layers that both branches share: 1 with fsrcnn (its first convolution),
-  # 1...16 identity mappings with wdsr (paper: 1 and 4).
+  # 1...16 identity mappings with wdsr (paper: 1 and 4), 1 with srmd.
   config.model.shared_layers = 1
   # Hidden width of a wdsr identity mapping over its outer width, >= 1. The
   # paper has 1; the original WDSR-A has 4 ("wide activation").

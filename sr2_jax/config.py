@@ -146,7 +146,12 @@ FIELDS: dict[str, Check] = {
   "augmentation.max_shift": _integer(0),
   "augmentation.max_rotation": _number("[0, 180]"),
   "augmentation.fill": _choice("zero", "edge", "auto"),
-  "model.trunk": _choice("fsrcnn", "wdsr"),
+  "srmd.min_blur_variance": _number("(0, 49]"),
+  "srmd.max_blur_variance": _number("(0, 49]"),
+  "srmd.isotropic": _boolean(),
+  "srmd.max_noise_std": _number("[0, 1]"),
+  "srmd.clean_fraction": _number("[0, 1]"),
+  "model.trunk": _choice("fsrcnn", "wdsr", "srmd"),
   "model.wiring": _choice("none", "parallel", "sequential"),
   "model.shared_layers": _integer(1, _NUM_IDENTITY_MAPPINGS),
   "model.expansion": _integer(1),
@@ -304,14 +309,17 @@ def _validate_data(config: ml_collections.ConfigDict) -> None:
 
 def _validate_model(config: ml_collections.ConfigDict) -> None:
   model = config.model
-  if model.trunk == "fsrcnn":
+  if model.trunk == "srmd":
+    _validate_srmd(config)
+  if model.trunk != "wdsr":
     for field, value in (("shared_layers", 1), ("expansion", 1)):
       if model[field] != value:
         raise errors.UserError(
-          f'config.model.{field} has to be {value} with trunk "fsrcnn", not '
-          f'{model[field]}; more is for config.model.trunk="wdsr".'
+          f"config.model.{field} has to be {value} with trunk "
+          f'"{model.trunk}", not {model[field]}; more is for '
+          'config.model.trunk="wdsr".'
         )
-  else:
+  if model.trunk != "fsrcnn":
     for field, value in (
       ("batch_norm", True),
       ("transposed_convolution", False),
@@ -319,8 +327,31 @@ def _validate_model(config: ml_collections.ConfigDict) -> None:
       if model[field] != value:
         raise errors.UserError(
           f"config.model.{field} has to be {str(value).lower()} with trunk "
-          f'"wdsr"; the option is for config.model.trunk="fsrcnn".'
+          f'"{model.trunk}"; the option is for config.model.trunk="fsrcnn".'
         )
+
+
+def _validate_srmd(config: ml_collections.ConfigDict) -> None:
+  if config.model.wiring != "none":
+    raise errors.UserError(
+      'config.model.wiring has to be "none" with trunk "srmd", not '
+      f'"{config.model.wiring}": SRMD super-resolves alone.'
+    )
+  if config.joint.num_epochs or config.init_from:
+    raise errors.UserError(
+      'config.joint.num_epochs has to be 0 and config.init_from "" with trunk '
+      '"srmd", which is trained in pretrain alone.'
+    )
+  degradation = config.degradation
+  variance = (degradation.blur_sigma_per_scale * degradation.scale) ** 2
+  if degradation.anti_aliasing:
+    variance += ((degradation.scale - 1) / 2) ** 2
+  low, high = config.srmd.min_blur_variance, config.srmd.max_blur_variance
+  if not low <= variance <= high:
+    raise errors.UserError(
+      f"config.srmd.min_blur_variance={low} and max_blur_variance={high} have "
+      f"to hold the variance of config.degradation's blur, {variance:g} px²."
+    )
 
 
 def _validate_phases(config: ml_collections.ConfigDict) -> None:
@@ -509,11 +540,13 @@ def phases(config: ml_collections.ConfigDict) -> tuple[str, ...]:
 def method_name(config: ml_collections.ConfigDict, phase: str) -> str:
   """What a result row calls the network after a phase.
 
-  "fsrcnn" or "wdsr" after pretrain; "sr2_fsrcnn", "sequential_wdsr" and so on
-  after joint.
+  "fsrcnn", "wdsr" or "srmd_retrained" after pretrain; "sr2_fsrcnn",
+  "sequential_wdsr" and so on after joint.
   """
   if phase == "pretrain":
-    return config.model.trunk
+    # "srmd" is the released one.
+    is_srmd = config.model.trunk == "srmd"
+    return "srmd_retrained" if is_srmd else config.model.trunk
   prefixes = {"parallel": "sr2", "sequential": "sequential"}
   return f"{prefixes[config.model.wiring]}_{config.model.trunk}"
 

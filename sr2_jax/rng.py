@@ -16,7 +16,10 @@ _IMPLEMENTATION = "threefry2x32"
 
 
 def stream(seed: int | jax.Array, name: str) -> jax.Array:
-  """Key of the named stream ("init", "order", "augment", "noise") of a seed."""
+  """Key of a seed's stream of this name.
+
+  They are "init", "order", "augment", "degrade" and "noise".
+  """
   key = jax.random.key(seed, impl=_IMPLEMENTATION)
   return jax.random.fold_in(key, zlib.crc32(name.encode()))
 

@@ -23,6 +23,13 @@ from sr2_jax.imaging import metrics, noise
 Degrade = Callable[[jax.Array], jax.Array]
 Augment = Callable[[jax.Array, jax.Array], jax.Array]
 Apply = Callable[[Any, jax.Array], Mapping[str, jax.Array]]
+# (keys [B], high_res) to low_res and, where the network is to be told how each
+# image was degraded, descriptions.
+DegradeForTraining = Callable[
+  [jax.Array, jax.Array], tuple[jax.Array, jax.Array | None]
+]
+# Noise variances [B] to descriptions of what the evaluation does to images.
+Describe = Callable[[jax.Array], jax.Array]
 Program = Callable[..., Any]
 
 # Super-resolution losses by name: arrays [B, H, W, C] to [B].
@@ -78,15 +85,19 @@ def create_state(
   optimizer: optax.GradientTransformation,
   seed: jax.Array,
   low_res_shape: tuple[int, int, int],
+  *,
+  description_size: int = 0,
 ) -> TrainState:
   """A member's state at the start of training, from its seed (a scalar).
 
   The initial values of a subtree depend on the seed alone, not on which other
-  subtrees the model has.
+  subtrees the model has. `description_size` is 0 where the network is told
+  nothing of the degradation.
   """
-  variables = model.init(
-    rng.stream(seed, "init"), jnp.zeros((1, *low_res_shape)), train=False
-  )
+  inputs = [jnp.zeros((1, *low_res_shape))]
+  if description_size:
+    inputs.append(jnp.zeros((1, description_size)))
+  variables = model.init(rng.stream(seed, "init"), *inputs, train=False)
   return TrainState(
     params=variables["params"],
     batch_stats=variables.get("batch_stats", {}),
@@ -94,12 +105,17 @@ def create_state(
   )
 
 
+def without_draws(degrade: Degrade) -> DegradeForTraining:
+  """Degrades training images as any other, and tells the network nothing."""
+  return lambda keys, high_res: (degrade(high_res), None)
+
+
 def train_program(
   *,
   model: nn.Module,
   optimizer: optax.GradientTransformation,
   augment: Augment,
-  degrade: Degrade,
+  degrade: DegradeForTraining,
   sr_loss: str,
   normalize_weights: bool,
   batch_size: int,
@@ -113,7 +129,8 @@ def train_program(
     model: an `SR2`; its `axis_name` equals the one here.
     optimizer: of one member.
     augment: (keys [B], images) to images.
-    degrade: high-resolution to low-resolution images.
+    degrade: (keys [B], high-resolution images) to low-resolution images and
+      their descriptions or None.
     sr_loss: key of `SR_LOSSES`.
     normalize_weights: divide both losses by 1 + loss_weight.
     batch_size: images a member sees in a step, over all shards.
@@ -142,14 +159,20 @@ def train_program(
     shard: jax.Array,
   ) -> tuple[TrainState, dict[str, jax.Array]]:
     positions = shard * shard_size + jnp.arange(shard_size, dtype=jnp.int32)
-    augment_key = jax.random.fold_in(rng.stream(member.seed, "augment"), step)
-    high_res = augment(rng.per_image(augment_key, positions), to_float(images))
-    low_res = degrade(high_res)
+    augment_keys, degrade_keys = (
+      rng.per_image(
+        jax.random.fold_in(rng.stream(member.seed, name), step), positions
+      )
+      for name in ("augment", "degrade")
+    )
+    high_res = augment(augment_keys, to_float(images))
+    low_res, description = degrade(degrade_keys, high_res)
 
     def objective(params: Any) -> tuple[jax.Array, tuple[Any, dict]]:
       outputs, updated = model.apply(
         {"params": params, "batch_stats": state.batch_stats},
         low_res,
+        description,
         train=True,
         mutable=["batch_stats"],
       )

@@ -113,9 +113,7 @@ def assert_same(model, peer, *, input_shape, train, description=None):
   given = () if description is None else (jnp.asarray(description),)
   variables = random_variables(model, (low_res, *given), rng)
   apply = functools.partial(model.apply, train=train, mutable=["batch_stats"])
-  outputs, _ = jax.jit(apply, compiler_options=FAST)(
-    variables, low_res, *given
-  )
+  outputs, _ = jax.jit(apply, compiler_options=FAST)(variables, low_res, *given)
   # The loss is a random linear function of the outputs.
   weights = {
     name: rng.normal(size=value.shape) / value.size

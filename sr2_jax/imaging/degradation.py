@@ -85,6 +85,57 @@ def degrade(
   )
 
 
+def taps(size: int, scale: int, *, kernel_size: int) -> np.ndarray:
+  """What each tap of a blur kernel meets along one image axis.
+
+  Samples as `operator` does, and extends the border as its first Gaussian.
+
+  Args:
+    size: Pixels along the axis at high resolution.
+    scale: Downsampling factor, >= 1; it has to divide `size`.
+    kernel_size: Taps of the kernel along the axis, odd.
+
+  Returns:
+    float32 [size // scale, kernel_size, size]; the sum over a kernel's taps,
+    weighted by the kernel, blurs and downsamples.
+  """
+  shifts = np.zeros((kernel_size, size, size))
+  pixels = np.arange(size)
+  for tap in range(kernel_size):
+    met = _clamp(pixels + tap - kernel_size // 2, size)
+    shifts[tap, pixels, met] = 1
+  sampled = np.einsum("ip,tpq->itq", _bilinear(size, scale), shifts)
+  return sampled.astype(np.float32)
+
+
+def degrade_by_kernels(
+  high_res: jax.Array,
+  kernels: jax.Array,
+  row_taps: ArrayLike,
+  column_taps: ArrayLike,
+) -> jax.Array:
+  """Blurs each image by a kernel of its own, and downsamples.
+
+  Args:
+    high_res: Images [B, H, W, C].
+    kernels: [B, K, L], symmetric about their middle (as Gaussians are: a
+      correlation is then a convolution).
+    row_taps: [h, K, H], from `taps`.
+    column_taps: [w, L, W].
+
+  Returns:
+    Images [B, h, w, C].
+  """
+  return jnp.einsum(
+    "iuy,byxc,jvx,buv->bijc",
+    row_taps,
+    high_res,
+    column_taps,
+    kernels,
+    precision=lax.Precision.HIGHEST,
+  )
+
+
 def _gaussian(
   size: int,
   sigma: float,

