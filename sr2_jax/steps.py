@@ -22,7 +22,8 @@ from sr2_jax.imaging import metrics, noise
 
 Degrade = Callable[[jax.Array], jax.Array]
 Augment = Callable[[jax.Array, jax.Array], jax.Array]
-Apply = Callable[[Any, jax.Array], Mapping[str, jax.Array]]
+# (variables, low_res, its noise variance) to what `SR2` gives.
+Apply = Callable[[Any, jax.Array, jax.Array], Mapping[str, jax.Array]]
 # (keys [B], high_res) to low_res and, where the network is to be told how each
 # image was degraded, descriptions.
 DegradeForTraining = Callable[
@@ -292,11 +293,22 @@ def image_sums(
   }
 
 
-def inference(model: nn.Module) -> Apply:
-  """A network as a function of (variables, low_res), in inference mode."""
+def inference(model: nn.Module, describe: Describe | None = None) -> Apply:
+  """A network in inference mode.
 
-  def apply(variables: Any, low_res: jax.Array) -> Mapping[str, jax.Array]:
-    outputs = model.apply(variables, low_res, train=False)
+  Args:
+    model: an `SR2`.
+    describe: what it is told of the images' degradation; None: nothing.
+  """
+
+  def apply(
+    variables: Any, low_res: jax.Array, noise_variance: jax.Array
+  ) -> Mapping[str, jax.Array]:
+    inputs = [low_res]
+    if describe is not None:
+      of_images = jnp.broadcast_to(noise_variance, low_res.shape[:1])
+      inputs.append(describe(of_images))
+    outputs = model.apply(variables, *inputs, train=False)
     return typing.cast(Mapping[str, jax.Array], outputs)
 
   return apply
@@ -316,8 +328,8 @@ def eval_program(
   """Evaluation of one batch, all members at all noise variances, on one device.
 
   Args:
-    apply: (variables, low_res) to "super_res" and, with a classifier,
-      "logits", as `SR2` gives them.
+    apply: (variables, low_res, noise_variance) to "super_res" and, with a
+      classifier, "logits", as `SR2` gives them.
     degrade: high-resolution to low-resolution images, without noise.
     sr_loss: key of `SR_LOSSES`.
     clip: clip super-resolved images to [0, 1] before measuring.
@@ -341,7 +353,7 @@ def eval_program(
     noise_variance: jax.Array,
   ) -> dict[str, jax.Array]:
     low_res = noise.apply(clean, draw, noise_variance)
-    outputs = apply(variables, low_res)
+    outputs = apply(variables, low_res, noise_variance)
     super_res = outputs["super_res"]
     if clip:
       super_res = jnp.clip(super_res, 0, 1)

@@ -23,6 +23,11 @@ _LESS_IS_BETTER = ("loss_sr", "loss_classifier")
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 _TRUNKS = {"fsrcnn": "FSRCNN", "wdsr": "WDSR"}
+_OTHERS = {
+  "bicubic": "Bicubic",
+  "srmd": "SRMD",
+  "srmd_retrained": "SRMD retrained",
+}
 # The families of methods, in the order of a table.
 FAMILIES = ("bicubic", "trunk", "other", "sequential", "sr2")
 
@@ -54,9 +59,9 @@ def settings(
   rows: Iterable[results.Row],
 ) -> dict[tuple[str, int], list[results.Summary]]:
   """The summaries of each (data set, scale)."""
-  # Bicubic interpolation is the same in every experiment: one line.
+  # What nobody trains here is the same in every experiment: one line.
   rows = [
-    dataclasses.replace(row, experiment="") if row.method == "bicubic" else row
+    dataclasses.replace(row, experiment="") if row.phase == "none" else row
     for row in rows
   ]
   groups: dict[tuple[str, int], list[results.Summary]] = {}
@@ -70,7 +75,8 @@ def lines(
 ) -> dict[Line, dict[float, results.Summary]]:
   """The lines of one data set and scale, each by noise variance, in order.
 
-  Bicubic comes first, then networks that do not classify, sequential, SR2.
+  Bicubic comes first, then networks that do not classify (SRMD after the
+  trunks), sequential, SR2.
   Each line's noise variances ascend.
   """
   found: dict[Line, dict[float, results.Summary]] = {}
@@ -121,7 +127,7 @@ def display_name(method: str) -> str:
     return _TRUNKS[method]
   if prefix in ("sequential", "sr2") and trunk in _TRUNKS:
     return f"{'SR²' if prefix == 'sr2' else 'Sequential'} {_TRUNKS[trunk]}"
-  return "Bicubic" if method == "bicubic" else method
+  return _OTHERS.get(method, method)
 
 
 def count_seeds(summaries: Iterable[results.Summary]) -> str:

@@ -243,6 +243,7 @@ def test_missing_field():
       },
       "0.16 px²",
     ),
+    ({"eval.srmd.weights": "package"}, "config.eval.srmd.pca"),
     ({"degradation.scale": 3}, "28x28"),
     ({"degradation.scale": 7, "data.name": "svhn_cropped"}, "32x32"),
     ({"augmentation.max_shift": 28}, "config.augmentation.max_shift"),

@@ -189,3 +189,17 @@ def test_every_metric_has_a_definition():
 def test_numbers_of_noise(value, plain, figure):
   assert tables.number(value) == plain
   assert tables.display_number(value) == figure
+
+
+def test_what_is_not_trained_here_is_one_line_of_several_experiments():
+  rows = [
+    result_rows.row(method, experiment=experiment, phase="none", seed=None)
+    for experiment in ("first", "second")
+    for method in ("bicubic", "srmd")
+  ]
+  rows.append(result_rows.row("srmd_retrained", phase="pretrain"))
+  text = tables.table(rows, metric="ssim", split="test")
+  assert [line.split()[0] for line in _lines(text)] == [
+    "bicubic", "srmd", "srmd_retrained",
+  ]  # fmt: skip
+  assert tables.display_name("srmd_retrained") == "SRMD retrained"
