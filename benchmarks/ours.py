@@ -148,7 +148,6 @@ def evaluation(case: dict[str, Any]) -> prepared.Prepared:
       sr_loss=config.loss.super_resolution,
       clip=config.eval.clip,
       noise_seed=config.eval.noise_seed,
-      num_classes=10,
       num_shards=layout.num_shards,
       axis_name=layout.axis_name,
     )
@@ -157,18 +156,20 @@ def evaluation(case: dict[str, Any]) -> prepared.Prepared:
   noise_variances = np.asarray(config.eval.noise_variances, np.float32)
   split = dataset.Split(images, labels)
 
-  def sums(batch: steps.EvalBatch) -> dict[str, np.ndarray]:
+  def dispatch(batch: steps.EvalBatch) -> Any:
     shared = layout.put_shared((batch, noise_variances))
-    return layout.fetch_members(program(variables, (), shared))
+    return program(variables, (), shared)
 
   def batches() -> Iterator[steps.EvalBatch]:
     return evaluate.batches(split, batch_size=config.eval.batch_size)
 
   def work(count: int) -> None:
     for _ in range(count):
-      evaluate.evaluate(sums, batches())
+      evaluate.evaluate(
+        dispatch, layout.fetch_members, batches(), num_classes=10
+      )
 
-  sums(next(batches()))  # Compiles.
+  jax.block_until_ready(dispatch(next(batches())))  # Compiles.
 
   return prepared.Prepared(work, {"images": source})
 

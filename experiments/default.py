@@ -165,6 +165,19 @@ def get_config() -> ml_collections.ConfigDict:
   config.eval.noise_variances = (
     0.0, 1e-5, 3.2e-5, 1e-4, 3.2e-4, 1e-3, 3.2e-3, 1e-2,
   )  # fmt: skip
+  # Other corruptions of the low-resolution images, each level by itself in
+  # place of the noise; () leaves one out. The paper has none.
+  config.eval.corruptions = ml_collections.ConfigDict()
+  # Variance of n in x + x n, >= 0.
+  config.eval.corruptions.speckle = ()
+  # Part of the pixels that turn black or white, in [0, 1].
+  config.eval.corruptions.salt_and_pepper = ()
+  # Photons that a white pixel counts, in (0, 1e6]; fewer are noisier.
+  config.eval.corruptions.poisson = ()
+  # libjpeg's quality, whole numbers from 1 to 100.
+  config.eval.corruptions.jpeg = ()
+  # Width of the Gaussian blur over degradation's, in [0, 10].
+  config.eval.corruptions.blur = ()
   # Seed of the noise draw that all levels, methods and members share, >= 0.
   config.eval.noise_seed = 0
   # Images per evaluation call, >= 1.

@@ -100,10 +100,12 @@ def _choice(*choices: str) -> Check:
   return Check(_either(*choices), lambda value: value in choices)
 
 
-def _are_distinct(values: Any, accepts: Callable[[Any], bool]) -> bool:
+def _are_distinct(
+  values: Any, accepts: Callable[[Any], bool], *, minimum: int = 1
+) -> bool:
   return (
     isinstance(values, (tuple, list))
-    and len(values) > 0
+    and len(values) >= minimum
     and all(accepts(value) for value in values)
     and len(set(values)) == len(values)
   )
@@ -113,6 +115,14 @@ def _numbers() -> Check:
   return Check(
     "one or more different numbers >= 0, as in 0.11,9",
     lambda values: _are_distinct(values, _is_at_least_zero),
+  )
+
+
+def _levels(expected: str, accepts: Callable[[Any], bool]) -> Check:
+  """Different numbers, or none, that are all accepted."""
+  return Check(
+    f"different {expected}, as in 1,10, or nothing",
+    lambda values: _are_distinct(values, accepts, minimum=0),
   )
 
 
@@ -175,6 +185,21 @@ FIELDS: dict[str, Check] = {
   "joint.learning_rate.classifier": _at_least_zero(),
   "joint.loss_weight": _numbers(),
   "eval.noise_variances": _numbers(),
+  "eval.corruptions.speckle": _levels("numbers >= 0", _is_at_least_zero),
+  "eval.corruptions.salt_and_pepper": _levels(
+    "numbers in [0, 1]", _number("[0, 1]").accepts
+  ),
+  "eval.corruptions.poisson": _levels(
+    "numbers in (0, 1e6]", _number("(0, 1e6]").accepts
+  ),
+  "eval.corruptions.jpeg": _levels(
+    "whole numbers from 1 to 100",
+    # The command line makes floats of numbers in tuples.
+    lambda value: _number("[1, 100]").accepts(value) and value == int(value),
+  ),
+  "eval.corruptions.blur": _levels(
+    "numbers in [0, 10]", _number("[0, 10]").accepts
+  ),
   "eval.noise_seed": _integer(0, _LARGEST_SEED),
   "eval.batch_size": _integer(1),
   "eval.splits": _choices("validation", "test"),
@@ -207,6 +232,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
     _validate_values,
     _validate_seeds,
     _validate_data,
+    _validate_blur,
     _validate_model,
     _validate_phases,
     _validate_init_from_exists,
@@ -307,6 +333,16 @@ def _validate_data(config: ml_collections.ConfigDict) -> None:
     raise errors.UserError(
       f"config.batch_size is {config.batch_size}, more than the "
       f"config.data.max_train_images={data.max_train_images} to train on."
+    )
+
+
+def _validate_blur(config: ml_collections.ConfigDict) -> None:
+  if (
+    config.eval.corruptions.blur and not config.degradation.blur_sigma_per_scale
+  ):
+    raise errors.UserError(
+      "config.eval.corruptions.blur has to be empty where "
+      "config.degradation.blur_sigma_per_scale is 0, which it multiplies."
     )
 
 
@@ -534,8 +570,12 @@ def resolve(
   if resolved.augmentation.fill == "auto":
     is_mnist = resolved.data.name.startswith("mnist")
     resolved.augmentation.fill = "zero" if is_mnist else "edge"
-  for group, field in (("joint", "loss_weight"), ("eval", "noise_variances")):
-    resolved[group][field] = tuple(float(x) for x in resolved[group][field])
+  for group, field in (
+    (resolved.joint, "loss_weight"),
+    (resolved.eval, "noise_variances"),
+    *((resolved.eval.corruptions, kind) for kind in resolved.eval.corruptions),
+  ):
+    group[field] = tuple(float(x) for x in group[field])
   return ml_collections.FrozenConfigDict(resolved)
 
 
@@ -562,6 +602,17 @@ def method_name(config: ml_collections.ConfigDict, phase: str) -> str:
     return "srmd_retrained" if is_srmd else config.model.trunk
   prefixes = {"parallel": "sr2", "sequential": "sequential"}
   return f"{prefixes[config.model.wiring]}_{config.model.trunk}"
+
+
+def corruption_levels(
+  config: ml_collections.ConfigDict,
+) -> tuple[tuple[str, float], ...]:
+  """Every corruption with each of its levels, corruption by corruption."""
+  return tuple(
+    (corruption, level)
+    for corruption, levels in sorted(config.eval.corruptions.items())
+    for level in levels
+  )
 
 
 def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:

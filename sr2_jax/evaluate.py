@@ -1,5 +1,6 @@
-"""Evaluation: every metric at every noise variance, as result rows."""
+"""Evaluation: every metric at every noise variance and corruption, as rows."""
 
+import collections
 import dataclasses
 import functools
 import pathlib
@@ -10,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sr2_jax import config as config_lib
 from sr2_jax import (
+  archive,
   errors,
   figures,
   parallel,
@@ -22,27 +23,44 @@ from sr2_jax import (
   tables,
   writer,
 )
+from sr2_jax import config as config_lib
 from sr2_jax import phase as phase_lib
 from sr2_jax import run as run_lib
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.imaging import noise
 from sr2_jax.models import bicubic, sr2
 
+# Batches that the host may be ahead of the devices.
+_BATCHES_AHEAD = 2
+# Example images of each class, and the most classes, of which there are some.
+_EXAMPLES_PER_CLASS = 2
+_MOST_EXAMPLE_CLASSES = 50
 # Test images and noise levels in the example pictures.
 _NUM_EXAMPLES = 6
 _NUM_EXAMPLE_LEVELS = 3
 
+# An evaluation program on one batch, which need not wait for its result.
+Dispatch = Callable[[steps.EvalBatch], Any]
+# The same with the noise variances.
+Program = Callable[..., Any]
+# That result as NumPy arrays.
+Fetch = Callable[[Any], Mapping[str, np.ndarray]]
+
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-  """Means over the images of a split.
+  """What the images of a split score.
 
   Attributes:
-    values: {metric: float64 [M, V]} for members and noise variances.
+    values: means over the images, {metric: float64 [M, V]}, for members and
+      noise variances.
+    per_image: {metric: float32 [M, V, N]}, in the order of the split; accuracy
+      is 0 or 1, and f1 has no part in it.
     n: number of images.
   """
 
   values: dict[str, np.ndarray]
+  per_image: dict[str, np.ndarray]
   n: int
 
 
@@ -70,27 +88,66 @@ def batches(
 
 
 def evaluate(
-  sums_of_batch: Callable[[steps.EvalBatch], dict[str, np.ndarray]],
+  dispatch: Dispatch,
+  fetch: Fetch,
   batches_of_split: Iterator[steps.EvalBatch],
+  *,
+  num_classes: int,
 ) -> Scores:
-  """Sums over all batches, divided once at the end, in float64.
+  """Scores of all images, and their means in float64.
+
+  The host dispatches a few batches before it waits for the first one's scores.
 
   Args:
-    sums_of_batch: an evaluation program on one batch, sums as NumPy arrays.
+    dispatch: starts the evaluation of a batch, as of `steps.eval_program`.
+    fetch: waits for what that returned.
     batches_of_split: every image of the split once, under its batch's mask.
+    num_classes: of the labels.
   """
-  totals: dict[str, np.ndarray] = {}
-  n = 0
+  pending: collections.deque[tuple[np.ndarray, Any]] = collections.deque()
+  fetched: list[dict[str, np.ndarray]] = []
+  labels: list[np.ndarray] = []
+
+  def settle(batches_ahead: int) -> None:
+    while len(pending) > batches_ahead:
+      is_image, outputs = pending.popleft()
+      scores = fetch(outputs)
+      fetched.append({name: x[..., is_image] for name, x in scores.items()})
+
   for batch in batches_of_split:
-    n += int(batch.mask.sum())
-    for name, value in sums_of_batch(batch).items():
-      totals[name] = totals.get(name, 0.0) + value.astype(np.float64)
-  confusion = totals.pop("confusion", None)
-  values = {name: total / n for name, total in totals.items()}
-  if confusion is not None:
-    values["accuracy"] = np.trace(confusion, axis1=-2, axis2=-1) / n
-    values["f1"] = weighted_f1(confusion)
-  return Scores(values, n)
+    is_image = batch.mask > 0
+    labels.append(batch.labels[is_image])
+    pending.append((is_image, dispatch(batch)))
+    settle(_BATCHES_AHEAD)
+  settle(0)
+
+  true = np.concatenate(labels)
+  per_image = {
+    name: np.concatenate([scores[name] for scores in fetched], axis=-1)
+    for name in fetched[0]
+  }
+  predicted = per_image.pop("predicted", None)
+  if predicted is not None:
+    per_image["accuracy"] = (predicted == true).astype(np.float32)
+  values = {
+    name: scores.mean(axis=-1, dtype=np.float64)
+    for name, scores in per_image.items()
+  }
+  if predicted is not None:
+    values["f1"] = weighted_f1(confusion(true, predicted, num_classes))
+  return Scores(values, per_image, len(true))
+
+
+def confusion(
+  true: np.ndarray, predicted: np.ndarray, num_classes: int
+) -> np.ndarray:
+  """Counts [..., true class, predicted class] of int [N] and [..., N]."""
+  cells = true * num_classes + predicted
+  counts = [
+    np.bincount(row, minlength=num_classes**2)
+    for row in cells.reshape(-1, len(true))
+  ]
+  return np.reshape(counts, (*cells.shape[:-1], num_classes, num_classes))
 
 
 def weighted_f1(confusion: np.ndarray) -> np.ndarray:
@@ -111,15 +168,16 @@ def weighted_f1(confusion: np.ndarray) -> np.ndarray:
 def rows(
   scores: Scores,
   *,
-  noise_variances: Sequence[float],
+  levels: Sequence[dict[str, Any]],
   members: Sequence[dict[str, Any]],
   fields: dict[str, Any],
 ) -> list[results.Row]:
-  """One row for each member, noise variance and metric.
+  """One row for each member, level and metric.
 
   Args:
-    scores: of [M, V] members and variances.
-    noise_variances: as in the config.
+    scores: of [M, V] members and levels.
+    levels: the fields of each level: noise_variance, and corruption and
+      corruption_level where there is one.
     members: the fields of each member: seed, loss_weight and step.
     fields: the other fields of the rows.
   """
@@ -127,13 +185,13 @@ def rows(
     results.Row(
       **fields,
       **member,
-      noise_variance=variance,
+      **level,
       metric=metric,
-      value=values[index, level],
+      value=values[index, place],
       n=scores.n,
     )
     for index, member in enumerate(members)
-    for level, variance in enumerate(noise_variances)
+    for place, level in enumerate(levels)
     for metric, values in scores.values.items()
   ]
 
@@ -146,13 +204,16 @@ def validation(
   `loss` is equation 1 with BatchNorm's running statistics, to be compared with
   the training rows, where BatchNorm has the batch's. Nothing is clipped.
   """
-  sums_of_batch = _eval_program(run, phase, clip=False)
+  program = _eval_program(run, phase, clip=False)
   loss_weights = phase.population.arrays().loss_weight.astype(np.float64)
 
   def validate(state: steps.TrainState) -> dict[str, np.ndarray]:
+    variables = variables_of(state)
     scores = evaluate(
-      lambda batch: sums_of_batch(variables_of(state), batch, (0.0,)),
+      lambda batch: program(variables, batch, (0.0,)),
+      run.layout.fetch_members,
       _batches(run, "validation"),
+      num_classes=run.dataset.num_classes,
     )
     values = {name: value[:, 0] for name, value in scores.values.items()}
     loss = values["loss_sr"]
@@ -173,7 +234,9 @@ def evaluate_phase(
   steps_done: Sequence[int],
   metric_writer: writer.Writer | None = None,
 ) -> list[results.Row]:
-  """Evaluates weights on every split and noise variance: rows and a picture.
+  """Evaluates weights on every split, noise variance and corruption.
+
+  Leaves rows, the scores of each image, example images and a picture.
 
   Args:
     run: the run; its results.jsonl gets the rows.
@@ -186,23 +249,39 @@ def evaluate_phase(
     The rows.
   """
   on_devices = run.layout.put_members(variables)
-  sums_of_batch = _eval_program(run, phase, clip=run.config.eval.clip)
+  members = [
+    {**phase.population.fields(member), "step": step}
+    for member, step in enumerate(steps_done)
+  ]
+
+  def program_of(corrupt: steps.Corrupt | None) -> Program:
+    clip = run.config.eval.clip
+    program = _eval_program(run, phase, clip=clip, corrupt=corrupt)
+    return functools.partial(program, on_devices)
+
   new_rows = _evaluate_splits(
     run,
-    lambda *batch: sums_of_batch(on_devices, *batch),
-    members=[
-      {**phase.population.fields(member), "step": step}
-      for member, step in enumerate(steps_done)
-    ],
+    program_of,
+    run.layout.fetch_members,
+    members=members,
     method=phase.method,
     phase=phase.name,
     shared_layers=run.config.model.shared_layers,
   )
   stop_if_asked(run)
   if parallel.is_main_process():
+    inputs = example_inputs(run, phase)
+    outputs = _write_examples(
+      run,
+      inputs,
+      steps.inference(phase.model, phase.describe),
+      variables,
+      method=phase.method,
+      members=members,
+    )
     name = f"{phase.name}_examples"
     picture = figures.example_grid(
-      examples(run, phase, population.take(variables, 0)),
+      examples(run, phase, inputs, population.take(outputs, 0)),
       run.folder.images / f"{name}.png",
     )
     if metric_writer is not None:
@@ -214,7 +293,7 @@ def evaluate_phase(
 def evaluate_bicubic(
   run: run_lib.Run, phase: phase_lib.Phase
 ) -> list[results.Row]:
-  """The same for bicubic interpolation, of the phase's inputs."""
+  """The same, without a picture, for bicubic interpolation."""
   return _evaluate_untrained(
     run, phase, _bicubic(phase), _NO_VARIABLES, method="bicubic"
   )
@@ -241,107 +320,214 @@ def _evaluate_untrained(
   method: str,
 ) -> list[results.Row]:
   """Evaluates what this run does not train, as a population of one."""
-  return _evaluate_splits(
+  members = [{"seed": None, "loss_weight": None, "step": 0}]
+  new_rows = _evaluate_splits(
     run,
-    _untrained_program(run, phase, apply, variables),
-    members=[{"seed": None, "loss_weight": None, "step": 0}],
+    functools.partial(_untrained_program, run, phase, apply, variables),
+    jax.device_get,
+    members=members,
     method=method,
     phase="none",
     shared_layers=None,
   )
+  if parallel.is_main_process():
+    _write_examples(
+      run,
+      example_inputs(run, phase),
+      apply,
+      variables,
+      method=method,
+      members=members,
+    )
+  return new_rows
 
 
 def _evaluate_splits(
   run: run_lib.Run,
-  sums_of_batch: Callable[
-    [steps.EvalBatch, Sequence[float]], dict[str, np.ndarray]
-  ],
+  program_of: Callable[[steps.Corrupt | None], Program],
+  fetch: Fetch,
   *,
   members: Sequence[dict[str, Any]],
   method: str,
   **fields: Any,
 ) -> list[results.Row]:
-  """Evaluates one method and puts its rows into results.jsonl."""
+  """Evaluates one method; puts its rows and its images' scores on disk.
+
+  Args:
+    run: the run.
+    program_of: the program of Gaussian noise, or that of corruptions.
+    fetch: waits for what these return.
+    members: the fields seed, loss_weight and step of each member's rows.
+    method: as in rows.
+    **fields: the other fields of rows that are the method's own.
+  """
   config = run.config
-  noise_variances = config.eval.noise_variances
+  # Two programs, and not one of all levels, for the memory that they take.
+  sweeps = {"": (_noise_levels(config), program_of(None))}
+  if levels := _corruption_levels(config):
+    height, width = run.dataset.test.images.shape[1:3]
+    corrupt = phase_lib.corruptions_of(config, height, width)
+    sweeps[" under corruptions"] = (levels, program_of(corrupt))
   new_rows: list[results.Row] = []
   for split in config.eval.splits:
-    run_lib.say(f"evaluating {method} on {split}")
-    scores = evaluate(
-      lambda batch: sums_of_batch(batch, noise_variances),
-      _stoppable(run, _batches(run, split)),
-    )
-    new_rows += rows(
-      scores,
-      noise_variances=noise_variances,
-      members=members,
-      fields={
-        **fields,
-        "method": method,
-        "experiment": config.experiment,
-        "dataset": run.dataset.name,
-        "split": split,
-        "scale": config.degradation.scale,
-      },
-    )
+    for name, (levels, program) in sweeps.items():
+      run_lib.say(f"evaluating {method} on {split}{name}")
+      noise_variances = [level["noise_variance"] for level in levels]
+      scores = evaluate(
+        functools.partial(program, noise_variances=noise_variances),
+        fetch,
+        _stoppable(run, _batches(run, split)),
+        num_classes=run.dataset.num_classes,
+      )
+      if not name and parallel.is_main_process():
+        archive.write_per_image(
+          run.folder.path,
+          method=method,
+          split=split,
+          members=members,
+          noise_variances=noise_variances,
+          scores=scores.per_image,
+        )
+      new_rows += rows(
+        scores,
+        levels=levels,
+        members=members,
+        fields={
+          **fields,
+          "method": method,
+          "experiment": config.experiment,
+          "dataset": run.dataset.name,
+          "split": split,
+          "scale": config.degradation.scale,
+        },
+      )
   if parallel.is_main_process():
     results.merge(run.folder.path, new_rows)
   return new_rows
 
 
-def examples(
-  run: run_lib.Run, phase: phase_lib.Phase, variables: Any
-) -> figures.Examples:
-  """The first test images of different classes, by every method that there is.
+def _noise_levels(config: Any) -> list[dict[str, Any]]:
+  """The fields of rows at each noise variance."""
+  return [{"noise_variance": value} for value in config.eval.noise_variances]
 
-  Args:
-    run: the run.
-    phase: the phase that the weights come from.
-    variables: of one member.
-  """
+
+def _corruption_levels(config: Any) -> list[dict[str, Any]]:
+  """The fields of rows at each level of each corruption."""
+  return [
+    {"noise_variance": 0.0, "corruption": corruption, "corruption_level": level}
+    for corruption, level in config_lib.corruption_levels(config)
+  ]
+
+
+def example_inputs(
+  run: run_lib.Run, phase: phase_lib.Phase
+) -> archive.Examples:
+  """The first test images of each class, as the evaluation degrades them."""
   split = run.dataset.test
-  _, firsts = np.unique(split.labels, return_index=True)
-  chosen = np.sort(firsts)[:_NUM_EXAMPLES]
-  levels = _example_levels(run.config.eval.noise_variances)
+  classes = np.unique(split.labels)[:_MOST_EXAMPLE_CLASSES]
+  chosen = np.concatenate(
+    [
+      np.flatnonzero(split.labels == label)[:_EXAMPLES_PER_CLASS]
+      for label in classes
+    ]
+  )
+  noise_variances = run.config.eval.noise_variances
   high_res = np.asarray(steps.to_float(jnp.asarray(split.images[chosen])))
   clean = phase.degrade(jnp.asarray(high_res))
   noise_key = rng.stream(run.config.eval.noise_seed, "noise")
   draw = noise.draw(
     rng.per_image(noise_key, jnp.asarray(chosen, jnp.int32)), clean.shape[1:]
   )
-  low_res = jnp.stack(
-    [noise.apply(clean, draw, jnp.float32(v)) for v in levels]
+  low_res = [
+    noise.apply(clean, draw, jnp.float32(variance))
+    for variance in noise_variances
+  ]
+  return archive.Examples(
+    positions=chosen.astype(np.int64),
+    labels=split.labels[chosen].astype(np.int64),
+    noise_variances=np.asarray(noise_variances, np.float64),
+    high_res=high_res,
+    low_res=np.stack(low_res),
   )
 
+
+def _write_examples(
+  run: run_lib.Run,
+  inputs: archive.Examples,
+  apply: steps.Apply,
+  variables: Any,
+  *,
+  method: str,
+  members: Sequence[dict[str, Any]],
+) -> dict[str, np.ndarray]:
+  """Runs a method's members on the example images, at every noise variance.
+
+  Returns:
+    super_res [M, V, B, H, W, C] and, with a classifier, predicted [M, V, B].
+  """
+  over_levels = jax.vmap(apply, in_axes=(None, 0, 0))
+  over_members = jax.jit(jax.vmap(over_levels, in_axes=(0, None, None)))
+  noise_variances = jnp.asarray(inputs.noise_variances, jnp.float32)
+  raw = over_members(variables, inputs.low_res, noise_variances)
+  outputs = {"super_res": np.asarray(raw["super_res"])}
+  if "logits" in raw:
+    outputs["predicted"] = np.asarray(raw["logits"]).argmax(axis=-1)
+  archive.write_examples(
+    run.folder.path,
+    method=method,
+    members=members,
+    examples=inputs,
+    super_res=outputs["super_res"],
+    predicted=outputs.get("predicted"),
+  )
+  return outputs
+
+
+def examples(
+  run: run_lib.Run,
+  phase: phase_lib.Phase,
+  inputs: archive.Examples,
+  outputs: Mapping[str, np.ndarray],
+) -> figures.Examples:
+  """A picture of the first images, one of a class, by each method there is.
+
+  Args:
+    run: the run.
+    phase: the phase that the outputs come from.
+    inputs: the example images.
+    outputs: one member's `super_res` and `predicted` of them.
+  """
+  _, firsts = np.unique(inputs.labels, return_index=True)
+  firsts = firsts[np.argsort(inputs.positions[firsts])][:_NUM_EXAMPLES]
+  levels = _example_levels(inputs.noise_variances)
+  shown = np.ix_(levels, firsts)
+  low_res = jnp.asarray(inputs.low_res[shown])
+
   upsample = jax.vmap(lambda x: bicubic.upsample(x, phase.model.scale))
-  columns = {"bicubic": upsample(low_res)}
+  columns: dict[str, Any] = {"bicubic": upsample(low_res)}
+  variances = jnp.asarray(inputs.noise_variances[levels], jnp.float32)
+
+  def of_levels(apply: steps.Apply, variables: Any) -> Any:
+    over_levels = jax.vmap(functools.partial(apply, variables))
+    return jax.jit(over_levels)(low_res, variances)["super_res"]
+
   if run.released_srmd is not None:
-    apply = functools.partial(
+    columns["srmd"] = of_levels(
       _released_srmd(run), {"params": run.released_srmd.params}
     )
-    outputs = jax.jit(jax.vmap(apply))(low_res, jnp.float32(levels))
-    columns["srmd"] = outputs["super_res"]
-
-  def of_levels(model: sr2.SR2, variables: Any) -> Mapping[str, jax.Array]:
-    apply = steps.inference(model, phase.describe)
-    apply = functools.partial(apply, variables)
-    return jax.jit(jax.vmap(apply))(low_res, jnp.float32(levels))
-
-  predictions = {}
   if phase.name == "joint":
     baseline = baseline_variables(run)
     if baseline is not None:
-      model = phase.model.clone(wiring="none")
-      outputs = of_levels(model, baseline)
-      columns[run.config.model.trunk] = outputs["super_res"]
-  outputs = of_levels(phase.model, variables)
-  columns[phase.method] = outputs["super_res"]
-  if "logits" in outputs:
-    predictions[phase.method] = np.argmax(outputs["logits"], axis=-1)
+      apply = steps.inference(phase.model.clone(wiring="none"))
+      columns[run.config.model.trunk] = of_levels(apply, baseline)
+  columns[phase.method] = outputs["super_res"][shown]
+  predictions = {}
+  if "predicted" in outputs:
+    predictions[phase.method] = outputs["predicted"][shown]
   return figures.Examples(
-    high_res=high_res,
-    labels=split.labels[chosen],
-    noise_variances=np.asarray(levels),
+    high_res=inputs.high_res[firsts],
+    labels=inputs.labels[firsts],
+    noise_variances=inputs.noise_variances[levels],
     low_res=np.asarray(low_res),
     columns={name: np.asarray(value) for name, value in columns.items()},
     predictions=predictions,
@@ -349,12 +535,12 @@ def examples(
   )
 
 
-def _example_levels(noise_variances: Sequence[float]) -> tuple[float, ...]:
-  """A few of the variances, evenly spread from the lowest to the highest."""
-  ordered = sorted(noise_variances)
-  num_levels = min(_NUM_EXAMPLE_LEVELS, len(ordered))
-  places = np.linspace(0, len(ordered) - 1, num_levels).round().astype(int)
-  return tuple(ordered[place] for place in places)
+def _example_levels(noise_variances: np.ndarray) -> np.ndarray:
+  """Indices of a few variances, from the lowest to the highest."""
+  order = np.argsort(noise_variances)
+  num_levels = min(_NUM_EXAMPLE_LEVELS, len(order))
+  places = np.linspace(0, len(order) - 1, num_levels).round().astype(int)
+  return order[places]
 
 
 def baseline_variables(run: run_lib.Run) -> Any:
@@ -400,18 +586,23 @@ def report(run: run_lib.Run, rows_of_run: Sequence[results.Row]) -> None:
   for split in run.config.eval.splits:
     path = run.folder.images / f"curves_{split}.png"
     figures.curves(shown, path, split=split)
-  for metric in ("ssim", "accuracy"):
-    split = run.config.eval.splits[-1]
-    table = tables.table(shown, metric=metric, split=split)
-    if table:
-      print(table + "\n")
+  for kind in (tables.table, tables.corruption_table):
+    for metric in ("ssim", "accuracy"):
+      split = run.config.eval.splits[-1]
+      table = kind(shown, metric=metric, split=split)
+      if table:
+        print(table + "\n")
   print(f"Rows, pictures and checkpoints are in {run.folder.path}.")
 
 
 def _eval_program(
-  run: run_lib.Run, phase: phase_lib.Phase, *, clip: bool
-) -> Callable[[Any, steps.EvalBatch, Sequence[float]], dict[str, np.ndarray]]:
-  """Sums over a batch of a population whose variables are on the devices."""
+  run: run_lib.Run,
+  phase: phase_lib.Phase,
+  *,
+  clip: bool,
+  corrupt: steps.Corrupt | None = None,
+) -> Program:
+  """Evaluates a population, whose variables are on the devices, on a batch."""
   layout = run.layout
   program = layout.map(
     steps.eval_program(
@@ -419,20 +610,21 @@ def _eval_program(
       clip=clip,
       num_shards=layout.num_shards,
       axis_name=layout.axis_name,
+      corrupt=corrupt,
       **_eval_settings(run, phase),
     )
   )
 
-  def sums(
+  def dispatch(
     variables: Any, batch: steps.EvalBatch, noise_variances: Sequence[float]
-  ) -> dict[str, np.ndarray]:
+  ) -> Any:
     shared = layout.put_shared((batch, np.asarray(noise_variances, np.float32)))
-    return layout.fetch_members(program(variables, (), shared))
+    return program(variables, (), shared)
 
-  return sums
+  return dispatch
 
 
-# Of bicubic interpolation, with a member axis.
+# What stands for the variables of the one member of a method without any.
 _NO_VARIABLES = np.zeros((1,), np.float32)
 
 
@@ -455,8 +647,12 @@ def _released_srmd(run: run_lib.Run) -> steps.Apply:
 
 
 def _untrained_program(
-  run: run_lib.Run, phase: phase_lib.Phase, apply: steps.Apply, variables: Any
-) -> Callable[[steps.EvalBatch, Sequence[float]], dict[str, np.ndarray]]:
+  run: run_lib.Run,
+  phase: phase_lib.Phase,
+  apply: steps.Apply,
+  variables: Any,
+  corrupt: steps.Corrupt | None,
+) -> Program:
   """The same for what this run does not train: on one device, with M = 1."""
   program = jax.jit(
     steps.eval_program(
@@ -464,19 +660,16 @@ def _untrained_program(
       clip=run.config.eval.clip,
       num_shards=1,
       axis_name=None,
+      corrupt=corrupt,
       **_eval_settings(run, phase),
     )
   )
 
-  def sums(
-    batch: steps.EvalBatch, noise_variances: Sequence[float]
-  ) -> dict[str, np.ndarray]:
+  def dispatch(batch: steps.EvalBatch, noise_variances: Sequence[float]) -> Any:
     variances = np.asarray(noise_variances, np.float32)
-    return jax.device_get(
-      program(variables, (), (batch, variances), np.int32(0))
-    )
+    return program(variables, (), (batch, variances), np.int32(0))
 
-  return sums
+  return dispatch
 
 
 def _eval_settings(run: run_lib.Run, phase: phase_lib.Phase) -> dict[str, Any]:
@@ -485,7 +678,6 @@ def _eval_settings(run: run_lib.Run, phase: phase_lib.Phase) -> dict[str, Any]:
     "degrade": phase.degrade,
     "sr_loss": config.loss.super_resolution,
     "noise_seed": config.eval.noise_seed,
-    "num_classes": run.dataset.num_classes,
   }
 
 

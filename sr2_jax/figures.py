@@ -57,12 +57,15 @@ def curves(
 ) -> np.ndarray:
   """Draws SSIM and, where there are rows, accuracy over the noise variance.
 
-  The rows of that split have one data set and scale. Returns what it wrote to
+  The rows of that split have one data set and scale; those of corruptions are
+  left out. Returns what it wrote to
   `path` as a PNG, uint8 [height, width, 3]. Raises ValueError where there are
   no such rows, or several data sets or scales.
   """
   settings = tables.settings(
-    row for row in rows if row.split == split and row.metric in CURVES
+    row
+    for row in tables.over_noise(rows)
+    if row.split == split and row.metric in CURVES
   )
   if len(settings) != 1:
     raise ValueError(f"need rows of one data set and scale, got {[*settings]}")

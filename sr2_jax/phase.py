@@ -12,8 +12,8 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from sr2_jax import config as config_lib
 from sr2_jax import optimizer as optimizer_lib
-from sr2_jax import parallel, population, steps
-from sr2_jax.imaging import augmentation, degradation, noise
+from sr2_jax import parallel, population, rng, steps
+from sr2_jax.imaging import augmentation, corruptions, degradation, noise
 from sr2_jax.imaging import kernels as kernels_lib
 from sr2_jax.models import sr2, srmd
 
@@ -95,19 +95,58 @@ class Phase:
     )
 
 
-def degradation_of(config: Config, height: int, width: int) -> steps.Degrade:
-  """The config's degradation for images of one size."""
+def degradation_of(
+  config: Config, height: int, width: int, *, blur: float = 1.0
+) -> steps.Degrade:
+  """The config's degradation for images of one size, its blur so many times as
+  wide.
+  """
   rows, columns = (
     degradation.operator(
       size,
       config.degradation.scale,
-      blur_sigma=config.degradation.blur_sigma_per_scale
+      blur_sigma=blur
+      * config.degradation.blur_sigma_per_scale
       * config.degradation.scale,
       anti_aliasing=config.degradation.anti_aliasing,
     )
     for size in (height, width)
   )
   return functools.partial(degradation.degrade, rows=rows, columns=columns)
+
+
+def corruptions_of(config: Config, height: int, width: int) -> steps.Corrupt:
+  """The config's corruptions, at least one, for images of one size.
+
+  Inputs come in the order of `config.corruption_levels`.
+  """
+
+  def corrupt(
+    high_res: jax.Array, clean: jax.Array, positions: jax.Array
+  ) -> jax.Array:
+    def at_levels(corruption: str, levels: tuple[float, ...]) -> jax.Array:
+      if corruption == "blur":
+        blurred = [
+          degradation_of(config, height, width, blur=level)(high_res)
+          for level in levels
+        ]
+        return jnp.clip(jnp.stack(blurred), 0, 1)
+      as_array = jnp.asarray(levels, jnp.float32)
+      if corruption == "jpeg":
+        of_levels = jax.vmap(corruptions.jpeg, in_axes=(None, 0))
+        return of_levels(clean, as_array)
+      stream = rng.stream(config.eval.noise_seed, corruption)
+      of_levels = jax.vmap(
+        corruptions.RANDOM[corruption], in_axes=(None, None, 0)
+      )
+      return of_levels(rng.per_image(stream, positions), clean, as_array)
+
+    chosen = sorted(config.eval.corruptions.items())
+    return jnp.concatenate(
+      [at_levels(corruption, levels) for corruption, levels in chosen if levels]
+    )
+
+  return corrupt
 
 
 def varied_degradation_of(

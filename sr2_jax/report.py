@@ -25,10 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"No rows of split {flags.split!r} in {', '.join(flags.runs)}.\n"
         "Choose another one with --split."
       )
-    for metric in flags.metric or _METRICS:
-      table = tables.table(rows, metric=metric, split=flags.split)
-      if table:
-        print(table, end="\n\n")
+    for kind in (tables.table, tables.corruption_table):
+      for metric in flags.metric or _METRICS:
+        table = kind(rows, metric=metric, split=flags.split)
+        if table:
+          print(table, end="\n\n")
     for path in _write_curves(rows, _folder(flags), split=flags.split):
       print(path)
   except errors.UserError as error:
@@ -83,7 +84,7 @@ def _write_curves(
   from sr2_jax import figures
 
   settings: dict[tuple[str, int], list[results.Row]] = {}
-  for row in rows:
+  for row in tables.over_noise(rows):
     if row.metric in figures.CURVES:
       settings.setdefault((row.dataset, row.scale), []).append(row)
   paths = []

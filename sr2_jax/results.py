@@ -32,21 +32,31 @@ METRICS = (
   "loss_classifier",
 )
 
+# What stands in place of Gaussian noise; definitions are in
+# `imaging.corruptions`.
+CORRUPTIONS = ("speckle", "salt_and_pepper", "poisson", "jpeg", "blur")
+
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
-_STRINGS = ("experiment", "method", "dataset", "split", "phase", "metric")
+_STRINGS = (
+  "experiment", "method", "dataset", "split", "phase", "metric",
+  "corruption",
+)  # fmt: skip
 _INTEGERS = ("scale", "shared_layers", "seed", "step", "n")
-_FLOATS = ("loss_weight", "noise_variance", "value")
-_OPTIONAL = ("shared_layers", "loss_weight", "seed")
+_FLOATS = ("loss_weight", "noise_variance", "corruption_level", "value")
+# Rows written before there were corruptions lack these.
+_LATER = ("corruption", "corruption_level")
+_OPTIONAL = ("shared_layers", "loss_weight", "seed", *_LATER)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
-  """One number of one network (or of bicubic) at one noise level.
+  """One number of one network (or of bicubic) at one level of noise.
 
   Bicubic interpolation has no training: method "bicubic", phase "none", step 0,
   and None for shared_layers, loss_weight and seed. Raises ValueError on a field
-  of the wrong type and on an unknown metric.
+  of the wrong type, on an unknown metric or corruption, and where only one of
+  the two fields of a corruption is set.
 
   Attributes:
     experiment: `config.experiment`.
@@ -61,7 +71,11 @@ class Row:
     phase: "pretrain", "joint" or "none".
     step: training steps done in that phase.
     noise_variance: of the Gaussian noise on low-resolution images in [0, 1];
-      the configured float, not its float32 neighbour.
+      the configured float, not its float32 neighbour. 0 with a corruption.
+    corruption: one of CORRUPTIONS, which stands in place of the noise, or None.
+    corruption_level: variance of the multiplicative noise (speckle), part of
+      the pixels (salt_and_pepper), photons at full white (poisson), quality
+      from 1 to 100 (jpeg), or width of the blur over the trained one (blur).
     metric: one of METRICS.
     value: mean over the images.
     n: number of images.
@@ -78,6 +92,8 @@ class Row:
   phase: str
   step: int
   noise_variance: float
+  corruption: str | None = None
+  corruption_level: float | None = None
   metric: str
   value: float
   n: int
@@ -94,6 +110,13 @@ class Row:
       raise ValueError(
         f"unknown metric {self.metric!r}; the metrics are {', '.join(METRICS)}"
       )
+    if self.corruption not in (None, *CORRUPTIONS):
+      raise ValueError(
+        f"unknown corruption {self.corruption!r}; there are "
+        f"{', '.join(CORRUPTIONS)}"
+      )
+    if (self.corruption is None) != (self.corruption_level is None):
+      raise ValueError("corruption and corruption_level go together")
 
   def _convert(self, name: str, kind: type, target: type) -> None:
     value = getattr(self, name)
@@ -136,6 +159,8 @@ class Summary:
   loss_weight: float | None
   phase: str
   noise_variance: float
+  corruption: str | None
+  corruption_level: float | None
   metric: str
   mean: float
   half_width: float | None
@@ -200,9 +225,9 @@ def summarize(rows: Iterable[Row]) -> list[Summary]:
   several rows of one seed in a group, the last one counts. Groups come in the
   order of their first row.
 
-  Only rows of a seed's last step count, over all metrics and noise variances of
-  one network and split: a line never mixes weights of different steps, as those
-  of a best checkpoint and of the last.
+  Only rows of a seed's last step count, over all metrics, noise variances and
+  corruptions of one network and split: a line never mixes weights of different
+  steps, as those of a best checkpoint and of the last.
   """
   rows = list(rows)
   last_steps: dict[tuple[Any, ...], int] = {}
@@ -236,7 +261,7 @@ def _weights(row: Row) -> tuple[Any, ...]:
   return tuple(
     getattr(row, name)
     for name in (*_GROUP, "seed")
-    if name not in ("noise_variance", "metric")
+    if name not in ("noise_variance", *_LATER, "metric")
   )
 
 
@@ -292,7 +317,9 @@ def _read_file(path: pathlib.Path) -> list[Row]:
 def _parse(path: pathlib.Path, number: int, line: bytes) -> Row:
   try:
     fields = json.loads(line)
-    if not isinstance(fields, dict) or set(fields) != set(FIELDS):
+    if not isinstance(fields, dict) or (
+      set(FIELDS) - set(_LATER) != set(fields) != set(FIELDS)
+    ):
       raise ValueError(f"not a row with exactly {', '.join(FIELDS)}")
     if fields["value"] is None:
       fields["value"] = math.nan

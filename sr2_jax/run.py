@@ -44,10 +44,11 @@ _PACKAGES = (
 )
 
 
-# What may differ in --mode=eval. A row's key says which variance, split and
-# step it is of; it says nothing of the other fields under `eval`.
+# What may differ in --mode=eval. A row's key says which variance, corruption,
+# split and step it is of; it says nothing of the other fields under `eval`.
 _FREE_IN_EVALUATION = (
-  "eval.noise_variances", "eval.splits", "eval.checkpoint", "eval.srmd",
+  "eval.noise_variances", "eval.corruptions", "eval.splits", "eval.checkpoint",
+  "eval.srmd",
   "parallel", "log", "steps_per_call",
 )  # fmt: skip
 
@@ -122,9 +123,9 @@ def open_run(
       folder.check(
         config_lib.to_dict(config),
         ignore=_FREE_IN_EVALUATION,
-        way_out="--mode=eval changes eval.noise_variances, eval.splits, "
-        "eval.checkpoint and eval.srmd alone: give the run's own values of the "
-        "others.",
+        way_out="--mode=eval changes eval.noise_variances, eval.corruptions, "
+        "eval.splits, eval.checkpoint and eval.srmd alone: give the run's own "
+        "values of the others.",
       )
     elif folder.has_begun:
       folder.check(config_lib.to_dict(config))

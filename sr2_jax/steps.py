@@ -2,7 +2,8 @@
 
 Images are uint8 [N, H, W, C] in memory and float32 in [0, 1] from here on.
 Programs have the form that `parallel.Layout.map` takes; the averages over
-devices here and in BatchNorm are the only communication of a run.
+devices here and in BatchNorm, and the gathering of an evaluation's scores, are
+the only communication of a run.
 """
 
 import typing
@@ -31,6 +32,8 @@ DegradeForTraining = Callable[
 ]
 # Noise variances [B] to descriptions of what the evaluation does to images.
 Describe = Callable[[jax.Array], jax.Array]
+# (high_res, its clean low_res, positions in the split) to low_res [L, ...].
+Corrupt = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 Program = Callable[..., Any]
 
 # Super-resolution losses by name: arrays [B, H, W, C] to [B].
@@ -282,14 +285,13 @@ def _mean_over_devices(tree: Any, axis_name: str) -> Any:
   return restore(lax.pmean(vector, axis_name))
 
 
-def image_sums(
-  super_res: jax.Array, high_res: jax.Array, mask: jax.Array, *, sr_loss: str
+def image_scores(
+  super_res: jax.Array, high_res: jax.Array, *, sr_loss: str
 ) -> dict[str, jax.Array]:
-  """Sums over the images under the mask of every image metric and `loss_sr`."""
+  """Every image metric and `loss_sr` of each image, [B]."""
   functions = IMAGE_METRICS | {"loss_sr": SR_LOSSES[sr_loss]}
   return {
-    name: jnp.sum(function(super_res, high_res) * mask)
-    for name, function in functions.items()
+    name: function(super_res, high_res) for name, function in functions.items()
   }
 
 
@@ -321,9 +323,9 @@ def eval_program(
   sr_loss: str,
   clip: bool,
   noise_seed: int,
-  num_classes: int,
   num_shards: int,
   axis_name: str | None,
+  corrupt: Corrupt | None = None,
 ) -> Program:
   """Evaluation of one batch, all members at all noise variances, on one device.
 
@@ -334,64 +336,62 @@ def eval_program(
     sr_loss: key of `SR_LOSSES`.
     clip: clip super-resolved images to [0, 1] before measuring.
     noise_seed: of the noise draw, which all variances share, scaled.
-    num_classes: size of the confusion matrices.
     num_shards: devices that share a batch.
-    axis_name: axis to sum over, or None.
+    axis_name: axis to gather over, or None.
+    corrupt: makes the inputs in place of Gaussian noise, V of them; the noise
+      variances then are what `apply` is told, and nothing else.
 
   Returns:
     A program of (variables, (), (EvalBatch, noise_variances [V])) that returns
-    sums over the batch's images: {metric: [M, V]} and, with a classifier,
-    `confusion` [M, V, K, K] (true class, predicted class).
+    what each image of the whole batch scores, filling included: {metric:
+    float32 [M, V, B]} and, with a classifier, the class `predicted`, int32.
   """
 
   def at_level(
     variables: Any,
-    high_res: jax.Array,
-    clean: jax.Array,
-    batch: EvalBatch,
-    draw: jax.Array,
+    low_res: jax.Array,
     noise_variance: jax.Array,
+    high_res: jax.Array,
+    labels: jax.Array,
   ) -> dict[str, jax.Array]:
-    low_res = noise.apply(clean, draw, noise_variance)
     outputs = apply(variables, low_res, noise_variance)
     super_res = outputs["super_res"]
     if clip:
       super_res = jnp.clip(super_res, 0, 1)
-    sums = image_sums(super_res, high_res, batch.mask, sr_loss=sr_loss)
+    scores = image_scores(super_res, high_res, sr_loss=sr_loss)
     if "logits" in outputs:
-      cross_entropy = metrics.cross_entropy(outputs["logits"], batch.labels)
-      sums["loss_classifier"] = jnp.sum(cross_entropy * batch.mask)
-      predicted = jnp.argmax(outputs["logits"], axis=-1)
-      true_one_hot = jax.nn.one_hot(batch.labels, num_classes)
-      sums["confusion"] = jnp.einsum(
-        "bt,bp,b->tp",
-        true_one_hot,
-        jax.nn.one_hot(predicted, num_classes),
-        batch.mask,
-      )
-    return sums
+      logits = outputs["logits"]
+      scores["loss_classifier"] = metrics.cross_entropy(logits, labels)
+      scores["predicted"] = jnp.argmax(logits, axis=-1).astype(jnp.int32)
+    return scores
 
   def program(
     variables: Any, of_members: tuple[()], shared: Any, shard: jax.Array
   ) -> Mapping[str, jax.Array]:
     del of_members
     batch, noise_variances = shared
-    shard_size = batch.mask.shape[0] // num_shards
+    shard_size = batch.labels.shape[0] // num_shards
     batch = jax.tree.map(
       lambda x: lax.dynamic_slice_in_dim(x, shard * shard_size, shard_size),
       batch,
     )
     high_res = to_float(batch.images)
     clean = degrade(high_res)
-    keys = rng.per_image(rng.stream(noise_seed, "noise"), batch.positions)
-    draw = noise.draw(keys, clean.shape[1:])
-    over_levels = jax.vmap(at_level, in_axes=(None, None, None, None, None, 0))
-    over_members = jax.vmap(
-      over_levels, in_axes=(0, None, None, None, None, None)
+    if corrupt is None:
+      keys = rng.per_image(rng.stream(noise_seed, "noise"), batch.positions)
+      draw = noise.draw(keys, clean.shape[1:])
+      low_res = jax.vmap(noise.apply, in_axes=(None, None, 0))(
+        clean, draw, noise_variances
+      )
+    else:
+      low_res = corrupt(high_res, clean, batch.positions)
+    over_levels = jax.vmap(at_level, in_axes=(None, 0, 0, None, None))
+    over_members = jax.vmap(over_levels, in_axes=(0, None, None, None, None))
+    scores = over_members(
+      variables, low_res, noise_variances, high_res, batch.labels
     )
-    sums = over_members(
-      variables, high_res, clean, batch, draw, noise_variances
-    )
-    return sums if axis_name is None else lax.psum(sums, axis_name)
+    if axis_name is None:
+      return scores
+    return lax.all_gather(scores, axis_name, axis=2, tiled=True)
 
   return program

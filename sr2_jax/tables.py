@@ -19,6 +19,14 @@ _DEFINITIONS = {
   "loss_classifier": "Cross-entropy of the classifier",
 }
 _DECIMALS = {"psnr_db": 2, "loss_sr": 4}
+# What the levels of a corruption are, at the head of its columns.
+_CORRUPTION_LEVELS = {
+  "speckle": "speckle, variance",
+  "salt_and_pepper": "salt and pepper, part of the pixels",
+  "poisson": "Poisson, photons at white",
+  "jpeg": "JPEG, quality",
+  "blur": "blur, times the trained width",
+}
 _LESS_IS_BETTER = ("loss_sr", "loss_classifier")
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -49,10 +57,37 @@ def table(rows: Iterable[results.Row], *, metric: str, split: str) -> str:
   A star marks the best of each column. One block for each data set and scale,
   so "" where no row has that metric and split.
   """
-  chosen = [row for row in rows if (row.metric, row.split) == (metric, split)]
+  chosen = [
+    row
+    for row in over_noise(rows)
+    if (row.metric, row.split) == (metric, split)
+  ]
   return "\n\n".join(
     "\n".join(_block(summaries)) for summaries in settings(chosen).values()
   )
+
+
+def corruption_table(
+  rows: Iterable[results.Row], *, metric: str, split: str
+) -> str:
+  """Method x level of each corruption, likewise.
+
+  One part for each data set and scale, and in it a block for each corruption.
+  """
+  chosen = [
+    row
+    for row in rows
+    if row.corruption and (row.metric, row.split) == (metric, split)
+  ]
+  return "\n\n".join(
+    "\n".join(_corruption_blocks(summaries))
+    for summaries in settings(chosen).values()
+  )
+
+
+def over_noise(rows: Iterable[results.Row]) -> list[results.Row]:
+  """The rows of Gaussian noise, without those of corruptions."""
+  return [row for row in rows if row.corruption is None]
 
 
 def settings(
@@ -76,16 +111,16 @@ def lines(
   """The lines of one data set and scale, each by noise variance, in order.
 
   Bicubic comes first, then networks that do not classify (SRMD after the
-  trunks), sequential, SR2.
-  Each line's noise variances ascend.
+  trunks), sequential, SR2. Each line's noise variances ascend. Summaries of one
+  corruption come by its levels instead.
   """
   found: dict[Line, dict[float, results.Summary]] = {}
-  for summary in sorted(summaries, key=lambda x: x.noise_variance):
+  for summary in sorted(summaries, key=_level):
     fields = dataclasses.fields(Line)
     line = Line(
       **{field.name: getattr(summary, field.name) for field in fields}
     )
-    found.setdefault(line, {})[summary.noise_variance] = summary
+    found.setdefault(line, {})[_level(summary)] = summary
   return {line: found[line] for line in sorted(found, key=_order)}
 
 
@@ -158,6 +193,12 @@ def display_number(value: float) -> str:
   return power if mantissa == "1" else f"{mantissa}·{power}"
 
 
+def _level(summary: results.Summary) -> float:
+  if summary.corruption_level is not None:
+    return summary.corruption_level
+  return summary.noise_variance
+
+
 def _order(line: Line) -> tuple[Any, ...]:
   return (
     FAMILIES.index(family(line.method)),
@@ -171,19 +212,24 @@ def _order(line: Line) -> tuple[Any, ...]:
 
 def _block(summaries: Sequence[results.Summary]) -> list[str]:
   """The table of one metric, data set, split and scale."""
-  first = summaries[0]
-  by_line = lines(summaries)
-  columns = [["noise variance", *labels(by_line, name_of=str).values()]]
-  for level in sorted({summary.noise_variance for summary in summaries}):
-    entries = [entries.get(level) for entries in by_line.values()]
-    columns.append([number(level), *_cells(entries, first.metric)])
+  text = _grid(summaries, heading="noise variance", number_of=number)
+  return [*_title(summaries), *text]
 
-  widths = [max(map(len, column)) for column in columns]
-  # A star or a blank ends each cell, so one more blank is enough if need be.
-  gap = "  " if sum(widths) + 2 * (len(widths) - 1) <= 100 else " "
-  text = [
-    gap.join(map(str.ljust, row, widths)) for row in zip(*columns, strict=True)
-  ]
+
+def _corruption_blocks(summaries: Sequence[results.Summary]) -> list[str]:
+  """The same with a block for each corruption."""
+  text = _title(summaries)
+  for corruption in results.CORRUPTIONS:
+    chosen = [x for x in summaries if x.corruption == corruption]
+    if chosen:
+      heading = _CORRUPTION_LEVELS[corruption]
+      text += ["", *_grid(chosen, heading=heading, number_of="{:g}".format)]
+  return text
+
+
+def _title(summaries: Sequence[results.Summary]) -> list[str]:
+  """What a table shows, and how its cells are read."""
+  first = summaries[0]
   counts = sorted({summary.n for summary in summaries})
   images = "-".join(
     f"{count:,}" for count in dict.fromkeys((counts[0], counts[-1]))
@@ -195,8 +241,30 @@ def _block(summaries: Sequence[results.Summary]) -> list[str]:
   note = "* best of its column"
   if any(summary.half_width is not None for summary in summaries):
     note = "mean ± half the 95 % interval over seeds; " + note
+  return [title, note]
+
+
+def _grid(
+  summaries: Sequence[results.Summary],
+  *,
+  heading: str,
+  number_of: Callable[[float], str],
+) -> list[str]:
+  """A line for each method, a column for each level."""
+  by_line = lines(summaries)
+  columns = [[heading, *labels(by_line, name_of=str).values()]]
+  for level in sorted(set(map(_level, summaries))):
+    entries = [entries.get(level) for entries in by_line.values()]
+    columns.append([number_of(level), *_cells(entries, summaries[0].metric)])
+
+  widths = [max(map(len, column)) for column in columns]
+  # A star or a blank ends each cell, so one more blank is enough if need be.
+  gap = "  " if sum(widths) + 2 * (len(widths) - 1) <= 100 else " "
+  text = [
+    gap.join(map(str.ljust, row, widths)) for row in zip(*columns, strict=True)
+  ]
   rule = "-" * max(map(len, text))
-  return [title, note, text[0].rstrip(), rule, *map(str.rstrip, text[1:])]
+  return [text[0].rstrip(), rule, *map(str.rstrip, text[1:])]
 
 
 def _cells(entries: Sequence[results.Summary | None], metric: str) -> list[str]:

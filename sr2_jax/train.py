@@ -96,8 +96,8 @@ def evaluate_checkpoint(config: Any, workdir: str | pathlib.Path) -> None:
   """Evaluates a run's checkpoints again, into its results.jsonl.
 
   Every phase that has one is evaluated at its last checkpoint, or at its best
-  with `eval.checkpoint` "best". That field, the noise variances and the splits
-  may differ from the run's. Rows of other weights have another step.
+  with `eval.checkpoint` "best". That field, the noise variances, corruptions
+  and splits may differ from the run's. Rows of other weights have another step.
 
   Raises:
     UserError: if there is no checkpoint, or none that is good.

@@ -48,3 +48,17 @@ def run(**changes):
     *rows("bicubic", 0.35, seeds=(None,)),
     *rows("sr2_fsrcnn", 0.9, metric="accuracy", **changes),
   ]
+
+
+def corrupted(method, value, **levels):
+  """Of one seed; levels by corruption, falling by 0.1 from each to the next."""
+  return [
+    row(
+      method,
+      corruption=corruption,
+      corruption_level=level,
+      value=value - 0.1 * index,
+    )
+    for corruption, chosen in levels.items()
+    for index, level in enumerate(chosen)
+  ]

@@ -110,6 +110,21 @@ def test_default_is_valid():
     ("eval.noise_variances", ()),
     ("eval.noise_variances", (0.0, -1e-4)),
     ("eval.noise_variances", (0.0, 0)),
+    ("eval.corruptions.speckle", (-0.1,)),
+    ("eval.corruptions.speckle", 0.1),
+    ("eval.corruptions.speckle", (0.1, 0.1)),
+    ("eval.corruptions.speckle", (float("inf"),)),
+    ("eval.corruptions.salt_and_pepper", (1.1,)),
+    ("eval.corruptions.salt_and_pepper", (float("nan"),)),
+    ("eval.corruptions.poisson", (0.0,)),
+    ("eval.corruptions.poisson", (1e7,)),
+    ("eval.corruptions.jpeg", (0,)),
+    ("eval.corruptions.jpeg", (50.5,)),
+    ("eval.corruptions.jpeg", (101,)),
+    ("eval.corruptions.jpeg", ("high",)),
+    ("eval.corruptions.jpeg", (float("nan"),)),
+    ("eval.corruptions.blur", (-1.0,)),
+    ("eval.corruptions.blur", (11.0,)),
     ("eval.noise_seed", -1),
     ("eval.batch_size", 0),
     ("eval.splits", ()),
@@ -157,6 +172,11 @@ def test_booleans_are_not_numbers(field):
     ("seed", 2**32 - 1),
     ("joint.loss_weight", (0, 9)),
     ("eval.noise_variances", [0.0, 1e-2]),
+    ("eval.corruptions.speckle", ()),
+    ("eval.corruptions.salt_and_pepper", (0, 1)),
+    ("eval.corruptions.poisson", (1e-3, 1e6)),
+    ("eval.corruptions.jpeg", (1, 100.0)),
+    ("eval.corruptions.blur", (0, 10)),
     ("joint.learning_rate.shared", 0.0),
     ("loss.l2", 0),
   ],
@@ -251,6 +271,13 @@ def test_missing_field():
     ({"data.name": "folder", "data.path": "no/such"}, "no/such"),
     ({"data.path": "somewhere"}, "config.data.path"),
     ({"data.max_train_images": 63}, "config.batch_size"),
+    (
+      {
+        "degradation.blur_sigma_per_scale": 0.0,
+        "eval.corruptions.blur": (2.0,),
+      },
+      "config.eval.corruptions.blur",
+    ),
     ({"init_from": "no/such/run"}, "config.json"),
     ({"pretrain.num_epochs": 0, "joint.num_epochs": 0}, "nothing to train"),
     ({"pretrain.num_epochs": 0, "model.wiring": "none"}, "nothing to train"),
@@ -419,6 +446,27 @@ def test_resolve_freezes_and_makes_floats():
   config_lib.validate(resolved)
   assert config_lib.to_dict(config_lib.resolve(resolved)) == (
     config_lib.to_dict(resolved)
+  )
+
+
+def test_resolve_makes_floats_of_corruptions():
+  config = _config(**{"eval.corruptions.jpeg": (50, 10)})
+  levels = config_lib.resolve(config).eval.corruptions
+  assert [type(x) for x in levels.jpeg] == [float, float]
+  assert levels.blur == ()
+
+
+def test_corruption_levels_come_corruption_by_corruption():
+  changes = {
+    "eval.corruptions.speckle": (0.2,),
+    "eval.corruptions.jpeg": (50, 10),
+  }
+  assert config_lib.corruption_levels(default.get_config()) == ()
+  resolved = config_lib.resolve(_config(**changes))
+  assert config_lib.corruption_levels(resolved) == (
+    ("jpeg", 50.0),
+    ("jpeg", 10.0),
+    ("speckle", 0.2),
   )
 
 

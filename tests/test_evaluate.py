@@ -24,9 +24,10 @@ from sr2_jax import (
   run_folder,
   steps,
 )
+from sr2_jax import phase as phase_lib
 from sr2_jax import run as run_lib
 from sr2_jax.data import dataset as dataset_lib
-from sr2_jax.imaging import degradation, noise
+from sr2_jax.imaging import corruptions, degradation, noise
 from sr2_jax.models import bicubic, sr2
 
 SIZE, SCALE, NUM_CLASSES = 12, 2, 4
@@ -165,37 +166,69 @@ def test_batches_hold_every_image_once(num_images, max_images):
   assert seen == list(range(expected))
 
 
-def fake_batches(masks):
-  for mask in masks:
+def fake_batches(masks, labels=None):
+  for index, mask in enumerate(masks):
     mask = np.asarray(mask, np.float32)
-    yield steps.EvalBatch(images=None, labels=None, positions=None, mask=mask)
+    label = np.zeros(len(mask), np.int32) if labels is None else labels[index]
+    yield steps.EvalBatch(images=None, labels=label, positions=None, mask=mask)
 
 
-def test_means_are_sums_divided_once():
-  """Not means of batch means: the batches hold 3 and 1 images."""
-  sums = iter(
-    [
-      {"ssim": np.array([[1.5, 3.0]], np.float32)},
-      {"ssim": np.array([[0.25, 1.0]], np.float32)},
-    ]
+def evaluate_scores(scores, batches):
+  """Evaluates batches that score what is given for each."""
+  scores = iter(scores)
+  return evaluate.evaluate(
+    lambda _: next(scores), lambda x: x, batches, num_classes=NUM_CLASSES
   )
-  scores = evaluate.evaluate(
-    lambda _: next(sums), fake_batches([[1, 1, 1], [1, 0, 0]])
+
+
+def test_means_are_over_images_without_the_filling():
+  """Not means of batch means: the batches hold 3 and 1 images."""
+  scores = evaluate_scores(
+    [
+      {"ssim": np.array([[[0.5, 0.5, 0.5], [1, 0, 1]]], np.float32)},
+      {"ssim": np.array([[[0.25, 7, 7], [1, 7, 7]]], np.float32)},
+    ],
+    fake_batches([[1, 1, 1], [1, 0, 0]]),
   )
   assert scores.n == 4
-  assert scores.values.keys() == {"ssim"}
-  np.testing.assert_array_equal(scores.values["ssim"], [[1.75 / 4, 1.0]])
+  assert scores.values.keys() == scores.per_image.keys() == {"ssim"}
+  np.testing.assert_array_equal(scores.values["ssim"], [[1.75 / 4, 0.75]])
+  assert scores.per_image["ssim"].dtype == np.float32
+  np.testing.assert_array_equal(
+    scores.per_image["ssim"], [[[0.5, 0.5, 0.5, 0.25], [1, 0, 1, 1]]]
+  )
 
 
-def test_sums_are_kept_in_float64():
+def test_sums_are_in_float64():
   """In float32, 2^24 + 1 is 2^24."""
-  sums = iter([2.0**24, *[1.0] * 9])
-  scores = evaluate.evaluate(
-    lambda _: {"loss_sr": np.full((1, 1), next(sums), np.float32)},
+  scores = evaluate_scores(
+    [{"loss_sr": np.full((1, 1, 1), x, np.float32)} for x in [2**24] + [1] * 9],
     fake_batches([[1]] * 10),
   )
   assert scores.values["loss_sr"].dtype == np.float64
   assert scores.values["loss_sr"][0, 0] == (2**24 + 9) / 10
+
+
+def test_batches_are_dispatched_before_scores_are_fetched():
+  """In the order of the split, a few ahead, and none is left out."""
+  log = []
+
+  def dispatch(batch):
+    log.append("dispatch")
+    return batch.labels
+
+  def fetch(labels):
+    log.append("fetch")
+    return {"loss_sr": labels[None, None].astype(np.float32)}
+
+  labels = [np.full(2, index) for index in range(6)]
+  batches = fake_batches([[1, 1]] * 6, labels)
+  scores = evaluate.evaluate(dispatch, fetch, batches, num_classes=6)
+  assert log[:4] == ["dispatch", "dispatch", "dispatch", "fetch"]
+  assert log.count("fetch") == log.count("dispatch") == 6
+  np.testing.assert_array_equal(
+    scores.per_image["loss_sr"][0, 0], np.repeat(np.arange(6), 2)
+  )
 
 
 def confusion_of(true, predicted):
@@ -208,11 +241,10 @@ def test_accuracy_and_f1_are_those_of_the_whole_split():
   random = np.random.default_rng(0)
   true = random.integers(0, NUM_CLASSES, (2, 6))
   predicted = random.integers(0, NUM_CLASSES, (2, 6))
-  sums = iter(
-    {"confusion": confusion_of(t, p)[None, None]}
-    for t, p in zip(true, predicted, strict=True)
+  scores = evaluate_scores(
+    [{"predicted": p[None, None]} for p in predicted],
+    fake_batches([[1] * 6] * 2, true),
   )
-  scores = evaluate.evaluate(lambda _: next(sums), fake_batches([[1] * 6] * 2))
   assert scores.values.keys() == {"accuracy", "f1"}
   np.testing.assert_allclose(
     scores.values["accuracy"], [[np.mean(true == predicted)]]
@@ -223,6 +255,25 @@ def test_accuracy_and_f1_are_those_of_the_whole_split():
       true.ravel(), predicted.ravel(), average="weighted"
     ),
   )
+  assert scores.per_image.keys() == {"accuracy"}
+  np.testing.assert_array_equal(
+    scores.per_image["accuracy"][0, 0], (true == predicted).ravel()
+  )
+
+
+def test_confusion_is_scikit_learns():
+  random = np.random.default_rng(0)
+  true = random.integers(0, NUM_CLASSES, 20)
+  predicted = random.integers(0, NUM_CLASSES, (2, 3, 20))
+  confusion = evaluate.confusion(true, predicted, NUM_CLASSES)
+  assert confusion.shape == (2, 3, NUM_CLASSES, NUM_CLASSES)
+  for index in np.ndindex(2, 3):
+    np.testing.assert_array_equal(
+      confusion[index],
+      sklearn.metrics.confusion_matrix(
+        true, predicted[index], labels=range(NUM_CLASSES)
+      ),
+    )
 
 
 @pytest.mark.parametrize(
@@ -257,6 +308,7 @@ def test_rows_are_of_member_variance_and_metric():
       "ssim": np.arange(6.0).reshape(3, 2),
       "loss_sr": 10 + np.arange(6.0).reshape(3, 2),
     },
+    per_image={},
     n=11,
   )
   members = [
@@ -272,18 +324,24 @@ def test_rows_are_of_member_variance_and_metric():
     "shared_layers": 1,
     "phase": "joint",
   }
-  rows = evaluate.rows(
-    scores, noise_variances=(0.0, 3.2e-5), members=members, fields=fields
-  )
+  levels = [
+    {"noise_variance": 3.2e-5},
+    {"noise_variance": 0.0, "corruption": "jpeg", "corruption_level": 50.0},
+  ]
+  rows = evaluate.rows(scores, levels=levels, members=members, fields=fields)
   assert len({row.key for row in rows}) == len(rows) == 12
   found = {
-    (row.seed, row.loss_weight, row.step, row.noise_variance, row.metric): row
+    (
+      *(row.seed, row.loss_weight, row.step, row.noise_variance),
+      *(row.corruption, row.corruption_level, row.metric),
+    ): row
     for row in rows
   }
+  conditions = (3.2e-5, None, None), (0.0, "jpeg", 50.0)
   for index, member in enumerate(members):
-    for level, variance in enumerate((0.0, 3.2e-5)):
+    for level, condition in enumerate(conditions):
       for metric, values in scores.values.items():
-        row = found[*member.values(), variance, metric]
+        row = found[*member.values(), *condition, metric]
         assert row.value == values[index, level]
         assert row.n == 11
         assert row.method == "sr2_fsrcnn"
@@ -443,6 +501,88 @@ def test_bicubic_sees_what_the_networks_see(evaluated):
     )
 
 
+CORRUPTIONS = {
+  "eval__corruptions__speckle": (0.1,),
+  "eval__corruptions__salt_and_pepper": (0.0, 0.2),
+  "eval__corruptions__poisson": (30.0,),
+  "eval__corruptions__jpeg": (20.0, 80.0),
+  "eval__corruptions__blur": (0.5, 1.0, 2.0),
+}
+
+
+def corrupted(corruption, level, clean, high_res):
+  """The networks' inputs, image by image."""
+  if corruption == "blur":
+    # The config's blur is 1 px, as OPERATOR has it.
+    blurred = degradation.operator(
+      SIZE, SCALE, blur_sigma=level, anti_aliasing=True
+    )
+    return np.einsum("ij,njkc,lk->nilc", blurred, high_res, blurred)
+  clean = jnp.asarray(clean, jnp.float32)
+  if corruption == "jpeg":
+    return corruptions.jpeg(clean, level)
+  key = rng.stream(7, corruption)
+  keys = rng.per_image(key, jnp.arange(len(clean)))
+  return corruptions.RANDOM[corruption](keys, clean, level)
+
+
+@pytest.mark.parametrize("layout", ["data", "members"])
+def test_corruptions_get_rows_of_their_own(tmp_path, layout, capsys):
+  """Of every method, by what each makes of the corrupted inputs."""
+  run = make_run(
+    tmp_path, pretrain__num_epochs=0, eval__splits=("test",), **CORRUPTIONS
+  )
+  run = dataclasses.replace(run, layout=parallel.layout(layout, 2))
+  phase = tiny_phase(run)
+  variables = evaluate.variables_of(make_state(phase))
+  evaluate.evaluate_bicubic(run, phase)
+  evaluate.evaluate_phase(run, phase, variables, steps_done=[5, 6, 7, 8])
+  rows = results.read(tmp_path)
+  split = run.dataset.test
+  high_res = split.images / np.float32(255)
+  clean = np.einsum("ij,njkc,lk->nilc", OPERATOR, high_res, OPERATOR)
+  levels = [
+    (name.rpartition("__")[2], level)
+    for name, chosen in CORRUPTIONS.items()
+    for level in chosen
+  ]
+  found = {(row.corruption, row.corruption_level) for row in rows}
+  assert found == {(None, None), *levels}
+  assert {row.noise_variance for row in rows if row.corruption} == {0.0}
+  for corruption, level in levels:
+    low_res = np.asarray(corrupted(corruption, level, clean, high_res))
+    fields = {"corruption": corruption, "corruption_level": level}
+    upsampled = bicubic.upsample(jnp.asarray(low_res, jnp.float32), SCALE)
+    np.testing.assert_allclose(
+      value_of(rows, method="bicubic", metric="loss_sr", **fields),
+      np.mean((np.asarray(upsampled) - high_res) ** 2),
+      rtol=1e-4,
+      err_msg=corruption,
+    )
+    repeated = np.kron(low_res, np.ones((1, SCALE, SCALE, 1)))
+    flat = low_res.reshape(len(low_res), -1)
+    for member in range(4):
+      own = {"method": "sr2_fsrcnn", **phase.population.fields(member)}
+      super_res = repeated * variables["params"]["gain"][member]
+      super_res = super_res + variables["batch_stats"]["shift"][member]
+      logits = flat @ variables["params"]["weights"][member]
+      for metric, value in (
+        ("loss_sr", np.mean((super_res - high_res) ** 2)),
+        ("accuracy", np.mean(logits.argmax(-1) == split.labels)),
+      ):
+        np.testing.assert_allclose(
+          value_of(rows, metric=metric, **own, **fields),
+          value,
+          rtol=1e-4,
+          err_msg=corruption,
+        )
+  # Arrays are kept of Gaussian noise alone.
+  arrays = load(tmp_path / "per_image" / "sr2_fsrcnn_test.npz")
+  assert arrays["ssim"].shape == (4, len(VARIANCES), 9)
+  evaluate.report(run, rows)
+  assert "JPEG, quality" in capsys.readouterr().out
+
+
 def test_pictures_are_drawn(evaluated):
   run, _, _ = evaluated
   names = {path.name for path in run.folder.images.iterdir()}
@@ -466,6 +606,10 @@ def test_curves_are_drawn_and_tables_printed(evaluated, capsys):
   assert "Accuracy" not in printed
 
 
+def contents(folder):
+  return {path: path.read_bytes() for path in folder.glob("*/*.npz")}
+
+
 class FakeWriter:
   def __init__(self):
     self.images, self.synced = {}, False
@@ -483,11 +627,13 @@ def test_evaluating_again_replaces_rows_and_shows_pictures(evaluated):
   """Both at once, because a picture takes a second to draw."""
   run, phase, variables = evaluated
   before = results.read(run.folder.path)
+  arrays = contents(run.folder.path)
   fake = FakeWriter()
   evaluate.evaluate_phase(
     run, phase, variables, steps_done=[5, 6, 7, 8], metric_writer=fake
   )
   assert results.read(run.folder.path) == before
+  assert contents(run.folder.path) == arrays
   assert fake.synced
   assert set(fake.images.values()) == {("joint", phase.num_steps)}
   assert "joint_examples" in fake.images
@@ -501,14 +647,118 @@ def test_only_the_main_process_writes(evaluated, monkeypatch, tmp_path):
   assert not (tmp_path / "run").exists()
 
 
-def take_first(variables):
-  return jax.tree.map(lambda x: x[0], variables)
+def load(path):
+  with np.load(path) as arrays:
+    return dict(arrays)
+
+
+def assert_members(arrays, seeds, loss_weights, steps_done):
+  for name, values, dtype in (
+    ("members_seed", seeds, np.int64),
+    ("members_loss_weight", loss_weights, np.float64),
+    ("step", steps_done, np.int64),
+    ("noise_variances", VARIANCES, np.float64),
+  ):
+    assert arrays[name].dtype == dtype
+    np.testing.assert_array_equal(arrays[name], values, err_msg=name)
+
+
+FOUR_MEMBERS = ((0, 0, 1, 1), (0.5, 2.0, 0.5, 2.0), (5, 6, 7, 8))
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_scores_of_each_image_are_kept(evaluated, split):
+  run, _, variables = evaluated
+  folder = run.folder.path / "per_image"
+  network = load(folder / f"sr2_fsrcnn_{split}.npz")
+  other = load(folder / f"bicubic_{split}.npz")
+  assert_members(network, *FOUR_MEMBERS)
+  assert_members(other, [-1], [np.nan], [0])
+  assert network.keys() - other.keys() == {"accuracy"}
+  rows = results.read(run.folder.path)
+  for method, arrays, members in (
+    ("sr2_fsrcnn", network, 4),
+    ("bicubic", other, 1),
+  ):
+    for metric in arrays.keys() & set(results.METRICS):
+      assert arrays[metric].shape == (members, len(VARIANCES), 9)
+      assert arrays[metric].dtype == np.float32
+      means = [
+        row.value
+        for row in rows
+        if (row.method, row.split, row.metric) == (method, split, metric)
+      ]
+      np.testing.assert_allclose(
+        arrays[metric].mean(axis=-1).ravel(), means, rtol=1e-6, atol=1e-6
+      )
+  data = getattr(run.dataset, split)
+  for member, level in np.ndindex(4, len(VARIANCES)):
+    expected = reference(variables, member, data, variance=VARIANCES[level])
+    np.testing.assert_array_equal(
+      network["accuracy"][member, level],
+      (expected["predicted"] == data.labels)[:9],
+    )
+
+
+def test_example_images_are_kept(evaluated):
+  """Two test images of each class, by every member at every variance."""
+  run, _, variables = evaluated
+  network = load(run.folder.path / "examples" / "sr2_fsrcnn.npz")
+  other = load(run.folder.path / "examples" / "bicubic.npz")
+  assert_members(network, *FOUR_MEMBERS)
+  assert_members(other, [-1], [np.nan], [0])
+  split = run.dataset.test
+  chosen = [
+    position
+    for label in np.unique(split.labels)
+    for position in np.flatnonzero(split.labels == label)[:2]
+  ]
+  for name in ("positions", "labels", "high_res", "low_res"):
+    np.testing.assert_array_equal(network[name], other[name])
+  assert network["positions"].dtype == network["labels"].dtype == np.int64
+  np.testing.assert_array_equal(network["positions"], chosen)
+  np.testing.assert_array_equal(network["labels"], split.labels[chosen])
+  np.testing.assert_allclose(
+    network["high_res"], split.images[chosen] / 255, rtol=1e-6
+  )
+  num, small = len(chosen), SIZE // SCALE
+  assert network["low_res"].shape == (2, num, small, small, 1)
+  assert network["super_res"].shape == (4, 2, num, SIZE, SIZE, 1)
+  assert network["super_res"].dtype == network["low_res"].dtype == np.float32
+  assert other["super_res"].shape == (1, 2, num, SIZE, SIZE, 1)
+  assert "predicted" not in other
+  repeated = np.repeat(np.repeat(network["low_res"], SCALE, 2), SCALE, 3)
+  for member, level in np.ndindex(4, 2):
+    np.testing.assert_allclose(
+      other["super_res"][0, level],
+      bicubic.upsample(jnp.asarray(network["low_res"][level]), SCALE),
+      atol=1e-5,
+    )
+    gain = variables["params"]["gain"][member]
+    shift = variables["batch_stats"]["shift"][member]
+    np.testing.assert_allclose(
+      network["super_res"][member, level],
+      repeated[level] * gain + shift,
+      atol=1e-5,
+    )
+    expected = reference(variables, member, split, variance=VARIANCES[level])
+    np.testing.assert_array_equal(
+      network["predicted"][member, level], expected["predicted"][chosen]
+    )
+
+
+def outputs_of(run, phase, variables):
+  """What the picture is drawn from: the first member's images."""
+  inputs = evaluate.example_inputs(run, phase)
+  name = f"{phase.method}.npz"
+  arrays = load(run.folder.path / "examples" / name)
+  return inputs, {name: arrays[name][0] for name in ("super_res", "predicted")}
 
 
 def test_examples_are_what_is_evaluated(evaluated):
   """First image of each class, every column at the same noise."""
   run, phase, variables = evaluated
-  found = evaluate.examples(run, phase, take_first(variables))
+  found = evaluate.examples(run, phase, *outputs_of(*evaluated))
   split = run.dataset.test
   firsts = sorted(
     int(np.flatnonzero(split.labels == label)[0])
@@ -534,7 +784,7 @@ def test_examples_are_what_is_evaluated(evaluated):
       atol=1e-5,
     )
   repeated = np.repeat(np.repeat(found.low_res, SCALE, 2), SCALE, 3)
-  one = take_first(variables)
+  one = jax.tree.map(lambda x: x[0], variables)
   np.testing.assert_allclose(
     found.columns["sr2_fsrcnn"],
     repeated * one["params"]["gain"] + one["batch_stats"]["shift"],
@@ -546,12 +796,12 @@ def test_examples_show_the_baseline_beside_the_joint_network(
   evaluated, monkeypatch
 ):
   """And do without it, aloud, where its checkpoint is damaged."""
-  run, phase, variables = evaluated
+  run, phase, _ = evaluated
   with_pretrain = make_run(run.folder.path)
   state = make_state(tiny_phase(with_pretrain, "pretrain"))
   state = state.replace(params={"gain": state.params["gain"] + 1})
   monkeypatch.setattr(run_lib, "pretrained_state", lambda run: state)
-  found = evaluate.examples(with_pretrain, phase, take_first(variables))
+  found = evaluate.examples(with_pretrain, phase, *outputs_of(*evaluated))
   assert list(found.columns) == ["bicubic", "fsrcnn", "sr2_fsrcnn"]
   repeated = np.repeat(np.repeat(found.low_res, SCALE, 2), SCALE, 3)
   np.testing.assert_allclose(
@@ -614,6 +864,27 @@ def test_released_srmd_is_told_the_blur_and_each_noise(tmp_path, clip):
     found = value_of(rows, noise_variance=variance, metric="loss_sr")
     expected = np.mean((super_res - high_res) ** 2)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
+  assert (tmp_path / "per_image" / "srmd_test.npz").is_file()
+  assert (tmp_path / "examples" / "srmd.npz").is_file()
+
+
+def test_released_srmd_joins_the_picture(evaluated):
+  """Told the noise of each row of the picture."""
+  model, run = with_released_srmd(evaluated[0])
+  found = evaluate.examples(run, evaluated[1], *outputs_of(*evaluated))
+  assert list(found.columns) == ["bicubic", "srmd", "sr2_fsrcnn"]
+  describe = phase_lib.description_of(run.config, basis=run.released_srmd.basis)
+  for level, variance in enumerate(VARIANCES):
+    low_res = jnp.asarray(found.low_res[level])
+    outputs = model.apply(
+      {"params": run.released_srmd.params},
+      low_res,
+      describe(jnp.full(len(low_res), variance)),
+      train=False,
+    )
+    np.testing.assert_allclose(
+      found.columns["srmd"][level], outputs["super_res"], atol=1e-5
+    )
 
 
 def test_no_released_srmd_unless_it_is_named(tmp_path):
@@ -646,7 +917,8 @@ def test_baseline_is_there_only_after_pretraining(
   ],
 )
 def test_example_levels_span_the_variances(variances, expected):
-  assert evaluate._example_levels(variances) == expected
+  chosen = evaluate._example_levels(np.array(variances))
+  np.testing.assert_array_equal(np.array(variances)[chosen], expected)
 
 
 def make_row(phase, seed, *, experiment):
@@ -697,16 +969,16 @@ def test_evaluation_stops_between_batches(evaluated):
   run = dataclasses.replace(run, stop=preemption.StopRequest())
   done = []
 
-  def sums_of_batch(batch):
+  def dispatch(batch):
     if len(done) == 1:
       os.kill(os.getpid(), signal.SIGTERM)
     done.append(int(batch.mask.sum()))
-    return {"ssim": np.ones((1, 1), np.float32)}
+    return {"ssim": np.ones((1, 1, 4), np.float32)}
 
   with run.stop.listening():
     items = evaluate._stoppable(run, evaluate._batches(run, "test"))
     with pytest.raises(errors.Stopped, match="evaluates again") as caught:
-      evaluate.evaluate(sums_of_batch, items)
+      evaluate.evaluate(dispatch, lambda x: x, items, num_classes=NUM_CLASSES)
   assert done == [4, 4]
   assert caught.value.exit_code == 143
 

@@ -84,10 +84,20 @@ def test_curves_ignore_the_users_settings(tmp_path):
     )
 
 
+def test_curves_leave_corruptions_out(tmp_path):
+  rows = result_rows.run(seeds=(0,))
+  more = rows + result_rows.corrupted("sr2_fsrcnn", 0.1, blur=(1.5, 2.0))
+  assert np.array_equal(
+    figures.curves(more, tmp_path / "a.png"),
+    figures.curves(rows, tmp_path / "b.png"),
+  )
+
+
 @pytest.mark.parametrize(
   "rows",
   [
     [],
+    result_rows.corrupted("wdsr", 0.5, blur=(1.5,)),
     [result_rows.row(), result_rows.row(scale=2)],
     [result_rows.row(split="validation")],
   ],

@@ -157,29 +157,36 @@ def test_l2_shrinks_the_kernels_in_scope(scope, moved):
     np.testing.assert_array_equal(layer["bias"], 0.0)
 
 
+@pytest.mark.parametrize("blur", [None, 0.0, 1.75])
 @pytest.mark.parametrize(
   ("sigma_per_scale", "anti_aliasing"), [(0.5, True), (0.25, False)]
 )
 def test_degradation_of_images_that_are_not_square(
-  sigma_per_scale, anti_aliasing
+  sigma_per_scale, anti_aliasing, blur
 ):
   """Against scikit-image, each axis with its own operator."""
   height, width, scale = 12, 20, 2
-  phase = make_phase(
-    "pretrain",
-    shape=(height, width, 1),
-    degradation__scale=scale,
-    degradation__blur_sigma_per_scale=sigma_per_scale,
-    degradation__anti_aliasing=anti_aliasing,
-  )
+  changes = {
+    "degradation__scale": scale,
+    "degradation__blur_sigma_per_scale": sigma_per_scale,
+    "degradation__anti_aliasing": anti_aliasing,
+  }
+  phase = make_phase("pretrain", shape=(height, width, 1), **changes)
   image = np.random.default_rng(0).random((height, width))
   blurred = skimage.filters.gaussian(
-    image, sigma_per_scale * scale, mode="nearest"
+    image,
+    sigma_per_scale * scale * (1 if blur is None else blur),
+    mode="nearest",
   )
   expected = skimage.transform.rescale(
     blurred, 1 / scale, anti_aliasing=anti_aliasing
   )
-  degraded = phase.degrade(jnp.asarray(image[None, ..., None], jnp.float32))
+  degrade = phase.degrade
+  if blur is not None:
+    degrade = phase_lib.degradation_of(
+      make_config(**changes), height, width, blur=blur
+    )
+  degraded = degrade(jnp.asarray(image[None, ..., None], jnp.float32))
   assert degraded.shape[1:] == phase.low_res_shape == (6, 10, 1)
   np.testing.assert_allclose(degraded[0, ..., 0], expected, atol=1e-6)
 

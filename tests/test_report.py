@@ -1,3 +1,4 @@
+import dataclasses
 import subprocess
 import sys
 
@@ -21,6 +22,20 @@ def test_the_command_prints_tables_and_draws_into_the_run(tmp_path, capsys):
   assert output.splitlines()[-1] == str(path)
   with Image.open(path) as image:
     assert image.width > 1600
+
+
+def test_the_command_prints_corruptions_last(tmp_path, capsys):
+  rows = result_rows.corrupted("sr2_fsrcnn", 0.8, jpeg=(10, 50))
+  other = result_rows.corrupted("wdsr", 0.8, blur=(2.0,))
+  other = [dataclasses.replace(row, scale=2) for row in other]
+  rows = [*rows, *other, *result_rows.run()]
+  results.merge(tmp_path / "results.jsonl", rows)
+  assert report.main([str(tmp_path)]) == 0
+  output = capsys.readouterr().out
+  table = tables.corruption_table(rows, metric="ssim", split="test")
+  assert output.index(table) > output.index("Accuracy")
+  # Of scale 2 there are no rows to draw a curve from.
+  assert output.splitlines()[-1].endswith("curves_test.png")
 
 
 def test_the_command_takes_several_runs(tmp_path, capsys):

@@ -66,6 +66,8 @@ def test_a_row_keeps_the_documented_fields():
     "phase",
     "step",
     "noise_variance",
+    "corruption",
+    "corruption_level",
     "metric",
     "value",
     "n",
@@ -91,6 +93,10 @@ def test_numpy_scalars_become_python_numbers():
     {"n": None},
     {"method": None},
     {"noise_variance": None},
+    {"corruption": "rain", "corruption_level": 1.0},
+    {"corruption": "jpeg"},
+    {"corruption_level": 1.0},
+    {"corruption": "jpeg", "corruption_level": "50"},
   ],
 )
 def test_a_wrong_field_is_refused(changes):
@@ -104,6 +110,28 @@ def test_merge_then_read_gives_the_rows_back(tmp_path):
   assert results.read(tmp_path) == rows
   assert results.read(str(tmp_path / "results.jsonl")) == rows
   assert results.read([tmp_path, tmp_path]) == rows * 2
+
+
+SPECKLE = {
+  "noise_variance": 0.0,
+  "corruption": "speckle",
+  "corruption_level": 0.1,
+}
+
+
+def test_rows_from_before_corruptions_still_read(tmp_path):
+  """And stand beside new ones, which replace those of the same key."""
+  path = tmp_path / "results.jsonl"
+  old = dataclasses.asdict(_row())
+  del old["corruption"], old["corruption_level"]
+  path.write_text(json.dumps(old) + "\n")
+  assert results.read(path) == [_row()]
+  results.merge(path, [_row(value=0.25), _row(**SPECKLE)])
+  assert results.read(path) == [_row(value=0.25), _row(**SPECKLE)]
+  del old["n"]
+  path.write_text(json.dumps(old | {"corruption": None}) + "\n")
+  with pytest.raises(errors.UserError, match="not a row"):
+    results.read(path)
 
 
 def test_every_line_is_strict_json(tmp_path):
@@ -256,6 +284,7 @@ def test_summarize_averages_over_seeds_alone():
     {"loss_weight": 0.11},
     {"phase": "pretrain"},
     {"noise_variance": 0.0},
+    {"corruption": "jpeg", "corruption_level": 50.0},
     {"metric": "f1"},
   ],
 )
@@ -289,6 +318,26 @@ def test_rows_of_other_weights_never_fill_a_gap():
   assert len(results.summarize(rows[1:])) == 2
   other_split = _row(**best, split="validation")
   assert len(results.summarize([rows[0], other_split])) == 2
+
+
+def test_corruptions_are_kept_apart_by_kind_and_level():
+  rows = [
+    _row(**(SPECKLE | {"seed": seed, "corruption": kind, **level}))
+    for kind in ("speckle", "blur")
+    for level in ({"corruption_level": 0.1}, {"corruption_level": 0.2})
+    for seed in (0, 1)
+  ]
+  summaries = results.summarize(rows)
+  assert [(x.corruption, x.corruption_level) for x in summaries] == [
+    ("speckle", 0.1), ("speckle", 0.2), ("blur", 0.1), ("blur", 0.2),
+  ]  # fmt: skip
+  assert {x.seeds for x in summaries} == {(0, 1)}
+
+
+def test_rows_of_other_weights_fill_no_gap_among_corruptions():
+  rows = [_row(step=600), _row(step=400, **SPECKLE)]
+  [summary] = results.summarize(rows)
+  assert summary.corruption is None
 
 
 def test_bicubic_has_no_seeds_and_no_interval():

@@ -257,6 +257,7 @@ def test_evaluation_may_not_change_what_no_row_tells_apart(
   "changes",
   [
     {"eval__noise_variances": (0.5,)},
+    {"eval__corruptions__jpeg": (50.0,)},
     {"eval__srmd__pca": "basis.mat"},
     {"eval__splits": ("test",)},
     {"eval__checkpoint": "best"},

@@ -24,14 +24,15 @@ LAYERS = (
   | {"report", "tables", "figures", "phase", "preemption", "run", "run_folder"}
   | {"feed"},
   {"imaging", "models", "optimizer", "population", "parallel", "rng"}
-  | {"results"},
+  | {"results", "archive"},
   {"allocator", "config", "cache_dir", "errors", "files"},
 )
 # Folders of the project that hold modules, beside the tests.
 FOLDERS = ("sr2_jax", "experiments", "launch", "benchmarks")
 # What these import, and what that imports in turn, needs no accelerator.
 WITHOUT_JAX = (
-  "config", "errors", "figures", "files", "main", "report", "results", "tables",
+  "archive", "config", "errors", "figures", "files", "main", "report",
+  "results", "tables",
 )  # fmt: skip
 HEAVY = {
   "chex", "dm_pix", "flax", "jax", "jaxlib", "mlxtend", "optax", "orbax",

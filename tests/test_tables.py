@@ -176,6 +176,47 @@ def test_every_metric_has_a_definition():
   assert set(tables._DEFINITIONS) == set(results.METRICS)
 
 
+def test_a_table_of_corruptions_in_full():
+  levels = {"jpeg": (10, 50), "speckle": (0.05,)}
+  rows = [
+    *result_rows.corrupted("sr2_fsrcnn", 0.85, **levels),
+    *result_rows.corrupted("bicubic", 0.35, **levels),
+    *result_rows.run(),
+    result_rows.row(
+      "wdsr", corruption="blur", corruption_level=1.5, split="validation"
+    ),
+  ]
+  assert tables.corruption_table(rows, metric="ssim", split="test") == (
+    "SSIM (Gaussian 11x11 window, sigma 1.5, range 1): "
+    "mnist5k test, x4, 500 images, 1 seed\n"
+    "* best of its column\n"
+    "\n"
+    "speckle, variance  0.05\n"
+    "-------------------------\n"
+    "bicubic            0.350\n"
+    "sr2_fsrcnn         0.850*\n"
+    "\n"
+    "JPEG, quality  10      50\n"
+    "-----------------------------\n"
+    "bicubic        0.350   0.250\n"
+    "sr2_fsrcnn     0.850*  0.750*"
+  )
+  assert tables.corruption_table(rows, metric="f1", split="test") == ""
+
+
+def test_corruptions_are_not_in_the_table_over_noise():
+  rows = result_rows.run()
+  more = rows + result_rows.corrupted("sr2_fsrcnn", 0.1, jpeg=(10,))
+  assert tables.table(more, metric="ssim", split="test") == (
+    tables.table(rows, metric="ssim", split="test")
+  )
+  assert tables.corruption_table(rows, metric="ssim", split="test") == ""
+
+
+def test_every_corruption_has_a_heading():
+  assert tuple(tables._CORRUPTION_LEVELS) == results.CORRUPTIONS
+
+
 @pytest.mark.parametrize(
   ("value", "plain", "figure"),
   [

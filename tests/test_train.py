@@ -101,11 +101,21 @@ def manifests(workdir):
   return found
 
 
+def arrays(workdir):
+  """Scores of each image and example images, by their files."""
+  return {
+    str(path.relative_to(workdir)): path.read_bytes()
+    for folder in ("per_image", "examples")
+    for path in (workdir / folder).iterdir()
+  }
+
+
 def assert_same_run(actual, expected):
-  """Bit for bit: parameters, optimizer, BatchNorm statistics and rows."""
+  """Bit for bit: parameters, optimizer, BatchNorm statistics, rows, arrays."""
   for name in ("metrics.jsonl", "results.jsonl"):
     assert (actual / name).read_text() == (expected / name).read_text(), name
   assert manifests(actual) == manifests(expected)
+  assert arrays(actual) == arrays(expected)
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +132,14 @@ def test_run_folder_holds_what_the_design_says(uninterrupted):
   assert {path.name for path in (workdir / "images").iterdir()} == {
     "pretrain_examples.png", "joint_examples.png", "curves_test.png",
   }  # fmt: skip
+  methods = ("bicubic", "fsrcnn", "sr2_fsrcnn")
+  assert arrays(workdir).keys() == {
+    name
+    for method in methods
+    for name in (f"per_image/{method}_test.npz", f"examples/{method}.npz")
+  }
   assert len(manifests(workdir)) == 4  # last and best of both phases
-  for method in ("bicubic", "fsrcnn", "sr2_fsrcnn"):
+  for method in methods:
     assert f"\n{method} " in text
   recorded = json.loads((workdir / "config.json").read_text())
   assert recorded["config"]["num_seeds"] == 2
@@ -336,11 +352,18 @@ def test_evaluating_again_gives_the_same_rows(
   shutil.copytree(uninterrupted[0], workdir)
   run(environment, workdir, "--mode=eval")
   assert_same_run(workdir, uninterrupted[0])
-  run(
-    environment, workdir, "--mode=eval", "--config.eval.noise_variances=0.002"
+  text = run(
+    environment,
+    workdir,
+    "--mode=eval",
+    "--config.eval.noise_variances=0.002",
+    "--config.eval.corruptions.jpeg=50",
+    "--config.eval.corruptions.poisson=30,100",
   )
+  assert "Poisson, photons at white" in text
   found = (workdir / "results.jsonl").read_text()
   assert '"noise_variance": 0.002' in found
+  assert '"corruption": "jpeg", "corruption_level": 50.0' in found
   assert found.startswith((uninterrupted[0] / "results.jsonl").read_text())
 
 

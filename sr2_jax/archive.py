@@ -1,0 +1,138 @@
+"""Arrays that evaluation leaves in a run folder beside its rows; no JAX.
+
+Rows are means. `per_image/<method>_<split>.npz` has what each image scored, for
+tests that pair images, and `examples/<method>.npz` what a method made of a few
+test images, for pictures. In either, `members_seed` (int64 [M], -1 for none),
+`members_loss_weight` (float64 [M], NaN for none) and `step` (int64 [M]) say
+which weights, and `noise_variances` (float64 [V]) at what noise.
+
+Both are of the latest weights of a run, as its tables are: those of earlier
+ones, evaluated later, do not take their place.
+"""
+
+import dataclasses
+import pathlib
+import zipfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sr2_jax import files
+
+# The metrics that are kept for each image; accuracy is 0 or 1.
+PER_IMAGE = (
+  "ssim", "ssim_uniform7", "ssim_uniform7_range2", "psnr_db", "accuracy",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Examples:
+  """B test images and what the networks get to see of them.
+
+  Attributes:
+    positions: of the images in the test split, int64 [B].
+    labels: int64 [B].
+    noise_variances: float64 [V].
+    high_res: float32 [B, H, W, C].
+    low_res: float32 [V, B, h, w, C].
+  """
+
+  positions: np.ndarray
+  labels: np.ndarray
+  noise_variances: np.ndarray
+  high_res: np.ndarray
+  low_res: np.ndarray
+
+
+def write_per_image(
+  folder: pathlib.Path,
+  *,
+  method: str,
+  split: str,
+  members: Sequence[Mapping[str, Any]],
+  noise_variances: Sequence[float],
+  scores: Mapping[str, np.ndarray],
+) -> None:
+  """Writes what each image scored.
+
+  Args:
+    folder: the run folder.
+    method: as in rows.
+    split: as in rows.
+    members: the fields seed, loss_weight and step of each member's rows.
+    noise_variances: V of them.
+    scores: {metric: [M, V, N]} in the order of the split; of these, those in
+      PER_IMAGE are kept.
+  """
+  arrays = {name: scores[name] for name in PER_IMAGE if name in scores}
+  _write(
+    folder / "per_image" / f"{method}_{split}.npz",
+    members,
+    noise_variances=np.asarray(noise_variances, np.float64),
+    **{name: value.astype(np.float32) for name, value in arrays.items()},
+  )
+
+
+def write_examples(
+  folder: pathlib.Path,
+  *,
+  method: str,
+  members: Sequence[Mapping[str, Any]],
+  examples: Examples,
+  super_res: np.ndarray,
+  predicted: np.ndarray | None,
+) -> None:
+  """Writes the images, their inputs and what a method made of them.
+
+  Args:
+    folder: the run folder.
+    method: as in rows.
+    members: as in `write_per_image`.
+    examples: the images.
+    super_res: [M, V, B, H, W, C].
+    predicted: classes [M, V, B], or None without a classifier.
+  """
+  outputs: dict[str, Any] = {"super_res": super_res.astype(np.float32)}
+  if predicted is not None:
+    outputs["predicted"] = predicted.astype(np.int64)
+  _write(
+    folder / "examples" / f"{method}.npz",
+    members,
+    **{
+      field.name: getattr(examples, field.name)
+      for field in dataclasses.fields(examples)
+    },
+    **outputs,
+  )
+
+
+def _write(
+  path: pathlib.Path, members: Sequence[Mapping[str, Any]], **arrays: Any
+) -> None:
+  """Replaces a file at once, unless it is of later weights."""
+  step = np.array([member["step"] for member in members], np.int64)
+  old = _steps_in(path)
+  if old.shape == step.shape and np.any(old > step):
+    return
+  weights = [member["loss_weight"] for member in members]
+  seeds = [member["seed"] for member in members]
+  with files.replacing(path) as file:
+    np.savez(
+      file,
+      members_seed=np.array([-1 if s is None else s for s in seeds], np.int64),
+      # None becomes NaN.
+      members_loss_weight=np.array(weights, np.float64),
+      step=step,
+      **arrays,
+    )
+
+
+def _steps_in(path: pathlib.Path) -> np.ndarray:
+  """The steps in a file, none where there is no file that can be read."""
+  try:
+    # Not by its name: NumPy leaves a damaged file open.
+    with path.open("rb") as file, np.load(file) as arrays:
+      return arrays["step"]
+  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    return np.empty(0, np.int64)

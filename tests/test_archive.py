@@ -1,0 +1,111 @@
+"""Files of arrays: what is kept, and of which weights."""
+
+import numpy as np
+import pytest
+
+from sr2_jax import archive
+
+MEMBERS = [
+  {"seed": 3, "loss_weight": 0.5, "step": 8},
+  {"seed": 4, "loss_weight": None, "step": 6},
+]
+SCORES = {
+  "ssim": np.arange(12.0).reshape(2, 2, 3),
+  "accuracy": np.ones((2, 2, 3)),
+  "loss_sr": np.ones((2, 2, 3)),
+}
+
+
+def load(path):
+  with np.load(path, allow_pickle=False) as arrays:
+    return dict(arrays)
+
+
+def write(folder, *, members=MEMBERS, scores=SCORES):
+  archive.write_per_image(
+    folder,
+    method="fsrcnn",
+    split="test",
+    members=members,
+    noise_variances=(0.0, 1e-3),
+    scores=scores,
+  )
+  return load(folder / "per_image" / "fsrcnn_test.npz")
+
+
+def test_scores_are_kept_without_losses(tmp_path):
+  arrays = write(tmp_path)
+  assert arrays.keys() == {
+    "members_seed", "members_loss_weight", "step", "noise_variances", "ssim",
+    "accuracy",
+  }  # fmt: skip
+  np.testing.assert_array_equal(arrays["members_seed"], [3, 4])
+  np.testing.assert_array_equal(arrays["members_loss_weight"], [0.5, np.nan])
+  np.testing.assert_array_equal(arrays["step"], [8, 6])
+  np.testing.assert_array_equal(arrays["noise_variances"], [0.0, 1e-3])
+  np.testing.assert_array_equal(arrays["ssim"], SCORES["ssim"])
+  assert arrays["ssim"].dtype == np.float32
+  assert [path.name for path in (tmp_path / "per_image").iterdir()] == [
+    "fsrcnn_test.npz"
+  ]
+
+
+def test_the_same_arrays_are_the_same_bytes(tmp_path):
+  write(tmp_path)
+  path = tmp_path / "per_image" / "fsrcnn_test.npz"
+  before = path.read_bytes()
+  write(tmp_path)
+  assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("step", [5, 8, 9])
+def test_later_weights_and_the_same_again_replace_earlier_ones(tmp_path, step):
+  write(tmp_path)
+  members = [{**MEMBERS[0], "step": step}, MEMBERS[1]]
+  again = write(tmp_path, members=members, scores={"ssim": SCORES["ssim"] + 1})
+  changes = step >= 8
+  assert again["ssim"][0, 0, 0] == changes
+  assert again["step"][0] == (step if changes else 8)
+  assert ("accuracy" in again) != changes
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK", b"no archive", "truncated"])
+def test_a_damaged_file_is_replaced(tmp_path, damage):
+  write(tmp_path)
+  path = tmp_path / "per_image" / "fsrcnn_test.npz"
+  if damage == "truncated":
+    damage = path.read_bytes()[:-100]
+  path.write_bytes(damage)
+  assert write(tmp_path).keys() >= {"ssim"}
+
+
+@pytest.mark.parametrize("classifies", [False, True])
+def test_examples_hold_inputs_and_outputs(tmp_path, classifies):
+  examples = archive.Examples(
+    positions=np.array([7, 9]),
+    labels=np.array([0, 1]),
+    noise_variances=np.array([0.0, 1e-2, 1e-3]),
+    high_res=np.full((2, 4, 4, 1), 0.5, np.float32),
+    low_res=np.full((3, 2, 2, 2, 1), 0.25, np.float32),
+  )
+  predicted = np.ones((2, 3, 2), np.int32) if classifies else None
+  archive.write_examples(
+    tmp_path,
+    method="wdsr",
+    members=MEMBERS,
+    examples=examples,
+    super_res=np.full((2, 3, 2, 4, 4, 1), 0.75),
+    predicted=predicted,
+  )
+  arrays = load(tmp_path / "examples" / "wdsr.npz")
+  assert arrays.keys() - {"predicted"} == {
+    "members_seed", "members_loss_weight", "step", "noise_variances",
+    "positions", "labels", "high_res", "low_res", "super_res",
+  }  # fmt: skip
+  assert ("predicted" in arrays) == classifies
+  assert arrays["super_res"].dtype == np.float32
+  assert arrays["super_res"].shape == (2, 3, 2, 4, 4, 1)
+  np.testing.assert_array_equal(arrays["positions"], [7, 9])
+  np.testing.assert_array_equal(arrays["low_res"], examples.low_res)
+  if classifies:
+    assert arrays["predicted"].dtype == np.int64
