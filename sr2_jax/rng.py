@@ -18,8 +18,8 @@ _IMPLEMENTATION = "threefry2x32"
 def stream(seed: int | jax.Array, name: str) -> jax.Array:
   """Key of a seed's stream of this name.
 
-  They are "init", "order", "augment" and "noise", and those of the corruptions
-  that draw have their names.
+  They are "init", "order", "augment", "degrade" and "noise", and those of the
+  corruptions that draw have their names.
   """
   key = jax.random.key(seed, impl=_IMPLEMENTATION)
   return jax.random.fold_in(key, zlib.crc32(name.encode()))

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import ml_collections
+import numpy as np
 
 from sr2_jax import (
   cache_dir,
@@ -28,6 +29,7 @@ from sr2_jax import (
 from sr2_jax import config as config_lib
 from sr2_jax import phase as phase_lib
 from sr2_jax.data import dataset as dataset_lib
+from sr2_jax.models import srmd_weights
 
 _PACKAGES = (
   "jax",
@@ -46,8 +48,22 @@ _PACKAGES = (
 # split and step it is of; it says nothing of the other fields under `eval`.
 _FREE_IN_EVALUATION = (
   "eval.noise_variances", "eval.corruptions", "eval.splits", "eval.checkpoint",
+  "eval.srmd",
   "parallel", "log", "steps_per_call",
 )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class ReleasedSrmd:
+  """The SRMD network as its authors trained it.
+
+  Attributes:
+    params: of `SR2(trunk="srmd")`, NumPy arrays.
+    basis: float32 [15, 225], which it expects blur kernels in.
+  """
+
+  params: dict[str, Any]
+  basis: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +76,7 @@ class Run:
     dataset: uint8 images in memory.
     layout: the devices.
     stop: requests to stop.
+    released_srmd: what `eval.srmd` names, or None.
   """
 
   config: Any
@@ -67,6 +84,7 @@ class Run:
   dataset: dataset_lib.Dataset
   layout: parallel.Layout
   stop: preemption.StopRequest
+  released_srmd: ReleasedSrmd | None = None
 
   def phase(
     self, name: str, *, num_train_images: int | None = None
@@ -106,8 +124,8 @@ def open_run(
         config_lib.to_dict(config),
         ignore=_FREE_IN_EVALUATION,
         way_out="--mode=eval changes eval.noise_variances, eval.corruptions, "
-        "eval.splits and eval.checkpoint alone: give the run's own values of "
-        "the others.",
+        "eval.splits, eval.checkpoint and eval.srmd alone: give the run's own "
+        "values of the others.",
       )
     elif folder.has_begun:
       folder.check(config_lib.to_dict(config))
@@ -134,9 +152,26 @@ def open_run(
         f"config.batch_size is {config.batch_size}, more than the "
         f"{len(dataset.train.images)} training images of {dataset.name}."
       )
-    run = Run(config, folder, dataset, layout, preemption.StopRequest())
+    run = Run(
+      config,
+      folder,
+      dataset,
+      layout,
+      preemption.StopRequest(),
+      _read_released_srmd(config),
+    )
     _check_or_record(run, evaluate_only=evaluate_only)
     yield run
+
+
+def _read_released_srmd(config: Any) -> ReleasedSrmd | None:
+  """What `eval.srmd` names; before training, which may take days."""
+  if not config.eval.srmd.weights:
+    return None
+  return ReleasedSrmd(
+    srmd_weights.read(config.eval.srmd.weights, scale=config.degradation.scale),
+    srmd_weights.read_basis(config.eval.srmd.pca),
+  )
 
 
 def pretrained_state(run: Run) -> steps.TrainState:

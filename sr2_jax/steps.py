@@ -23,7 +23,15 @@ from sr2_jax.imaging import metrics, noise
 
 Degrade = Callable[[jax.Array], jax.Array]
 Augment = Callable[[jax.Array, jax.Array], jax.Array]
-Apply = Callable[[Any, jax.Array], Mapping[str, jax.Array]]
+# (variables, low_res, its noise variance) to what `SR2` gives.
+Apply = Callable[[Any, jax.Array, jax.Array], Mapping[str, jax.Array]]
+# (keys [B], high_res) to low_res and, where the network is to be told how each
+# image was degraded, descriptions.
+DegradeForTraining = Callable[
+  [jax.Array, jax.Array], tuple[jax.Array, jax.Array | None]
+]
+# Noise variances [B] to descriptions of what the evaluation does to images.
+Describe = Callable[[jax.Array], jax.Array]
 # (high_res, its clean low_res, positions in the split) to low_res [L, ...].
 Corrupt = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 Program = Callable[..., Any]
@@ -81,15 +89,19 @@ def create_state(
   optimizer: optax.GradientTransformation,
   seed: jax.Array,
   low_res_shape: tuple[int, int, int],
+  *,
+  description_size: int = 0,
 ) -> TrainState:
   """A member's state at the start of training, from its seed (a scalar).
 
   The initial values of a subtree depend on the seed alone, not on which other
-  subtrees the model has.
+  subtrees the model has. `description_size` is 0 where the network is told
+  nothing of the degradation.
   """
-  variables = model.init(
-    rng.stream(seed, "init"), jnp.zeros((1, *low_res_shape)), train=False
-  )
+  inputs = [jnp.zeros((1, *low_res_shape))]
+  if description_size:
+    inputs.append(jnp.zeros((1, description_size)))
+  variables = model.init(rng.stream(seed, "init"), *inputs, train=False)
   return TrainState(
     params=variables["params"],
     batch_stats=variables.get("batch_stats", {}),
@@ -97,12 +109,17 @@ def create_state(
   )
 
 
+def without_draws(degrade: Degrade) -> DegradeForTraining:
+  """Degrades training images as any other, and tells the network nothing."""
+  return lambda keys, high_res: (degrade(high_res), None)
+
+
 def train_program(
   *,
   model: nn.Module,
   optimizer: optax.GradientTransformation,
   augment: Augment,
-  degrade: Degrade,
+  degrade: DegradeForTraining,
   sr_loss: str,
   normalize_weights: bool,
   batch_size: int,
@@ -116,7 +133,8 @@ def train_program(
     model: an `SR2`; its `axis_name` equals the one here.
     optimizer: of one member.
     augment: (keys [B], images) to images.
-    degrade: high-resolution to low-resolution images.
+    degrade: (keys [B], high-resolution images) to low-resolution images and
+      their descriptions or None.
     sr_loss: key of `SR_LOSSES`.
     normalize_weights: divide both losses by 1 + loss_weight.
     batch_size: images a member sees in a step, over all shards.
@@ -145,14 +163,20 @@ def train_program(
     shard: jax.Array,
   ) -> tuple[TrainState, dict[str, jax.Array]]:
     positions = shard * shard_size + jnp.arange(shard_size, dtype=jnp.int32)
-    augment_key = jax.random.fold_in(rng.stream(member.seed, "augment"), step)
-    high_res = augment(rng.per_image(augment_key, positions), to_float(images))
-    low_res = degrade(high_res)
+    augment_keys, degrade_keys = (
+      rng.per_image(
+        jax.random.fold_in(rng.stream(member.seed, name), step), positions
+      )
+      for name in ("augment", "degrade")
+    )
+    high_res = augment(augment_keys, to_float(images))
+    low_res, description = degrade(degrade_keys, high_res)
 
     def objective(params: Any) -> tuple[jax.Array, tuple[Any, dict]]:
       outputs, updated = model.apply(
         {"params": params, "batch_stats": state.batch_stats},
         low_res,
+        description,
         train=True,
         mutable=["batch_stats"],
       )
@@ -271,11 +295,22 @@ def image_scores(
   }
 
 
-def inference(model: nn.Module) -> Apply:
-  """A network as a function of (variables, low_res), in inference mode."""
+def inference(model: nn.Module, describe: Describe | None = None) -> Apply:
+  """A network in inference mode.
 
-  def apply(variables: Any, low_res: jax.Array) -> Mapping[str, jax.Array]:
-    outputs = model.apply(variables, low_res, train=False)
+  Args:
+    model: an `SR2`.
+    describe: what it is told of the images' degradation; None: nothing.
+  """
+
+  def apply(
+    variables: Any, low_res: jax.Array, noise_variance: jax.Array
+  ) -> Mapping[str, jax.Array]:
+    inputs = [low_res]
+    if describe is not None:
+      of_images = jnp.broadcast_to(noise_variance, low_res.shape[:1])
+      inputs.append(describe(of_images))
+    outputs = model.apply(variables, *inputs, train=False)
     return typing.cast(Mapping[str, jax.Array], outputs)
 
   return apply
@@ -295,8 +330,8 @@ def eval_program(
   """Evaluation of one batch, all members at all noise variances, on one device.
 
   Args:
-    apply: (variables, low_res) to "super_res" and, with a classifier,
-      "logits", as `SR2` gives them.
+    apply: (variables, low_res, noise_variance) to "super_res" and, with a
+      classifier, "logits", as `SR2` gives them.
     degrade: high-resolution to low-resolution images, without noise.
     sr_loss: key of `SR_LOSSES`.
     clip: clip super-resolved images to [0, 1] before measuring.
@@ -304,7 +339,7 @@ def eval_program(
     num_shards: devices that share a batch.
     axis_name: axis to gather over, or None.
     corrupt: makes the inputs in place of Gaussian noise, V of them; the noise
-      variances then count for nothing.
+      variances then are what `apply` is told, and nothing else.
 
   Returns:
     A program of (variables, (), (EvalBatch, noise_variances [V])) that returns
@@ -315,10 +350,11 @@ def eval_program(
   def at_level(
     variables: Any,
     low_res: jax.Array,
+    noise_variance: jax.Array,
     high_res: jax.Array,
     labels: jax.Array,
   ) -> dict[str, jax.Array]:
-    outputs = apply(variables, low_res)
+    outputs = apply(variables, low_res, noise_variance)
     super_res = outputs["super_res"]
     if clip:
       super_res = jnp.clip(super_res, 0, 1)
@@ -349,9 +385,11 @@ def eval_program(
       )
     else:
       low_res = corrupt(high_res, clean, batch.positions)
-    over_levels = jax.vmap(at_level, in_axes=(None, 0, None, None))
-    over_members = jax.vmap(over_levels, in_axes=(0, None, None, None))
-    scores = over_members(variables, low_res, high_res, batch.labels)
+    over_levels = jax.vmap(at_level, in_axes=(None, 0, 0, None, None))
+    over_members = jax.vmap(over_levels, in_axes=(0, None, None, None, None))
+    scores = over_members(
+      variables, low_res, noise_variances, high_res, batch.labels
+    )
     if axis_name is None:
       return scores
     return lax.all_gather(scores, axis_name, axis=2, tiled=True)

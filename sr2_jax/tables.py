@@ -36,6 +36,11 @@ _NAMES = {
   "sequential": "Sequential {}",
   "sr2": "SR² {}",
 }
+_OTHERS = {
+  "bicubic": "Bicubic",
+  "srmd": "SRMD",
+  "srmd_retrained": "SRMD retrained",
+}
 # The families of methods, in the order of a table.
 FAMILIES = ("bicubic", "trunk", "sr_continued", "other", "sequential", "sr2")
 
@@ -94,9 +99,9 @@ def settings(
   rows: Iterable[results.Row],
 ) -> dict[tuple[str, int], list[results.Summary]]:
   """The summaries of each (data set, scale)."""
-  # Bicubic interpolation is the same in every experiment: one line.
+  # What nobody trains here is the same in every experiment: one line.
   rows = [
-    dataclasses.replace(row, experiment="") if row.method == "bicubic" else row
+    dataclasses.replace(row, experiment="") if row.phase == "none" else row
     for row in rows
   ]
   groups: dict[tuple[str, int], list[results.Summary]] = {}
@@ -111,8 +116,8 @@ def lines(
   """The lines of one data set and scale, each by noise variance, in order.
 
   Bicubic comes first, then networks that do not classify, those of them that
-  joint has trained on, sequential, SR2. Each line's noise variances ascend.
-  Summaries of one corruption come by its levels instead.
+  joint has trained on, SRMD, sequential, SR2. Each line's noise variances
+  ascend. Summaries of one corruption come by its levels instead.
   """
   found: dict[Line, dict[float, results.Summary]] = {}
   for summary in sorted(summaries, key=_level):
@@ -164,7 +169,7 @@ def display_name(method: str) -> str:
     return _TRUNKS[method]
   if prefix in _NAMES and trunk in _TRUNKS:
     return _NAMES[prefix].format(_TRUNKS[trunk])
-  return "Bicubic" if method == "bicubic" else method
+  return _OTHERS.get(method, method)
 
 
 def count_seeds(summaries: Iterable[results.Summary]) -> str:

@@ -75,6 +75,7 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
         )
         if name == names[0]:
           evaluate.evaluate_bicubic(run, phase)
+          evaluate.evaluate_srmd(run, phase)
         evaluate.evaluate_phase(
           run,
           phase,
@@ -111,6 +112,7 @@ def evaluate_checkpoint(config: Any, workdir: str | pathlib.Path) -> None:
         variables, steps_done = restored
         if not rows:
           rows += evaluate.evaluate_bicubic(run, phase)
+          rows += evaluate.evaluate_srmd(run, phase)
         rows += evaluate.evaluate_phase(
           run, phase, variables, steps_done=steps_done
         )

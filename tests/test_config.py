@@ -15,6 +15,10 @@ def _config(**changes):
   return config
 
 
+# What SRMD needs beside its trunk.
+SRMD = {"model.trunk": "srmd", "model.wiring": "none", "joint.num_epochs": 0}
+
+
 def _message(config):
   with pytest.raises(errors.UserError) as caught:
     config_lib.validate(config)
@@ -29,6 +33,13 @@ def _leaves(tree, prefix=""):
       yield from _leaves(value, f"{prefix}{name}.")
     else:
       yield f"{prefix}{name}"
+
+
+def test_srmd_is_valid():
+  config = _config(**SRMD)
+  config_lib.validate(config)
+  assert config_lib.phases(config) == ("pretrain",)
+  assert config_lib.method_name(config, "pretrain") == "srmd_retrained"
 
 
 def test_every_field_has_a_check():
@@ -66,6 +77,10 @@ def test_default_is_valid():
     ("augmentation.max_rotation", 180.5),
     ("augmentation.max_rotation", -1.0),
     ("augmentation.fill", "wrap"),
+    ("srmd.min_blur_variance", 0.0),
+    ("srmd.max_blur_variance", 49.1),
+    ("srmd.max_noise_std", 1.1),
+    ("srmd.clean_fraction", -0.1),
     ("model.trunk", "edsr"),
     ("model.wiring", "serial"),
     ("model.shared_layers", 0),
@@ -225,6 +240,30 @@ def test_missing_field():
       {"model.trunk": "wdsr", "model.transposed_convolution": True},
       "config.model.transposed_convolution",
     ),
+    ({"model.trunk": "srmd"}, 'config.model.wiring has to be "none"'),
+    ({**SRMD, "joint.num_epochs": 1}, "config.joint.num_epochs has to be 0"),
+    ({**SRMD, "init_from": "runs/other"}, "config.init_from"),
+    ({**SRMD, "model.shared_layers": 2}, "config.model.shared_layers"),
+    ({**SRMD, "model.expansion": 2}, 'trunk "srmd"'),
+    ({**SRMD, "model.batch_norm": False}, "config.model.batch_norm"),
+    (
+      {**SRMD, "model.transposed_convolution": True},
+      "config.model.transposed_convolution",
+    ),
+    # At x2 the degradation's blur has a variance of 1.25 px².
+    ({**SRMD, "srmd.min_blur_variance": 1.3}, "degradation's blur, 1.25 px²"),
+    ({**SRMD, "srmd.max_blur_variance": 1.2}, "config.srmd.min_blur_variance"),
+    (
+      {
+        **SRMD,
+        "srmd.max_blur_variance": 1.2,
+        "degradation.anti_aliasing": False,
+        "degradation.blur_sigma_per_scale": 0.2,
+        "srmd.min_blur_variance": 0.2,
+      },
+      "0.16 px²",
+    ),
+    ({"eval.srmd.weights": "package"}, "config.eval.srmd.pca"),
     ({"degradation.scale": 3}, "28x28"),
     ({"degradation.scale": 7, "data.name": "svhn_cropped"}, "32x32"),
     ({"augmentation.max_shift": 28}, "config.augmentation.max_shift"),

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.ndimage
 from skimage import filters, transform
 
 from sr2_jax.imaging import degradation
@@ -122,3 +123,49 @@ def test_gradient_is_the_transposed_operator():
   np.testing.assert_allclose(
     gradient, rows.T @ weights @ columns, rtol=1e-5, atol=1e-6
   )
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_kernels_blur_each_image_by_itself(scale, channels):
+  """Against SciPy's correlation, then the mean of the middle pixels."""
+  random = np.random.default_rng(0)
+  height, width = 3 * scale, 5 * scale
+  images = random.uniform(size=(2, height, width, channels))
+  kernels = random.uniform(size=(2, 5, 7))
+  kernels += kernels[:, ::-1, ::-1]
+  low_res = degradation.degrade_by_kernels(
+    jnp.asarray(images, jnp.float32),
+    jnp.asarray(kernels, jnp.float32),
+    degradation.taps(height, scale, kernel_size=5),
+    degradation.taps(width, scale, kernel_size=7),
+  )
+  assert low_res.shape == (2, 3, 5, channels)
+  for image, kernel, actual in zip(images, kernels, low_res, strict=True):
+    for channel in range(channels):
+      blurred = scipy.ndimage.correlate(
+        image[..., channel], kernel, mode="nearest"
+      )
+      middles = [
+        blurred[first::scale, second::scale]
+        for first in ((scale - 1) // 2, scale // 2)
+        for second in ((scale - 1) // 2, scale // 2)
+      ]
+      np.testing.assert_allclose(
+        actual[..., channel], np.mean(middles, axis=0), rtol=1e-5
+      )
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(2, 1.118034), (4, 2.5)])
+def test_effective_sigma_is_the_operators_own_width(scale, expected):
+  """The width of a row far from the border, less that of bilinear's mean."""
+  options = {"blur_sigma": scale / 2, "anti_aliasing": True}
+  sigma = degradation.effective_sigma(scale, **options)
+  np.testing.assert_allclose(sigma, expected, rtol=1e-6)
+  row = degradation.operator(20 * scale, scale, **options)[10].astype(float)
+  pixels = np.arange(row.size)
+  variance = row @ pixels**2 - (row @ pixels) ** 2
+  # On whole pixels a Gaussian of 0.5 px is narrower than it says.
+  np.testing.assert_allclose(variance - 0.25, sigma**2, rtol=0.03)
+  options["anti_aliasing"] = False
+  assert degradation.effective_sigma(scale, **options) == scale / 2

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.ndimage
 import sklearn.metrics
 
 from experiments import default
@@ -23,10 +24,11 @@ from sr2_jax import (
   run_folder,
   steps,
 )
+from sr2_jax import phase as phase_lib
 from sr2_jax import run as run_lib
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.imaging import corruptions, degradation, noise
-from sr2_jax.models import bicubic
+from sr2_jax.models import bicubic, sr2
 
 SIZE, SCALE, NUM_CLASSES = 12, 2, 4
 VARIANCES = (0.0, 1e-2)
@@ -807,6 +809,88 @@ def test_examples_show_the_baseline_beside_the_joint_network(
     repeated * state.params["gain"][0] + state.batch_stats["shift"][0],
     atol=1e-5,
   )
+
+
+def with_released_srmd(run):
+  """The run with an SRMD network of random weights, as if it were released."""
+  random = np.random.default_rng(3)
+  model = sr2.SR2("srmd", "none", SCALE, 1)
+  shapes = jax.eval_shape(
+    lambda key: model.init(
+      key, jnp.zeros((1, 6, 6, 1)), jnp.zeros((1, 16)), train=False
+    ),
+    jax.random.key(0),
+  )
+  params = jax.tree.map(
+    lambda x: random.normal(0, 0.05, x.shape).astype(np.float32),
+    shapes["params"],
+  )
+  basis = random.normal(0, 1, (15, 225)).astype(np.float32)
+  released = run_lib.ReleasedSrmd(params, basis)
+  return model, dataclasses.replace(run, released_srmd=released)
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_released_srmd_is_told_the_blur_and_each_noise(tmp_path, clip):
+  model, run = with_released_srmd(
+    make_run(
+      tmp_path, eval__splits=("test",), eval__max_images=3, eval__clip=clip
+    )
+  )
+  rows = evaluate.evaluate_srmd(run, tiny_phase(run))
+  assert rows == results.read(tmp_path)
+  assert {
+    (r.method, r.phase, r.seed, r.loss_weight, r.shared_layers, r.step, r.n)
+    for r in rows
+  } == {("srmd", "none", None, None, None, 0, 3)}
+  # At x2 the blur of 1 px and that of 0.5 px against aliasing.
+  kernel = scipy.ndimage.gaussian_filter(
+    np.eye(15)[7][:, None] * np.eye(15)[7], np.sqrt(1.25), radius=7
+  )
+  released = run.released_srmd
+  coefficients = released.basis @ kernel.ravel(order="F")
+  high_res = np.float32(run.dataset.test.images[:3] / 255)
+  clean = np.einsum("ij,bjkc,lk->bilc", OPERATOR, high_res, OPERATOR)
+  keys = rng.per_image(rng.stream(7, "noise"), jnp.arange(3))
+  for variance in VARIANCES:
+    low_res = noise.add_gaussian_noise(keys, jnp.asarray(clean), variance)
+    told = np.float32([*coefficients, np.sqrt(variance)])
+    outputs = model.apply(
+      {"params": released.params}, low_res, np.stack([told] * 3), train=False
+    )
+    super_res = np.asarray(outputs["super_res"])
+    if clip:
+      super_res = np.clip(super_res, 0, 1)
+    found = value_of(rows, noise_variance=variance, metric="loss_sr")
+    expected = np.mean((super_res - high_res) ** 2)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+  assert (tmp_path / "per_image" / "srmd_test.npz").is_file()
+  assert (tmp_path / "examples" / "srmd.npz").is_file()
+
+
+def test_released_srmd_joins_the_picture(evaluated):
+  """Told the noise of each row of the picture."""
+  model, run = with_released_srmd(evaluated[0])
+  found = evaluate.examples(run, evaluated[1], *outputs_of(*evaluated))
+  assert list(found.columns) == ["bicubic", "srmd", "sr2_fsrcnn"]
+  describe = phase_lib.description_of(run.config, basis=run.released_srmd.basis)
+  for level, variance in enumerate(VARIANCES):
+    low_res = jnp.asarray(found.low_res[level])
+    outputs = model.apply(
+      {"params": run.released_srmd.params},
+      low_res,
+      describe(jnp.full(len(low_res), variance)),
+      train=False,
+    )
+    np.testing.assert_allclose(
+      found.columns["srmd"][level], outputs["super_res"], atol=1e-5
+    )
+
+
+def test_no_released_srmd_unless_it_is_named(tmp_path):
+  run = make_run(tmp_path)
+  assert evaluate.evaluate_srmd(run, tiny_phase(run)) == []
+  assert not (tmp_path / results.FILE_NAME).exists()
 
 
 def test_baseline_is_there_only_after_pretraining(

@@ -39,8 +39,9 @@ def test_experiment_is_valid(name):
   config = _get_config(name)
   config_lib.validate(config)
   assert config.experiment == name
-  phases = ("pretrain",) if "srmd" in name else ("pretrain", "joint")
-  assert config_lib.phases(config) == phases
+  # SRMD has no classifier.
+  joint = () if name.startswith("srmd_") else ("joint",)
+  assert config_lib.phases(config) == ("pretrain", *joint)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -91,6 +92,21 @@ def test_paper_experiments_differ_in_what_they_say_alone():
     )
     changed = {line.partition(":")[0] for line in changes}
     assert changed <= {"experiment", "model.trunk", "degradation.scale"}
+
+
+@pytest.mark.parametrize(("name", "scale"), [("srmd_x2", 2), ("srmd_x4", 4)])
+def test_srmd_is_trained_by_its_own_recipe(name, scale):
+  config = _get_config(name)
+  assert config.model.trunk == "srmd"
+  assert config_lib.method_name(config, "pretrain") == "srmd_retrained"
+  assert config.degradation.scale == scale
+  assert config.loss.super_resolution == "l1"
+  assert config.loss.l2 == 0
+  assert set(config.pretrain.learning_rate.values()) == {1e-4}
+  assert config.srmd.min_blur_variance == 0.1
+  assert config.srmd.max_blur_variance == 10.0
+  assert config.srmd.max_noise_std == 75 / 255
+  assert not config.srmd.isotropic
 
 
 def test_quickstart_needs_no_download():

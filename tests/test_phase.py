@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.ndimage
 import skimage.filters
 import skimage.transform
 
@@ -16,6 +17,7 @@ from experiments import default
 from sr2_jax import config as config_lib
 from sr2_jax import parallel, population, rng, steps
 from sr2_jax import phase as phase_lib
+from sr2_jax.imaging import kernels
 from sr2_jax.models import sr2
 
 SIZE, NUM_IMAGES = 12, 43
@@ -359,6 +361,130 @@ def test_control_equals_sr2_at_loss_weight_zero():
     )
 
 
+SRMD = {
+  "model__trunk": "srmd",
+  "model__wiring": "none",
+  "joint__num_epochs": 0,
+  "batch_size": 2,
+}
+
+
+def test_others_are_told_nothing():
+  phase = make_phase("pretrain")
+  images = np.random.default_rng(0).random((2, SIZE, SIZE, 1), np.float32)
+  keys = jax.random.split(jax.random.key(0), 2)
+  low_res, description = phase.degrade_for_training(keys, images)
+  np.testing.assert_array_equal(low_res, phase.degrade(images))
+  assert description is None
+  assert phase.describe is None
+
+
+def test_srmd_is_told_the_blur_in_use_and_the_noise():
+  """The blur of scale / 2 and that against aliasing, as one."""
+  phase = make_phase("pretrain", **SRMD, degradation__scale=4)
+  assert phase.method == "srmd_retrained"
+  described = phase.describe(jnp.asarray([0.0, 1e-4]))
+  expected = kernels.describe(
+    np.stack([kernels.isotropic(2.5)] * 2),
+    np.float32([0, 0.01]),
+    kernels.basis_of(0.1, 10.0),
+  )
+  np.testing.assert_allclose(described, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("isotropic", [False, True])
+def test_training_images_of_srmd_have_the_blur_that_it_is_told(
+  scale, isotropic
+):
+  """The kernels that the descriptions stand for, applied by SciPy."""
+  phase = make_phase(
+    "pretrain",
+    **SRMD,
+    degradation__scale=scale,
+    srmd__isotropic=isotropic,
+    srmd__max_noise_std=0.0,
+    srmd__min_blur_variance=0.5,
+    srmd__max_blur_variance=8.0,
+  )
+  images = np.random.default_rng(0).random((5, SIZE, SIZE, 1), np.float32)
+  keys = jax.random.split(jax.random.key(1), 5)
+  low_res, descriptions = phase.degrade_for_training(keys, images)
+  assert low_res.shape == (5, SIZE // scale, SIZE // scale, 1)
+  basis = kernels.basis_of(0.5, 8.0)
+  middle = slice(scale // 2 - 1, None, scale), slice(scale // 2, None, scale)
+  for image, description, actual in zip(
+    images, np.asarray(descriptions), low_res, strict=True
+  ):
+    assert description[-1] == 0
+    kernel = (basis.T @ description[:-1]).reshape(15, 15, order="F")
+    kernel /= kernel.sum()
+    if isotropic:
+      np.testing.assert_allclose(kernel, kernel.T, atol=0.01)
+    blurred = scipy.ndimage.convolve(image[..., 0], kernel, mode="nearest")
+    expected = np.mean([blurred[i, j] for i in middle for j in middle], axis=0)
+    np.testing.assert_allclose(actual[..., 0], expected, atol=0.02)
+  # Each image has a blur of its own.
+  assert len(np.unique(descriptions, axis=0)) == 5
+
+
+def test_training_images_of_srmd_have_the_noise_that_it_is_told():
+  phase = make_phase("pretrain", shape=(40, 40, 1), **SRMD)
+  images = np.full((30, 40, 40, 1), 0.5, np.float32)
+  keys = jax.random.split(jax.random.key(0), 30)
+  low_res, descriptions = phase.degrade_for_training(keys, images)
+  told = np.asarray(descriptions)[:, -1]
+  assert 0.2 < told.max() < 75 / 255
+  # Of 400 pixels; clipping to [0, 1] takes a little of the strongest.
+  np.testing.assert_allclose(
+    np.std(low_res, (1, 2, 3)), told, rtol=0.15, atol=1e-6
+  )
+  assert np.min(low_res) >= 0
+  assert np.max(low_res) <= 1
+
+
+def test_srmd_draws_from_its_own_stream_and_learns():
+  """Two calls are one; the loss falls; another seed sees other images."""
+  changes = {
+    **SRMD,
+    "degradation__scale": 4,
+    "loss__super_resolution": "l1",
+    "loss__l2": 0.0,
+    "num_seeds": 1,
+  }
+  phase = make_phase("pretrain", **changes)
+  layout = parallel.layout("data", 1)
+  step = phase_lib.train_steps(
+    phase, make_config(**changes), layout, steps_per_call=2
+  )
+  random = np.random.default_rng(0)
+  images = random.integers(0, 256, (2, SIZE, SIZE, 1), np.uint8)
+  labels = np.zeros(2, np.int32)
+
+  def train(state, first_step, num_steps):
+    members = (phase.population.arrays(), np.arange(2, dtype=np.int32)[None])
+    shared = (images, labels, np.int32(first_step), np.int32(num_steps))
+    state, metrics = step(
+      layout.put_members(state), layout.put_members(members), shared
+    )
+    return layout.fetch_members((state, metrics))
+
+  state = phase.create_state()
+  assert state.params.keys() == {"shared", "sr"}
+  assert not state.batch_stats
+  whole, metrics = train(state, 0, 2)
+  half, first = train(state, 0, 1)
+  resumed, second = train(half, 1, 1)
+  jax.tree.map(np.testing.assert_array_equal, resumed, whole)
+  np.testing.assert_array_equal(
+    metrics["loss"][0], [first["loss"][0, 0], second["loss"][0, 0]]
+  )
+  assert metrics["loss"][0, 0] != metrics["loss"][0, 1]
+  for first_step in range(2, 40, 2):
+    whole, later = train(whole, first_step, 2)
+  assert later["loss"].mean() < 0.8 * metrics["loss"].mean()
+
+
 def test_train_step_has_the_fields_of_the_config(monkeypatch):
   settings = {}
 
@@ -387,7 +513,7 @@ def test_train_step_has_the_fields_of_the_config(monkeypatch):
   assert settings == {
     "model": phase.model,
     "optimizer": phase.optimizer,
-    "degrade": phase.degrade,
+    "degrade": phase.degrade_for_training,
     "sr_loss": "l1",
     "normalize_weights": True,
     "batch_size": 8,

@@ -258,6 +258,7 @@ def test_evaluation_may_not_change_what_no_row_tells_apart(
   [
     {"eval__noise_variances": (0.5,)},
     {"eval__corruptions__jpeg": (50.0,)},
+    {"eval__srmd__pca": "basis.mat"},
     {"eval__splits": ("test",)},
     {"eval__checkpoint": "best"},
     {"log__tensorboard": False},
@@ -381,6 +382,33 @@ def test_what_does_not_fit_is_refused_before_anything_is_recorded(
   ):
     raise AssertionError("opened")
   assert not (tmp_path / "config.json").exists()
+
+
+def test_released_srmd_is_read_before_anything_is_recorded(
+  images, tmp_path, monkeypatch
+):
+  """Not after a training of days; a wrong basis likewise."""
+  weights, basis = tmp_path / "srmd.bin", tmp_path / "basis.mat"
+  config = make_config(
+    images, eval__srmd__weights=str(weights), eval__srmd__pca=str(basis)
+  )
+  folder = tmp_path / "run"
+  for missing in (weights, basis):
+    with (
+      pytest.raises(errors.UserError, match=str(missing)),
+      run_lib.open_run(config, folder),
+    ):
+      raise AssertionError("opened")
+    assert not (folder / "config.json").exists()
+    # The weights are there from now on.
+    monkeypatch.setattr(
+      run_lib.srmd_weights, "read", lambda path, *, scale: {"scale": scale}
+    )
+  one = np.ones((15, 225), np.float32)
+  monkeypatch.setattr(run_lib.srmd_weights, "read_basis", lambda path: one)
+  with run_lib.open_run(config, folder) as run:
+    assert run.released_srmd.params == {"scale": 2}
+    assert run.released_srmd.basis is one
 
 
 def test_compiled_programs_are_kept_in_the_cache_folder(images, tmp_path):

@@ -77,7 +77,7 @@ def training_step(layout, wiring, normalize_weights, steps_per_call=1):
     model=model,
     optimizer=make_optimizer(**RATES[wiring]),
     augment=AUGMENT,
-    degrade=degrade,
+    degrade=steps.without_draws(degrade),
     sr_loss="mse",
     normalize_weights=normalize_weights,
     batch_size=BATCH,
@@ -353,7 +353,7 @@ def test_bfloat16_trains_with_float32_all_around(alone, data):
       model=make_model("none", dtype="bfloat16"),
       optimizer=make_optimizer(**RATES["none"]),
       augment=AUGMENT,
-      degrade=degrade,
+      degrade=steps.without_draws(degrade),
       sr_loss="mse",
       normalize_weights=False,
       batch_size=BATCH,
@@ -389,7 +389,7 @@ def test_frozen_subtree_keeps_its_parameters_and_statistics(data):
       model=model,
       optimizer=opt,
       augment=AUGMENT,
-      degrade=degrade,
+      degrade=steps.without_draws(degrade),
       sr_loss="l1",
       normalize_weights=False,
       batch_size=BATCH,
@@ -524,3 +524,22 @@ def test_devices_do_not_change_the_evaluation(joint, evaluated, data, name):
 def test_uint8_is_scaled_to_the_unit_interval():
   scaled = steps.to_float(jnp.array([0, 51, 255], jnp.uint8))
   np.testing.assert_allclose(scaled, [0, 0.2, 1], rtol=1e-6)
+
+
+def test_a_network_is_told_the_noise_of_its_level():
+  """`describe` gets each level's variance for every image of the batch."""
+
+  class Told:
+    def apply(self, variables, low_res, description, *, train):
+      assert not train
+      return {"super_res": variables * low_res + description[..., None, None]}
+
+  def describe(noise_variances):
+    return jnp.sqrt(noise_variances)[:, None]
+
+  apply = steps.inference(Told(), describe)
+  low_res = np.ones((3, 2, 2, 1), np.float32)
+  over_levels = jax.vmap(apply, in_axes=(None, None, 0))
+  outputs = over_levels(2.0, low_res, jnp.asarray([0.0, 0.25]))
+  np.testing.assert_array_equal(outputs["super_res"][0], 2 * low_res)
+  np.testing.assert_array_equal(outputs["super_res"][1], 2 * low_res + 0.5)

@@ -247,3 +247,17 @@ def test_numbers_of_noise(value, plain, figure):
 def test_family_and_name_of_a_method(method, family, name):
   assert tables.family(method) == family
   assert tables.display_name(method) == name
+
+
+def test_what_is_not_trained_here_is_one_line_of_several_experiments():
+  rows = [
+    result_rows.row(method, experiment=experiment, phase="none", seed=None)
+    for experiment in ("first", "second")
+    for method in ("bicubic", "srmd")
+  ]
+  rows.append(result_rows.row("srmd_retrained", phase="pretrain"))
+  text = tables.table(rows, metric="ssim", split="test")
+  assert [line.split()[0] for line in _lines(text)] == [
+    "bicubic", "srmd", "srmd_retrained",
+  ]  # fmt: skip
+  assert tables.display_name("srmd_retrained") == "SRMD retrained"

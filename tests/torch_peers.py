@@ -76,7 +76,7 @@ def copy_weights(variables, peer):
   peer.load_state_dict(ours, strict=False)
 
 
-def random_variables(model, low_res, rng):
+def random_variables(model, inputs, rng):
   """Parameters and running statistics as training might leave them."""
 
   def draw(path, leaf):
@@ -95,23 +95,25 @@ def random_variables(model, low_res, rng):
     return jnp.asarray(value, leaf.dtype)
 
   shapes = jax.eval_shape(
-    lambda key: model.init(key, low_res, train=False), jax.random.key(0)
+    lambda key: model.init(key, *inputs, train=False), jax.random.key(0)
   )
   return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
-def assert_same(model, peer, *, input_shape, train):
+def assert_same(model, peer, *, input_shape, train, description=None):
   """Ours equals the peer: outputs, and gradients by all parameters and input.
 
   Gradients in float64: rounding turns the side of a PReLU or the place of a
   maximum now and then, which changes gradients by percents, in PyTorch's
-  float32 as well. Outputs in both, float32 as it runs to 1e-4.
+  float32 as well. Outputs in both, float32 as it runs to 1e-4. `description`
+  is of SRMD, float32 [B, 16].
   """
   rng = np.random.default_rng(0)
   low_res = jnp.asarray(rng.uniform(size=input_shape), jnp.float32)
-  variables = random_variables(model, low_res, rng)
+  given = () if description is None else (jnp.asarray(description),)
+  variables = random_variables(model, (low_res, *given), rng)
   apply = functools.partial(model.apply, train=train, mutable=["batch_stats"])
-  outputs, _ = jax.jit(apply, compiler_options=FAST)(variables, low_res)
+  outputs, _ = jax.jit(apply, compiler_options=FAST)(variables, low_res, *given)
   # The loss is a random linear function of the outputs.
   weights = {
     name: rng.normal(size=value.shape) / value.size
@@ -120,13 +122,15 @@ def assert_same(model, peer, *, input_shape, train):
 
   peer = peer.double().train(train)
   copy_weights(variables, peer)
-  expected, expected_gradients = _peer_gradients(peer, low_res, weights)
+  expected, expected_gradients = _peer_gradients(
+    peer, (low_res, *given), weights
+  )
   assert outputs.keys() == expected.keys()
   for name, value in outputs.items():
     _assert_close(value, expected[name], tolerance=1e-4, name=name)
 
   outputs, gradients = _our_gradients(
-    model, variables, low_res, weights, train=train
+    model, variables, (low_res, *given), weights, train=train
   )
   for name, value in outputs.items():
     _assert_close(value, expected[name], tolerance=1e-8, name=name)
@@ -144,13 +148,16 @@ def assert_same(model, peer, *, input_shape, train):
   assert not expected_gradients
 
 
-def _our_gradients(model, variables, low_res, weights, *, train):
+def _our_gradients(model, variables, inputs, weights, *, train):
+  low_res, *description = inputs
+
   def loss(differentiated):
     params = dict(differentiated)
     low_res = params.pop("input")
     outputs, _ = model.apply(
       {**variables, "params": params},
       low_res,
+      *description,
       train=train,
       mutable=["batch_stats"],
     )
@@ -165,12 +172,14 @@ def _our_gradients(model, variables, low_res, weights, *, train):
   return outputs, jax.tree.map(np.asarray, gradients)
 
 
-def _peer_gradients(peer, low_res, weights):
-  low_res = torch.tensor(np.asarray(low_res, np.float64))
+def _peer_gradients(peer, inputs, weights):
+  low_res, *description = (
+    torch.tensor(np.asarray(x, np.float64)) for x in inputs
+  )
   low_res = low_res.permute(0, 3, 1, 2).requires_grad_()
   outputs = {
     name: value.permute(0, 2, 3, 1) if value.ndim == 4 else value
-    for name, value in peer(low_res).items()
+    for name, value in peer(low_res, *description).items()
   }
   sum(
     (outputs[k] * torch.tensor(w)).sum() for k, w in weights.items()

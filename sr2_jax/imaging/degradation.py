@@ -8,6 +8,7 @@ channel; the operators are computed once, in float64, without scikit-image.
 Images are float32 [..., height, width, channels].
 """
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -49,6 +50,19 @@ def operator(
   return (_bilinear(size, scale) @ matrix).astype(np.float32)
 
 
+def effective_sigma(
+  scale: int, *, blur_sigma: float, anti_aliasing: bool
+) -> float:
+  """Standard deviation of one Gaussian that blurs as `operator` does.
+
+  The variances of its two Gaussians add up (but for the borders and for where
+  each is cut off): 1.118 px at scale 2 and 2.5 px at scale 4 as the authors
+  blur. The arguments are those of `operator`.
+  """
+  second = (scale - 1) / 2 if anti_aliasing else 0.0
+  return math.hypot(blur_sigma, second)
+
+
 def degrade(
   high_res: jax.Array, rows: ArrayLike, columns: ArrayLike
 ) -> jax.Array:
@@ -67,6 +81,57 @@ def degrade(
     rows,
     high_res,
     columns,
+    precision=lax.Precision.HIGHEST,
+  )
+
+
+def taps(size: int, scale: int, *, kernel_size: int) -> np.ndarray:
+  """What each tap of a blur kernel meets along one image axis.
+
+  Samples as `operator` does, and extends the border as its first Gaussian.
+
+  Args:
+    size: Pixels along the axis at high resolution.
+    scale: Downsampling factor, >= 1; it has to divide `size`.
+    kernel_size: Taps of the kernel along the axis, odd.
+
+  Returns:
+    float32 [size // scale, kernel_size, size]; the sum over a kernel's taps,
+    weighted by the kernel, blurs and downsamples.
+  """
+  shifts = np.zeros((kernel_size, size, size))
+  pixels = np.arange(size)
+  for tap in range(kernel_size):
+    met = _clamp(pixels + tap - kernel_size // 2, size)
+    shifts[tap, pixels, met] = 1
+  sampled = np.einsum("ip,tpq->itq", _bilinear(size, scale), shifts)
+  return sampled.astype(np.float32)
+
+
+def degrade_by_kernels(
+  high_res: jax.Array,
+  kernels: jax.Array,
+  row_taps: ArrayLike,
+  column_taps: ArrayLike,
+) -> jax.Array:
+  """Blurs each image by a kernel of its own, and downsamples.
+
+  Args:
+    high_res: Images [B, H, W, C].
+    kernels: [B, K, L], symmetric about their middle (as Gaussians are: a
+      correlation is then a convolution).
+    row_taps: [h, K, H], from `taps`.
+    column_taps: [w, L, W].
+
+  Returns:
+    Images [B, h, w, C].
+  """
+  return jnp.einsum(
+    "iuy,byxc,jvx,buv->bijc",
+    row_taps,
+    high_res,
+    column_taps,
+    kernels,
     precision=lax.Precision.HIGHEST,
   )
 

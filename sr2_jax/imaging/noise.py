@@ -32,8 +32,9 @@ def apply(
   Args:
     low_res: Images [B, h, w, C].
     standard_normal: From `draw`, of the same shape.
-    noise_variance: Variance, a scalar >= 0, possibly traced; 0 gives the
-      input bit for bit, which is not clipped either.
+    noise_variance: Variance, a scalar or one for each image [B, 1, 1, 1],
+      >= 0, possibly traced; 0 gives the input bit for bit, which is not
+      clipped either.
 
   Returns:
     Images [B, h, w, C] in [0, 1].

