@@ -96,7 +96,6 @@ def test_default_is_valid():
     ("eval.noise_variances", (0.0, -1e-4)),
     ("eval.noise_variances", (0.0, 0)),
     ("eval.corruptions.speckle", (-0.1,)),
-    ("eval.corruptions.speckle", 0.1),
     ("eval.corruptions.speckle", (0.1, 0.1)),
     ("eval.corruptions.speckle", (float("inf"),)),
     ("eval.corruptions.salt_and_pepper", (1.1,)),
