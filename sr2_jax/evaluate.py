@@ -32,18 +32,18 @@ from sr2_jax.models import bicubic, sr2
 
 # Batches that the host may be ahead of the devices.
 _BATCHES_AHEAD = 2
-# Example images of each class, and the most classes, of which there are some.
+# Example images that are kept of each class, and of how many classes at most.
 _EXAMPLES_PER_CLASS = 2
 _MOST_EXAMPLE_CLASSES = 50
 # Test images and noise levels in the example pictures.
 _NUM_EXAMPLES = 6
 _NUM_EXAMPLE_LEVELS = 3
 
-# An evaluation program on one batch, which need not wait for its result.
+# Starts the evaluation of a batch; a Program takes the variables, where there
+# are any to choose, before it and the noise variances after it.
 Dispatch = Callable[[steps.EvalBatch], Any]
-# The same with the noise variances.
 Program = Callable[..., Any]
-# That result as NumPy arrays.
+# Waits for what these return: NumPy arrays.
 Fetch = Callable[[Any], Mapping[str, np.ndarray]]
 
 
