@@ -6,7 +6,7 @@ same network name the same run, which is trained once. Budgets:
   paper  120 epochs a phase and three seeds, as the paper; days on a GPU
   cpu    full MNIST and SVHN, 4 epochs of pretrain and 1 of joint; three seeds
          on MNIST and one on SVHN; hours on two cores
-  smoke  5,000 digits that need no download, some hundred steps in all; minutes
+  smoke  digits that need no download, a hundred steps a run; a first look
 
 `pretrain` of an SR2 run is the baseline of its trunk. The control and the
 sequential network start `joint` from those weights (`init_from`).
@@ -67,20 +67,20 @@ _CPU = {
 }
 _SMOKE = {
   "num_seeds": 2,
-  "batch_size": 32,
+  "batch_size": 16,
   "data.name": "mnist5k",
-  "data.max_train_images": 640,
-  # As in experiments/quickstart.py: 80 and 40 steps are few.
+  "data.max_train_images": 320,
+  # As in experiments/quickstart.py: 80 and 20 steps are few.
   "loss.l2": 1e-5,
   "model.batch_norm_momentum": 0.9,
   "pretrain.num_epochs": 4,
-  "joint.num_epochs": 2,
+  "joint.num_epochs": 1,
   "joint.learning_rate.shared": 1e-3,
   "joint.learning_rate.sr": 1e-3,
   "joint.learning_rate.classifier": 1e-3,
   "eval.noise_variances": (0.0, 1e-4, 1e-3, 1e-2),
   "eval.max_images": 200,
-  "eval.every_epochs": 2,
+  "eval.every_epochs": 1,
   "eval.splits": ("test",),
   "checkpoint.every_steps": 40,
   "log.every_steps": 10,

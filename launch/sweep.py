@@ -9,7 +9,7 @@ Examples:
       The whole paper in hours on two cores, one run after another. The same
       command again skips what has finished and resumes what has not.
   python -m launch.sweep --sweep=experiments/paper.py:smoke --workdir=runs/smoke
-      All of its networks for some steps, on digits that need no download.
+      All of its networks for a hundred steps, on digits that need no download.
   python -m launch.sweep --sweep=experiments/table1.py:cpu \\
       --workdir=runs/paper --only "mnist_*fsrcnn_x4" --dry-run
       List the runs that it would start, and how far each has come.
