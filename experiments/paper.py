@@ -45,7 +45,7 @@ def sweep(budget: str = "paper") -> list[runs.Run]:
     _of_fsrcnn(budget, 2),
     _of_wdsr(budget, 2),
     [runs.sequential(budget, "mnist", "wdsr", scale) for scale in (4, 2)],
-    *(runs.srmd_retrained(budget, scale) for scale in (4, 2)),
+    [runs.srmd_retrained(budget, scale) for scale in (4, 2)],
     fig8_shared_layers_x2.sweep(budget),
     [runs.continued(budget, "svhn", "wdsr", scale) for scale in (4, 2)],
   )

@@ -31,5 +31,5 @@ def sweep(budget: str = "paper") -> list[runs.Run]:
       for trunk in ("fsrcnn", "wdsr")
       for make in (runs.sr2, runs.continued)
     ],
-    *(runs.srmd_retrained(budget, scale) for scale in (4, 2)),
+    [runs.srmd_retrained(budget, scale) for scale in (4, 2)],
   )

@@ -212,10 +212,9 @@ EXPECTED = {
 }  # fmt: skip
 
 
-@pytest.mark.skipif(not runs.HAS_SRMD, reason="there is no SRMD to train")
 @pytest.mark.parametrize("budget", runs.BUDGETS)
 def test_srmd_trains_one_seed_in_pretrain_alone(budget):
-  found = [*runs.srmd_retrained(budget, 2), *runs.srmd_retrained(budget, 4)]
+  found = [runs.srmd_retrained(budget, scale) for scale in (2, 4)]
   for run, scale in zip(found, (2, 4), strict=True):
     config = _config_of(run)
     assert run.name.endswith(f"_srmd_retrained_x{scale}")

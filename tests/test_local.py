@@ -163,6 +163,14 @@ def wait_for(condition):
     time.sleep(0.01)
 
 
+@pytest.fixture
+def heeds_hangups():
+  """As a terminal starts a program, even where nohup has started the tests."""
+  before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+  yield
+  signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize(
   ("numbers", "passed_on"),
   [
@@ -172,7 +180,7 @@ def wait_for(condition):
   ],
 )
 def test_signals_reach_the_run_and_end_the_sweep(
-  tmp_path, capsys, numbers, passed_on
+  tmp_path, capsys, numbers, passed_on, heeds_hangups
 ):
   jobs = make_jobs(tmp_path, "waits", "good")
   signals = local.Signals()
