@@ -27,10 +27,10 @@ def get_config() -> ml_collections.ConfigDict:
   config.loss.l2 = 1e-5
   config.model.batch_norm_momentum = 0.9
 
-  # 375 and 125 steps. Half the paper's batch: more steps for the same time.
+  # 375 and 250 steps. Half the paper's batch: more steps for the same time.
   config.batch_size = 32
   config.pretrain.num_epochs = 3
-  config.joint.num_epochs = 1
+  config.joint.num_epochs = 2
   # The classifier starts from scratch and has no 90,000 steps.
   config.joint.learning_rate.shared = 1e-3
   config.joint.learning_rate.sr = 1e-3
