@@ -4,3 +4,9 @@ import jax
 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_collection_modifyitems(items):
+  """The files that take longest start first, or one worker ends alone."""
+  first = ("test_train.py", "test_sweep.py")
+  items.sort(key=lambda item: item.path.name not in first)
