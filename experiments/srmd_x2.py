@@ -17,20 +17,12 @@ its eight noise variances took 3 minutes on two busy cores.
 
 import ml_collections
 
-from experiments import default
+from experiments import srmd_x4
 
 
 def get_config() -> ml_collections.ConfigDict:
   """SRMD's network and recipe, x2."""
-  config = default.get_config()
+  config = srmd_x4.get_config()
   config.experiment = "srmd_x2"
-  config.model.trunk = "srmd"
-  config.model.wiring = "none"
   config.degradation.scale = 2
-
-  config.loss.super_resolution = "l1"
-  config.loss.l2 = 0.0
-  config.pretrain.learning_rate.shared = 1e-4
-  config.pretrain.learning_rate.sr = 1e-4
-  config.joint.num_epochs = 0
   return config

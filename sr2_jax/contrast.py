@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sr2_jax import evidence as evidence_lib
+from sr2_jax import results
 
 _Seeds = tuple[int | None, ...]
 
@@ -71,11 +72,8 @@ def interval(values: Sequence[float] | np.ndarray) -> Interval:
   mean = float(values.mean())
   if not np.isfinite(values).all():
     return Interval(mean, math.nan)
-  # scipy.stats has the same quantile, but takes seconds to import.
-  from scipy import special
-
-  quantile = float(special.stdtrit(len(values) - 1, 0.975))
   spread = float(values.std(ddof=1))
+  quantile = results.t_quantile(len(values))
   return Interval(mean, quantile * spread / math.sqrt(len(values)))
 
 

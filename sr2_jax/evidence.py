@@ -383,11 +383,7 @@ def _gather(experiment: str, rows: list[Any]) -> _Source:
 
 
 def _condition(row: results.Row) -> Condition:
-  return Condition(
-    row.noise_variance,
-    getattr(row, "corruption", None),
-    getattr(row, "corruption_level", None),
-  )
+  return Condition(row.noise_variance, row.corruption, row.corruption_level)
 
 
 def _member(

@@ -272,11 +272,20 @@ def half_width(values: Sequence[float]) -> float | None:
     return None
   if not all(map(math.isfinite, values)):
     return math.nan
+  count = len(values)
+  return t_quantile(count) * statistics.stdev(values) / math.sqrt(count)
+
+
+def t_quantile(count: int) -> float:
+  """Half the width of a 95 % t-interval over the mean's standard error.
+
+  Args:
+    count: values behind the mean, at least two.
+  """
   # scipy.stats has the same quantile, but takes seconds to import.
   from scipy import special
 
-  quantile = float(special.stdtrit(len(values) - 1, 0.975))
-  return quantile * statistics.stdev(values) / math.sqrt(len(values))
+  return float(special.stdtrit(count - 1, 0.975))
 
 
 def dump(fields: dict[str, Any]) -> str:

@@ -186,9 +186,6 @@ def test_a_missing_folder_is_a_users_error(tmp_path):
     _read(tmp_path / "nowhere")
 
 
-@pytest.mark.skipif(
-  "corruption" not in results.FIELDS, reason="rows have no corruptions yet"
-)
 def test_corruptions_are_no_noise(tmp_path):
   row = {"dataset": "mnist", "noise_variance": 0.0}
   rows = [

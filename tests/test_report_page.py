@@ -181,9 +181,6 @@ def test_nothing_of_the_paper_is_a_page_as_well(tmp_path):
   assert not list((tmp_path / "out").glob("*.png"))
 
 
-@pytest.mark.skipif(
-  "corruption" not in results.FIELDS, reason="rows have no corruptions yet"
-)
 def test_corruptions_have_a_row_each(tmp_path):
   rows = [
     result_rows.row(
