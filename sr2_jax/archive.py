@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from sr2_jax import files
+from sr2_jax import errors, files
 
 # The metrics that are kept for each image; accuracy is 0 or 1.
 PER_IMAGE = (
@@ -45,6 +45,18 @@ class Examples:
   low_res: np.ndarray
 
 
+def per_image_path(
+  folder: pathlib.Path, method: str, split: str
+) -> pathlib.Path:
+  """The file of what each image scored."""
+  return folder / "per_image" / f"{method}_{split}.npz"
+
+
+def examples_path(folder: pathlib.Path, method: str) -> pathlib.Path:
+  """The file of example images."""
+  return folder / "examples" / f"{method}.npz"
+
+
 def write_per_image(
   folder: pathlib.Path,
   *,
@@ -67,7 +79,7 @@ def write_per_image(
   """
   arrays = {name: scores[name] for name in PER_IMAGE if name in scores}
   _write(
-    folder / "per_image" / f"{method}_{split}.npz",
+    per_image_path(folder, method, split),
     members,
     noise_variances=np.asarray(noise_variances, np.float64),
     **{name: value.astype(np.float32) for name, value in arrays.items()},
@@ -97,7 +109,7 @@ def write_examples(
   if predicted is not None:
     outputs["predicted"] = predicted.astype(np.int64)
   _write(
-    folder / "examples" / f"{method}.npz",
+    examples_path(folder, method),
     members,
     **{
       field.name: getattr(examples, field.name)
@@ -128,11 +140,43 @@ def _write(
     )
 
 
+def read(path: pathlib.Path) -> dict[str, np.ndarray] | None:
+  """The arrays of a file, None where there is none.
+
+  Raises:
+    UserError: if the file cannot be read.
+  """
+  try:
+    # Not by its name: NumPy leaves a damaged file open.
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+      return dict(arrays)
+  except FileNotFoundError:
+    return None
+  except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    raise errors.UserError(f"{path} cannot be read: {error}") from error
+
+
+def place_of(
+  arrays: Mapping[str, np.ndarray],
+  *,
+  seed: int | None,
+  loss_weight: float | None,
+) -> int | None:
+  """The place of a member on the member axis, None where it is not there."""
+  seeds, weights = arrays["members_seed"], arrays["members_loss_weight"]
+  is_seed = seeds == (-1 if seed is None else seed)
+  if loss_weight is None:
+    is_weight = np.isnan(weights)
+  else:
+    is_weight = np.isclose(weights, loss_weight, rtol=1e-6, atol=1e-12)
+  places = np.flatnonzero(is_seed & is_weight)
+  return int(places[0]) if len(places) else None
+
+
 def _steps_in(path: pathlib.Path) -> np.ndarray:
   """The steps in a file, none where there is no file that can be read."""
   try:
-    # Not by its name: NumPy leaves a damaged file open.
-    with path.open("rb") as file, np.load(file) as arrays:
-      return arrays["step"]
-  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-    return np.empty(0, np.int64)
+    arrays = read(path) or {}
+  except errors.UserError:
+    arrays = {}
+  return arrays.get("step", np.empty(0, np.int64))

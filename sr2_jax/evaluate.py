@@ -8,17 +8,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from sr2_jax import (
   archive,
   errors,
+  examples,
   figures,
   parallel,
-  population,
   results,
-  rng,
   steps,
   tables,
   writer,
@@ -27,17 +25,10 @@ from sr2_jax import config as config_lib
 from sr2_jax import phase as phase_lib
 from sr2_jax import run as run_lib
 from sr2_jax.data import dataset as dataset_lib
-from sr2_jax.imaging import noise
 from sr2_jax.models import bicubic, sr2
 
 # Batches that the host may be ahead of the devices.
 _BATCHES_AHEAD = 2
-# Example images that are kept of each class, and of how many classes at most.
-_EXAMPLES_PER_CLASS = 2
-_MOST_EXAMPLE_CLASSES = 50
-# Test images and noise levels in the example pictures.
-_NUM_EXAMPLES = 6
-_NUM_EXAMPLE_LEVELS = 3
 
 # Starts the evaluation of a batch; a Program takes the variables, where there
 # are any to choose, before it and the noise variances after it.
@@ -270,10 +261,9 @@ def evaluate_phase(
   )
   stop_if_asked(run)
   if parallel.is_main_process():
-    inputs = example_inputs(run, phase)
-    outputs = _write_examples(
+    examples.write(
       run,
-      inputs,
+      phase,
       steps.inference(phase.model, phase.describe),
       variables,
       method=phase.method,
@@ -281,8 +271,7 @@ def evaluate_phase(
     )
     name = f"{phase.name}_examples"
     picture = figures.example_grid(
-      examples(run, phase, inputs, population.take(outputs, 0)),
-      run.folder.images / f"{name}.png",
+      examples.picture(run, phase), run.folder.images / f"{name}.png"
     )
     if metric_writer is not None:
       metric_writer.image(phase.name, name, picture, phase.num_steps)
@@ -331,14 +320,7 @@ def _evaluate_untrained(
     shared_layers=None,
   )
   if parallel.is_main_process():
-    _write_examples(
-      run,
-      example_inputs(run, phase),
-      apply,
-      variables,
-      method=method,
-      members=members,
-    )
+    examples.write(run, phase, apply, variables, method=method, members=members)
   return new_rows
 
 
@@ -417,154 +399,6 @@ def _corruption_levels(config: Any) -> list[dict[str, Any]]:
     {"noise_variance": 0.0, "corruption": corruption, "corruption_level": level}
     for corruption, level in config_lib.corruption_levels(config)
   ]
-
-
-def example_inputs(
-  run: run_lib.Run, phase: phase_lib.Phase
-) -> archive.Examples:
-  """The first test images of each class, as the evaluation degrades them."""
-  split = run.dataset.test
-  classes = np.unique(split.labels)[:_MOST_EXAMPLE_CLASSES]
-  chosen = np.concatenate(
-    [
-      np.flatnonzero(split.labels == label)[:_EXAMPLES_PER_CLASS]
-      for label in classes
-    ]
-  )
-  noise_variances = run.config.eval.noise_variances
-  high_res = np.asarray(steps.to_float(jnp.asarray(split.images[chosen])))
-  clean = phase.degrade(jnp.asarray(high_res))
-  noise_key = rng.stream(run.config.eval.noise_seed, "noise")
-  draw = noise.draw(
-    rng.per_image(noise_key, jnp.asarray(chosen, jnp.int32)), clean.shape[1:]
-  )
-  low_res = [
-    noise.apply(clean, draw, jnp.float32(variance))
-    for variance in noise_variances
-  ]
-  return archive.Examples(
-    positions=chosen.astype(np.int64),
-    labels=split.labels[chosen].astype(np.int64),
-    noise_variances=np.asarray(noise_variances, np.float64),
-    high_res=high_res,
-    low_res=np.stack(low_res),
-  )
-
-
-def _write_examples(
-  run: run_lib.Run,
-  inputs: archive.Examples,
-  apply: steps.Apply,
-  variables: Any,
-  *,
-  method: str,
-  members: Sequence[dict[str, Any]],
-) -> dict[str, np.ndarray]:
-  """Runs a method's members on the example images, at every noise variance.
-
-  Returns:
-    super_res [M, V, B, H, W, C] and, with a classifier, predicted [M, V, B].
-  """
-  # Member by member, because so few images take no longer than that, and the
-  # program of one compiles several times as fast as that of all.
-  over_levels = jax.jit(jax.vmap(apply, in_axes=(None, 0, 0)))
-  noise_variances = jnp.asarray(inputs.noise_variances, jnp.float32)
-  of_members = [
-    over_levels(
-      population.take(variables, member), inputs.low_res, noise_variances
-    )
-    for member in range(len(members))
-  ]
-  raw = {
-    name: np.stack([outputs[name] for outputs in of_members])
-    for name in of_members[0]
-  }
-  outputs = {"super_res": raw["super_res"]}
-  if "logits" in raw:
-    outputs["predicted"] = raw["logits"].argmax(axis=-1)
-  archive.write_examples(
-    run.folder.path,
-    method=method,
-    members=members,
-    examples=inputs,
-    super_res=outputs["super_res"],
-    predicted=outputs.get("predicted"),
-  )
-  return outputs
-
-
-def examples(
-  run: run_lib.Run,
-  phase: phase_lib.Phase,
-  inputs: archive.Examples,
-  outputs: Mapping[str, np.ndarray],
-) -> figures.Examples:
-  """A picture of the first images, one of a class, by each method there is.
-
-  Args:
-    run: the run.
-    phase: the phase that the outputs come from.
-    inputs: the example images.
-    outputs: one member's `super_res` and `predicted` of them.
-  """
-  _, firsts = np.unique(inputs.labels, return_index=True)
-  firsts = firsts[np.argsort(inputs.positions[firsts])][:_NUM_EXAMPLES]
-  levels = _example_levels(inputs.noise_variances)
-  shown = np.ix_(levels, firsts)
-  low_res = jnp.asarray(inputs.low_res[shown])
-
-  upsample = jax.vmap(lambda x: bicubic.upsample(x, phase.model.scale))
-  columns: dict[str, Any] = {"bicubic": upsample(low_res)}
-  variances = jnp.asarray(inputs.noise_variances[levels], jnp.float32)
-
-  def of_levels(apply: steps.Apply, variables: Any) -> Any:
-    over_levels = jax.vmap(functools.partial(apply, variables))
-    return jax.jit(over_levels)(low_res, variances)["super_res"]
-
-  if run.released_srmd is not None:
-    columns["srmd"] = of_levels(
-      _released_srmd(run), {"params": run.released_srmd.params}
-    )
-  if phase.name == "joint":
-    baseline = baseline_variables(run)
-    if baseline is not None:
-      apply = steps.inference(phase.model.clone(wiring="none"))
-      columns[run.config.model.trunk] = of_levels(apply, baseline)
-  columns[phase.method] = outputs["super_res"][shown]
-  predictions = {}
-  if "predicted" in outputs:
-    predictions[phase.method] = outputs["predicted"][shown]
-  return figures.Examples(
-    high_res=inputs.high_res[firsts],
-    labels=inputs.labels[firsts],
-    noise_variances=inputs.noise_variances[levels],
-    low_res=np.asarray(low_res),
-    columns={name: np.asarray(value) for name, value in columns.items()},
-    predictions=predictions,
-    class_names=run.dataset.class_names,
-  )
-
-
-def _example_levels(noise_variances: np.ndarray) -> np.ndarray:
-  """Indices of a few variances, from the lowest to the highest."""
-  order = np.argsort(noise_variances)
-  num_levels = min(_NUM_EXAMPLE_LEVELS, len(order))
-  places = np.linspace(0, len(order) - 1, num_levels).round().astype(int)
-  return order[places]
-
-
-def baseline_variables(run: run_lib.Run) -> Any:
-  """The first member's weights after pretrain, or None where there are none."""
-  if not run.config.init_from and "pretrain" not in config_lib.phases(
-    run.config
-  ):
-    return None
-  try:
-    state = run_lib.pretrained_state(run)
-  except errors.UserError as error:
-    run_lib.say(f"no {run.config.model.trunk} in the pictures: {error}")
-    return None
-  return population.take(variables_of(state), 0)
 
 
 def variables_of(state: steps.TrainState) -> dict[str, Any]:

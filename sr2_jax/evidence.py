@@ -10,13 +10,12 @@ import dataclasses
 import math
 import os
 import pathlib
-import zipfile
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from sr2_jax import results, run_folder
+from sr2_jax import archive, errors, results, run_folder
 
 # Derived from an image's PSNR; only where there are scores of single images.
 MSE = "mse"
@@ -223,13 +222,15 @@ class Evidence:
     folder = source.folders.get(seed)
     if folder is None:
       return None
-    path = folder / "per_image" / f"{subject.method}_{self.split}.npz"
+    path = archive.per_image_path(folder, subject.method, self.split)
     arrays = self._read_arrays(path)
     if arrays is None:
       return None
     name = "psnr_db" if metric == MSE else metric
     try:
-      member = _member(arrays, subject, seed)
+      member = archive.place_of(
+        arrays, seed=seed, loss_weight=subject.loss_weight
+      )
       levels = np.isclose(
         arrays["noise_variances"], condition.noise_variance, 1e-6, 1e-12
       )
@@ -251,12 +252,14 @@ class Evidence:
     if source is None:
       return None
     seed = min(source.folders, key=lambda seed: -1 if seed is None else seed)
-    path = source.folders[seed] / "examples" / f"{subject.method}.npz"
+    path = archive.examples_path(source.folders[seed], subject.method)
     arrays = self._read_arrays(path)
     if arrays is None:
       return None
     try:
-      member = _member(arrays, subject, seed)
+      member = archive.place_of(
+        arrays, seed=seed, loss_weight=subject.loss_weight
+      )
       if member is None:
         return None
       predicted = arrays.get("predicted")
@@ -323,12 +326,10 @@ class Evidence:
   def _read_arrays(self, path: pathlib.Path) -> dict[str, np.ndarray] | None:
     if path not in self._arrays:
       self._arrays[path] = None
-      if path.is_file():
-        try:
-          with np.load(path, allow_pickle=False) as file:
-            self._arrays[path] = dict(file)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-          self._note(f"{_short(path)} cannot be read ({error}): unused.")
+      try:
+        self._arrays[path] = archive.read(path)
+      except errors.UserError:
+        self._note(f"{_short(path)} cannot be read: unused.")
     return self._arrays[path]
 
   def _note(self, text: str) -> None:
@@ -384,21 +385,6 @@ def _gather(experiment: str, rows: list[Any]) -> _Source:
 
 def _condition(row: results.Row) -> Condition:
   return Condition(row.noise_variance, row.corruption, row.corruption_level)
-
-
-def _member(
-  arrays: Mapping[str, np.ndarray], subject: Subject, seed: int | None
-) -> int | None:
-  """The place of a member on the member axis, None where it is not there."""
-  for place, (known, weight) in enumerate(
-    zip(arrays["members_seed"], arrays["members_loss_weight"], strict=True)
-  ):
-    weight = None if math.isnan(weight) else float(weight)
-    if int(known) == (-1 if seed is None else seed) and _same(
-      weight, subject.loss_weight
-    ):
-      return place
-  return None
 
 
 def _same(a: float | None, b: float | None) -> bool:

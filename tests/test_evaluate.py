@@ -4,7 +4,6 @@ import dataclasses
 import os
 import signal
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,8 +11,6 @@ import pytest
 import scipy.ndimage
 import sklearn.metrics
 
-from experiments import default
-from sr2_jax import config as config_lib
 from sr2_jax import (
   errors,
   evaluate,
@@ -24,134 +21,20 @@ from sr2_jax import (
   run_folder,
   steps,
 )
-from sr2_jax import phase as phase_lib
 from sr2_jax import run as run_lib
-from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.imaging import corruptions, degradation, noise
 from sr2_jax.models import bicubic, sr2
-
-SIZE, SCALE, NUM_CLASSES = 12, 2, 4
-VARIANCES = (0.0, 1e-2)
-OPERATOR = degradation.operator(SIZE, SCALE, blur_sigma=1.0, anti_aliasing=True)
-
-
-class Tiny(nn.Module):
-  """Pixels repeated, scaled and shifted; linear logits. Only to evaluate."""
-
-  scale: int = SCALE
-  wiring: str = "parallel"
-
-  @nn.compact
-  def __call__(self, low_res, *, train):
-    assert not train
-    gain = self.param("gain", nn.initializers.uniform(1.0), (1,))
-    shift = self.variable("batch_stats", "shift", jnp.zeros, (1,)).value
-    super_res = jnp.repeat(jnp.repeat(low_res, self.scale, 1), self.scale, 2)
-    super_res = super_res * gain.reshape(1, 1, 1, 1)
-    super_res = super_res + shift.reshape(1, 1, 1, 1)
-    if self.wiring == "none":
-      return {"super_res": super_res}
-    num_pixels = (SIZE // self.scale) ** 2
-    weights = self.param(
-      "weights", nn.initializers.normal(1.0), (num_pixels, NUM_CLASSES)
-    )
-    flat = low_res.reshape(low_res.shape[0], -1)
-    return {"super_res": super_res, "logits": flat @ weights}
-
-
-def make_split(num_images, seed):
-  random = np.random.default_rng(seed)
-  images = random.integers(0, 256, (num_images, SIZE, SIZE, 1), np.uint8)
-  labels = random.integers(0, NUM_CLASSES, num_images).astype(np.int32)
-  return dataset_lib.Split(images, labels)
-
-
-def make_run(folder, **changes):
-  config = default.get_config()
-  config.experiment = "evaluated"
-  config.num_seeds = 2
-  config.batch_size = 4
-  config.data.name = "mnist5k"
-  config.joint.loss_weight = (0.5, 2.0)
-  config.eval.noise_variances = VARIANCES
-  config.eval.noise_seed = 7
-  config.eval.batch_size = 4
-  config.update_from_flattened_dict(
-    {name.replace("__", "."): value for name, value in changes.items()}
-  )
-  return run_lib.Run(
-    config=config_lib.resolve(config),
-    folder=run_folder.RunFolder(folder),
-    dataset=dataset_lib.Dataset(
-      name="mnist5k",
-      train=make_split(8, 0),
-      validation=make_split(10, 1),
-      test=make_split(9, 2),
-      class_names=tuple("abcd"),
-      fingerprint="",
-      notes=(),
-    ),
-    layout=parallel.layout("data", 2),
-    stop=preemption.StopRequest(),
-  )
-
-
-def tiny_phase(run, name="joint"):
-  wiring = "parallel" if name == "joint" else "none"
-  return dataclasses.replace(run.phase(name), model=Tiny(wiring=wiring))
-
-
-def make_state(phase):
-  """The population's state, with statistics that differ from the initial."""
-
-  def create(seed):
-    variables = phase.model.init(
-      rng.stream(seed, "init"),
-      jnp.zeros((1, *phase.low_res_shape)),
-      train=False,
-    )
-    shift = {"shift": jnp.full((1,), 0.01) * seed}
-    return steps.TrainState(variables["params"], shift, ())
-
-  seeds = np.arange(phase.population.size, dtype=np.uint32)
-  return jax.tree.map(np.asarray, jax.vmap(create)(seeds))
-
-
-def reference(variables, member, split, *, variance=0.0, noise_seed=7):
-  """Errors, cross-entropies and predictions of each image, in NumPy."""
-  params, shift = variables["params"], variables["batch_stats"]["shift"]
-  squared, absolute, entropy, predicted = [], [], [], []
-  for index, image in enumerate(split.images):
-    high_res = image[..., 0] / 255.0
-    low_res = OPERATOR @ high_res @ OPERATOR.T
-    if variance:
-      key = rng.per_image(rng.stream(noise_seed, "noise"), jnp.array([index]))
-      draw = np.asarray(noise.draw(key, (*low_res.shape, 1)))[0, ..., 0]
-      low_res = np.clip(low_res + np.sqrt(variance) * draw, 0, 1)
-    super_res = np.kron(low_res, np.ones((SCALE, SCALE)))
-    super_res = super_res * params["gain"][member] + shift[member]
-    squared.append(np.mean((super_res - high_res) ** 2))
-    absolute.append(np.mean(np.abs(super_res - high_res)))
-    if "weights" in params:
-      logits = low_res.ravel() @ params["weights"][member].astype(np.float64)
-      entropy.append(np.log(np.exp(logits).sum()) - logits[split.labels[index]])
-      predicted.append(np.argmax(logits))
-  return {
-    "mse": np.mean(squared),
-    "l1": np.mean(absolute),
-    "loss_classifier": np.mean(entropy) if entropy else None,
-    "predicted": np.array(predicted),
-  }
+from tests import tiny_network
 
 
 @pytest.mark.parametrize("num_images", [1, 3, 4, 5, 8, 9])
 @pytest.mark.parametrize("max_images", [0, 1, 4, 6, 100])
 def test_batches_hold_every_image_once(num_images, max_images):
-  split = make_split(num_images, 0)
+  split = tiny_network.make_split(num_images, 0)
   expected = min(num_images, max_images) if max_images else num_images
   seen = []
   for batch in evaluate.batches(split, batch_size=4, max_images=max_images):
-    assert batch.images.shape == (4, SIZE, SIZE, 1)
+    assert batch.images.shape == (4, tiny_network.SIZE, tiny_network.SIZE, 1)
     assert batch.images.dtype == np.uint8
     assert (batch.mask.dtype, batch.mask.shape) == (np.float32, (4,))
     assert batch.positions.dtype == batch.labels.dtype == np.int32
@@ -177,7 +60,10 @@ def evaluate_scores(scores, batches):
   """Evaluates batches that score what is given for each."""
   scores = iter(scores)
   return evaluate.evaluate(
-    lambda _: next(scores), lambda x: x, batches, num_classes=NUM_CLASSES
+    lambda _: next(scores),
+    lambda x: x,
+    batches,
+    num_classes=tiny_network.NUM_CLASSES,
   )
 
 
@@ -232,15 +118,15 @@ def test_batches_are_dispatched_before_scores_are_fetched():
 
 
 def confusion_of(true, predicted):
-  confusion = np.zeros((NUM_CLASSES, NUM_CLASSES))
+  confusion = np.zeros((tiny_network.NUM_CLASSES, tiny_network.NUM_CLASSES))
   np.add.at(confusion, (true, predicted), 1)
   return confusion
 
 
 def test_accuracy_and_f1_are_those_of_the_whole_split():
   random = np.random.default_rng(0)
-  true = random.integers(0, NUM_CLASSES, (2, 6))
-  predicted = random.integers(0, NUM_CLASSES, (2, 6))
+  true = random.integers(0, tiny_network.NUM_CLASSES, (2, 6))
+  predicted = random.integers(0, tiny_network.NUM_CLASSES, (2, 6))
   scores = evaluate_scores(
     [{"predicted": p[None, None]} for p in predicted],
     fake_batches([[1] * 6] * 2, true),
@@ -263,15 +149,20 @@ def test_accuracy_and_f1_are_those_of_the_whole_split():
 
 def test_confusion_is_scikit_learns():
   random = np.random.default_rng(0)
-  true = random.integers(0, NUM_CLASSES, 20)
-  predicted = random.integers(0, NUM_CLASSES, (2, 3, 20))
-  confusion = evaluate.confusion(true, predicted, NUM_CLASSES)
-  assert confusion.shape == (2, 3, NUM_CLASSES, NUM_CLASSES)
+  true = random.integers(0, tiny_network.NUM_CLASSES, 20)
+  predicted = random.integers(0, tiny_network.NUM_CLASSES, (2, 3, 20))
+  confusion = evaluate.confusion(true, predicted, tiny_network.NUM_CLASSES)
+  assert confusion.shape == (
+    2,
+    3,
+    tiny_network.NUM_CLASSES,
+    tiny_network.NUM_CLASSES,
+  )
   for index in np.ndindex(2, 3):
     np.testing.assert_array_equal(
       confusion[index],
       sklearn.metrics.confusion_matrix(
-        true, predicted[index], labels=range(NUM_CLASSES)
+        true, predicted[index], labels=range(tiny_network.NUM_CLASSES)
       ),
     )
 
@@ -296,7 +187,9 @@ def test_f1_is_scikit_learns(true, predicted):
 
 def test_f1_keeps_leading_axes():
   random = np.random.default_rng(0)
-  confusion = random.integers(0, 5, (2, 3, NUM_CLASSES, NUM_CLASSES))
+  confusion = random.integers(
+    0, 5, (2, 3, tiny_network.NUM_CLASSES, tiny_network.NUM_CLASSES)
+  )
   f1 = evaluate.weighted_f1(confusion)
   assert f1.shape == (2, 3)
   np.testing.assert_allclose(f1[1, 2], evaluate.weighted_f1(confusion[1, 2]))
@@ -361,14 +254,16 @@ def test_rows_are_of_member_variance_and_metric():
 def test_validation_is_equation_1_with_running_statistics(
   tmp_path, changes, sr_loss, divided
 ):
-  run = make_run(tmp_path, **changes)
-  phase = tiny_phase(run)
-  state = make_state(phase)
+  run = tiny_network.make_run(tmp_path, **changes)
+  phase = tiny_network.tiny_phase(run)
+  state = tiny_network.make_state(phase)
   values = evaluate.validation(run, phase)(run.layout.put_members(state))
   split = run.dataset.validation
   assert {value.shape for value in values.values()} == {(4,)}
   for member, weight in enumerate(phase.population.loss_weights):
-    expected = reference(evaluate.variables_of(state), member, split)
+    expected = tiny_network.reference(
+      evaluate.variables_of(state), member, split
+    )
     loss = expected[sr_loss] + weight * expected["loss_classifier"]
     if divided:
       loss = loss / (1 + weight)
@@ -384,14 +279,14 @@ def test_validation_is_equation_1_with_running_statistics(
 
 
 def test_validation_of_pretraining_is_the_super_resolution_loss(tmp_path):
-  run = make_run(tmp_path, loss__normalize_weights=True)
-  phase = tiny_phase(run, "pretrain")
-  state = make_state(phase)
+  run = tiny_network.make_run(tmp_path, loss__normalize_weights=True)
+  phase = tiny_network.tiny_phase(run, "pretrain")
+  state = tiny_network.make_state(phase)
   values = evaluate.validation(run, phase)(run.layout.put_members(state))
   assert "accuracy" not in values
   np.testing.assert_array_equal(values["loss"], values["loss_sr"])
   for member in range(2):
-    expected = reference(
+    expected = tiny_network.reference(
       evaluate.variables_of(state), member, run.dataset.validation
     )
     np.testing.assert_allclose(values["loss"][member], expected["mse"], 1e-5)
@@ -401,9 +296,11 @@ def test_validation_of_pretraining_is_the_super_resolution_loss(tmp_path):
 def evaluated(tmp_path_factory):
   """A joint phase without a baseline, evaluated once on both splits."""
   folder = tmp_path_factory.mktemp("run")
-  run = make_run(folder, pretrain__num_epochs=0, eval__max_images=9)
-  phase = tiny_phase(run)
-  variables = evaluate.variables_of(make_state(phase))
+  run = tiny_network.make_run(
+    folder, pretrain__num_epochs=0, eval__max_images=9
+  )
+  phase = tiny_network.tiny_phase(run)
+  variables = evaluate.variables_of(tiny_network.make_state(phase))
   rows = evaluate.evaluate_bicubic(run, phase)
   rows += evaluate.evaluate_phase(
     run, phase, variables, steps_done=[5, 6, 7, 8]
@@ -423,7 +320,7 @@ def test_every_number_gets_its_row(evaluated):
     assert found == {
       (*member, variance)
       for member in [(0, 0.5, 5), (0, 2.0, 6), (1, 0.5, 7), (1, 2.0, 8)]
-      for variance in VARIANCES
+      for variance in tiny_network.VARIANCES
     }
     assert {row.metric for row in network} == set(results.METRICS)
     assert len(network) == 4 * 2 * len(results.METRICS)
@@ -452,13 +349,15 @@ def value_of(rows, **fields):
   return row.value
 
 
-@pytest.mark.parametrize("variance", VARIANCES)
+@pytest.mark.parametrize("variance", tiny_network.VARIANCES)
 def test_numbers_equal_a_loop_over_images(evaluated, variance):
   run, phase, variables = evaluated
   rows = results.read(run.folder.path)
   split = run.dataset.test
   for member in range(4):
-    expected = reference(variables, member, split, variance=variance)
+    expected = tiny_network.reference(
+      variables, member, split, variance=variance
+    )
     f1 = sklearn.metrics.f1_score(
       split.labels, expected["predicted"], average="weighted", zero_division=0
     )
@@ -483,12 +382,18 @@ def test_bicubic_sees_what_the_networks_see(evaluated):
   run, _, _ = evaluated
   split = run.dataset.test
   high_res = split.images / np.float32(255)
-  low_res = np.einsum("ij,njkc,lk->nilc", OPERATOR, high_res, OPERATOR)
+  low_res = np.einsum(
+    "ij,njkc,lk->nilc", tiny_network.OPERATOR, high_res, tiny_network.OPERATOR
+  )
   keys = rng.per_image(rng.stream(7, "noise"), jnp.arange(len(high_res)))
   draw = np.asarray(noise.draw(keys, low_res.shape[1:]))
-  noisy = np.clip(low_res + np.sqrt(VARIANCES[1]) * draw, 0, 1)
-  for variance, images in zip(VARIANCES, (low_res, noisy), strict=True):
-    errors_of = np.asarray(bicubic.upsample(jnp.asarray(images), SCALE))
+  noisy = np.clip(low_res + np.sqrt(tiny_network.VARIANCES[1]) * draw, 0, 1)
+  for variance, images in zip(
+    tiny_network.VARIANCES, (low_res, noisy), strict=True
+  ):
+    errors_of = np.asarray(
+      bicubic.upsample(jnp.asarray(images), tiny_network.SCALE)
+    )
     found = value_of(
       results.read(run.folder.path),
       method="bicubic",
@@ -513,9 +418,12 @@ CORRUPTIONS = {
 def corrupted(corruption, level, clean, high_res):
   """The networks' inputs, image by image."""
   if corruption == "blur":
-    # The config's blur is 1 px, as OPERATOR has it.
+    # The config's blur is 1 px, as tiny_network.OPERATOR has it.
     blurred = degradation.operator(
-      SIZE, SCALE, blur_sigma=level, anti_aliasing=True
+      tiny_network.SIZE,
+      tiny_network.SCALE,
+      blur_sigma=level,
+      anti_aliasing=True,
     )
     return np.einsum("ij,njkc,lk->nilc", blurred, high_res, blurred)
   clean = jnp.asarray(clean, jnp.float32)
@@ -529,18 +437,20 @@ def corrupted(corruption, level, clean, high_res):
 @pytest.mark.parametrize("layout", ["data", "members"])
 def test_corruptions_get_rows_of_their_own(tmp_path, layout, capsys):
   """Of every method, by what each makes of the corrupted inputs."""
-  run = make_run(
+  run = tiny_network.make_run(
     tmp_path, pretrain__num_epochs=0, eval__splits=("test",), **CORRUPTIONS
   )
   run = dataclasses.replace(run, layout=parallel.layout(layout, 2))
-  phase = tiny_phase(run)
-  variables = evaluate.variables_of(make_state(phase))
+  phase = tiny_network.tiny_phase(run)
+  variables = evaluate.variables_of(tiny_network.make_state(phase))
   evaluate.evaluate_bicubic(run, phase)
   evaluate.evaluate_phase(run, phase, variables, steps_done=[5, 6, 7, 8])
   rows = results.read(tmp_path)
   split = run.dataset.test
   high_res = split.images / np.float32(255)
-  clean = np.einsum("ij,njkc,lk->nilc", OPERATOR, high_res, OPERATOR)
+  clean = np.einsum(
+    "ij,njkc,lk->nilc", tiny_network.OPERATOR, high_res, tiny_network.OPERATOR
+  )
   levels = [
     (name.rpartition("__")[2], level)
     for name, chosen in CORRUPTIONS.items()
@@ -552,14 +462,18 @@ def test_corruptions_get_rows_of_their_own(tmp_path, layout, capsys):
   for corruption, level in levels:
     low_res = np.asarray(corrupted(corruption, level, clean, high_res))
     fields = {"corruption": corruption, "corruption_level": level}
-    upsampled = bicubic.upsample(jnp.asarray(low_res, jnp.float32), SCALE)
+    upsampled = bicubic.upsample(
+      jnp.asarray(low_res, jnp.float32), tiny_network.SCALE
+    )
     np.testing.assert_allclose(
       value_of(rows, method="bicubic", metric="loss_sr", **fields),
       np.mean((np.asarray(upsampled) - high_res) ** 2),
       rtol=1e-4,
       err_msg=corruption,
     )
-    repeated = np.kron(low_res, np.ones((1, SCALE, SCALE, 1)))
+    repeated = np.kron(
+      low_res, np.ones((1, tiny_network.SCALE, tiny_network.SCALE, 1))
+    )
     flat = low_res.reshape(len(low_res), -1)
     for member in range(4):
       own = {"method": "sr2_fsrcnn", **phase.population.fields(member)}
@@ -577,8 +491,8 @@ def test_corruptions_get_rows_of_their_own(tmp_path, layout, capsys):
           err_msg=corruption,
         )
   # Arrays are kept of Gaussian noise alone.
-  arrays = load(tmp_path / "per_image" / "sr2_fsrcnn_test.npz")
-  assert arrays["ssim"].shape == (4, len(VARIANCES), 9)
+  arrays = tiny_network.load(tmp_path / "per_image" / "sr2_fsrcnn_test.npz")
+  assert arrays["ssim"].shape == (4, len(tiny_network.VARIANCES), 9)
   evaluate.report(run, rows)
   assert "JPEG, quality" in capsys.readouterr().out
 
@@ -647,33 +561,14 @@ def test_only_the_main_process_writes(evaluated, monkeypatch, tmp_path):
   assert not (tmp_path / "run").exists()
 
 
-def load(path):
-  with np.load(path) as arrays:
-    return dict(arrays)
-
-
-def assert_members(arrays, seeds, loss_weights, steps_done):
-  for name, values, dtype in (
-    ("members_seed", seeds, np.int64),
-    ("members_loss_weight", loss_weights, np.float64),
-    ("step", steps_done, np.int64),
-    ("noise_variances", VARIANCES, np.float64),
-  ):
-    assert arrays[name].dtype == dtype
-    np.testing.assert_array_equal(arrays[name], values, err_msg=name)
-
-
-FOUR_MEMBERS = ((0, 0, 1, 1), (0.5, 2.0, 0.5, 2.0), (5, 6, 7, 8))
-
-
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_scores_of_each_image_are_kept(evaluated, split):
   run, _, variables = evaluated
   folder = run.folder.path / "per_image"
-  network = load(folder / f"sr2_fsrcnn_{split}.npz")
-  other = load(folder / f"bicubic_{split}.npz")
-  assert_members(network, *FOUR_MEMBERS)
-  assert_members(other, [-1], [np.nan], [0])
+  network = tiny_network.load(folder / f"sr2_fsrcnn_{split}.npz")
+  other = tiny_network.load(folder / f"bicubic_{split}.npz")
+  tiny_network.assert_members(network, *tiny_network.FOUR_MEMBERS)
+  tiny_network.assert_members(other, [-1], [np.nan], [0])
   assert network.keys() - other.keys() == {"accuracy"}
   rows = results.read(run.folder.path)
   for method, arrays, members in (
@@ -681,7 +576,7 @@ def test_scores_of_each_image_are_kept(evaluated, split):
     ("bicubic", other, 1),
   ):
     for metric in arrays.keys() & set(results.METRICS):
-      assert arrays[metric].shape == (members, len(VARIANCES), 9)
+      assert arrays[metric].shape == (members, len(tiny_network.VARIANCES), 9)
       assert arrays[metric].dtype == np.float32
       means = [
         row.value
@@ -692,129 +587,20 @@ def test_scores_of_each_image_are_kept(evaluated, split):
         arrays[metric].mean(axis=-1).ravel(), means, rtol=1e-6, atol=1e-6
       )
   data = getattr(run.dataset, split)
-  for member, level in np.ndindex(4, len(VARIANCES)):
-    expected = reference(variables, member, data, variance=VARIANCES[level])
+  for member, level in np.ndindex(4, len(tiny_network.VARIANCES)):
+    expected = tiny_network.reference(
+      variables, member, data, variance=tiny_network.VARIANCES[level]
+    )
     np.testing.assert_array_equal(
       network["accuracy"][member, level],
       (expected["predicted"] == data.labels)[:9],
     )
 
 
-def test_example_images_are_kept(evaluated):
-  """Two test images of each class, by every member at every variance."""
-  run, _, variables = evaluated
-  network = load(run.folder.path / "examples" / "sr2_fsrcnn.npz")
-  other = load(run.folder.path / "examples" / "bicubic.npz")
-  assert_members(network, *FOUR_MEMBERS)
-  assert_members(other, [-1], [np.nan], [0])
-  split = run.dataset.test
-  chosen = [
-    position
-    for label in np.unique(split.labels)
-    for position in np.flatnonzero(split.labels == label)[:2]
-  ]
-  for name in ("positions", "labels", "high_res", "low_res"):
-    np.testing.assert_array_equal(network[name], other[name])
-  assert network["positions"].dtype == network["labels"].dtype == np.int64
-  np.testing.assert_array_equal(network["positions"], chosen)
-  np.testing.assert_array_equal(network["labels"], split.labels[chosen])
-  np.testing.assert_allclose(
-    network["high_res"], split.images[chosen] / 255, rtol=1e-6
-  )
-  num, small = len(chosen), SIZE // SCALE
-  assert network["low_res"].shape == (2, num, small, small, 1)
-  assert network["super_res"].shape == (4, 2, num, SIZE, SIZE, 1)
-  assert network["super_res"].dtype == network["low_res"].dtype == np.float32
-  assert other["super_res"].shape == (1, 2, num, SIZE, SIZE, 1)
-  assert "predicted" not in other
-  repeated = np.repeat(np.repeat(network["low_res"], SCALE, 2), SCALE, 3)
-  for member, level in np.ndindex(4, 2):
-    np.testing.assert_allclose(
-      other["super_res"][0, level],
-      bicubic.upsample(jnp.asarray(network["low_res"][level]), SCALE),
-      atol=1e-5,
-    )
-    gain = variables["params"]["gain"][member]
-    shift = variables["batch_stats"]["shift"][member]
-    np.testing.assert_allclose(
-      network["super_res"][member, level],
-      repeated[level] * gain + shift,
-      atol=1e-5,
-    )
-    expected = reference(variables, member, split, variance=VARIANCES[level])
-    np.testing.assert_array_equal(
-      network["predicted"][member, level], expected["predicted"][chosen]
-    )
-
-
-def outputs_of(run, phase, variables):
-  """What the picture is drawn from: the first member's images."""
-  inputs = evaluate.example_inputs(run, phase)
-  name = f"{phase.method}.npz"
-  arrays = load(run.folder.path / "examples" / name)
-  return inputs, {name: arrays[name][0] for name in ("super_res", "predicted")}
-
-
-def test_examples_are_what_is_evaluated(evaluated):
-  """First image of each class, every column at the same noise."""
-  run, phase, variables = evaluated
-  found = evaluate.examples(run, phase, *outputs_of(*evaluated))
-  split = run.dataset.test
-  firsts = sorted(
-    int(np.flatnonzero(split.labels == label)[0])
-    for label in np.unique(split.labels)
-  )
-  np.testing.assert_array_equal(found.labels, split.labels[firsts])
-  np.testing.assert_allclose(
-    found.high_res, split.images[firsts] / 255, rtol=1e-6
-  )
-  np.testing.assert_array_equal(found.noise_variances, VARIANCES)
-  assert list(found.columns) == ["bicubic", "sr2_fsrcnn"]
-  assert list(found.predictions) == ["sr2_fsrcnn"]
-  assert found.class_names == ("a", "b", "c", "d")
-  for level, variance in enumerate(VARIANCES):
-    expected = reference(variables, 0, split, variance=variance)
-    np.testing.assert_array_equal(
-      found.predictions["sr2_fsrcnn"][level], expected["predicted"][firsts]
-    )
-    low_res = jnp.asarray(found.low_res[level])
-    np.testing.assert_allclose(
-      found.columns["bicubic"][level],
-      bicubic.upsample(low_res, SCALE),
-      atol=1e-5,
-    )
-  repeated = np.repeat(np.repeat(found.low_res, SCALE, 2), SCALE, 3)
-  one = jax.tree.map(lambda x: x[0], variables)
-  np.testing.assert_allclose(
-    found.columns["sr2_fsrcnn"],
-    repeated * one["params"]["gain"] + one["batch_stats"]["shift"],
-    atol=1e-5,
-  )
-
-
-def test_examples_show_the_baseline_beside_the_joint_network(
-  evaluated, monkeypatch
-):
-  """And do without it, aloud, where its checkpoint is damaged."""
-  run, phase, _ = evaluated
-  with_pretrain = make_run(run.folder.path)
-  state = make_state(tiny_phase(with_pretrain, "pretrain"))
-  state = state.replace(params={"gain": state.params["gain"] + 1})
-  monkeypatch.setattr(run_lib, "pretrained_state", lambda run: state)
-  found = evaluate.examples(with_pretrain, phase, *outputs_of(*evaluated))
-  assert list(found.columns) == ["bicubic", "fsrcnn", "sr2_fsrcnn"]
-  repeated = np.repeat(np.repeat(found.low_res, SCALE, 2), SCALE, 3)
-  np.testing.assert_allclose(
-    found.columns["fsrcnn"],
-    repeated * state.params["gain"][0] + state.batch_stats["shift"][0],
-    atol=1e-5,
-  )
-
-
 def with_released_srmd(run):
   """The run with an SRMD network of random weights, as if it were released."""
   random = np.random.default_rng(3)
-  model = sr2.SR2("srmd", "none", SCALE, 1)
+  model = sr2.SR2("srmd", "none", tiny_network.SCALE, 1)
   shapes = jax.eval_shape(
     lambda key: model.init(
       key, jnp.zeros((1, 6, 6, 1)), jnp.zeros((1, 16)), train=False
@@ -833,11 +619,11 @@ def with_released_srmd(run):
 @pytest.mark.parametrize("clip", [False, True])
 def test_released_srmd_is_told_the_blur_and_each_noise(tmp_path, clip):
   model, run = with_released_srmd(
-    make_run(
+    tiny_network.make_run(
       tmp_path, eval__splits=("test",), eval__max_images=3, eval__clip=clip
     )
   )
-  rows = evaluate.evaluate_srmd(run, tiny_phase(run))
+  rows = evaluate.evaluate_srmd(run, tiny_network.tiny_phase(run))
   assert rows == results.read(tmp_path)
   assert {
     (r.method, r.phase, r.seed, r.loss_weight, r.shared_layers, r.step, r.n)
@@ -850,9 +636,11 @@ def test_released_srmd_is_told_the_blur_and_each_noise(tmp_path, clip):
   released = run.released_srmd
   coefficients = released.basis @ kernel.ravel(order="F")
   high_res = np.float32(run.dataset.test.images[:3] / 255)
-  clean = np.einsum("ij,bjkc,lk->bilc", OPERATOR, high_res, OPERATOR)
+  clean = np.einsum(
+    "ij,bjkc,lk->bilc", tiny_network.OPERATOR, high_res, tiny_network.OPERATOR
+  )
   keys = rng.per_image(rng.stream(7, "noise"), jnp.arange(3))
-  for variance in VARIANCES:
+  for variance in tiny_network.VARIANCES:
     low_res = noise.add_gaussian_noise(keys, jnp.asarray(clean), variance)
     told = np.float32([*coefficients, np.sqrt(variance)])
     outputs = model.apply(
@@ -865,60 +653,24 @@ def test_released_srmd_is_told_the_blur_and_each_noise(tmp_path, clip):
     expected = np.mean((super_res - high_res) ** 2)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
   assert (tmp_path / "per_image" / "srmd_test.npz").is_file()
-  assert (tmp_path / "examples" / "srmd.npz").is_file()
-
-
-def test_released_srmd_joins_the_picture(evaluated):
-  """Told the noise of each row of the picture."""
-  model, run = with_released_srmd(evaluated[0])
-  found = evaluate.examples(run, evaluated[1], *outputs_of(*evaluated))
-  assert list(found.columns) == ["bicubic", "srmd", "sr2_fsrcnn"]
-  describe = phase_lib.description_of(run.config, basis=run.released_srmd.basis)
-  for level, variance in enumerate(VARIANCES):
-    low_res = jnp.asarray(found.low_res[level])
+  kept = tiny_network.load(tmp_path / "examples" / "srmd.npz")
+  for level, variance in enumerate(tiny_network.VARIANCES):
+    told = np.float32([*coefficients, np.sqrt(variance)])
     outputs = model.apply(
-      {"params": run.released_srmd.params},
-      low_res,
-      describe(jnp.full(len(low_res), variance)),
+      {"params": released.params},
+      kept["low_res"][level],
+      np.stack([told] * len(kept["labels"])),
       train=False,
     )
     np.testing.assert_allclose(
-      found.columns["srmd"][level], outputs["super_res"], atol=1e-5
+      kept["super_res"][0, level], outputs["super_res"], atol=1e-5
     )
 
 
 def test_no_released_srmd_unless_it_is_named(tmp_path):
-  run = make_run(tmp_path)
-  assert evaluate.evaluate_srmd(run, tiny_phase(run)) == []
+  run = tiny_network.make_run(tmp_path)
+  assert evaluate.evaluate_srmd(run, tiny_network.tiny_phase(run)) == []
   assert not (tmp_path / results.FILE_NAME).exists()
-
-
-def test_baseline_is_there_only_after_pretraining(
-  evaluated, monkeypatch, capsys, tmp_path
-):
-  def damaged(run):
-    raise errors.UserError("damaged checkpoint in x")
-
-  monkeypatch.setattr(run_lib, "pretrained_state", damaged)
-  assert evaluate.baseline_variables(evaluated[0]) is None
-  assert capsys.readouterr().err == ""
-  for changes in ({}, {"init_from": "elsewhere"}):
-    assert evaluate.baseline_variables(make_run(tmp_path, **changes)) is None
-    assert "no fsrcnn in the pictures: damaged" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-  ("variances", "expected"),
-  [
-    ((0.0,), (0.0,)),
-    ((1e-2, 0.0), (0.0, 1e-2)),
-    ((1e-3, 0.0, 1e-2), (0.0, 1e-3, 1e-2)),
-    ((0.0, 1e-5, 1e-4, 1e-3, 1e-2), (0.0, 1e-4, 1e-2)),
-  ],
-)
-def test_example_levels_span_the_variances(variances, expected):
-  chosen = evaluate._example_levels(np.array(variances))
-  np.testing.assert_array_equal(np.array(variances)[chosen], expected)
 
 
 def make_row(phase, seed, *, experiment):
@@ -956,11 +708,11 @@ def test_rows_of_the_pretraining_it_started_from(tmp_path):
     make_row("none", None, experiment="own"),
   ]
   results.merge(own, mine)
-  run = make_run(own, init_from=str(source), seed=1, num_seeds=1)
+  run = tiny_network.make_run(own, init_from=str(source), seed=1, num_seeds=1)
   assert evaluate.pretraining_rows(run) == []  # that run has no rows yet
   results.merge(source, theirs)
   assert evaluate.pretraining_rows(run) == [theirs[1]]
-  assert evaluate.pretraining_rows(make_run(own)) == []
+  assert evaluate.pretraining_rows(tiny_network.make_run(own)) == []
 
 
 def test_evaluation_stops_between_batches(evaluated):
@@ -978,7 +730,9 @@ def test_evaluation_stops_between_batches(evaluated):
   with run.stop.listening():
     items = evaluate._stoppable(run, evaluate._batches(run, "test"))
     with pytest.raises(errors.Stopped, match="evaluates again") as caught:
-      evaluate.evaluate(dispatch, lambda x: x, items, num_classes=NUM_CLASSES)
+      evaluate.evaluate(
+        dispatch, lambda x: x, items, num_classes=tiny_network.NUM_CLASSES
+      )
   assert done == [4, 4]
   assert caught.value.exit_code == 143
 
@@ -986,12 +740,14 @@ def test_evaluation_stops_between_batches(evaluated):
 def test_a_signal_after_the_last_batch_is_not_lost(tmp_path):
   """It stops before the picture; the rows are there."""
   rows = tmp_path / results.FILE_NAME
-  run = make_run(tmp_path, pretrain__num_epochs=0, eval__splits=("test",))
+  run = tiny_network.make_run(
+    tmp_path, pretrain__num_epochs=0, eval__splits=("test",)
+  )
   stop = preemption.StopRequest()
   stop.received = lambda: signal.SIGTERM if rows.exists() else None
   run = dataclasses.replace(run, stop=stop)
-  phase = tiny_phase(run)
-  variables = evaluate.variables_of(make_state(phase))
+  phase = tiny_network.tiny_phase(run)
+  variables = evaluate.variables_of(tiny_network.make_state(phase))
   with pytest.raises(errors.Stopped, match="evaluates again"):
     evaluate.evaluate_phase(run, phase, variables, steps_done=[5, 6, 7, 8])
   assert rows.exists()

@@ -22,7 +22,7 @@ LAYERS = (
   {"train"},
   {"evaluate", "steps", "checkpoint", "data", "writer"}
   | {"report", "tables", "figures", "phase", "preemption", "run", "run_folder"}
-  | {"feed", "contrast", "document", "evidence", "paper_claims"}
+  | {"feed", "contrast", "document", "evidence", "examples", "paper_claims"}
   | {"paper_figures", "paper_values", "report_page"},
   {"imaging", "models", "optimizer", "population", "parallel", "rng"}
   | {"results", "archive"},
