@@ -112,15 +112,15 @@ def _head(
       for name, other in evidence.stood_in.items()
     ),
     document.Paragraph(
-      f"Of {total} claims, **{counts[paper_claims.Verdict.HOLDS]} hold**, "
-      f"**{counts[paper_claims.Verdict.FAILS]} do not hold**, "
-      f"**{undecided} are undecided**"
+      f"Of {total} claims hold: **{counts[paper_claims.Verdict.HOLDS]}**; "
+      f"do not hold: **{counts[paper_claims.Verdict.FAILS]}**; "
+      f"undecided: **{undecided}**"
       + (
         f" ({counts[paper_claims.Verdict.ONE_SEED]} for want of a second seed)"
         if counts[paper_claims.Verdict.ONE_SEED]
         else ""
       )
-      + f" and **{missing} were not run** in full."
+      + f"; not run in full: **{missing}**."
     ),
   ]
 

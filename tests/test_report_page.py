@@ -104,8 +104,8 @@ def test_a_gain_below_the_controls_is_not_credited(tmp_path):
 
 def test_every_claim_is_quoted_with_its_verdict(report):
   text = (report / "report.md").read_text()
-  assert "Of 26 claims, **25 hold**, **0 do not hold**" in text
-  assert "**1 were not run**" in text
+  assert "Of 26 claims hold: **25**; do not hold: **0**" in text
+  assert "not run in full: **1**" in text
   table = text.partition("| The paper says")[2].partition("\n\n")[0]
   verdicts = [line.split(" | ")[-1] for line in table.splitlines()[2:]]
   assert sum("✓ holds" in verdict for verdict in verdicts) == 25
@@ -177,7 +177,7 @@ def test_nothing_of_the_paper_is_a_page_as_well(tmp_path):
   results.merge(tmp_path / "rows.jsonl", [result_rows.row(scale=3)])
   _write(tmp_path / "rows.jsonl", tmp_path / "out")
   text = (tmp_path / "out" / "report.md").read_text()
-  assert "**26 were not run**" in text
+  assert "not run in full: **26**" in text
   assert not list((tmp_path / "out").glob("*.png"))
 
 
