@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sr2_jax import archive
+from sr2_jax import archive, errors
 
 MEMBERS = [
   {"seed": 3, "loss_weight": 0.5, "step": 8},
@@ -109,3 +109,36 @@ def test_examples_hold_inputs_and_outputs(tmp_path, classifies):
   np.testing.assert_array_equal(arrays["low_res"], examples.low_res)
   if classifies:
     assert arrays["predicted"].dtype == np.int64
+
+
+def test_reading_a_file_that_is_not_there_or_damaged(tmp_path):
+  path = archive.examples_path(tmp_path, "fsrcnn")
+  assert archive.read(path) is None
+  path.parent.mkdir()
+  path.write_bytes(b"PK\x03\x04 half a file")
+  with pytest.raises(errors.UserError, match=r"fsrcnn.npz cannot be read"):
+    archive.read(path)
+
+
+@pytest.mark.parametrize(
+  ("seed", "loss_weight", "expected"),
+  [
+    (3, 0.5, 0),
+    (3, 0.5000001, 0),
+    (4, None, 1),
+    (3, None, None),
+    (5, 0.5, None),
+  ],
+)
+def test_place_of_a_member(tmp_path, seed, loss_weight, expected):
+  arrays = write(tmp_path)
+  found = archive.place_of(arrays, seed=seed, loss_weight=loss_weight)
+  assert found == expected
+
+
+def test_what_is_not_trained_has_a_place(tmp_path):
+  arrays = write(
+    tmp_path, members=[{"seed": None, "loss_weight": None, "step": 0}],
+    scores={},
+  )  # fmt: skip
+  assert archive.place_of(arrays, seed=None, loss_weight=None) == 0
