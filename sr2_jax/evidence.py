@@ -205,6 +205,26 @@ class Evidence:
           levels.setdefault(condition.corruption, set()).add(condition.level)
     return {kind: tuple(sorted(found)) for kind, found in levels.items()}
 
+  def shared_corruptions(
+    self, subjects: Iterable[Subject], metric: str
+  ) -> dict[str, tuple[float, ...]]:
+    """The levels at which all subjects were measured, for each kind."""
+    conditions: list[list[Condition]] = []
+    for subject in subjects:
+      source = self._source(subject)
+      known = () if source is None else source.values
+      conditions.append([c for name, c in known if name == metric])
+    levels: dict[str, set[float]] = {}
+    for condition in conditions[0]:
+      if condition.corruption is None or condition.level is None:
+        continue
+      if all(
+        any(_same_condition(condition, other) for other in others)
+        for others in conditions
+      ):
+        levels.setdefault(condition.corruption, set()).add(condition.level)
+    return {kind: tuple(sorted(found)) for kind, found in levels.items()}
+
   def per_image(
     self,
     subject: Subject,

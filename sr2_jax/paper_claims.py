@@ -174,6 +174,13 @@ def _any_of(verdicts: Sequence[Verdict]) -> Verdict:
   return min(verdicts, key=order.index)
 
 
+# What is compared under other degradations than Gaussian noise.
+BEYOND = (
+  paper_values.subject("sr2_fsrcnn", 4),
+  paper_values.subject("sequential_fsrcnn", 4),
+)
+
+
 def all_claims(
   ssim: str, *, corruptions: Mapping[str, Sequence[float]]
 ) -> list[Claim]:
@@ -181,7 +188,8 @@ def all_claims(
 
   Args:
     ssim: the metric that stands for "SSIM".
-    corruptions: the levels that were measured of each kind, if any.
+    corruptions: the levels of each kind at which both networks of `BEYOND`
+      were measured, if any.
   """
   return [
     *_abstract(ssim),
@@ -668,8 +676,6 @@ def _shared_layers(ssim: str) -> list[Claim]:
 
 def _beyond(corruptions: Mapping[str, Sequence[float]]) -> list[Claim]:
   """Degradations that the paper names but does not test."""
-  sr2 = paper_values.subject("sr2_fsrcnn", 4)
-  sequential = paper_values.subject("sequential_fsrcnn", 4)
   parts = []
   for kind, name in paper_values.CORRUPTIONS.items():
     # A level that is no number is none that was run.
@@ -685,7 +691,7 @@ def _beyond(corruptions: Mapping[str, Sequence[float]]) -> list[Claim]:
             evidence.Condition(0.0, kind, level),
           )
           for level in levels
-          for subject, sign in ((sr2, 1.0), (sequential, -1.0))
+          for subject, sign in zip(BEYOND, (1.0, -1.0), strict=True)
         ),
       )
     )
@@ -696,7 +702,8 @@ def _beyond(corruptions: Mapping[str, Sequence[float]]) -> list[Claim]:
       "sequential approaches.",
       where="Sec. 1; the paper tests Gaussian noise alone",
       criterion="Extended to other degradations: accuracy of SR² FSRCNN − "
-      "Sequential FSRCNN at x4, mean over the levels of each: above 0.",
+      "Sequential FSRCNN at x4, mean over the levels of each that both were "
+      "measured at: above 0.",
       parts=tuple(parts),
     )
   ]

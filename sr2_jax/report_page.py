@@ -62,11 +62,10 @@ def compose(
   evidence: evidence_lib.Evidence, *, command: str
 ) -> list[document.Block]:
   """The page's blocks, top to bottom."""
-  corruptions = evidence.corruptions(paper_values.MNIST)
   rulings = {
     ssim: [
       paper_claims.judge(evidence, claim)
-      for claim in paper_claims.all_claims(ssim, corruptions=corruptions)
+      for claim in _all_claims(ssim, evidence)
     ]
     for ssim in paper_values.SSIMS
   }
@@ -76,7 +75,7 @@ def compose(
     *_abstract(evidence),
     *_control(evidence),
     *_figures(evidence),
-    *_beyond(evidence, corruptions),
+    *_beyond(evidence, evidence.corruptions(paper_values.MNIST)),
     *_rules(rulings[_MAIN_SSIM]),
   ]
   # Last, because it names what all others asked for in vain.
@@ -123,6 +122,13 @@ def _head(
       + f"; not run in full: **{missing}**."
     ),
   ]
+
+
+def _all_claims(
+  ssim: str, evidence: evidence_lib.Evidence
+) -> list[paper_claims.Claim]:
+  corruptions = evidence.shared_corruptions(paper_claims.BEYOND, "accuracy")
+  return paper_claims.all_claims(ssim, corruptions=corruptions)
 
 
 def _claims(
@@ -697,9 +703,7 @@ def _runs(
         state if config else "—",
       )
     )
-  claims = paper_claims.all_claims(
-    _MAIN_SSIM, corruptions=evidence.corruptions(paper_values.MNIST)
-  )
+  claims = _all_claims(_MAIN_SSIM, evidence)
   wanted = [
     paper_values.subject(method, scale)
     for scale in paper_values.SCALES

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -199,3 +201,29 @@ def test_corruptions_are_no_noise(tmp_path):
   assert known.by_seed(SR2, "ssim", jpeg) == {0: 0.4}
   assert known.noise_variances(SR2, "ssim") == [0.0]
   assert known.corruptions("mnist") == {"jpeg": (20.0,)}
+
+
+def test_shared_corruptions_are_those_of_all(tmp_path):
+  def rows(method, levels):
+    return [
+      result_rows.row(
+        method=method, dataset="mnist", noise_variance=0.0, value=0.5,
+        corruption=kind, corruption_level=level,
+      )
+      for kind, level in levels
+    ]  # fmt: skip
+
+  one = [("jpeg", 20.0), ("jpeg", 50.0), ("blur", 1.5)]
+  other = [("jpeg", 50.0), ("speckle", 0.1)]
+  results.merge(
+    tmp_path / "rows.jsonl", rows("sr2_fsrcnn", one) + rows("sr2_wdsr", other)
+  )
+  known = _read(tmp_path / "rows.jsonl")
+  second = dataclasses.replace(SR2, method="sr2_wdsr")
+  assert known.shared_corruptions([SR2, second], "ssim") == {"jpeg": (50.0,)}
+  assert known.shared_corruptions([SR2], "ssim") == {
+    "jpeg": (20.0, 50.0),
+    "blur": (1.5,),
+  }
+  absent = dataclasses.replace(SR2, method="sequential_fsrcnn")
+  assert known.shared_corruptions([SR2, absent], "ssim") == {}
