@@ -6,7 +6,8 @@
 Truth, input, sequential FSRCNN, SR2_FSRCNN. In the paper's example the
 sequential network links the two sides of a 0, and SR2_FSRCNN does not.
 
-Time: not measured yet.
+Time, budget cpu: 46 min (SR2) and 37 min (sequential) on two cores that had
+other work as well.
 """
 
 from experiments import runs

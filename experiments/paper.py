@@ -9,7 +9,8 @@ Each item's file has the numbers to expect. In addition the sequential network
 on the WDSR trunk, and the control for 1 shared layer on SVHN. What says most
 comes first: x4 before x2, FSRCNN before WDSR.
 
-Time: not measured yet.
+Time: most of its runs have not been run; docs/reproduction.md has the times of
+those that have.
 """
 
 from experiments import (
