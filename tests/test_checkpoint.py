@@ -307,8 +307,13 @@ def test_read_only_leaves_an_unfinished_save_alone(tmp_path):
   unfinished.mkdir()
   assert checkpoint.Checkpoints(folder, read_only=True).steps == [10]
   assert unfinished.is_dir()
-  assert checkpoint.Checkpoints(folder, keep=1).steps == [10]
+  # Another writer clears it away, in the background, before it saves.
+  checkpoints = checkpoint.Checkpoints(folder, keep=1)
+  assert checkpoints.steps == [10]
+  checkpoints.save(20, make_state(2.0))
+  checkpoints.close()
   assert not unfinished.exists()
+  assert checkpoints.steps == [20]
 
 
 def test_manifest_tells_type_shape_and_place_apart():
