@@ -6,7 +6,7 @@
 Truth, bicubic, WDSR, SR2_WDSR with 1 and with 4 shared layers, on SVHN. The
 paper shows a 3 that 4 shared layers restore best.
 
-Time: not measured yet.
+Time: has not been run with budget cpu.
 """
 
 from experiments import runs
