@@ -13,7 +13,7 @@ ones, evaluated later, do not take their place.
 import dataclasses
 import pathlib
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -140,8 +140,14 @@ def _write(
     )
 
 
-def read(path: pathlib.Path) -> dict[str, np.ndarray] | None:
+def read(
+  path: pathlib.Path, only: Collection[str] = ()
+) -> dict[str, np.ndarray] | None:
   """The arrays of a file, None where there is none.
+
+  Args:
+    path: the file.
+    only: the names to read of those that it has; empty: all.
 
   Raises:
     UserError: if the file cannot be read.
@@ -149,7 +155,7 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray] | None:
   try:
     # Not by its name: NumPy leaves a damaged file open.
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-      return dict(arrays)
+      return {name: arrays[name] for name in arrays if name in (only or arrays)}
   except FileNotFoundError:
     return None
   except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -176,7 +182,7 @@ def place_of(
 def _steps_in(path: pathlib.Path) -> np.ndarray:
   """The steps in a file, none where there is no file that can be read."""
   try:
-    arrays = read(path) or {}
+    arrays = read(path, only=("step",)) or {}
   except errors.UserError:
     arrays = {}
   return arrays.get("step", np.empty(0, np.int64))

@@ -10,7 +10,7 @@ import dataclasses
 import math
 import os
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -206,24 +206,22 @@ class Evidence:
     return {kind: tuple(sorted(found)) for kind, found in levels.items()}
 
   def shared_corruptions(
-    self, subjects: Iterable[Subject], metric: str
+    self, subjects: Sequence[Subject], metric: str
   ) -> dict[str, tuple[float, ...]]:
-    """The levels at which all subjects were measured, for each kind."""
-    conditions: list[list[Condition]] = []
-    for subject in subjects:
-      source = self._source(subject)
-      known = () if source is None else source.values
-      conditions.append([c for name, c in known if name == metric])
-    levels: dict[str, set[float]] = {}
-    for condition in conditions[0]:
-      if condition.corruption is None or condition.level is None:
-        continue
-      if all(
-        any(_same_condition(condition, other) for other in others)
-        for others in conditions
-      ):
-        levels.setdefault(condition.corruption, set()).add(condition.level)
-    return {kind: tuple(sorted(found)) for kind, found in levels.items()}
+    """The levels at which all subjects, of one data set, were measured."""
+    shared = {}
+    for kind, levels in self.corruptions(subjects[0].dataset).items():
+      measured = tuple(
+        level
+        for level in levels
+        if all(
+          self.by_seed(subject, metric, Condition(0.0, kind, level))
+          for subject in subjects
+        )
+      )
+      if measured:
+        shared[kind] = measured
+    return shared
 
   def per_image(
     self,

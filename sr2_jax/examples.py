@@ -26,7 +26,7 @@ _NUM_SHOWN = 6
 _NUM_LEVELS_SHOWN = 3
 
 
-def inputs(run: run_lib.Run, phase: phase_lib.Phase) -> archive.Examples:
+def _inputs(run: run_lib.Run, phase: phase_lib.Phase) -> archive.Examples:
   """The first test images of each class, as the evaluation degrades them."""
   split = run.dataset.test
   classes = np.unique(split.labels)[:_MOST_CLASSES]
@@ -72,7 +72,7 @@ def write(
     method: as in rows.
     members: the fields seed, loss_weight and step of each member's rows.
   """
-  images = inputs(run, phase)
+  images = _inputs(run, phase)
   # Member by member, because so few images take no longer than that, and the
   # program of one compiles several times as fast as that of all.
   over_levels = jax.jit(jax.vmap(apply, in_axes=(None, 0, 0)))

@@ -12,6 +12,7 @@ import scipy.ndimage
 import sklearn.metrics
 
 from sr2_jax import (
+  archive,
   errors,
   evaluate,
   parallel,
@@ -491,7 +492,7 @@ def test_corruptions_get_rows_of_their_own(tmp_path, layout, capsys):
           err_msg=corruption,
         )
   # Arrays are kept of Gaussian noise alone.
-  arrays = tiny_network.load(tmp_path / "per_image" / "sr2_fsrcnn_test.npz")
+  arrays = archive.read(tmp_path / "per_image" / "sr2_fsrcnn_test.npz")
   assert arrays["ssim"].shape == (4, len(tiny_network.VARIANCES), 9)
   evaluate.report(run, rows)
   assert "JPEG, quality" in capsys.readouterr().out
@@ -565,8 +566,8 @@ def test_only_the_main_process_writes(evaluated, monkeypatch, tmp_path):
 def test_scores_of_each_image_are_kept(evaluated, split):
   run, _, variables = evaluated
   folder = run.folder.path / "per_image"
-  network = tiny_network.load(folder / f"sr2_fsrcnn_{split}.npz")
-  other = tiny_network.load(folder / f"bicubic_{split}.npz")
+  network = archive.read(folder / f"sr2_fsrcnn_{split}.npz")
+  other = archive.read(folder / f"bicubic_{split}.npz")
   tiny_network.assert_members(network, *tiny_network.FOUR_MEMBERS)
   tiny_network.assert_members(other, [-1], [np.nan], [0])
   assert network.keys() - other.keys() == {"accuracy"}
@@ -653,7 +654,7 @@ def test_released_srmd_is_told_the_blur_and_each_noise(tmp_path, clip):
     expected = np.mean((super_res - high_res) ** 2)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
   assert (tmp_path / "per_image" / "srmd_test.npz").is_file()
-  kept = tiny_network.load(tmp_path / "examples" / "srmd.npz")
+  kept = archive.read(tmp_path / "examples" / "srmd.npz")
   for level, variance in enumerate(tiny_network.VARIANCES):
     told = np.float32([*coefficients, np.sqrt(variance)])
     outputs = model.apply(

@@ -66,8 +66,8 @@ def with_pretrain(tmp_path):
 def test_two_images_of_each_class_are_kept(kept):
   """By every member at every variance."""
   run, _, variables = kept
-  network = tiny_network.load(run.folder.path / "examples" / "sr2_fsrcnn.npz")
-  other = tiny_network.load(run.folder.path / "examples" / "bicubic.npz")
+  network = archive.read(run.folder.path / "examples" / "sr2_fsrcnn.npz")
+  other = archive.read(run.folder.path / "examples" / "bicubic.npz")
   tiny_network.assert_members(network, *tiny_network.FOUR_MEMBERS)
   tiny_network.assert_members(other, [-1], [np.nan], [0])
   split = run.dataset.test
@@ -179,7 +179,7 @@ def test_picture_shows_the_released_srmd(with_pretrain, capsys):
 
 
 def _other_noise(path):
-  arrays = tiny_network.load(path)
+  arrays = archive.read(path)
   np.savez(path, **arrays | {"low_res": arrays["low_res"] + 0.1})
 
 

@@ -128,11 +128,6 @@ def reference(variables, member, split, *, variance=0.0, noise_seed=7):
   }
 
 
-def load(path):
-  with np.load(path) as arrays:
-    return dict(arrays)
-
-
 def assert_members(arrays, seeds, loss_weights, steps_done):
   for name, values, dtype in (
     ("members_seed", seeds, np.int64),
