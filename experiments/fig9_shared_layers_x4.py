@@ -6,7 +6,7 @@
 Input, WDSR, SR2_WDSR with 4 shared layers, on SVHN; 1 shared layer beside it.
 The paper shows a 4.
 
-Time, budget cpu: 26 min on two cores.
+Time, budget cpu: 25 min on two cores.
 """
 
 from experiments import runs
