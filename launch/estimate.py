@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Iterable
 
 from launch import plan
-from sr2_jax import files
+from sr2_jax import files, progress
 
 
 class Speeds:
@@ -94,9 +94,6 @@ def overall(jobs: Iterable[plan.Job], speeds: Speeds) -> str:
 
 
 def duration(seconds: float) -> str:
-  """As 0:05, 12:34 or 3:04:05."""
-  minutes, second = divmod(round(seconds), 60)
-  hour, minute = divmod(minutes, 60)
-  if hour:
-    return f"{hour}:{minute:02d}:{second:02d} h"
-  return f"{minute}:{second:02d} min"
+  """As 0:05 min, 12:34 min or 3:04:05 h."""
+  text = progress.duration(seconds)
+  return f"{text} {'h' if text.count(':') == 2 else 'min'}"

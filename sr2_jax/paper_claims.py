@@ -1,18 +1,12 @@
-"""The paper's sentences as tests, and what the measurements say of them.
+"""The paper's sentences, as claims that `verdicts` judges. No JAX."""
 
-A claim is a sentence and one or several parts. A part is a sum of measurements
-(`contrast`) and the range in which it lies if the sentence is true. No JAX.
-"""
-
-import dataclasses
-import enum
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from sr2_jax import contrast, evidence, paper_values, tables
+from sr2_jax import contrast, evidence, paper_values, tables, verdicts
 
 _Terms = tuple[contrast.Term, ...]
 _Subject = evidence.Subject
@@ -21,158 +15,6 @@ _Subject = evidence.Subject
 COMPARABLE = 0.01  # "comparable", "not affected": less than a point apart.
 HEAVY_DROP = 0.10  # "heavily drops": more than ten points.
 RELIABLE = 0.90  # "reliably classifies": more than nine in ten.
-
-
-class Verdict(enum.Enum):
-  """What the measurements say of a sentence."""
-
-  HOLDS = "holds"
-  FAILS = "does not hold"
-  UNDECIDED = "undecided"
-  ONE_SEED = "undecided (one seed)"
-  NOT_RUN = "not run"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Part:
-  """One sum, and where it lies if the sentence is true.
-
-  Attributes:
-    text: what the sum is, in words.
-    terms: the sum.
-    low: the sum lies above it.
-    high: the sum lies below it.
-    paper: the sum of the paper's own numbers, where it gives them.
-    relative: the terms are numerator and denominator of `contrast.relative`.
-  """
-
-  text: str
-  terms: _Terms
-  low: float = 0.0
-  high: float = math.inf
-  paper: float | None = None
-  relative: bool = False
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Claim:
-  """A sentence of the paper.
-
-  Attributes:
-    quote: the sentence, or the part of it that is tested, word for word.
-    where: its place in the paper.
-    criterion: what it is held to.
-    parts: all of which have to hold.
-    any_part: one that holds is enough.
-    is_verbatim: False for what the paper shows and does not say.
-  """
-
-  quote: str
-  where: str
-  criterion: str
-  parts: tuple[Part, ...]
-  any_part: bool = False
-  is_verbatim: bool = True
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
-  """What was measured of a part."""
-
-  part: Part
-  estimate: contrast.Estimate | None
-  verdict: Verdict
-
-
-@dataclasses.dataclass(frozen=True)
-class Ruling:
-  """What was measured of a claim."""
-
-  claim: Claim
-  findings: tuple[Finding, ...]
-  verdict: Verdict
-
-
-def judge(known: evidence.Evidence, claim: Claim) -> Ruling:
-  """Weighs a claim's parts; `RULES` has it in words."""
-  findings = []
-  for part in claim.parts:
-    if part.relative:
-      estimate = contrast.relative(known, *part.terms)
-    else:
-      estimate = contrast.estimate(known, part.terms)
-    findings.append(Finding(part, estimate, judge_part(part, estimate)))
-  verdicts = [finding.verdict for finding in findings]
-  rule = _any_of if claim.any_part else _all_of
-  return Ruling(claim, tuple(findings), rule(verdicts))
-
-
-RULES = (
-  "A part of a claim is a number (a difference, a difference of differences, a "
-  "slope) and the range in which it lies if the sentence is true.",
-  "The number is formed within each seed, from weights with that seed in every "
-  "network, and then averaged over the seeds. “± … seeds” is half its 95 % "
-  "t-interval over the seeds: what another training would change.",
-  "Where scores of single images are stored, the number is formed for each "
-  "image as well, from its mean over the seeds. “± … images” is half the 95 % "
-  "t-interval over the images: what other test images would change.",
-  "A part holds if each of these intervals lies inside the range, and does not "
-  "hold if each lies outside; all else is undecided. With one seed there is no "
-  "interval over seeds, and the verdict is undecided whatever the images say. "
-  "Between methods without training the images alone decide.",
-  "A claim holds if all its parts hold, and does not hold if one does not. "
-  "With “at some level” it holds if one part does, and does not hold if none "
-  "does. A part that was not run leaves what the others do not settle as not "
-  "run.",
-  "No correction for the number of claims is made. At 95 % a two-sided "
-  "interval misses in one of twenty tests by chance.",
-)
-
-
-def judge_part(part: Part, estimate: contrast.Estimate | None) -> Verdict:
-  """Where both intervals lie, against the part's range."""
-  if estimate is None:
-    return Verdict.NOT_RUN
-  if len(estimate.seeds) == 1:
-    return Verdict.ONE_SEED
-  intervals = [
-    interval
-    for interval in (estimate.over_seeds, estimate.over_images)
-    if interval is not None
-  ]
-  if not intervals:
-    return Verdict.UNDECIDED
-  if all(x.low > part.low and x.high < part.high for x in intervals):
-    return Verdict.HOLDS
-  if all(x.high < part.low for x in intervals) or all(
-    x.low > part.high for x in intervals
-  ):
-    return Verdict.FAILS
-  return Verdict.UNDECIDED
-
-
-def _all_of(verdicts: Sequence[Verdict]) -> Verdict:
-  order = (
-    Verdict.FAILS,
-    Verdict.NOT_RUN,
-    Verdict.UNDECIDED,
-    Verdict.ONE_SEED,
-    Verdict.HOLDS,
-  )
-  return min(verdicts, key=order.index)
-
-
-def _any_of(verdicts: Sequence[Verdict]) -> Verdict:
-  if Verdict.HOLDS in verdicts:
-    return Verdict.HOLDS
-  order = (
-    Verdict.NOT_RUN,
-    Verdict.UNDECIDED,
-    Verdict.ONE_SEED,
-    Verdict.FAILS,
-  )
-  return min(verdicts, key=order.index)
-
 
 # What is compared under other degradations than Gaussian noise.
 BEYOND = (
@@ -183,7 +25,7 @@ BEYOND = (
 
 def all_claims(
   ssim: str, *, corruptions: Mapping[str, Sequence[float]]
-) -> list[Claim]:
+) -> list[verdicts.Claim]:
   """Every claim, in the paper's order.
 
   Args:
@@ -201,7 +43,7 @@ def all_claims(
   ]
 
 
-def uses_ssim(claim: Claim) -> bool:
+def uses_ssim(claim: verdicts.Claim) -> bool:
   """Whether the claim depends on SSIM's definition."""
   return any(
     term.metric in paper_values.SSIMS
@@ -210,7 +52,7 @@ def uses_ssim(claim: Claim) -> bool:
   )
 
 
-def required_subjects(claims: Iterable[Claim]) -> list[_Subject]:
+def required_subjects(claims: Iterable[verdicts.Claim]) -> list[_Subject]:
   """The subjects that claims need, in order of first use."""
   return list(
     dict.fromkeys(
@@ -285,19 +127,19 @@ def _versus(above: _Subject, below: _Subject) -> str:
   return f"{paper_values.full_name(above)} − {paper_values.full_name(below)}"
 
 
-def _abstract(ssim: str) -> list[Claim]:
+def _abstract(ssim: str) -> list[verdicts.Claim]:
   """+10 % SSIM and +69 % accuracy."""
   sr2 = paper_values.subject("sr2_fsrcnn", 4)
   sequential = paper_values.subject("sequential_fsrcnn", 4)
 
-  def claim(quote: str, metric: str, gain: float) -> Claim:
-    return Claim(
+  def claim(quote: str, metric: str, gain: float) -> verdicts.Claim:
+    return verdicts.Claim(
       quote=quote,
       where="Abstract",
       criterion="SR² FSRCNN over Sequential FSRCNN at x4: at some noise level, "
       f"which the paper does not name, at least {gain:+.0%} of the mean.",
       parts=tuple(
-        Part(
+        verdicts.Part(
           text=f"σ² = {_level(level)}",
           terms=(
             _cell(sr2, metric, level),
@@ -324,18 +166,18 @@ def _abstract(ssim: str) -> list[Claim]:
       "accuracy",
       paper_values.ABSTRACT_ACCURACY,
     ),
-    Claim(
+    verdicts.Claim(
       quote="We also show that this design allows to transparently trade "
       "classification and super-resolution quality.",
       where="Abstract",
       criterion="Operational: without noise at x4, λ from 0.11 to 9 raises "
       "SR² FSRCNN's accuracy and lowers its SSIM.",
       parts=(
-        Part(
+        verdicts.Part(
           text="accuracy, λ 9 − 0.11",
           terms=_difference(sr2, _weak(4), "accuracy", 0.0),
         ),
-        Part(
+        verdicts.Part(
           text="SSIM, λ 0.11 − 9", terms=_difference(_weak(4), sr2, ssim, 0.0)
         ),
       ),
@@ -347,17 +189,17 @@ def _weak(scale: int) -> _Subject:
   return paper_values.subject("sr2_fsrcnn", scale, loss_weight=0.11)
 
 
-def _table1(ssim: str) -> list[Claim]:
+def _table1(ssim: str) -> list[verdicts.Claim]:
   """What Table 1 shows, and what the text says of it."""
   at = f"at σ² = {_level(paper_values.TABLE1_NOISE)}"
 
-  def above(scale: int, *pairs: tuple[str, str]) -> tuple[Part, ...]:
+  def above(scale: int, *pairs: tuple[str, str]) -> tuple[verdicts.Part, ...]:
     parts = []
     for higher, lower in pairs:
       subjects = [paper_values.subject(x, scale) for x in (higher, lower)]
       known = [paper_values.TABLE1[x, scale] for x in (higher, lower)]
       parts.append(
-        Part(
+        verdicts.Part(
           text=_versus(*subjects),
           terms=_difference(
             subjects[0], subjects[1], ssim, paper_values.TABLE1_NOISE
@@ -367,13 +209,13 @@ def _table1(ssim: str) -> list[Claim]:
       )
     return tuple(parts)
 
-  def ordering(scale: int) -> Claim:
+  def ordering(scale: int) -> verdicts.Claim:
     order = sorted(
       (method for method, of in paper_values.TABLE1 if of == scale),
       key=lambda method: -paper_values.TABLE1[method, scale],
     )
     names = " > ".join(paper_values.name(method) for method in order)
-    return Claim(
+    return verdicts.Claim(
       quote=f"The order of Table 1 at x{scale}: {names}",
       where="Table 1",
       criterion=f"Each neighbour's difference of SSIM {at} lies above 0.",
@@ -384,7 +226,7 @@ def _table1(ssim: str) -> list[Claim]:
   return [
     ordering(2),
     ordering(4),
-    Claim(
+    verdicts.Claim(
       quote="For a magnification of 2, SR²_WDSR outperforms WDSR, FSRCNN, and "
       "SRMD.",
       where="Sec. 3.1, Table 1",
@@ -393,7 +235,7 @@ def _table1(ssim: str) -> list[Claim]:
         2, *(("sr2_wdsr", other) for other in ("wdsr", "fsrcnn", "srmd"))
       ),
     ),
-    Claim(
+    verdicts.Claim(
       quote="However, for the more challenging case of magnification of 4, "
       "both proposed architectures perform substantially better than FSRCNN "
       "and WDSR.",
@@ -410,7 +252,7 @@ def _table1(ssim: str) -> list[Claim]:
         ),
       ),
     ),
-    Claim(
+    verdicts.Claim(
       quote="SR²_FSRCNN outperforms SRMD, although not trained on any noisy "
       "data.",
       where="Sec. 3.1, Table 1",
@@ -420,7 +262,7 @@ def _table1(ssim: str) -> list[Claim]:
   ]
 
 
-def _sequential(ssim: str) -> list[Claim]:
+def _sequential(ssim: str) -> list[verdicts.Claim]:
   """Parallel against sequential: Figs. 4 and 6."""
   sr2 = {x: paper_values.subject("sr2_fsrcnn", x) for x in (2, 4)}
   seq = {x: paper_values.subject("sequential_fsrcnn", x) for x in (2, 4)}
@@ -429,14 +271,14 @@ def _sequential(ssim: str) -> list[Claim]:
   span = f"σ² from {_level(low)} to {_level(strong)}"
   growth = [(strong, 1.0), (low, -1.0)]
   return [
-    Claim(
+    verdicts.Claim(
       quote="In a second experiment, we show that our parallel architecture "
       "SR²_FSRCNN outperforms the sequential architecture.",
       where="Sec. 3.1, Figs. 4 and 6",
       criterion=f"SR² FSRCNN − Sequential FSRCNN, mean over {span}: above 0 in "
       "accuracy and SSIM, at both scales.",
       parts=tuple(
-        Part(
+        verdicts.Part(
           text=f"{word}, x{scale}",
           terms=_gap(sr2[scale], seq[scale], metric, mean_weights()),
         )
@@ -444,7 +286,7 @@ def _sequential(ssim: str) -> list[Claim]:
         for scale in (2, 4)
       ),
     ),
-    Claim(
+    verdicts.Claim(
       quote="The accuracy heavily drops with increasing noise levels and for "
       "magnification factor 4, see Fig. 4.",
       where="Sec. 3.1, Fig. 4",
@@ -453,7 +295,7 @@ def _sequential(ssim: str) -> list[Claim]:
       f"σ² = {_level(low)} to {_level(strong)}, and lies more than as much "
       f"below x2 at σ² = {_level(strong)}.",
       parts=(
-        Part(
+        verdicts.Part(
           text=f"accuracy at x4, {_level(low)} − {_level(strong)}",
           terms=(
             _cell(seq[4], "accuracy", low),
@@ -461,14 +303,14 @@ def _sequential(ssim: str) -> list[Claim]:
           ),
           low=HEAVY_DROP,
         ),
-        Part(
+        verdicts.Part(
           text=f"accuracy at {_level(strong)}, x2 − x4",
           terms=_difference(seq[2], seq[4], "accuracy", strong),
           low=HEAVY_DROP,
         ),
       ),
     ),
-    Claim(
+    verdicts.Claim(
       quote="For magnification factor 2, the results are comparable for low "
       "noise but the gap increases for strong noise.",
       where="Sec. 3.1, Fig. 4",
@@ -477,26 +319,26 @@ def _sequential(ssim: str) -> list[Claim]:
       f"σ² = {_level(low)}, and their difference is larger at "
       f"{_level(strong)}.",
       parts=(
-        Part(
+        verdicts.Part(
           text=f"accuracy, SR² − sequential at {_level(low)}",
           terms=_difference(sr2[2], seq[2], "accuracy", low),
           low=-COMPARABLE,
           high=COMPARABLE,
         ),
-        Part(
+        verdicts.Part(
           text=f"that at {_level(strong)} less that at {_level(low)}",
           terms=_gap(sr2[2], seq[2], "accuracy", growth),
         ),
       ),
     ),
-    Claim(
+    verdicts.Claim(
       quote="Thus, the proposed method reliably classifies the input image "
       "even under strong distortion.",
       where="Sec. 3.1, Fig. 4",
       criterion=f"Operational: SR² FSRCNN's accuracy at σ² = {_level(strong)} "
       f"lies above {RELIABLE:.0%}.",
       parts=tuple(
-        Part(
+        verdicts.Part(
           text=f"accuracy, x{scale}",
           terms=(_cell(sr2[scale], "accuracy", strong),),
           low=RELIABLE,
@@ -504,14 +346,14 @@ def _sequential(ssim: str) -> list[Claim]:
         for scale in (2, 4)
       ),
     ),
-    Claim(
+    verdicts.Claim(
       quote="The gap between the proposed approach and the competing methods "
       "increases with increasing noise level.",
       where="Sec. 3.1, Fig. 6",
       criterion="Operational: the slope of the SSIM difference over log σ², a "
       f"decade, least squares over {span}, lies above 0.",
       parts=tuple(
-        Part(
+        verdicts.Part(
           text=f"x{scale}, {_versus(sr2[scale], other)}",
           terms=_gap(sr2[scale], other, ssim, slope_weights()),
         )
@@ -519,14 +361,14 @@ def _sequential(ssim: str) -> list[Claim]:
         for other in (base[scale], seq[scale])
       ),
     ),
-    Claim(
+    verdicts.Claim(
       quote="Also, for magnification factor 4, the performance of the proposed "
       "approach is substantially better than the sequential connection.",
       where="Sec. 3.1, Fig. 6",
       criterion=f"SSIM at x4, mean over {span}: above 0. How much is "
       "“substantially” is left to the reader.",
       parts=(
-        Part(
+        verdicts.Part(
           text=_versus(sr2[4], seq[4]),
           terms=_gap(sr2[4], seq[4], ssim, mean_weights()),
         ),
@@ -535,7 +377,7 @@ def _sequential(ssim: str) -> list[Claim]:
   ]
 
 
-def _classification(ssim: str) -> list[Claim]:
+def _classification(ssim: str) -> list[verdicts.Claim]:
   """What the classification branch does: Sec. 3.2."""
   level = paper_values.FIGURE7_NOISE
   at = f"σ² = {_level(level)}"
@@ -547,7 +389,7 @@ def _classification(ssim: str) -> list[Claim]:
   steps = [("0.11 − 0", *ladder[:2]), ("9 − 0.11", *ladder[1:])]
   added = [(level, 1.0), (0.0, -1.0)]
   return [
-    Claim(
+    verdicts.Claim(
       quote="… the classification branch actively supports the "
       "super-resolution branch. … Thus, the super-resolution branch benefits "
       "from slight denoising.",
@@ -556,7 +398,7 @@ def _classification(ssim: str) -> list[Claim]:
       f"phase with λ = 0 (continued): SSIM at x4, {at}; above 0 for both "
       "trunks.",
       parts=tuple(
-        Part(
+        verdicts.Part(
           text=_versus(proposed, control),
           terms=_difference(proposed, control, ssim, level),
         )
@@ -569,21 +411,21 @@ def _classification(ssim: str) -> list[Claim]:
         )
       ),
     ),
-    Claim(
+    verdicts.Claim(
       quote="Increasing λ leads to better structure preservation in the "
       "super-resolution.",
       where="Sec. 3.2, Fig. 7",
       criterion="Operational: SSIM stands for structure. SR² FSRCNN at x4, "
       f"{at}: it rises from λ = 0 (continued) to 0.11, and from 0.11 to 9.",
       parts=tuple(
-        Part(
+        verdicts.Part(
           text=f"SSIM, λ {text}",
           terms=_difference(higher, lower, ssim, level),
         )
         for text, lower, higher in steps
       ),
     ),
-    Claim(
+    verdicts.Claim(
       quote="It can be observed that the noise pixel in the center of the "
       "image is suppressed with increasing λ.",
       where="Sec. 3.2, Fig. 7",
@@ -591,7 +433,7 @@ def _classification(ssim: str) -> list[Claim]:
       f"noise of {at} adds to the mean squared error at x4 shrinks from λ = 0 "
       "(continued) to 0.11, and from 0.11 to 9. Needs scores of single images.",
       parts=tuple(
-        Part(
+        verdicts.Part(
           text=f"added error, λ {text}",
           terms=_gap(higher, lower, evidence.MSE, added),
           low=-math.inf,
@@ -603,7 +445,7 @@ def _classification(ssim: str) -> list[Claim]:
   ]
 
 
-def _shared_layers(ssim: str) -> list[Claim]:
+def _shared_layers(ssim: str) -> list[verdicts.Claim]:
   """1 and 4 shared layers on SVHN: Sec. 3.3, which leaves the scale open."""
   low, strong = paper_values.LOW_NOISE, paper_values.STRONG_NOISE
   table1 = paper_values.TABLE1_NOISE
@@ -624,14 +466,14 @@ def _shared_layers(ssim: str) -> list[Claim]:
     four = subject("sr2_wdsr", 4)
     where = f"Sec. 3.3, Fig. 10, at x{scale}"
 
-    def part(above: _Subject, below: _Subject, level: float) -> Part:
-      return Part(
+    def part(above: _Subject, below: _Subject, level: float) -> verdicts.Part:
+      return verdicts.Part(
         text=f"σ² = {_level(level)}, {_versus(above, below)}",
         terms=_difference(above, below, ssim, level),
       )
 
     claims += [
-      Claim(
+      verdicts.Claim(
         quote="With an increasing number of shared layers, the network "
         "provides higher-fidelity reconstructions for low-quality input "
         "images, but slightly blurrier reconstructions for higher-quality "
@@ -641,14 +483,14 @@ def _shared_layers(ssim: str) -> list[Claim]:
         f"at σ² = {_level(strong)}, and below at {_level(low)}.",
         parts=(part(four, one, strong), part(one, four, low)),
       ),
-      Claim(
+      verdicts.Claim(
         quote="Using 4 shared layers, the performance of the network is not "
         "affected by lower noise levels and barely decreases.",
         where=where,
         criterion="Operational: SSIM on SVHN falls by less than "
         f"{COMPARABLE} from σ² = 0 to {_level(table1)}.",
         parts=(
-          Part(
+          verdicts.Part(
             text=f"{paper_values.full_name(four)}, 0 − {_level(table1)}",
             terms=(_cell(four, ssim, 0.0), _cell(four, ssim, table1, -1.0)),
             low=-math.inf,
@@ -656,14 +498,14 @@ def _shared_layers(ssim: str) -> list[Claim]:
           ),
         ),
       ),
-      Claim(
+      verdicts.Claim(
         quote="With increasing noise level, SR²_WDSR with 4 shared layers "
         "outperforms WDSR and SR²_WDSR with 1 shared layer.",
         where=where,
         criterion=f"SSIM on SVHN at σ² = {_level(strong)}: above 0.",
         parts=(part(four, wdsr, strong), part(four, one, strong)),
       ),
-      Claim(
+      verdicts.Claim(
         quote="A lower number produces slightly sharper reconstructions …",
         where=f"Sec. 4, Fig. 8, at x{scale}",
         criterion="Operational: SSIM stands for sharpness. On SVHN 1 shared "
@@ -674,14 +516,14 @@ def _shared_layers(ssim: str) -> list[Claim]:
   return claims
 
 
-def _beyond(corruptions: Mapping[str, Sequence[float]]) -> list[Claim]:
+def _beyond(corruptions: Mapping[str, Sequence[float]]) -> list[verdicts.Claim]:
   """Degradations that the paper names but does not test."""
   parts = []
   for kind, name in paper_values.CORRUPTIONS.items():
     # A level that is no number is none that was run.
     levels = corruptions.get(kind) or (math.nan,)
     parts.append(
-      Part(
+      verdicts.Part(
         text=f"accuracy, {name.partition(',')[0].lower()}",
         terms=tuple(
           contrast.Term(
@@ -696,7 +538,7 @@ def _beyond(corruptions: Mapping[str, Sequence[float]]) -> list[Claim]:
       )
     )
   return [
-    Claim(
+    verdicts.Claim(
       quote="While trained on noise-free data, we test our method on unseen "
       "image degradation and report better generalization compared to "
       "sequential approaches.",

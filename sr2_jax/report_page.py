@@ -13,17 +13,18 @@ from sr2_jax import (
   paper_figures,
   paper_values,
   tables,
+  verdicts,
 )
 from sr2_jax import evidence as evidence_lib
 
 _TITLE = "SR²: the paper against our measurements"
 _NOT_RUN = document.Cell("— not run", "missing")
 _TONES = {
-  paper_claims.Verdict.HOLDS: ("✓", "good"),
-  paper_claims.Verdict.FAILS: ("✗", "bad"),
-  paper_claims.Verdict.UNDECIDED: ("?", "open"),
-  paper_claims.Verdict.ONE_SEED: ("?", "open"),
-  paper_claims.Verdict.NOT_RUN: ("—", "missing"),
+  verdicts.Verdict.HOLDS: ("✓", "good"),
+  verdicts.Verdict.FAILS: ("✗", "bad"),
+  verdicts.Verdict.UNDECIDED: ("?", "open"),
+  verdicts.Verdict.ONE_SEED: ("?", "open"),
+  verdicts.Verdict.NOT_RUN: ("—", "missing"),
 }
 _MAIN_SSIM = paper_values.SSIMS[0]
 
@@ -64,8 +65,7 @@ def compose(
   """The page's blocks, top to bottom."""
   rulings = {
     ssim: [
-      paper_claims.judge(evidence, claim)
-      for claim in _all_claims(ssim, evidence)
+      verdicts.judge(evidence, claim) for claim in _all_claims(ssim, evidence)
     ]
     for ssim in paper_values.SSIMS
   }
@@ -84,16 +84,15 @@ def compose(
 
 def _head(
   evidence: evidence_lib.Evidence,
-  rulings: dict[str, list[paper_claims.Ruling]],
+  rulings: dict[str, list[verdicts.Ruling]],
 ) -> list[document.Block]:
-  counts = dict.fromkeys(paper_claims.Verdict, 0)
+  counts = dict.fromkeys(verdicts.Verdict, 0)
   for ruling in rulings[_MAIN_SSIM]:
     counts[ruling.verdict] += 1
   undecided = (
-    counts[paper_claims.Verdict.UNDECIDED]
-    + counts[paper_claims.Verdict.ONE_SEED]
+    counts[verdicts.Verdict.UNDECIDED] + counts[verdicts.Verdict.ONE_SEED]
   )
-  missing = counts[paper_claims.Verdict.NOT_RUN]
+  missing = counts[verdicts.Verdict.NOT_RUN]
   total = len(rulings[_MAIN_SSIM])
   return [
     document.Heading(1, _TITLE),
@@ -111,12 +110,12 @@ def _head(
       for name, other in evidence.stood_in.items()
     ),
     document.Paragraph(
-      f"Of {total} claims hold: **{counts[paper_claims.Verdict.HOLDS]}**; "
-      f"do not hold: **{counts[paper_claims.Verdict.FAILS]}**; "
+      f"Of {total} claims hold: **{counts[verdicts.Verdict.HOLDS]}**; "
+      f"do not hold: **{counts[verdicts.Verdict.FAILS]}**; "
       f"undecided: **{undecided}**"
       + (
-        f" ({counts[paper_claims.Verdict.ONE_SEED]} for want of a second seed)"
-        if counts[paper_claims.Verdict.ONE_SEED]
+        f" ({counts[verdicts.Verdict.ONE_SEED]} for want of a second seed)"
+        if counts[verdicts.Verdict.ONE_SEED]
         else ""
       )
       + f"; not run in full: **{missing}**."
@@ -126,13 +125,13 @@ def _head(
 
 def _all_claims(
   ssim: str, evidence: evidence_lib.Evidence
-) -> list[paper_claims.Claim]:
+) -> list[verdicts.Claim]:
   corruptions = evidence.shared_corruptions(paper_claims.BEYOND, "accuracy")
   return paper_claims.all_claims(ssim, corruptions=corruptions)
 
 
 def _claims(
-  rulings: dict[str, list[paper_claims.Ruling]],
+  rulings: dict[str, list[verdicts.Ruling]],
 ) -> list[document.Block]:
   rows = []
   for by_ssim in zip(*rulings.values(), strict=True):
@@ -167,7 +166,7 @@ def _claims(
   ]
 
 
-def _numbers(ruling: paper_claims.Ruling) -> str:
+def _numbers(ruling: verdicts.Ruling) -> str:
   """A line for each part."""
   lines = []
   for finding in ruling.findings:
@@ -191,9 +190,7 @@ def _numbers(ruling: paper_claims.Ruling) -> str:
   return "\n".join(lines)
 
 
-def _estimate(
-  estimate: contrast.Estimate | None, part: paper_claims.Part
-) -> str:
+def _estimate(estimate: contrast.Estimate | None, part: verdicts.Part) -> str:
   if estimate is None:
     return "not run"
   metric = part.terms[0].metric
@@ -222,16 +219,16 @@ def _minus_sign(text: str) -> str:
 
 
 def _verdict(
-  by_ssim: dict[str, paper_claims.Ruling],
+  by_ssim: dict[str, verdicts.Ruling],
 ) -> document.Cell:
   ruling = by_ssim[_MAIN_SSIM]
   mark, tone = _TONES[ruling.verdict]
   text = f"{mark} {ruling.verdict.value}"
-  if ruling.claim.any_part and ruling.verdict is paper_claims.Verdict.HOLDS:
+  if ruling.claim.any_part and ruling.verdict is verdicts.Verdict.HOLDS:
     where = [
       finding.part.text.removeprefix("σ² = ")
       for finding in ruling.findings
-      if finding.verdict is paper_claims.Verdict.HOLDS
+      if finding.verdict is verdicts.Verdict.HOLDS
     ]
     text += f" at σ² = {', '.join(where)}"
   if paper_claims.uses_ssim(ruling.claim):
@@ -652,11 +649,11 @@ def _beyond(
   return blocks
 
 
-def _rules(rulings: Sequence[paper_claims.Ruling]) -> list[document.Block]:
+def _rules(rulings: Sequence[verdicts.Ruling]) -> list[document.Block]:
   tested = [
     ruling
     for ruling in rulings
-    if ruling.verdict is not paper_claims.Verdict.NOT_RUN
+    if ruling.verdict is not verdicts.Verdict.NOT_RUN
   ]
   parts = sum(
     finding.estimate is not None
@@ -665,7 +662,7 @@ def _rules(rulings: Sequence[paper_claims.Ruling]) -> list[document.Block]:
   )
   return [
     document.Heading(2, "Rules"),
-    document.Bullets(paper_claims.RULES),
+    document.Bullets(verdicts.RULES),
     document.Paragraph(
       f"Tested here: {len(tested)} of {len(rulings)} claims, {parts} parts "
       "with numbers."

@@ -21,6 +21,7 @@ from sr2_jax import (
 )
 from sr2_jax import config as config_lib
 from sr2_jax import phase as phase_lib
+from sr2_jax import progress as progress_lib
 from sr2_jax import run as run_lib
 
 # Calls that the host may be ahead of the devices.
@@ -199,7 +200,7 @@ def train_phase(
     run.folder.checkpoints(phase.name, "best"),
     evaluate.variables_of(phase.form()),
   )
-  progress = writer.Progress(
+  progress = progress_lib.Progress(
     phase.name,
     first_step=first_step,
     num_steps=phase.num_steps,

@@ -1,16 +1,13 @@
-import math
-
 import numpy as np
 import pytest
 
-from sr2_jax import contrast, evidence, paper_claims, paper_values
+from sr2_jax import evidence, paper_claims, paper_values, verdicts
 from tests import paper_world
 
-HOLDS, FAILS = paper_claims.Verdict.HOLDS, paper_claims.Verdict.FAILS
-UNDECIDED = paper_claims.Verdict.UNDECIDED
-ONE_SEED = paper_claims.Verdict.ONE_SEED
-NOT_RUN = paper_claims.Verdict.NOT_RUN
-PART = paper_claims.Part(text="", terms=())
+HOLDS, FAILS = verdicts.Verdict.HOLDS, verdicts.Verdict.FAILS
+UNDECIDED = verdicts.Verdict.UNDECIDED
+ONE_SEED = verdicts.Verdict.ONE_SEED
+NOT_RUN = verdicts.Verdict.NOT_RUN
 
 
 def _claims(ssim="ssim", corruptions=None):
@@ -19,7 +16,7 @@ def _claims(ssim="ssim", corruptions=None):
 
 def _verdicts(folder, ssim="ssim"):
   known = evidence.read(folder, split="test")
-  rulings = [paper_claims.judge(known, claim) for claim in _claims(ssim)]
+  rulings = [verdicts.judge(known, claim) for claim in _claims(ssim)]
   return {
     f"{ruling.claim.quote} {ruling.claim.where}": ruling.verdict
     for ruling in rulings
@@ -29,30 +26,30 @@ def _verdicts(folder, ssim="ssim"):
 
 @pytest.mark.parametrize("ssim", paper_values.SSIMS)
 def test_every_claim_holds_in_a_world_where_the_paper_is_right(tmp_path, ssim):
-  verdicts = _verdicts(paper_world.write_paper(tmp_path), ssim)
-  assert len(verdicts) >= 25
-  assert verdicts == dict.fromkeys(verdicts, HOLDS)
+  found = _verdicts(paper_world.write_paper(tmp_path), ssim)
+  assert len(found) >= 25
+  assert found == dict.fromkeys(found, HOLDS)
 
 
 def test_every_claim_fails_in_the_mirrored_world(tmp_path):
-  verdicts = _verdicts(paper_world.write_paper(tmp_path, mirrored=True))
-  for claim, verdict in verdicts.items():
+  found = _verdicts(paper_world.write_paper(tmp_path, mirrored=True))
+  for claim, verdict in found.items():
     # What is flat is flat in the mirror as well.
     expected = HOLDS if "barely decreases" in claim else FAILS
     assert verdict == expected, claim
 
 
 def test_one_seed_decides_nothing(tmp_path):
-  verdicts = _verdicts(paper_world.write_paper(tmp_path, seeds=(0,)))
-  assert verdicts == dict.fromkeys(verdicts, ONE_SEED)
+  found = _verdicts(paper_world.write_paper(tmp_path, seeds=(0,)))
+  assert found == dict.fromkeys(found, ONE_SEED)
 
 
 def test_what_was_not_run_is_not_run(tmp_path):
   paper_world.write_run(
     tmp_path / "run", "fsrcnn", paper_world.constant(0.7), scale=3
   )
-  verdicts = _verdicts(tmp_path)
-  assert verdicts == dict.fromkeys(verdicts, NOT_RUN)
+  found = _verdicts(tmp_path)
+  assert found == dict.fromkeys(found, NOT_RUN)
 
 
 def test_a_claim_hidden_by_the_spread_of_seeds_is_undecided(tmp_path):
@@ -63,72 +60,9 @@ def test_a_claim_hidden_by_the_spread_of_seeds_is_undecided(tmp_path):
   paper_world.write_run(tmp_path / "srmd", "srmd", lambda *_: 0.79)
   known = evidence.read(tmp_path, split="test")
   [claim] = [x for x in _claims() if "outperforms SRMD, although" in x.quote]
-  ruling = paper_claims.judge(known, claim)
+  ruling = verdicts.judge(known, claim)
   assert ruling.findings[0].estimate.value == pytest.approx(0.01 + 0.01 / 3)
   assert ruling.verdict == UNDECIDED
-
-
-def _estimate(seeds=None, images=None, num_seeds=3):
-  intervals = [
-    None if ends is None else contrast.Interval(sum(ends) / 2, np.ptp(ends) / 2)
-    for ends in (seeds, images)
-  ]
-  return contrast.Estimate(0.0, tuple(range(num_seeds)), *intervals, 12)
-
-
-@pytest.mark.parametrize(
-  ("estimate", "expected"),
-  [
-    (None, NOT_RUN),
-    (_estimate((0.1, 0.2)), HOLDS),
-    (_estimate((0.1, 0.2), (0.1, 0.2)), HOLDS),
-    (_estimate((0.1, 0.2), (-0.1, 0.2)), UNDECIDED),
-    (_estimate((-0.1, 0.2), (0.1, 0.2)), UNDECIDED),
-    (_estimate((-0.2, -0.1), (-0.2, -0.1)), FAILS),
-    (_estimate((-0.2, -0.1), (-0.2, 0.1)), UNDECIDED),
-    (_estimate((math.nan, math.nan)), UNDECIDED),
-    (_estimate(None, (0.1, 0.2), num_seeds=1), ONE_SEED),
-    (_estimate(None, (0.1, 0.2), num_seeds=0), HOLDS),
-    (_estimate(None, None, num_seeds=0), UNDECIDED),
-  ],
-)
-def test_a_part_needs_both_intervals(estimate, expected):
-  assert paper_claims.judge_part(PART, estimate) == expected
-
-
-@pytest.mark.parametrize(
-  ("ends", "expected"),
-  [
-    ((-0.005, 0.005), HOLDS),
-    ((-0.005, 0.02), UNDECIDED),
-    ((0.02, 0.03), FAILS),
-    ((-0.03, -0.02), FAILS),
-    ((-0.03, 0.03), UNDECIDED),
-  ],
-)
-def test_comparable_means_all_of_the_interval_within_the_bounds(ends, expected):
-  part = paper_claims.Part(text="", terms=(), low=-0.01, high=0.01)
-  assert paper_claims.judge_part(part, _estimate(ends)) == expected
-
-
-@pytest.mark.parametrize(
-  ("verdicts", "all_of", "any_of"),
-  [
-    ([HOLDS, HOLDS], HOLDS, HOLDS),
-    ([HOLDS, FAILS], FAILS, HOLDS),
-    ([FAILS, FAILS], FAILS, FAILS),
-    ([HOLDS, UNDECIDED], UNDECIDED, HOLDS),
-    ([FAILS, UNDECIDED], FAILS, UNDECIDED),
-    ([HOLDS, NOT_RUN], NOT_RUN, HOLDS),
-    ([FAILS, NOT_RUN], FAILS, NOT_RUN),
-    ([HOLDS, ONE_SEED], ONE_SEED, HOLDS),
-    ([FAILS, ONE_SEED], FAILS, ONE_SEED),
-  ],
-)
-def test_parts_make_a_claim(verdicts, all_of, any_of):
-  for order in (verdicts, verdicts[::-1]):
-    assert paper_claims._all_of(order) == all_of
-    assert paper_claims._any_of(order) == any_of
 
 
 def test_a_slope_is_that_of_least_squares():
@@ -160,7 +94,7 @@ def test_corruptions_are_means_over_their_levels():
   assert [term.weight for term in terms] == [0.5, -0.5, 0.5, -0.5]
   assert {term.condition.level for term in terms} == {20.0, 50.0}
   known = evidence.Evidence([], split="test")
-  assert paper_claims.judge(known, claim).verdict == NOT_RUN
+  assert verdicts.judge(known, claim).verdict == NOT_RUN
 
 
 def test_what_depends_on_ssim_says_so():

@@ -23,10 +23,10 @@ LAYERS = (
   {"evaluate", "steps", "checkpoint", "data", "writer"}
   | {"report", "tables", "figures", "phase", "preemption", "run", "run_folder"}
   | {"feed", "contrast", "document", "evidence", "examples", "paper_claims"}
-  | {"paper_figures", "paper_values", "report_page"},
+  | {"paper_figures", "paper_values", "report_page", "verdicts"},
   {"imaging", "models", "optimizer", "population", "parallel", "rng"}
   | {"results", "archive"},
-  {"allocator", "config", "cache_dir", "errors", "files"},
+  {"allocator", "config", "cache_dir", "errors", "files", "progress"},
 )
 # Folders of the project that hold modules, beside the tests.
 FOLDERS = ("sr2_jax", "experiments", "launch", "benchmarks")
@@ -34,7 +34,7 @@ FOLDERS = ("sr2_jax", "experiments", "launch", "benchmarks")
 WITHOUT_JAX = (
   "archive", "config", "contrast", "document", "errors", "evidence", "figures",
   "files", "main", "paper_claims", "paper_figures", "paper_values", "report",
-  "report_page", "results", "tables",
+  "report_page", "results", "tables", "verdicts",
 )  # fmt: skip
 HEAVY = {
   "chex", "dm_pix", "flax", "jax", "jaxlib", "mlxtend", "optax", "orbax",
