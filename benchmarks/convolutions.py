@@ -10,7 +10,8 @@ marks what `models.conv` chooses. The rule there is read off this table.
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,15 +25,23 @@ FORMS = {
   "rows": conv.by_rows,
   "bands": conv.by_bands,
 }
+KERNEL_GRADIENTS = {
+  **{name: conv.transposed(form) for name, form in FORMS.items()},
+  "columns": conv.by_columns,
+}
+# These are for stride 1 alone.
+FOR_STRIDE_1 = ("rows", "columns")
 
 # (map, in, out, kernel, stride): FSRCNN, WDSR and the classifier at x4, at x2,
 # and the classifier on MNIST's 28 px.
 SHAPES = (
-  (7, 1, 56, 5, 1), (7, 56, 12, 1, 1), (7, 12, 12, 3, 1), (7, 56, 48, 9, 1),
+  (7, 1, 56, 5, 1), (7, 56, 12, 1, 1), (7, 12, 12, 3, 1), (7, 56, 16, 9, 1),
+  (7, 16, 56, 9, 1), (7, 56, 48, 9, 1),
   (7, 32, 32, 3, 1), (7, 32, 48, 3, 1), (7, 32, 48, 5, 1), (7, 56, 64, 3, 1),
   (7, 64, 64, 3, 1), (7, 64, 128, 3, 2), (4, 128, 128, 3, 1),
   (4, 128, 256, 3, 2), (2, 256, 256, 3, 1),
-  (14, 1, 56, 5, 1), (14, 12, 12, 3, 1), (14, 56, 12, 9, 1), (14, 32, 32, 3, 1),
+  (14, 1, 56, 5, 1), (14, 12, 12, 3, 1), (14, 56, 4, 9, 1), (14, 4, 56, 9, 1),
+  (14, 56, 12, 9, 1), (14, 32, 32, 3, 1),
   (14, 32, 12, 5, 1), (14, 64, 64, 3, 1), (14, 64, 128, 3, 2),
   (7, 128, 128, 3, 1), (7, 128, 256, 3, 2), (4, 256, 256, 3, 1),
   (28, 64, 64, 3, 1), (28, 64, 128, 3, 2),
@@ -73,53 +82,57 @@ def times(
 
   x, kernel = draw(*x_shape), draw(*kernel_shape)
   g = draw(batch, geometry.out(0), geometry.out(1), features)
-  forms = {
-    name: form for name, form in FORMS.items() if stride == 1 or name != "rows"
-  }
-
-  def transposed(
-    form: conv.Form, argument: int
-  ) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """The gradient of a form by its image (0) or its kernel (1)."""
-
-    def gradient(g: jax.Array, other: jax.Array) -> jax.Array:
-      like, call = (
-        (x, lambda value: form(value, other, geometry)),
-        (kernel, lambda value: form(other, value, geometry)),
-      )[argument]
-      return jax.linear_transpose(call, like)(g)[0]
-
-    return gradient
 
   def measure(
-    make: Callable[[conv.Form], Callable[..., jax.Array]], *arguments: jax.Array
+    candidates: Mapping[str, Any],
+    make: Callable[[Any], Callable[..., jax.Array]],
+    *arguments: jax.Array,
   ) -> dict[str, float]:
     return {
-      name: milliseconds(make(form), *arguments, runs=runs)
-      for name, form in forms.items()
+      name: milliseconds(make(candidate), *arguments, runs=runs)
+      for name, candidate in candidates.items()
+      if stride == 1 or name not in FOR_STRIDE_1
     }
 
-  def name_of(form: conv.Form) -> str:
-    return next(name for name, other in FORMS.items() if other is form)
+  def input_gradient(
+    form: conv.Form,
+  ) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    return lambda g, kernel: jax.linear_transpose(
+      lambda x: form(x, kernel, geometry), x
+    )(g)[0]
 
   found = {
     "result": (
-      name_of(conv.choose(x_shape, features, geometry)),
+      _name_of(conv.choose(x_shape, features, geometry), FORMS),
       measure(
-        lambda form: lambda x, kernel: form(x, kernel, geometry), x, kernel
+        FORMS,
+        lambda form: lambda x, kernel: form(x, kernel, geometry),
+        x,
+        kernel,
       ),
     ),
     "kernel gradient": (
-      name_of(conv.choose_for_kernel_gradient(geometry)),
-      measure(lambda form: transposed(form, 1), g, x),
+      _name_of(
+        conv.choose_for_kernel_gradient(channels, geometry), KERNEL_GRADIENTS
+      ),
+      measure(
+        KERNEL_GRADIENTS,
+        lambda gradient: lambda x, g: gradient(x, g, geometry),
+        x,
+        g,
+      ),
     ),
   }
   if stride > 1:
     found["input gradient"] = (
       "patches",
-      measure(lambda form: transposed(form, 0), g, kernel),
+      measure(FORMS, input_gradient, g, kernel),
     )
   return found
+
+
+def _name_of(chosen: Any, candidates: Mapping[str, Any]) -> str:
+  return next(name for name, other in candidates.items() if other is chosen)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -14,6 +14,10 @@ from sr2_jax.models import conv
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 FORMS = (conv.by_xla, conv.by_patches, conv.by_rows, conv.by_bands)
+KERNEL_GRADIENTS = (
+  conv.by_columns,
+  *map(conv.transposed, (conv.by_xla, conv.by_patches, conv.by_bands)),
+)
 
 
 def random(*shape, seed=0):
@@ -58,6 +62,7 @@ def assert_same_values_and_gradients(x, kernel, strides, padding):
 NETWORK_SHAPES = [
   (7, 1, 56, 5, 1), (14, 56, 12, 1, 1), (7, 12, 12, 3, 1), (14, 12, 12, 3, 1),
   (7, 56, 48, 9, 1), (8, 56, 48, 9, 1), (14, 56, 12, 9, 1), (28, 3, 1, 1, 1),
+  (14, 56, 4, 9, 1), (7, 56, 16, 9, 1),
   (14, 32, 32, 3, 1), (14, 32, 12, 5, 1), (7, 56, 64, 3, 1), (7, 64, 64, 3, 1),
   (7, 64, 128, 3, 2), (4, 128, 128, 3, 1), (4, 128, 256, 3, 2),
   (2, 256, 256, 3, 1),
@@ -73,18 +78,19 @@ def test_shapes_of_the_networks(shape):
 
 
 def test_every_form_is_the_choice_for_some_shape_of_the_networks():
-  chosen = set()
+  chosen, gradients = set(), set()
   for size, channels, features, width, stride in NETWORK_SHAPES:
     shape = (3, size, size, channels)
     kernel_shape = (width, width, channels, features)
     geometry = conv.geometry_of(shape, kernel_shape, (stride, stride), "SAME")
     assert geometry is not None
     chosen.add(conv.choose(shape, features, geometry))
+    gradients.add(conv.choose_for_kernel_gradient(channels, geometry))
   assert chosen == set(FORMS)
+  assert gradients == set(KERNEL_GRADIENTS)
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(
+every_geometry = pytest.mark.parametrize(
   ("size", "width", "strides", "padding"),
   [
     ((6, 6), (3, 3), (1, 1), "SAME"),
@@ -96,6 +102,10 @@ def test_every_form_is_the_choice_for_some_shape_of_the_networks():
     ((4, 4), (1, 1), (1, 1), "VALID"),
   ],
 )
+
+
+@pytest.mark.parametrize("form", FORMS)
+@every_geometry
 def test_every_form_computes_the_convolution(
   form, size, width, strides, padding
 ):
@@ -107,6 +117,19 @@ def test_every_form_computes_the_convolution(
   assert_close(
     form(x, kernel, geometry), reference(x, kernel, strides, padding)
   )
+
+
+@pytest.mark.parametrize("gradient", KERNEL_GRADIENTS)
+@every_geometry
+def test_every_kernel_gradient(gradient, size, width, strides, padding):
+  """Also where the rule would not choose it."""
+  x, kernel = random(2, *size, 3), random(*width, 3, 4, seed=2)
+  geometry = conv.geometry_of(x.shape, kernel.shape, strides, padding)
+  if gradient is conv.by_columns and strides != (1, 1):
+    return  # This one is for stride 1 alone.
+  y, pull = jax.vjp(lambda k: reference(x, k, strides, padding), kernel)
+  g = random(*y.shape, seed=1)
+  assert_close(gradient(x, g, geometry), pull(g)[0])
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)

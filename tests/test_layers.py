@@ -75,6 +75,52 @@ def test_conv_has_the_same_padding(size, stride):
   np.testing.assert_allclose(y[0], expected, atol=1e-5)
 
 
+class Upsample(nn.Module):
+  """`Layers.upsample`, or the two convolutions that it stands for."""
+
+  channels: int
+  in_two: bool
+
+  @nn.compact
+  def __call__(self, x):
+    if not self.in_two:
+      return TRAIN.upsample(x, self.channels, 5, scale=2)
+    x = TRAIN.conv(12, 5, name="upsample")(x)
+    x = layers.depth_to_space(x, 2)
+    if self.channels != 3:
+      x = TRAIN.conv(self.channels, 1, name="output")(x)
+    return x
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_upsample_equals_its_two_convolutions(channels):
+  x = random_map(2, 4, 3, 6)
+  models = [Upsample(channels, in_two) for in_two in (False, True)]
+  starts = [model.init(jax.random.key(1), x) for model in models]
+  jax.tree.map(np.testing.assert_array_equal, *starts)
+
+  # Biases start from 0, where a wrong one would not show.
+  params = jax.tree.map(lambda p: p + 0.1 * random_map(*p.shape), starts[0])
+
+  def value_and_gradients(model):
+    def loss(params, x):
+      y = model.apply(params, x)
+      return jnp.sum(jnp.sin(y)), y
+
+    (_, y), gradients = jax.value_and_grad(loss, (0, 1), has_aux=True)(
+      params, x
+    )
+    return y, gradients
+
+  found, expected = map(value_and_gradients, models)
+  assert found[0].shape == (2, 8, 6, channels)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
+    found,
+    expected,
+  )
+
+
 @pytest.mark.parametrize("stride", [2, 3, 4])
 def test_transposed_conv_spreads_each_pixel(stride):
   x = random_map(1, 3, 4, 2)

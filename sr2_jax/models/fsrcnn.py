@@ -56,9 +56,4 @@ class Head(nn.Module):
       return layers.transposed_conv(
         self.channels, 9, stride=self.scale, name="upsample"
       )(x)
-    # Always three output channels; one more convolution makes them gray.
-    x = layers.conv(3 * self.scale**2, 9, name="upsample")(x)
-    x = layers_lib.depth_to_space(x, self.scale)
-    if self.channels != 3:
-      x = layers.conv(self.channels, 1, name="output")(x)
-    return x
+    return layers.upsample(x, self.channels, 9, scale=self.scale)

@@ -13,6 +13,7 @@ import dm_pix
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.linen import dtypes
 from jax import lax
 
 from sr2_jax.models import conv
@@ -259,6 +260,35 @@ class Layers:
       name=name,
     )
 
+  def upsample(
+    self, x: jax.Array, channels: int, size: int, *, scale: int
+  ) -> jax.Array:
+    """[B, H, W, C] to [B, scale H, scale W, channels], a linear map.
+
+    A convolution to RGB at every sub-pixel and, unless `channels` is 3, one
+    that mixes these colors. No nonlinearity lies between them, so that the
+    second is multiplied into the first one's kernel: a third of its work for
+    gray images.
+    """
+    colors, sub_pixels = 3, scale**2
+    kernel, bias = ConvParameters(colors * sub_pixels, size, name="upsample")(
+      x.shape[-1]
+    )
+    if channels != colors:
+      mix, offset = ConvParameters(channels, 1, name="output")(colors)
+
+      def mixed(x: jax.Array) -> jax.Array:
+        x = x.reshape(*x.shape[:-1], sub_pixels, colors)
+        x = jnp.matmul(x, mix[0, 0], precision=lax.Precision.HIGHEST)
+        return x.reshape(*x.shape[:-2], -1)
+
+      kernel, bias = mixed(kernel), mixed(bias) + jnp.tile(offset, sub_pixels)
+    x, kernel, bias = dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+    x = conv.conv_general_dilated(
+      x, kernel, (1, 1), "SAME", dimension_numbers=conv.NHWC
+    )
+    return depth_to_space(x + _channels(bias, x), scale)
+
   def dense(self, features: int, *, name: str) -> nn.Dense:
     """[B, C] to [B, features]."""
     return nn.Dense(
@@ -275,6 +305,26 @@ class Layers:
     if not self.batch_norm:
       return prelu(x, slope)
     return self.norm(name=f"{name}_norm")(x, slope)
+
+
+class ConvParameters(nn.Module):
+  """The parameters of a convolution, for one that does the work of several.
+
+  Attributes:
+    features: output channels.
+    size: of the kernel's sides.
+  """
+
+  features: int
+  size: int
+
+  @nn.compact
+  def __call__(self, channels: int) -> tuple[jax.Array, jax.Array]:
+    """Kernel [size, size, channels, features] and bias [features]."""
+    shape = (self.size, self.size, channels, self.features)
+    kernel = self.param("kernel", _he_normal, shape)
+    bias = self.param("bias", nn.initializers.zeros, (self.features,))
+    return kernel, bias
 
 
 class IdentityMapping(nn.Module):
