@@ -1,20 +1,21 @@
 """Random shifts and rotations, on device, of high-resolution images.
 
-Shift and rotation are one affine map, so that a pixel is interpolated once.
-It is resampled by `jax.scipy.ndimage.map_coordinates` under `vmap`:
-`dm_pix.affine_transform` gives the same images but interpolates between
-channels as well, and takes over 15 times as long on a CPU.
+Shift and rotation are one affine map, so that a pixel is interpolated once,
+from a window of 2 x 2 px that is gathered at once: four gathers of a pixel, as
+of `jax.scipy.ndimage.map_coordinates`, take three times as long within a
+training step on a CPU. `dm_pix.affine_transform` gives the same images but
+interpolates between channels as well, and takes longer still.
 
 Images are float32 [batch, height, width, channels].
 """
 
 import jax
 import jax.numpy as jnp
-from jax.scipy import ndimage
+from jax import lax
 
-# What lies beyond the border, by the name of SciPy's rule. "constant" blends
+# What lies beyond the border, by the name of NumPy's rule. "constant" blends
 # with zeros between the outermost pixel and the one beyond it.
-_BORDER = {"zero": "constant", "edge": "nearest"}
+_BORDER = {"zero": "constant", "edge": "edge"}
 
 
 def augment(
@@ -69,25 +70,42 @@ def shift_and_rotate(
   Returns:
     Images [B, H, W, C]. Whole shifts without rotation are exact.
   """
-  border = _BORDER[fill]
+  height, width, channels = images.shape[1:]
+  # Output pixels look up where they came from: the inverse map.
+  centre_y, centre_x = (height - 1) / 2, (width - 1) / 2
+  down = jnp.arange(height).reshape(1, height, 1) - centre_y
+  down = down - shifts[:, 0].reshape(-1, 1, 1)
+  right = jnp.arange(width).reshape(1, 1, width) - centre_x
+  right = right - shifts[:, 1].reshape(-1, 1, 1)
+  cosine, sine = (f(angles).reshape(-1, 1, 1) for f in (jnp.cos, jnp.sin))
+  row, below = _cells(cosine * down + sine * right + centre_y, height)
+  column, beside = _cells(cosine * right - sine * down + centre_x, width)
 
-  def transform(
-    image: jax.Array, shift: jax.Array, angle: jax.Array
-  ) -> jax.Array:
-    # Output pixels look up where they came from: the inverse map.
-    centre_y, centre_x = ((size - 1) / 2 for size in image.shape[:2])
-    height, width = image.shape[:2]
-    down = (jnp.arange(height) - centre_y - shift[0]).reshape(height, 1)
-    right = (jnp.arange(width) - centre_x - shift[1]).reshape(1, width)
-    cosine, sine = jnp.cos(angle), jnp.sin(angle)
-    rows = cosine * down + sine * right + centre_y
-    columns = cosine * right - sine * down + centre_x
+  margin = [(0, 0), (1, 1), (1, 1), (0, 0)]
+  padded = jnp.pad(images, margin, mode=_BORDER[fill])
 
-    def resample(channel: jax.Array) -> jax.Array:
-      return ndimage.map_coordinates(
-        channel, [rows, columns], order=1, mode=border
-      )
+  def window(image: jax.Array, row: jax.Array, column: jax.Array) -> jax.Array:
+    return lax.dynamic_slice(image, (row, column, 0), (2, 2, channels))
 
-    return jax.vmap(resample, in_axes=2, out_axes=2)(image)
+  of_image = jax.vmap(jax.vmap(window, (None, 0, 0)), (None, 0, 0))
+  windows = jax.vmap(of_image)(padded, row, column)
+  upper, lower = windows[:, :, :, 0], windows[:, :, :, 1]
+  both_columns = upper + (lower - upper) * below[..., None, None]
+  left, right = both_columns[:, :, :, 0], both_columns[:, :, :, 1]
+  return left + (right - left) * beside[..., None]
 
-  return jax.vmap(transform)(images, shifts, angles)
+
+def _cells(places: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
+  """Where among pixels, and one of padding on either side, places lie.
+
+  Args:
+    places: in pixels of the image.
+    size: of the image along this axis.
+
+  Returns:
+    The padded pixel before each, int32, and how far the place is from it to the
+    next one, in [0, 1].
+  """
+  places = jnp.clip(places + 1, 0, size + 1)
+  before = jnp.minimum(jnp.floor(places), size)
+  return before.astype(jnp.int32), places - before
