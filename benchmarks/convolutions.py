@@ -113,7 +113,8 @@ def times(
     ),
     "kernel gradient": (
       _name_of(
-        conv.choose_for_kernel_gradient(channels, geometry), KERNEL_GRADIENTS
+        conv.choose_for_kernel_gradient(channels, features, geometry),
+        KERNEL_GRADIENTS,
       ),
       measure(
         KERNEL_GRADIENTS,
