@@ -85,7 +85,8 @@ def by_rows(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   """Patches of KH rows, one matmul for all KW columns, shifted sums of those.
 
   Copies KH inputs and KW outputs where patches copy KH * KW inputs: wins with a
-  dozen channels, which are too few for YNNPACK. For stride 1 alone.
+  dozen channels, which are too few for YNNPACK, and with 64 on maps up to 8 px.
+  For stride 1 alone.
   """
   _, kw, _, features = kernel.shape
   patches = jnp.concatenate(geometry.taps(x, 0), axis=-1)
@@ -154,7 +155,9 @@ def choose(x_shape: Sequence[int], features: int, geometry: Geometry) -> Form:
   if x_shape[3] in (3, 4) and geometry.kernel[1] > 3:
     return by_bands
   fewest, most = sorted((x_shape[3], features))
-  return by_rows if fewest > 4 and most <= 16 else by_xla
+  is_narrow = fewest > 4 and most <= 16
+  is_small = fewest >= 48 and most <= 64 and geometry.size[1] <= 8
+  return by_rows if is_narrow or is_small else by_xla
 
 
 @functools.cache
