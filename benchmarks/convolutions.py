@@ -2,9 +2,10 @@
 
   python -m benchmarks.convolutions [--size 7] [--batch 64]
 
-One line for each convolution and each of its three parts: the result, the input
-gradient and the kernel gradient. Milliseconds, the least of several runs; "*"
-marks what `models.conv` chooses. The rule there is read off this table.
+One line for each convolution and each of its parts: the result, the kernel
+gradient and, where it is strided, the input gradient. Milliseconds, the least
+of several runs; "*" marks what `models.conv` chooses, by a rule that is read
+off this table.
 """
 
 import argparse
@@ -33,7 +34,8 @@ KERNEL_GRADIENTS = {
 FOR_STRIDE_1 = ("rows", "columns")
 
 # (map, in, out, kernel, stride): FSRCNN, WDSR and the classifier at x4, at x2,
-# and the classifier on MNIST's 28 px.
+# and the classifier on MNIST's 28 px; (7, 16, 56, 9, 1) and (14, 4, 56, 9, 1)
+# are input gradients.
 SHAPES = (
   (7, 1, 56, 5, 1), (7, 56, 12, 1, 1), (7, 12, 12, 3, 1), (7, 56, 16, 9, 1),
   (7, 16, 56, 9, 1), (7, 56, 48, 9, 1),
@@ -41,8 +43,8 @@ SHAPES = (
   (7, 64, 64, 3, 1), (7, 64, 128, 3, 2), (4, 128, 128, 3, 1),
   (4, 128, 256, 3, 2), (2, 256, 256, 3, 1),
   (14, 1, 56, 5, 1), (14, 12, 12, 3, 1), (14, 56, 4, 9, 1), (14, 4, 56, 9, 1),
-  (14, 56, 12, 9, 1), (14, 32, 32, 3, 1),
-  (14, 32, 12, 5, 1), (14, 64, 64, 3, 1), (14, 64, 128, 3, 2),
+  (14, 56, 12, 9, 1), (14, 32, 32, 3, 1), (14, 32, 12, 5, 1),
+  (14, 64, 64, 3, 1), (14, 64, 128, 3, 2), (8, 3, 56, 5, 1), (16, 3, 56, 5, 1),
   (7, 128, 128, 3, 1), (7, 128, 256, 3, 2), (4, 256, 256, 3, 1),
   (28, 64, 64, 3, 1), (28, 64, 128, 3, 2),
 )  # fmt: skip

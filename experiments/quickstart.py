@@ -38,6 +38,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.joint.learning_rate.classifier = 1e-3
   config.joint.loss_weight = (0.1,)
 
+  # Half of the paper's: each takes an evaluation.
   config.eval.noise_variances = (0.0, 1e-4, 1e-3, 1e-2)
   config.eval.every_epochs = 1
   config.eval.splits = ("test",)

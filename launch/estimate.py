@@ -95,5 +95,5 @@ def overall(jobs: Iterable[plan.Job], speeds: Speeds) -> str:
 
 def duration(seconds: float) -> str:
   """As 0:05 min, 12:34 min or 3:04:05 h."""
-  text = progress.duration(seconds)
-  return f"{text} {'h' if text.count(':') == 2 else 'min'}"
+  unit = "h" if round(seconds) >= 3600 else "min"
+  return f"{progress.duration(seconds)} {unit}"

@@ -90,46 +90,64 @@ def test_every_form_is_the_choice_for_some_shape_of_the_networks():
   assert gradients == set(KERNEL_GRADIENTS)
 
 
-every_geometry = pytest.mark.parametrize(
-  ("size", "width", "strides", "padding"),
-  [
-    ((6, 6), (3, 3), (1, 1), "SAME"),
-    ((5, 7), (3, 5), (1, 1), "SAME"),
-    ((5, 7), (3, 2), (2, 2), "SAME"),
-    ((6, 5), (3, 3), (1, 2), "VALID"),
-    ((3, 3), (5, 5), (1, 1), "SAME"),
-    ((6, 6), (3, 3), (1, 1), ((2, 0), (1, 2))),
-    ((4, 4), (1, 1), (1, 1), "VALID"),
-  ],
-)
+def test_what_grows_with_the_map_is_for_small_ones():
+  for size in (64, 256):
+    for channels, width in ((3, 5), (4, 9), (64, 3)):
+      geometry = conv.geometry_of(
+        (1, size, size, channels), (width, width, channels, 56), (1, 1), "SAME"
+      )
+      assert geometry is not None
+      assert conv.choose((1, size, size, channels), 56, geometry) is conv.by_xla
+      gradient = conv.choose_for_kernel_gradient(channels, 56, geometry)
+      assert gradient is conv.transposed(conv.by_xla)
 
 
-@pytest.mark.parametrize("form", FORMS)
-@every_geometry
-def test_every_form_computes_the_convolution(
-  form, size, width, strides, padding
-):
-  """Also where the rule would not choose it."""
-  x, kernel = random(2, *size, 3), random(*width, 3, 4, seed=2)
-  geometry = conv.geometry_of(x.shape, kernel.shape, strides, padding)
-  if form is conv.by_rows and strides != (1, 1):
-    return  # This form is for stride 1 alone.
-  assert_close(
-    form(x, kernel, geometry), reference(x, kernel, strides, padding)
+GEOMETRIES = [
+  ((6, 6), (3, 3), (1, 1), "SAME"),
+  ((5, 7), (3, 5), (1, 1), "SAME"),
+  ((5, 7), (3, 2), (2, 2), "SAME"),
+  ((6, 5), (3, 3), (1, 2), "VALID"),
+  ((3, 3), (5, 5), (1, 1), "SAME"),
+  ((6, 6), (3, 3), (1, 1), ((2, 0), (1, 2))),
+  ((4, 4), (1, 1), (1, 1), "VALID"),
+]
+
+
+def in_every_geometry(candidates):
+  """Also where the rule would not choose them."""
+  for_stride_1 = (conv.by_rows, conv.by_columns)
+  return pytest.mark.parametrize(
+    ("candidate", "size", "width", "strides", "padding"),
+    [
+      (candidate, *geometry)
+      for candidate in candidates
+      for geometry in GEOMETRIES
+      if geometry[2] == (1, 1) or candidate not in for_stride_1
+    ],
   )
 
 
-@pytest.mark.parametrize("gradient", KERNEL_GRADIENTS)
-@every_geometry
-def test_every_kernel_gradient(gradient, size, width, strides, padding):
-  """Also where the rule would not choose it."""
+@in_every_geometry(FORMS)
+def test_every_form_computes_the_convolution(
+  candidate, size, width, strides, padding
+):
   x, kernel = random(2, *size, 3), random(*width, 3, 4, seed=2)
   geometry = conv.geometry_of(x.shape, kernel.shape, strides, padding)
-  if gradient is conv.by_columns and strides != (1, 1):
-    return  # This one is for stride 1 alone.
+  assert_close(
+    candidate(x, kernel, geometry), reference(x, kernel, strides, padding)
+  )
+
+
+@in_every_geometry(KERNEL_GRADIENTS)
+def test_every_kernel_gradient_is_that_of_the_convolution(
+  candidate, size, width, strides, padding
+):
+  # Five images: the parts that `by_columns` takes are of unequal size.
+  x, kernel = random(5, *size, 3), random(*width, 3, 4, seed=2)
+  geometry = conv.geometry_of(x.shape, kernel.shape, strides, padding)
   y, pull = jax.vjp(lambda k: reference(x, k, strides, padding), kernel)
   g = random(*y.shape, seed=1)
-  assert_close(gradient(x, g, geometry), pull(g)[0])
+  assert_close(candidate(x, g, geometry), pull(g)[0])
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -152,7 +170,9 @@ def test_any_shape(size, width, channels, features, strides, padding):
 
 
 @pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)])
-@pytest.mark.parametrize("shape", [(7, 20, 24, 3, 1), (7, 4, 8, 3, 2)])
+@pytest.mark.parametrize(
+  "shape", [(7, 20, 24, 3, 1), (7, 4, 8, 3, 2), (8, 32, 33, 3, 1)]
+)
 def test_under_vmap(axes, shape):
   """Noise levels, kernels and members: the values and both gradients."""
   size, channels, features, width, stride = shape

@@ -1,3 +1,5 @@
+import re
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -79,23 +81,27 @@ class Upsample(nn.Module):
   """`Layers.upsample`, or the two convolutions that it stands for."""
 
   channels: int
-  in_two: bool
+  scale: int = 2
+  in_two: bool = False
+  made_by: layers.Layers = TRAIN
 
   @nn.compact
   def __call__(self, x):
     if not self.in_two:
-      return TRAIN.upsample(x, self.channels, 5, scale=2)
-    x = TRAIN.conv(12, 5, name="upsample")(x)
-    x = layers.depth_to_space(x, 2)
+      return self.made_by.upsample(
+        x, self.channels, 5, scale=self.scale, name="up", output_name="mix"
+      )
+    x = self.made_by.conv(3 * self.scale**2, 5, name="up")(x)
+    x = layers.depth_to_space(x, self.scale)
     if self.channels != 3:
-      x = TRAIN.conv(self.channels, 1, name="output")(x)
+      x = self.made_by.conv(self.channels, 1, name="mix")(x)
     return x
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3])
-def test_upsample_equals_its_two_convolutions(channels):
+@pytest.mark.parametrize(("channels", "scale"), [(1, 2), (2, 3), (3, 2)])
+def test_upsample_equals_its_two_convolutions(channels, scale):
   x = random_map(2, 4, 3, 6)
-  models = [Upsample(channels, in_two) for in_two in (False, True)]
+  models = [Upsample(channels, scale, in_two) for in_two in (False, True)]
   starts = [model.init(jax.random.key(1), x) for model in models]
   jax.tree.map(np.testing.assert_array_equal, *starts)
 
@@ -113,12 +119,23 @@ def test_upsample_equals_its_two_convolutions(channels):
     return y, gradients
 
   found, expected = map(value_and_gradients, models)
-  assert found[0].shape == (2, 8, 6, channels)
+  assert found[0].shape == (2, 4 * scale, 3 * scale, channels)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
     found,
     expected,
   )
+
+
+def test_upsample_computes_in_bfloat16():
+  x = random_map(1, 3, 3, 4)
+  model = Upsample(1, made_by=layers.Layers(train=True, dtype="bfloat16"))
+  params = model.init(jax.random.key(0), x)
+  assert {p.dtype for p in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+  text = jax.jit(model.apply).lower(params, x).as_text()
+  [convolution] = re.findall(r"stablehlo.convolution.* : (.*)", text)
+  assert convolution.count("bf16") == 3
+  assert model.apply(params, x).dtype == jnp.bfloat16
 
 
 @pytest.mark.parametrize("stride", [2, 3, 4])

@@ -33,8 +33,8 @@ FOLDERS = ("sr2_jax", "experiments", "launch", "benchmarks")
 # What these import, and what that imports in turn, needs no accelerator.
 WITHOUT_JAX = (
   "archive", "config", "contrast", "document", "errors", "evidence", "figures",
-  "files", "main", "paper_claims", "paper_figures", "paper_values", "report",
-  "report_page", "results", "tables", "verdicts",
+  "files", "main", "paper_claims", "paper_figures", "paper_values", "progress",
+  "report", "report_page", "results", "tables", "verdicts",
 )  # fmt: skip
 HEAVY = {
   "chex", "dm_pix", "flax", "jax", "jaxlib", "mlxtend", "optax", "orbax",

@@ -1,10 +1,10 @@
 """Random shifts and rotations, on device, of high-resolution images.
 
-Shift and rotation are one affine map, so that a pixel is interpolated once,
-from a window of 2 x 2 px that is gathered at once: four gathers of a pixel, as
-of `jax.scipy.ndimage.map_coordinates`, take three times as long within a
+Shift and rotation are one affine map, so that a pixel is interpolated once. Its
+four neighbours are gathered as one window: gathered singly, as by
+`jax.scipy.ndimage.map_coordinates`, they take three times as long within a
 training step on a CPU. `dm_pix.affine_transform` gives the same images but
-interpolates between channels as well, and takes longer still.
+interpolates between channels as well.
 
 Images are float32 [batch, height, width, channels].
 """
@@ -87,7 +87,8 @@ def shift_and_rotate(
   def window(image: jax.Array, row: jax.Array, column: jax.Array) -> jax.Array:
     return lax.dynamic_slice(image, (row, column, 0), (2, 2, channels))
 
-  of_image = jax.vmap(jax.vmap(window, (None, 0, 0)), (None, 0, 0))
+  of_row = jax.vmap(window, (None, 0, 0))
+  of_image = jax.vmap(of_row, (None, 0, 0))
   windows = jax.vmap(of_image)(padded, row, column)
   upper, lower = windows[:, :, :, 0], windows[:, :, :, 1]
   both_columns = upper + (lower - upper) * below[..., None, None]
@@ -96,15 +97,14 @@ def shift_and_rotate(
 
 
 def _cells(places: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
-  """Where among pixels, and one of padding on either side, places lie.
+  """The padded pixel before each place, and the fraction beyond it.
 
   Args:
     places: in pixels of the image.
     size: of the image along this axis.
 
   Returns:
-    The padded pixel before each, int32, and how far the place is from it to the
-    next one, in [0, 1].
+    int32, counting one pixel of padding, and float32 in [0, 1].
   """
   places = jnp.clip(places + 1, 0, size + 1)
   before = jnp.minimum(jnp.floor(places), size)

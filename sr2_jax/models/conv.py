@@ -3,11 +3,11 @@
 `conv_general_dilated` stands in for `lax.conv_general_dilated` in
 `nn.Conv(conv_general_dilated=...)`. On an accelerator it is XLA's convolution.
 On the CPU it is the fastest of four equivalent forms, chosen per shape by
-`choose`. The kernel gradient is the transpose of such a form or `by_columns`;
-the input gradient is a convolution again or, for a strided one, such a
-transpose. `python -m benchmarks.convolutions` times all of them and marks the
-choice. Reverse-mode differentiation and `vmap` work to any depth of nesting;
-forward-mode differentiation (`jax.jvp`) does not.
+`choose`. The kernel gradient is the transpose of a form or `by_columns`; the
+input gradient is a convolution again or, for a strided one, the transpose of a
+form. `python -m benchmarks.convolutions` times all and marks the choice.
+First-order reverse-mode differentiation works, under any nesting of `vmap`;
+forward-mode and second-order differentiation do not.
 
 Shapes: images [B, H, W, I], kernels [KH, KW, I, O], results [B, H', W', O].
 """
@@ -85,7 +85,7 @@ def by_rows(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   """Patches of KH rows, one matmul for all KW columns, shifted sums of those.
 
   Copies KH inputs and KW outputs where patches copy KH * KW inputs: wins with a
-  dozen channels, which are too few for YNNPACK, and with 64 on maps up to 8 px.
+  dozen channels, which are too few for YNNPACK, and with 48 to 64 up to 8 px.
   For stride 1 alone.
   """
   _, kw, _, features = kernel.shape
@@ -104,7 +104,7 @@ def by_bands(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
 
   The operator is the banded (Toeplitz) matrix [KH * W * I, W' * O] of the
   kernel: wins where the kernel is wider than the map, so that little of the
-  band is zero, and where three or four channels come in.
+  band is zero, or half as wide with three or four channels coming in.
   """
   (_, width), (kh, kw) = geometry.size, geometry.kernel
   low, stride, out = (
@@ -151,16 +151,19 @@ def choose(x_shape: Sequence[int], features: int, geometry: Geometry) -> Form:
     return by_xla
   if geometry.kernel[1] > geometry.size[1]:
     return by_bands
-  # The input gradient of FSRCNN's up-sampling to gray at x2.
-  if x_shape[3] in (3, 4) and geometry.kernel[1] > 3:
+  channels, width = x_shape[3], geometry.size[1]
+  # RGB, and the input gradient of FSRCNN's up-sampling to gray at x2.
+  is_wide = geometry.kernel[1] > 3 and width <= 2 * geometry.kernel[1]
+  if channels in (3, 4) and is_wide:
     return by_bands
-  fewest, most = sorted((x_shape[3], features))
+  fewest, most = sorted((channels, features))
   is_narrow = fewest > 4 and most <= 16
-  is_small = fewest >= 48 and most <= 64 and geometry.size[1] <= 8
-  return by_rows if is_narrow or is_small else by_xla
+  is_small = fewest >= 48 and most <= 64 and width <= 8
+  is_3x3 = geometry.kernel == (3, 3)
+  return by_rows if is_narrow or (is_small and is_3x3) else by_xla
 
 
-@functools.cache
+@functools.cache  # One function a form, so that choices can be told apart.
 def transposed(form: Form) -> KernelGradient:
   """The kernel gradient that a form's transpose is."""
 
@@ -175,23 +178,24 @@ def transposed(form: Form) -> KernelGradient:
   return gradient
 
 
-# What `by_columns` takes at once, for the sake of the cache.
-_IMAGES_AT_ONCE = 16
+# Parts of a batch that `by_columns` takes in turn, for the sake of the cache.
+_PARTS = 4
 
 
 def by_columns(x: jax.Array, g: jax.Array, geometry: Geometry) -> jax.Array:
-  """A kernel gradient: one matmul over all pixels of a few images.
+  """A kernel gradient: one matmul over all pixels, for each part of the batch.
 
-  The image's rows that each kernel row meets stand on one another, channels
-  first; the cotangent, moved as far as each kernel column, side by side. Wins
-  with 32 channels on maps of 8 px, and more. For stride 1 alone.
+  Kernel[i, j] gets the sum of x[n, r + i, w] g[n, r, w - j] over images n, rows
+  r and columns w, but for padding. The matmul's left side has the rows of x for
+  all i, channels first, its right side the columns of g for all j. Wins from 32
+  channels and 8 px on. For stride 1 alone.
   """
   (_, width), (kh, kw) = geometry.size, geometry.kernel
   channels, features = x.shape[3], g.shape[3]
   left, right = (kw - 1 - side for side in geometry.padding[1])
   g = jnp.pad(g, ((0, 0), (0, 0), (left, right), (0, 0)))
 
-  def of_few(x: jax.Array, g: jax.Array) -> jax.Array:
+  def of_part(x: jax.Array, g: jax.Array) -> jax.Array:
     rows = [row.transpose(3, 0, 1, 2) for row in geometry.taps(x, 0)]
     columns = [
       lax.slice_in_dim(g, kw - 1 - j, kw - 1 - j + width, axis=2)
@@ -204,11 +208,12 @@ def by_columns(x: jax.Array, g: jax.Array, geometry: Geometry) -> jax.Array:
     others = jnp.concatenate(columns, axis=-1).reshape(-1, kw * features)
     return jnp.matmul(matrix, others)
 
+  size = -(-x.shape[0] // _PARTS)
   gradient = functools.reduce(
     jnp.add,
     (
-      of_few(x[i : i + _IMAGES_AT_ONCE], g[i : i + _IMAGES_AT_ONCE])
-      for i in range(0, x.shape[0], _IMAGES_AT_ONCE)
+      of_part(x[i : i + size], g[i : i + size])
+      for i in range(0, x.shape[0], size)
     ),
   )
   return gradient.reshape(kh, channels, kw, features).swapaxes(1, 2)
@@ -222,8 +227,9 @@ def choose_for_kernel_gradient(
     return transposed(by_patches)
   if geometry.kernel[1] > geometry.size[1]:
     return transposed(by_bands)
-  is_large = geometry.size[1] >= 8 and min(channels, features) >= 32
-  if is_large and geometry.strides == (1, 1):
+  # Larger maps have not been timed, and its copies would be large as well.
+  is_timed = 8 <= geometry.size[1] <= 32 and geometry.strides == (1, 1)
+  if is_timed and min(channels, features) >= 32:
     return by_columns
   return transposed(by_xla)
 

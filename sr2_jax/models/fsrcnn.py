@@ -56,4 +56,11 @@ class Head(nn.Module):
       return layers.transposed_conv(
         self.channels, 9, stride=self.scale, name="upsample"
       )(x)
-    return layers.upsample(x, self.channels, 9, scale=self.scale)
+    return layers.upsample(
+      x,
+      self.channels,
+      9,
+      scale=self.scale,
+      name="upsample",
+      output_name="output",
+    )

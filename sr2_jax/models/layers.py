@@ -261,21 +261,28 @@ class Layers:
     )
 
   def upsample(
-    self, x: jax.Array, channels: int, size: int, *, scale: int
+    self,
+    x: jax.Array,
+    channels: int,
+    size: int,
+    *,
+    scale: int,
+    name: str,
+    output_name: str,
   ) -> jax.Array:
     """[B, H, W, C] to [B, scale H, scale W, channels], a linear map.
 
-    A convolution to RGB at every sub-pixel and, unless `channels` is 3, one
-    that mixes these colors. No nonlinearity lies between them, so that the
-    second is multiplied into the first one's kernel: a third of its work for
-    gray images.
+    A convolution, `name`, to RGB at every sub-pixel, always, and one that mixes
+    the colors, `output_name`, unless `channels` is 3 (authors). With nothing
+    between them, the second is multiplied into the first one's kernel: what is
+    convolved for gray images is a third.
     """
     colors, sub_pixels = 3, scale**2
-    kernel, bias = ConvParameters(colors * sub_pixels, size, name="upsample")(
+    kernel, bias = ConvParameters(colors * sub_pixels, size, name=name)(
       x.shape[-1]
     )
     if channels != colors:
-      mix, offset = ConvParameters(channels, 1, name="output")(colors)
+      mix, offset = ConvParameters(channels, 1, name=output_name)(colors)
 
       def mixed(x: jax.Array) -> jax.Array:
         x = x.reshape(*x.shape[:-1], sub_pixels, colors)
@@ -308,7 +315,7 @@ class Layers:
 
 
 class ConvParameters(nn.Module):
-  """The parameters of a convolution, for one that does the work of several.
+  """Kernel and bias as `Layers.conv` makes them, which does not apply them.
 
   Attributes:
     features: output channels.
