@@ -17,7 +17,8 @@ with
   --set eval.srmd.weights=package --set eval.srmd.pca=srmd_pca_matlab.mat
 
 Time, budget cpu: FSRCNN at x4 46 min and its control 5 min, on two cores that
-had other work as well; the others have not been run.
+had other work as well, before training steps became faster. WDSR at x4 was
+paused too often for a time; x2 and SRMD anew have not been run to an end.
 """
 
 from experiments import runs
