@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 import functools
-import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,6 @@ from sr2_jax import (
   parallel,
   results,
   steps,
-  tables,
   writer,
 )
 from sr2_jax import config as config_lib
@@ -404,39 +402,6 @@ def _corruption_levels(config: Any) -> list[dict[str, Any]]:
 def variables_of(state: steps.TrainState) -> dict[str, Any]:
   """What a model is applied with."""
   return {"params": state.params, "batch_stats": state.batch_stats}
-
-
-def pretraining_rows(run: run_lib.Run) -> list[results.Row]:
-  """The rows of the pretraining in another run that this one started from."""
-  source = pathlib.Path(run.config.init_from) / results.FILE_NAME
-  if not run.config.init_from or not source.exists():
-    return []
-  seeds = range(run.config.seed, run.config.seed + run.config.num_seeds)
-  return [
-    row
-    for row in results.read(source)
-    if row.phase == "pretrain" and row.seed in seeds
-  ]
-
-
-def report(run: run_lib.Run, rows_of_run: Sequence[results.Row]) -> None:
-  """Draws SSIM and accuracy over the noise variances, and prints them.
-
-  Args:
-    run: the run.
-    rows_of_run: those of one checkpoint of each phase.
-  """
-  shown = [*pretraining_rows(run), *rows_of_run]
-  for split in run.config.eval.splits:
-    path = run.folder.images / f"curves_{split}.png"
-    figures.curves(shown, path, split=split)
-  for kind in (tables.table, tables.corruption_table):
-    for metric in ("ssim", "accuracy"):
-      split = run.config.eval.splits[-1]
-      table = kind(shown, metric=metric, split=split)
-      if table:
-        print(table + "\n")
-  print(f"Rows, pictures and checkpoints are in {run.folder.path}.")
 
 
 def _eval_program(

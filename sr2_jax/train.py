@@ -17,6 +17,7 @@ from sr2_jax import (
   parallel,
   results,
   steps,
+  summary,
   writer,
 )
 from sr2_jax import config as config_lib
@@ -89,7 +90,7 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
       checkpoints.close()
     metric_writer.close()
     if parallel.is_main_process():
-      evaluate.report(run, results.read(run.folder.path))
+      summary.show(run, results.read(run.folder.path))
       run.folder.set_done()
 
 
@@ -123,7 +124,7 @@ def evaluate_checkpoint(config: Any, workdir: str | pathlib.Path) -> None:
         "Train first: the same command without --mode=eval."
       )
     if parallel.is_main_process():
-      evaluate.report(run, rows)
+      summary.show(run, rows)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -436,7 +436,7 @@ def corrupted(corruption, level, clean, high_res):
 
 
 @pytest.mark.parametrize("layout", ["data", "members"])
-def test_corruptions_get_rows_of_their_own(tmp_path, layout, capsys):
+def test_corruptions_get_rows_of_their_own(tmp_path, layout):
   """Of every method, by what each makes of the corrupted inputs."""
   run = tiny_network.make_run(
     tmp_path, pretrain__num_epochs=0, eval__splits=("test",), **CORRUPTIONS
@@ -494,8 +494,6 @@ def test_corruptions_get_rows_of_their_own(tmp_path, layout, capsys):
   # Arrays are kept of Gaussian noise alone.
   arrays = archive.read(tmp_path / "per_image" / "sr2_fsrcnn_test.npz")
   assert arrays["ssim"].shape == (4, len(tiny_network.VARIANCES), 9)
-  evaluate.report(run, rows)
-  assert "JPEG, quality" in capsys.readouterr().out
 
 
 def test_pictures_are_drawn(evaluated):
@@ -504,21 +502,6 @@ def test_pictures_are_drawn(evaluated):
   assert "joint_examples.png" in names
   for path in run.folder.images.iterdir():
     assert path.read_bytes().startswith(b"\x89PNG")
-
-
-def test_curves_are_drawn_and_tables_printed(evaluated, capsys):
-  run, _, _ = evaluated
-  rows = results.read(run.folder.path)
-  evaluate.report(run, rows)
-  printed = capsys.readouterr().out
-  assert "SSIM" in printed
-  assert "Accuracy" in printed
-  assert str(run.folder.path) in printed
-  assert (run.folder.images / "curves_test.png").is_file()
-  evaluate.report(run, [row for row in rows if row.method == "bicubic"])
-  printed = capsys.readouterr().out
-  assert "SR2" not in printed
-  assert "Accuracy" not in printed
 
 
 def contents(folder):
@@ -672,48 +655,6 @@ def test_no_released_srmd_unless_it_is_named(tmp_path):
   run = tiny_network.make_run(tmp_path)
   assert evaluate.evaluate_srmd(run, tiny_network.tiny_phase(run)) == []
   assert not (tmp_path / results.FILE_NAME).exists()
-
-
-def make_row(phase, seed, *, experiment):
-  return results.Row(
-    experiment=experiment,
-    method="fsrcnn" if phase == "pretrain" else phase,
-    dataset="mnist5k",
-    split="test",
-    scale=2,
-    shared_layers=1,
-    loss_weight=None,
-    seed=seed,
-    phase=phase,
-    step=3,
-    noise_variance=0.0,
-    metric="ssim",
-    value=0.5,
-    n=9,
-  )
-
-
-def test_rows_of_the_pretraining_it_started_from(tmp_path):
-  """Of the run's seeds alone, and not what that run did afterwards."""
-  source, own = tmp_path / "source", tmp_path / "own"
-  own.mkdir()
-  source.mkdir()
-  theirs = [
-    make_row("pretrain", 0, experiment="source"),
-    make_row("pretrain", 1, experiment="source"),
-    make_row("joint", 1, experiment="source"),
-    make_row("none", None, experiment="source"),
-  ]
-  mine = [
-    make_row("joint", 1, experiment="own"),
-    make_row("none", None, experiment="own"),
-  ]
-  results.merge(own, mine)
-  run = tiny_network.make_run(own, init_from=str(source), seed=1, num_seeds=1)
-  assert evaluate.pretraining_rows(run) == []  # that run has no rows yet
-  results.merge(source, theirs)
-  assert evaluate.pretraining_rows(run) == [theirs[1]]
-  assert evaluate.pretraining_rows(tiny_network.make_run(own)) == []
 
 
 def test_evaluation_stops_between_batches(evaluated):

@@ -23,7 +23,7 @@ LAYERS = (
   {"evaluate", "steps", "checkpoint", "data", "writer"}
   | {"report", "tables", "figures", "phase", "preemption", "run", "run_folder"}
   | {"feed", "contrast", "document", "evidence", "examples", "paper_claims"}
-  | {"paper_figures", "paper_values", "report_page", "verdicts"},
+  | {"paper_figures", "paper_values", "report_page", "summary", "verdicts"},
   {"imaging", "models", "optimizer", "population", "parallel", "rng"}
   | {"results", "archive"},
   {"allocator", "config", "cache_dir", "errors", "files", "progress"},

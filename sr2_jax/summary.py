@@ -1,0 +1,40 @@
+"""What a run shows of its rows: curves in its folder, tables on the screen."""
+
+import pathlib
+from collections.abc import Sequence
+
+from sr2_jax import figures, results, tables
+from sr2_jax import run as run_lib
+
+
+def show(run: run_lib.Run, rows_of_run: Sequence[results.Row]) -> None:
+  """Draws SSIM and accuracy over the noise variances, and prints them.
+
+  Args:
+    run: the run.
+    rows_of_run: those of one checkpoint of each phase.
+  """
+  shown = [*pretraining_rows(run), *rows_of_run]
+  for split in run.config.eval.splits:
+    path = run.folder.images / f"curves_{split}.png"
+    figures.curves(shown, path, split=split)
+  for kind in (tables.table, tables.corruption_table):
+    for metric in ("ssim", "accuracy"):
+      split = run.config.eval.splits[-1]
+      table = kind(shown, metric=metric, split=split)
+      if table:
+        print(table + "\n")
+  print(f"Rows, pictures and checkpoints are in {run.folder.path}.")
+
+
+def pretraining_rows(run: run_lib.Run) -> list[results.Row]:
+  """The rows of the pretraining in another run that this one started from."""
+  source = pathlib.Path(run.config.init_from) / results.FILE_NAME
+  if not run.config.init_from or not source.exists():
+    return []
+  seeds = range(run.config.seed, run.config.seed + run.config.num_seeds)
+  return [
+    row
+    for row in results.read(source)
+    if row.phase == "pretrain" and row.seed in seeds
+  ]
