@@ -14,14 +14,9 @@ from typing import Any
 import ml_collections
 
 from experiments import runs
+from sr2_jax import catalog, errors, fields, main, run_folder
 from sr2_jax import config as config_lib
-from sr2_jax import errors, main, run_folder
 
-# Training images before the validation split, as the data sets' makers count
-# them. What a run has found takes the place of this: a copy may have fewer.
-_OFFICIAL_IMAGES = {"mnist": 60_000, "svhn_cropped": 73_257}
-_EXTRA_IMAGES = {"svhn_cropped": 126_743}
-_MNIST5K_TRAIN_IMAGES = 4_000
 # Bytes from the end of metrics.jsonl that surely hold a row.
 _TAIL = 1 << 16
 
@@ -93,8 +88,8 @@ def load(
       if any(fnmatch.fnmatchcase(run.name, glob) for glob in only)
     ]
   for field in settings or {}:
-    if field not in config_lib.FIELDS:
-      raise errors.UserError(config_lib.unknown_field(field))
+    if field not in fields.CHECKS:
+      raise errors.UserError(fields.unknown_field(field))
   # The same spelling however the folder was typed: it is part of the configs.
   workdir = pathlib.Path(workdir).absolute()
   if workdir.is_relative_to(pathlib.Path.cwd()):
@@ -215,14 +210,11 @@ def _num_train_images(job: Job) -> int | None:
   if recorded is not None:
     return recorded
   data = job.config.data
-  if data.name == "mnist5k":
-    count = _MNIST5K_TRAIN_IMAGES
-  elif data.name in _OFFICIAL_IMAGES:
-    official = _OFFICIAL_IMAGES[data.name]
-    count = official - round(official * data.validation_fraction)
-    count += _EXTRA_IMAGES.get(data.name, 0)
-  else:
+  if data.name not in catalog.PUBLISHED:
     return None
+  count = catalog.num_train_images(
+    data.name, validation_fraction=data.validation_fraction
+  )
   return min(count, data.max_train_images or count)
 
 

@@ -1,221 +1,18 @@
 """Checks a config, fills in what depends on other fields, and describes it.
 
-`FIELDS` holds one check for every field of experiments/default.py; what
-concerns several fields at once is checked below it. Nothing here needs JAX.
+What a single field accepts is in `fields`. Nothing here needs JAX.
 """
 
-import dataclasses
-import difflib
 import pathlib
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
 
-from sr2_jax import errors
+from sr2_jax import catalog, errors, fields
 
-_LARGEST_FLOAT32 = 3.4028234663852886e38
-_LARGEST_SEED = 2**32 - 1
-_NUM_IDENTITY_MAPPINGS = 16
 # The window of Wang et al.'s SSIM, in high-resolution pixels.
 _METRIC_WINDOW = 11
-# Height and width in pixels; a folder's are known once it is read.
-_IMAGE_SIZES = {"mnist5k": 28, "mnist": 28, "svhn_cropped": 32}
-
-
-@dataclasses.dataclass(frozen=True)
-class Check:
-  """What a field accepts.
-
-  Attributes:
-    expected: the end of "has to be ...".
-    accepts: whether a value is of that kind.
-  """
-
-  expected: str
-  accepts: Callable[[Any], bool]
-
-
-def _boolean() -> Check:
-  return Check("true or false", lambda value: isinstance(value, bool))
-
-
-def _is_number(value: Any, kind: type | tuple[type, ...]) -> bool:
-  return isinstance(value, kind) and not isinstance(value, bool)
-
-
-def _integer(minimum: int, maximum: int | None = None) -> Check:
-  expected = f"a whole number >= {minimum}"
-  if maximum is not None:
-    expected = f"a whole number from {minimum} to {maximum}"
-  return Check(
-    expected,
-    lambda value: (
-      _is_number(value, int)
-      and minimum <= value
-      and (maximum is None or value <= maximum)
-    ),
-  )
-
-
-def _is_at_least_zero(value: Any) -> bool:
-  # NaN fails the comparison, infinity and huge integers exceed the bound.
-  return _is_number(value, (int, float)) and 0 <= value <= _LARGEST_FLOAT32
-
-
-def _at_least_zero() -> Check:
-  return Check("a number >= 0", _is_at_least_zero)
-
-
-def _number(interval: str) -> Check:
-  """A number in an interval, for example "[0, 1)"; round means exclusive."""
-  low, high = (float(bound) for bound in interval[1:-1].split(","))
-
-  def accepts(value: Any) -> bool:
-    return (
-      _is_number(value, (int, float))
-      and low <= value <= high
-      and not (interval[0] == "(" and value == low)
-      and not (interval[-1] == ")" and value == high)
-    )
-
-  return Check(f"a number in {interval}", accepts)
-
-
-def _text(pattern: str, expected: str) -> Check:
-  return Check(
-    expected,
-    lambda value: (
-      isinstance(value, str) and re.fullmatch(pattern, value) is not None
-    ),
-  )
-
-
-def _either(*choices: str) -> str:
-  return " or ".join(f'"{choice}"' for choice in choices)
-
-
-def _choice(*choices: str) -> Check:
-  return Check(_either(*choices), lambda value: value in choices)
-
-
-def _are_distinct(
-  values: Any, accepts: Callable[[Any], bool], *, minimum: int = 1
-) -> bool:
-  return (
-    isinstance(values, (tuple, list))
-    and len(values) >= minimum
-    and all(accepts(value) for value in values)
-    and len(set(values)) == len(values)
-  )
-
-
-def _numbers() -> Check:
-  return Check(
-    "one or more different numbers >= 0, as in 0.11,9",
-    lambda values: _are_distinct(values, _is_at_least_zero),
-  )
-
-
-def _levels(expected: str, accepts: Callable[[Any], bool]) -> Check:
-  """Different numbers, or none, that are all accepted."""
-  return Check(
-    f"different {expected}, as in 1,10, or nothing",
-    lambda values: _are_distinct(values, accepts, minimum=0),
-  )
-
-
-def _choices(*choices: str) -> Check:
-  return Check(
-    f"one or more different ones of {_either(*choices)}, "
-    f"as in {','.join(choices)}",
-    lambda values: _are_distinct(values, lambda value: value in choices),
-  )
-
-
-FIELDS: dict[str, Check] = {
-  "experiment": _text(
-    r"[A-Za-z0-9_][A-Za-z0-9_.=-]*",
-    'a name of letters, digits, "_", "-", "." and "="',
-  ),
-  "seed": _integer(0, _LARGEST_SEED),
-  "num_seeds": _integer(1),
-  "batch_size": _integer(1),
-  "steps_per_call": _integer(0),
-  "init_from": _text(r".*", 'a run folder or ""'),
-  "data.name": _choice("mnist5k", "mnist", "svhn_cropped", "folder"),
-  "data.path": _text(r".*", 'an image folder or ""'),
-  "data.validation_fraction": _number("(0, 1)"),
-  "data.split_seed": _integer(0, _LARGEST_SEED),
-  "data.max_train_images": _integer(0),
-  "data.device_bytes": _integer(0),
-  "degradation.scale": _integer(2),
-  "degradation.blur_sigma_per_scale": _number("[0, 10]"),
-  "degradation.anti_aliasing": _boolean(),
-  "augmentation.max_shift": _integer(0),
-  "augmentation.max_rotation": _number("[0, 180]"),
-  "augmentation.fill": _choice("zero", "edge", "auto"),
-  "srmd.min_blur_variance": _number("(0, 49]"),
-  "srmd.max_blur_variance": _number("(0, 49]"),
-  "srmd.isotropic": _boolean(),
-  "srmd.max_noise_std": _number("[0, 1]"),
-  "srmd.clean_fraction": _number("[0, 1]"),
-  "model.trunk": _choice("fsrcnn", "wdsr", "srmd"),
-  "model.wiring": _choice("none", "parallel", "sequential"),
-  "model.shared_layers": _integer(1, _NUM_IDENTITY_MAPPINGS),
-  "model.expansion": _integer(1),
-  "model.batch_norm": _boolean(),
-  "model.batch_norm_momentum": _number("[0, 1)"),
-  "model.transposed_convolution": _boolean(),
-  "model.dtype": _choice("float32", "bfloat16"),
-  "loss.super_resolution": _choice("mse", "l1"),
-  "loss.l2": _at_least_zero(),
-  "loss.l2_scope": _choice("authors", "kernels"),
-  "loss.normalize_weights": _boolean(),
-  "adam.b1": _number("[0, 1)"),
-  "adam.b2": _number("[0, 1)"),
-  "adam.eps": _number("(0, 1]"),
-  "pretrain.num_epochs": _integer(0),
-  "pretrain.learning_rate.shared": _at_least_zero(),
-  "pretrain.learning_rate.sr": _at_least_zero(),
-  "joint.num_epochs": _integer(0),
-  "joint.learning_rate.shared": _at_least_zero(),
-  "joint.learning_rate.sr": _at_least_zero(),
-  "joint.learning_rate.classifier": _at_least_zero(),
-  "joint.loss_weight": _numbers(),
-  "eval.noise_variances": _numbers(),
-  "eval.corruptions.speckle": _levels("numbers >= 0", _is_at_least_zero),
-  "eval.corruptions.salt_and_pepper": _levels(
-    "numbers in [0, 1]", _number("[0, 1]").accepts
-  ),
-  "eval.corruptions.poisson": _levels(
-    "numbers in (0, 1e6]", _number("(0, 1e6]").accepts
-  ),
-  "eval.corruptions.jpeg": _levels(
-    "whole numbers from 1 to 100",
-    # The command line makes floats of numbers in tuples.
-    lambda value: _number("[1, 100]").accepts(value) and value == int(value),
-  ),
-  "eval.corruptions.blur": _levels(
-    "numbers in [0, 10]", _number("[0, 10]").accepts
-  ),
-  "eval.noise_seed": _integer(0, _LARGEST_SEED),
-  "eval.batch_size": _integer(1),
-  "eval.splits": _choices("validation", "test"),
-  "eval.max_images": _integer(0),
-  "eval.clip": _boolean(),
-  "eval.srmd.weights": _text(r".*", '"package", a path or ""'),
-  "eval.srmd.pca": _text(r".*", 'a path or ""'),
-  "eval.every_epochs": _integer(1),
-  "eval.checkpoint": _choice("last", "best"),
-  "checkpoint.every_steps": _integer(1),
-  "checkpoint.keep": _integer(1),
-  "log.every_steps": _integer(1),
-  "log.tensorboard": _boolean(),
-  "parallel.layout": _choice("data", "members"),
-  "parallel.num_devices": _integer(0),
-}
 
 
 def validate(config: ml_collections.ConfigDict) -> None:
@@ -239,9 +36,10 @@ def validate(config: ml_collections.ConfigDict) -> None:
     _validate_released_srmd,
   ):
     check(config)
-  size = _IMAGE_SIZES.get(config.data.name)
-  if size:
-    validate_image_size(config, size, size)
+  # A folder's images have a size once they are read.
+  if config.data.name in catalog.PUBLISHED:
+    height, width, _ = catalog.PUBLISHED[config.data.name].image_shape
+    validate_image_size(config, height, width)
 
 
 def validate_names(config: ml_collections.ConfigDict) -> None:
@@ -252,9 +50,9 @@ def validate_names(config: ml_collections.ConfigDict) -> None:
   """
   values = _flatten(config)
   for field in values:
-    if field not in FIELDS:
-      raise errors.UserError(unknown_field(field))
-  for field in FIELDS:
+    if field not in fields.CHECKS:
+      raise errors.UserError(fields.unknown_field(field))
+  for field in fields.CHECKS:
     if field not in values:
       raise errors.UserError(
         f"config.{field} is missing; start from experiments/default.py."
@@ -263,53 +61,15 @@ def validate_names(config: ml_collections.ConfigDict) -> None:
 
 def _validate_values(config: ml_collections.ConfigDict) -> None:
   for field, value in _flatten(config).items():
-    if not FIELDS[field].accepts(value):
-      raise errors.UserError(wrong_value(field, value))
-
-
-def wrong_value(field: str, value: Any) -> str:
-  """The message for a value that a field does not accept."""
-  return (
-    f"config.{field} has to be {FIELDS[field].expected}, "
-    f"not {_in_words(value)}."
-  )
-
-
-def unknown_field(field: str) -> str:
-  """The message for a field that does not exist, with the nearest that does."""
-  members = [name for name in FIELDS if name.startswith(f"{field}.")]
-  if members:
-    return (
-      f"config.{field} is a group of fields; set one of "
-      f"{', '.join(f'config.{name}' for name in members)}."
-    )
-  message = f"There is no config.{field}"
-  nearest = _nearest_field(field)
-  return (
-    f"{message}; did you mean config.{nearest}?"
-    if nearest
-    else (f"{message}; experiments/default.py lists every field.")
-  )
-
-
-def _nearest_field(field: str) -> str | None:
-  """The field most like this one, by its whole name or its last word."""
-
-  def likeness(name: str) -> tuple[float, float]:
-    whole = difflib.SequenceMatcher(None, field, name).ratio()
-    last = difflib.SequenceMatcher(
-      None, field.rpartition(".")[2], name.rpartition(".")[2]
-    ).ratio()
-    return max(whole, last), whole
-
-  nearest = max(FIELDS, key=likeness)
-  return nearest if likeness(nearest)[0] >= 0.6 else None
+    if not fields.CHECKS[field].accepts(value):
+      raise errors.UserError(fields.wrong_value(field, value))
 
 
 def _validate_seeds(config: ml_collections.ConfigDict) -> None:
-  if config.seed + config.num_seeds - 1 > _LARGEST_SEED:
+  if config.seed + config.num_seeds - 1 > fields.LARGEST_SEED:
     raise errors.UserError(
-      f"config.seed + config.num_seeds - 1 has to be at most {_LARGEST_SEED}."
+      "config.seed + config.num_seeds - 1 has to be at most "
+      f"{fields.LARGEST_SEED}."
     )
 
 
@@ -640,10 +400,10 @@ def corruption_levels(
 
 
 def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
-  """Nested dicts for JSON, in the order of `FIELDS`; tuples become lists."""
+  """Nested dicts for JSON, in the fields' order; tuples become lists."""
   values = _flatten(config)
   nested: dict[str, Any] = {}
-  for field in FIELDS:
+  for field in fields.CHECKS:
     value = values[field]
     *groups, name = field.split(".")
     group = nested
@@ -661,11 +421,12 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     new: likewise; lists equal tuples.
   """
   before, after = _flatten(old), _flatten(new)
-  return [
-    f"{field}: {_in_words(before.get(field))} -> {_in_words(after.get(field))}"
-    for field in dict.fromkeys((*before, *after))
-    if _as_tuple(before.get(field)) != _as_tuple(after.get(field))
-  ]
+  lines = []
+  for field in dict.fromkeys((*before, *after)):
+    pair = [fields.as_tuple(side.get(field)) for side in (before, after)]
+    if pair[0] != pair[1]:
+      lines.append(f"{field}: {' -> '.join(map(fields.in_words, pair))}")
+  return lines
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
@@ -677,17 +438,3 @@ def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
     else:
       leaves[f"{prefix}{name}"] = value
   return leaves
-
-
-def _as_tuple(value: Any) -> Any:
-  return tuple(value) if isinstance(value, list) else value
-
-
-def _in_words(value: Any) -> str:
-  if value is None:
-    return "nothing"
-  if isinstance(value, bool):
-    return str(value).lower()
-  if isinstance(value, str):
-    return f'"{value}"'
-  return str(_as_tuple(value))

@@ -57,7 +57,7 @@ from absl import flags
 from ml_collections import config_flags
 from ml_collections.config_flags import tuple_parser
 
-from sr2_jax import allocator, errors
+from sr2_jax import allocator, errors, fields
 from sr2_jax import config as config_lib
 
 # Nothing more can be written: a full disk, a quota, the size of a file.
@@ -180,8 +180,8 @@ def _parse_flags(
   except flags.IllegalFlagValueError as error:
     message = str(error)
     field = re.match(r"flag --config\.([\w.]+)=(.*?): ", message, re.DOTALL)
-    if field and field[1] in config_lib.FIELDS:
-      message = config_lib.wrong_value(field[1], field[2])
+    if field and field[1] in fields.CHECKS:
+      message = fields.wrong_value(field[1], field[2])
     raise errors.UserError(_one_line(message)) from error
   except flags.Error as error:
     raise errors.UserError(_one_line(str(error))) from error
@@ -282,8 +282,8 @@ def _check_names(arguments: Sequence[str], *, known: Sequence[str]) -> None:
   """Rejects what is neither a flag nor a field, before absl words it."""
   for argument in arguments[1:]:
     match = re.match(r"--?(no)?config\.([^=]*)", argument)
-    if match and match[2] not in config_lib.FIELDS:
-      raise errors.UserError(config_lib.unknown_field(match[2]))
+    if match and match[2] not in fields.CHECKS:
+      raise errors.UserError(fields.unknown_field(match[2]))
     if not match and argument.startswith("-"):
       name = argument.lstrip("-").partition("=")[0]
       nearest = difflib.get_close_matches(name, known, 1)

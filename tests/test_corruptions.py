@@ -10,8 +10,7 @@ from PIL import Image
 from scipy import stats
 from skimage.util import random_noise
 
-from sr2_jax import config as config_lib
-from sr2_jax import results
+from sr2_jax import fields, results
 from sr2_jax.imaging import corruptions
 
 RANDOM = {name: jax.jit(f) for name, f in corruptions.RANDOM.items()}
@@ -47,13 +46,13 @@ def _keys(count=4) -> jax.Array:
 
 def test_names_agree():
   """Of rows, of the config and of the functions."""
-  fields = {
+  names = {
     name.rpartition(".")[2]
-    for name in config_lib.FIELDS
+    for name in fields.CHECKS
     if name.startswith("eval.corruptions.")
   }
-  assert fields == set(results.CORRUPTIONS)
-  assert {*corruptions.RANDOM, "jpeg", "blur"} == fields
+  assert names == set(results.CORRUPTIONS)
+  assert {*corruptions.RANDOM, "jpeg", "blur"} == names
 
 
 @pytest.mark.parametrize("variance", [0.01, 0.2])

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from experiments import default
-from sr2_jax import errors
+from sr2_jax import catalog, errors
 from sr2_jax.data import dataset, mnist5k, tfds_source
 
 
@@ -159,7 +159,7 @@ def test_svhn_without_extra_says_so(fake_tfds):
 
 
 def test_svhn_extra_goes_into_training_alone(fake_tfds, monkeypatch):
-  monkeypatch.setattr(dataset, "_NUM_EXTRA_IMAGES", 30)
+  monkeypatch.setattr(catalog, "NUM_EXTRA_IMAGES", 30)
   fake_tfds["extra"] = 40
   found = dataset.load(_config(name="svhn_cropped"))
   values = found.train.images[:, 0, 0, 0].tolist()
@@ -171,10 +171,6 @@ def test_svhn_extra_goes_into_training_alone(fake_tfds, monkeypatch):
   assert found.notes[-1] == (
     "svhn_cropped/extra: 40 of the official 531,131 images"
   )
-
-
-def test_paper_trains_on_200000_svhn_images():
-  assert 73_257 + dataset._NUM_EXTRA_IMAGES == 200_000
 
 
 def test_folder_is_split_three_ways(write_images):

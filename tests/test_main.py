@@ -8,8 +8,7 @@ import types
 import pytest
 
 import sr2_jax
-from sr2_jax import config as config_lib
-from sr2_jax import errors
+from sr2_jax import errors, fields
 from sr2_jax import main as main_lib
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -112,7 +111,7 @@ def _mistake(*arguments):
 
 
 def test_every_field_has_a_typed_example():
-  assert set(TYPED) == set(config_lib.FIELDS)
+  assert set(TYPED) == set(fields.CHECKS)
 
 
 @pytest.mark.parametrize("field", TYPED)

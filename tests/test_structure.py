@@ -26,13 +26,15 @@ LAYERS = (
   | {"paper_figures", "paper_values", "report_page", "summary", "verdicts"},
   {"imaging", "models", "optimizer", "population", "parallel", "rng"}
   | {"results", "archive"},
-  {"allocator", "config", "cache_dir", "errors", "files", "progress"},
+  {"allocator", "catalog", "config", "cache_dir", "errors", "fields", "files"}
+  | {"progress"},
 )
 # Folders of the project that hold modules, beside the tests.
 FOLDERS = ("sr2_jax", "experiments", "launch", "benchmarks")
 # What these import, and what that imports in turn, needs no accelerator.
 WITHOUT_JAX = (
-  "archive", "config", "contrast", "document", "errors", "evidence", "figures",
+  "archive", "catalog", "config", "contrast", "document", "errors", "evidence",
+  "fields", "figures",
   "files", "main", "paper_claims", "paper_figures", "paper_values", "progress",
   "report", "report_page", "results", "tables", "verdicts",
 )  # fmt: skip

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from sr2_jax import errors
+from sr2_jax import catalog, errors
 from sr2_jax.data import tfds_source
 
 with warnings.catch_warnings():
@@ -377,9 +377,9 @@ def test_damaged_dataset_info(mnist_copy, content):
 
 def test_other_image_size(mnist_copy, monkeypatch):
   monkeypatch.setitem(
-    tfds_source._OFFICIAL,
+    catalog.PUBLISHED,
     "mnist",
-    tfds_source._Official((32, 32, 3), {"train": 23, "test": 7}),
+    catalog.Published((32, 32, 3), {"train": 23, "test": 7}),
   )
   with pytest.raises(errors.UserError, match="cannot reshape"):
     tfds_source.read(tfds_source.prepared_copy("mnist"), "test")

