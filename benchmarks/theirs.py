@@ -172,7 +172,7 @@ def _adam(network: peers.SR2, wiring: str, kind: str) -> torch.optim.Optimizer:
   others = [p for p in network.parameters() if id(p) not in taken]
   return torch.optim.Adam(
     [
-      {"params": kernels, "weight_decay": 2 * config.loss.l2},
+      {"params": kernels, "weight_decay": 2 * config.loss.l2[0]},
       {"params": others, "weight_decay": 0.0},
     ],
     lr=phase.learning_rate.sr,

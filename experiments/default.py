@@ -121,8 +121,8 @@ def get_config() -> ml_collections.ConfigDict:
   # Super-resolution loss: "mse" (paper) or "l1" (authors).
   config.loss.super_resolution = "mse"
   # L2 regularization: adds l2 * sum(w^2) over the kernels in scope, >= 0
-  # (paper: 0.01).
-  config.loss.l2 = 0.01
+  # (paper: 0.01). Several values fan every seed out over them, in both phases.
+  config.loss.l2 = (0.01,)
   # Kernels under L2: "authors" leaves out the wdsr head, up-sampling, output
   # and last dense layers; "kernels" is all of them. Never biases, BatchNorm
   # or PReLU.
@@ -156,7 +156,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.joint.learning_rate.shared = 1e-5
   config.joint.learning_rate.sr = 1e-5
   config.joint.learning_rate.classifier = 1e-5
-  # Lambda of equation 1, >= 0. Several values fan every seed out over them.
+  # Lambda of equation 1, >= 0. Several values fan every pretrained network out
+  # over them.
   # Paper: 9 for SR2, 0.11 for the sequential wiring.
   config.joint.loss_weight = (9.0,)
 

@@ -24,7 +24,7 @@ def get_config() -> ml_collections.ConfigDict:
 
   # With the paper's 0.01 and 0.99, BatchNorm's running statistics trail the
   # shrinking weights for longer than these few steps.
-  config.loss.l2 = 1e-5
+  config.loss.l2 = (1e-5,)
   config.model.batch_norm_momentum = 0.9
 
   # 400 and 200 steps. A third of the paper's batch: more steps for the same

@@ -70,7 +70,7 @@ _SMOKE = {
   "data.name": "mnist5k",
   "data.max_train_images": 320,
   # As in experiments/quickstart.py: 80 and 20 steps are few.
-  "loss.l2": 1e-5,
+  "loss.l2": (1e-5,),
   "model.batch_norm_momentum": 0.9,
   "pretrain.num_epochs": 4,
   "joint.num_epochs": 1,
@@ -164,7 +164,7 @@ def srmd_retrained(budget: str, scale: int) -> Run:
     "mnist",
     f"srmd_x{scale}",
     suffix="",
-    overrides={"num_seeds": 1, "joint.num_epochs": 0, "loss.l2": 0.0},
+    overrides={"num_seeds": 1, "joint.num_epochs": 0, "loss.l2": (0.0,)},
   )
   name = run.name.replace("srmd", "srmd_retrained")
   return dataclasses.replace(run, name=name)

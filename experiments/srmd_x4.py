@@ -29,7 +29,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.degradation.scale = 4
 
   config.loss.super_resolution = "l1"
-  config.loss.l2 = 0.0
+  config.loss.l2 = (0.0,)
   config.pretrain.learning_rate.shared = 1e-4
   config.pretrain.learning_rate.sr = 1e-4
   config.joint.num_epochs = 0

@@ -192,8 +192,7 @@ def parts(job: Job) -> list[Part] | None:
         f"{config_lib.method_name(config, phase)}_x{config.degradation.scale} "
         f"{config.data.name}"
       ),
-      num_members=config.num_seeds
-      * len(config_lib.loss_weights(config, phase)),
+      num_members=config_lib.population_size(config, phase),
       num_steps=config[phase].num_epochs * steps_per_epoch,
     )
     for phase in config_lib.phases(config)

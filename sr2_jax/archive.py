@@ -3,8 +3,8 @@
 Rows are means. `per_image/<method>_<split>.npz` has what each image scored, for
 tests that pair images, and `examples/<method>.npz` what a method made of a few
 test images, for pictures. In either, `members_seed` (int64 [M], -1 for none),
-`members_loss_weight` (float64 [M], NaN for none) and `step` (int64 [M]) say
-which weights, and `noise_variances` (float64 [V]) at what noise.
+`members_l2` and `members_loss_weight` (float64 [M], NaN for none) and `step`
+(int64 [M]) say which weights, `noise_variances` (float64 [V]) at what noise.
 
 Both are of the latest weights of a run, as its tables are: those of earlier
 ones, evaluated later, do not take their place.
@@ -24,6 +24,8 @@ from sr2_jax import errors, files
 PER_IMAGE = (
   "ssim", "ssim_uniform7", "ssim_uniform7_range2", "psnr_db", "accuracy",
 )  # fmt: skip
+# What tells members apart beside their seed, as in rows.
+_WEIGHTS = ("l2", "loss_weight")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,7 @@ def write_per_image(
     folder: the run folder.
     method: as in rows.
     split: as in rows.
-    members: the fields seed, loss_weight and step of each member's rows.
+    members: the fields seed, l2, loss_weight and step of each member's rows.
     noise_variances: V of them.
     scores: {metric: [M, V, N]} in the order of the split; of these, those in
       PER_IMAGE are kept.
@@ -127,14 +129,16 @@ def _write(
   old = _steps_in(path)
   if old.shape == step.shape and np.any(old > step):
     return
-  weights = [member["loss_weight"] for member in members]
   seeds = [member["seed"] for member in members]
   with files.replacing(path) as file:
     np.savez(
       file,
       members_seed=np.array([-1 if s is None else s for s in seeds], np.int64),
       # None becomes NaN.
-      members_loss_weight=np.array(weights, np.float64),
+      **{
+        f"members_{name}": np.array([m[name] for m in members], np.float64)
+        for name in _WEIGHTS
+      },
       step=step,
       **arrays,
     )
@@ -166,16 +170,20 @@ def place_of(
   arrays: Mapping[str, np.ndarray],
   *,
   seed: int | None,
+  l2: float | None,
   loss_weight: float | None,
 ) -> int | None:
-  """The place of a member on the member axis, None where it is not there."""
-  seeds, weights = arrays["members_seed"], arrays["members_loss_weight"]
-  is_seed = seeds == (-1 if seed is None else seed)
-  if loss_weight is None:
-    is_weight = np.isnan(weights)
-  else:
-    is_weight = np.isclose(weights, loss_weight, rtol=1e-6, atol=1e-12)
-  places = np.flatnonzero(is_seed & is_weight)
+  """The place of a member on the member axis, None where it is not there.
+
+  Files that were written before members had an L2 are of none.
+  """
+  seeds = arrays["members_seed"]
+  is_member = seeds == (-1 if seed is None else seed)
+  for name, weight in zip(_WEIGHTS, (l2, loss_weight), strict=True):
+    weights = arrays.get(f"members_{name}", np.full(seeds.shape, np.nan))
+    wanted = np.nan if weight is None else weight
+    is_member &= np.isclose(weights, wanted, 1e-6, 1e-12, equal_nan=True)
+  places = np.flatnonzero(is_member)
   return int(places[0]) if len(places) else None
 
 

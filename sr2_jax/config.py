@@ -234,8 +234,7 @@ def validate_devices(
 
   In layout "data" the devices in use have to divide `batch_size` and
   `eval.batch_size`; in layout "members" they have to divide the population of
-  every phase that runs: `num_seeds` in pretrain, `num_seeds` times the number
-  of loss weights in joint (one without a classifier).
+  every phase that runs (`population_size`).
 
   Args:
     config: a validated config.
@@ -270,15 +269,15 @@ def _parts(config: ml_collections.ConfigDict) -> dict[str, int]:
       "config.batch_size": config.batch_size,
       "config.eval.batch_size": config.eval.batch_size,
     }
-  fan_out = len(loss_weights(config, "joint"))
-  population = {
-    "pretrain": ("config.num_seeds", config.num_seeds),
-    "joint": (
-      "config.num_seeds x values of config.joint.loss_weight",
-      config.num_seeds * fan_out,
-    ),
-  }
-  return dict(population[phase] for phase in phases(config))
+  parts = {}
+  for phase in phases(config):
+    fan_out = {
+      "config.loss.l2": len(config.loss.l2),
+      "config.joint.loss_weight": len(loss_weights(config, phase)),
+    }
+    names = [f" x values of {name}" for name, n in fan_out.items() if n > 1]
+    parts["config.num_seeds" + "".join(names)] = population_size(config, phase)
+  return parts
 
 
 def validate_init_from(
@@ -288,11 +287,11 @@ def validate_init_from(
 
   Args:
     config: this run's validated config, with `init_from`.
-    source: the config of the run in `init_from`, as `to_dict` gives it.
+    source: the config of the run in `init_from`, as `recorded` gives it.
 
   Raises:
     UserError: names the first field of data, degradation or model that
-      differs, or the seeds that were not pretrained.
+      differs, or the seeds or L2 that were not pretrained.
   """
   for line in difference(dict(source), to_dict(config)):
     field = line.partition(":")[0]
@@ -312,6 +311,14 @@ def validate_init_from(
       f"config.init_from={config.init_from} holds the seeds {source_first} to "
       f"{source_last}; this run asks for {first} to {last}."
     )
+  # A single one may go on with any, several with their own.
+  l2s = [float(l2) for l2 in source["loss"]["l2"]]
+  missing = [l2 for l2 in config.loss.l2 if float(l2) not in l2s]
+  if len(l2s) > 1 and missing:
+    raise errors.UserError(
+      f"config.init_from={config.init_from} was pretrained with config.loss.l2 "
+      f"of {', '.join(f'{l2:g}' for l2 in l2s)}; not with {missing[0]:g}."
+    )
 
 
 def resolve(
@@ -327,6 +334,7 @@ def resolve(
     is_mnist = resolved.data.name.startswith("mnist")
     resolved.augmentation.fill = "zero" if is_mnist else "edge"
   for group, field in (
+    (resolved.loss, "l2"),
     (resolved.joint, "loss_weight"),
     (resolved.eval, "noise_variances"),
     *((resolved.eval.corruptions, kind) for kind in resolved.eval.corruptions),
@@ -360,13 +368,19 @@ def learning_rates(
 def loss_weights(
   config: ml_collections.ConfigDict, phase: str
 ) -> tuple[float | None, ...]:
-  """What a phase fans each seed out over: lambda, None before `joint`.
+  """The values of lambda that a phase fans out over; None before `joint`.
 
   Without a classifier `joint` has lambda 0 whatever `joint.loss_weight` says.
   """
   if phase == "pretrain":
     return (None,)
   return (0.0,) if config.model.wiring == "none" else config.joint.loss_weight
+
+
+def population_size(config: ml_collections.ConfigDict, phase: str) -> int:
+  """Members of a phase: seeds x values of L2 x loss weights."""
+  fan_out = len(config.loss.l2) * len(loss_weights(config, phase))
+  return config.num_seeds * fan_out
 
 
 def method_name(config: ml_collections.ConfigDict, phase: str) -> str:
@@ -402,15 +416,35 @@ def corruption_levels(
 def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
   """Nested dicts for JSON, in the fields' order; tuples become lists."""
   values = _flatten(config)
-  nested: dict[str, Any] = {}
-  for field in fields.CHECKS:
-    value = values[field]
-    *groups, name = field.split(".")
-    group = nested
-    for word in groups:
-      group = group.setdefault(word, {})
-    group[name] = list(value) if isinstance(value, tuple) else value
-  return nested
+  return _nest({field: values[field] for field in fields.CHECKS})
+
+
+def recorded(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+  """An older run's config as this version reads it.
+
+  A field that it lacks, because it was added later, takes its value from `new`,
+  and a single `loss.l2` is one of several.
+
+  Args:
+    old: nested dicts, as `to_dict` gave them when that run was started.
+    new: as `to_dict` gives them.
+  """
+  values = {**_flatten(new), **_flatten(old)}
+  if isinstance(values["loss.l2"], int | float):
+    values["loss.l2"] = [values["loss.l2"]]
+  return _nest(values)
+
+
+def added_fields(
+  old: Mapping[str, Any], new: Mapping[str, Any]
+) -> dict[str, Any]:
+  """The fields that `recorded` takes from `new`, with their values."""
+  before = _flatten(old)
+  return {
+    field: value
+    for field, value in _flatten(new).items()
+    if field not in before
+  }
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -427,6 +461,18 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     if pair[0] != pair[1]:
       lines.append(f"{field}: {' -> '.join(map(fields.in_words, pair))}")
   return lines
+
+
+def _nest(values: Mapping[str, Any]) -> dict[str, Any]:
+  """Nested dicts from dotted names; tuples become lists."""
+  nested: dict[str, Any] = {}
+  for field, value in values.items():
+    *groups, name = field.split(".")
+    group = nested
+    for word in groups:
+      group = group.setdefault(word, {})
+    group[name] = list(value) if isinstance(value, tuple) else value
+  return nested
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -167,7 +167,7 @@ def rows(
     scores: of [M, V] members and levels.
     levels: the fields of each level: noise_variance, and corruption and
       corruption_level where there is one.
-    members: the fields of each member: seed, loss_weight and step.
+    members: the fields of each member: seed, l2, loss_weight and step.
     fields: the other fields of the rows.
   """
   return [
@@ -307,7 +307,7 @@ def _evaluate_untrained(
   method: str,
 ) -> list[results.Row]:
   """Evaluates what this run does not train, as a population of one."""
-  members = [{"seed": None, "loss_weight": None, "step": 0}]
+  members = [{"seed": None, "l2": None, "loss_weight": None, "step": 0}]
   new_rows = _evaluate_splits(
     run,
     functools.partial(_untrained_program, run, phase, apply, variables),
@@ -337,7 +337,7 @@ def _evaluate_splits(
     run: the run.
     program_of: the program of Gaussian noise, or that of corruptions.
     fetch: waits for what these return.
-    members: the fields seed, loss_weight and step of each member's rows.
+    members: the fields seed, l2, loss_weight and step of each member's rows.
     method: as in rows.
     **fields: the other fields of rows that are the method's own.
   """

@@ -8,7 +8,6 @@ is taken and the others are named in `Evidence.notes`.
 import collections
 import dataclasses
 import math
-import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -105,9 +104,10 @@ class Examples:
 
 @dataclasses.dataclass(frozen=True)
 class _Source:
-  """The rows of one subject in one experiment."""
+  """The rows of one subject in one experiment, of one L2."""
 
   experiment: str
+  l2: float | None
   values: Mapping[tuple[str, Condition], Mapping[int | None, float]]
   steps: Mapping[int | None, int]
   folders: Mapping[int | None, pathlib.Path]
@@ -247,7 +247,7 @@ class Evidence:
     name = "psnr_db" if metric == MSE else metric
     try:
       member = archive.place_of(
-        arrays, seed=seed, loss_weight=subject.loss_weight
+        arrays, seed=seed, l2=source.l2, loss_weight=subject.loss_weight
       )
       levels = np.isclose(
         arrays["noise_variances"], condition.noise_variance, 1e-6, 1e-12
@@ -276,7 +276,7 @@ class Evidence:
       return None
     try:
       member = archive.place_of(
-        arrays, seed=seed, loss_weight=subject.loss_weight
+        arrays, seed=seed, l2=source.l2, loss_weight=subject.loss_weight
       )
       if member is None:
         return None
@@ -323,20 +323,24 @@ class Evidence:
     """The experiment that measured the subject with most seeds and images."""
     if subject not in self._sources:
       key = (subject.method, subject.dataset, subject.scale)
-      groups: dict[str, list[Any]] = collections.defaultdict(list)
+      groups: dict[Any, list[Any]] = collections.defaultdict(list)
       for row, file in self._rows.get(key, ()):
         if _is_of(row, subject):
-          groups[row.experiment].append((row, file))
+          groups[row.experiment, row.l2].append((row, file))
       sources = sorted(
-        (_gather(name, rows) for name, rows in groups.items()),
-        key=lambda x: (-len(x.steps), -x.num_images, x.experiment),
+        (
+          _gather(experiment, l2, rows)
+          for (experiment, l2), rows in groups.items()
+        ),
+        # Of equals the first in the order of the files and of their rows.
+        key=lambda x: (-len(x.steps), -x.num_images),
       )
       # Interpolation is the same everywhere: nothing to tell.
       if len(sources) > 1 and subject.method not in ("bicubic", "srmd"):
-        others = ", ".join(f"`{source.experiment}`" for source in sources[1:])
+        taken, *others = (_name(source, sources) for source in sources)
         self._note(
-          f"{_describe(subject)}: taken from `{sources[0].experiment}`; "
-          f"left out, though measured as well: {others}."
+          f"{_describe(subject)}: taken from {taken}; "
+          f"left out, though measured as well: {', '.join(others)}."
         )
       self._sources[subject] = sources[0] if sources else None
     return self._sources[subject]
@@ -369,13 +373,11 @@ def read(
     stand_ins: as `Evidence` has them.
 
   Raises:
-    UserError: where there are no rows, or a file is damaged.
+    UserError: as `results.read` does.
   """
-  if isinstance(paths, str | os.PathLike):
-    paths = [paths]
-  files = [file for path in paths for file in results.row_files(path)]
-  rows = [(row, file) for file in files for row in results.read(file)]
-  return Evidence(rows, split=split, stand_ins=stand_ins)
+  return Evidence(
+    results.read_with_files(paths), split=split, stand_ins=stand_ins
+  )
 
 
 def _is_of(row: results.Row, subject: Subject) -> bool:
@@ -384,8 +386,16 @@ def _is_of(row: results.Row, subject: Subject) -> bool:
   return _same(row.loss_weight, subject.loss_weight)
 
 
-def _gather(experiment: str, rows: list[Any]) -> _Source:
-  """Rows of one subject and experiment; of each seed those of its last step."""
+def _name(source: _Source, sources: Sequence[_Source]) -> str:
+  """A source's experiment, and its L2 where that is not all sources' L2."""
+  name = f"`{source.experiment}`"
+  if any(source.l2 != other.l2 for other in sources):
+    name += " with L2 " + ("unknown" if source.l2 is None else f"{source.l2:g}")
+  return name
+
+
+def _gather(experiment: str, l2: float | None, rows: list[Any]) -> _Source:
+  """Rows of one source; of each seed those of its last step."""
   steps: dict[int | None, int] = {}
   for row, _ in rows:
     steps[row.seed] = max(row.step, steps.get(row.seed, row.step))
@@ -398,7 +408,7 @@ def _gather(experiment: str, rows: list[Any]) -> _Source:
     values.setdefault(key, {})[row.seed] = row.value
     folders[row.seed] = file.parent
     num_images = max(num_images, row.n)
-  return _Source(experiment, values, steps, folders, num_images)
+  return _Source(experiment, l2, values, steps, folders, num_images)
 
 
 def _condition(row: results.Row) -> Condition:

@@ -70,7 +70,7 @@ def write(
     apply: the method, as `steps.eval_program` takes it.
     variables: with a member axis.
     method: as in rows.
-    members: the fields seed, loss_weight and step of each member's rows.
+    members: the fields seed, l2, loss_weight and step of each member's rows.
   """
   images = _inputs(run, phase)
   # Member by member, because so few images take no longer than that, and the
@@ -111,7 +111,7 @@ def picture(run: run_lib.Run, phase: phase_lib.Phase) -> figures.Examples:
     if found is not None:
       columns[method] = found
   if phase.name == "joint":
-    columns |= _baseline(run, seed=int(own["members_seed"][0]), like=own)
+    columns |= _baseline(run, like=own)
   columns[phase.method] = own["super_res"][0]
 
   _, firsts = np.unique(own["labels"], return_index=True)
@@ -133,9 +133,9 @@ def picture(run: run_lib.Run, phase: phase_lib.Phase) -> figures.Examples:
 
 
 def _baseline(
-  run: run_lib.Run, *, seed: int, like: Mapping[str, np.ndarray]
+  run: run_lib.Run, *, like: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-  """The trunk after pretrain, of this run or of `init_from`, if any."""
+  """What the first member started from, of this run or of `init_from`."""
   config = run.config
   if config.init_from:
     folder = pathlib.Path(config.init_from)
@@ -143,7 +143,13 @@ def _baseline(
     folder = run.folder.path
   else:
     return {}
-  found = _of_member(folder, config.model.trunk, seed=seed, like=like)
+  found = _of_member(
+    folder,
+    config.model.trunk,
+    seed=int(like["members_seed"][0]),
+    l2=float(like["members_l2"][0]),
+    like=like,
+  )
   if found is None:
     run_lib.say(
       f"no {config.model.trunk} in the picture: {folder} has no examples of "
@@ -159,14 +165,25 @@ def _of_member(
   *,
   seed: int | None,
   like: Mapping[str, np.ndarray],
+  l2: float | None = None,
 ) -> np.ndarray | None:
-  """A member's images [V, B, H, W, C] if they are of the same inputs."""
+  """A member's images [V, B, H, W, C] if they are of the same inputs.
+
+  Its L2 is the only one in the file if there is but one, as in
+  `Population.origins`.
+  """
   path = archive.examples_path(folder, method)
   try:
     arrays = archive.read(path)
     if arrays is None:
       return None
-    place = archive.place_of(arrays, seed=seed, loss_weight=None)
+    l2s = np.unique(arrays["members_l2"])
+    place = archive.place_of(
+      arrays,
+      seed=seed,
+      l2=l2 if len(l2s) > 1 else float(l2s[0]),
+      loss_weight=None,
+    )
     low_res, super_res = arrays["low_res"], arrays["super_res"]
   except (errors.UserError, KeyError):
     run_lib.say(f"left out of the picture: {path} cannot be used")

@@ -160,7 +160,7 @@ CHECKS: dict[str, Check] = {
   "model.transposed_convolution": _boolean(),
   "model.dtype": _choice("float32", "bfloat16"),
   "loss.super_resolution": _choice("mse", "l1"),
-  "loss.l2": _at_least_zero(),
+  "loss.l2": _numbers(),
   "loss.l2_scope": _choice("authors", "kernels"),
   "loss.normalize_weights": _boolean(),
   "adam.b1": _number("[0, 1)"),

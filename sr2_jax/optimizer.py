@@ -40,10 +40,9 @@ def create(
   b1: float,
   b2: float,
   eps: float,
-  l2: float,
   l2_scope: str,
   l2_exempt: frozenset[str],
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
   """Adam with a learning rate for each top-level subtree of the parameters.
 
   L2 is coupled, as in the paper's loss: its gradient 2 * l2 * w enters before
@@ -55,13 +54,13 @@ def create(
     b1: decay of Adam's first moment.
     b2: decay of Adam's second moment.
     eps: Adam's epsilon.
-    l2: weight of sum(w^2).
     l2_scope: see `l2_mask`.
     l2_exempt: see `l2_mask`.
 
   Returns:
-    A transformation whose `init` raises ValueError where a subtree of the
-    parameters has no learning rate or the other way round.
+    A transformation whose `update` takes `l2`, the weight of sum(w^2), by name:
+    a number of each member of a population. Its `init` raises ValueError where
+    a subtree of the parameters has no learning rate or the other way round.
   """
 
   def labels(params: Mapping[str, Any]) -> dict[str, str]:
@@ -72,11 +71,21 @@ def create(
       )
     return {name: name for name in params}
 
-  def mask(params: Any) -> Any:
-    return l2_mask(params, scope=l2_scope, exempt=l2_exempt)
+  def add_l2(
+    updates: Any, state: Any, params: Any = None, **by_name: Any
+  ) -> tuple[Any, Any]:
+    l2 = by_name["l2"]
+    mask = l2_mask(params, scope=l2_scope, exempt=l2_exempt)
+    added = jax.tree.map(
+      lambda g, w, shrinks: g + 2 * l2 * w if shrinks else g,
+      updates,
+      params,
+      mask,
+    )
+    return added, state
 
   return optax.chain(
-    optax.add_decayed_weights(2 * l2, mask=mask) if l2 else optax.identity(),
+    optax.GradientTransformationExtraArgs(optax.init_empty_state, add_l2),
     optax.partition(
       {
         name: optax.adam(rate, b1, b2, eps) if rate else optax.set_to_zero()

@@ -12,7 +12,8 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from sr2_jax import config as config_lib
 from sr2_jax import optimizer as optimizer_lib
-from sr2_jax import parallel, population, rng, steps
+from sr2_jax import parallel, rng, steps
+from sr2_jax import population as population_lib
 from sr2_jax.imaging import augmentation, corruptions, degradation, noise
 from sr2_jax.imaging import kernels as kernels_lib
 from sr2_jax.models import sr2, srmd
@@ -41,11 +42,11 @@ class Phase:
 
   name: str
   method: str
-  population: population.Population
+  population: population_lib.Population
   steps_per_epoch: int
   num_steps: int
   model: sr2.SR2
-  optimizer: optax.GradientTransformation
+  optimizer: optax.GradientTransformationExtraArgs
   degrade: steps.Degrade
   degrade_for_training: steps.DegradeForTraining
   describe: steps.Describe | None
@@ -72,21 +73,21 @@ class Phase:
     state = jax.jit(self._create)(self.population.arrays().seed)
     return jax.tree.map(np.asarray, state)
 
-  def start_from(self, pretrained: steps.TrainState) -> steps.TrainState:
+  def start_from(
+    self, pretrained: steps.TrainState, members: population_lib.Population
+  ) -> steps.TrainState:
     """A new state whose pretrained subtrees come from another phase.
 
     Adam starts anew (the authors compile the model again).
 
     Args:
-      pretrained: with one member for each seed of this population, in order;
-        fans out over the loss weights.
+      pretrained: state at the end of that phase.
+      members: its population; see `Population.origins`.
     """
     new = self.create_state()
-    num_seeds = len(set(self.population.seeds))
-    copies = self.population.size // num_seeds
-    old = population.fan_out(
+    old = population_lib.take(
       {"params": pretrained.params, "batch_stats": pretrained.batch_stats},
-      copies,
+      self.population.origins(members),
     )
     return dataclasses.replace(
       new,
@@ -253,8 +254,9 @@ def create(
   return Phase(
     name=name,
     method=config_lib.method_name(config, name),
-    population=population.expand(
+    population=population_lib.expand(
       range(config.seed, config.seed + config.num_seeds),
+      config.loss.l2,
       config_lib.loss_weights(config, name),
     ),
     steps_per_epoch=steps_per_epoch,
@@ -279,7 +281,6 @@ def create(
       b1=config.adam.b1,
       b2=config.adam.b2,
       eps=config.adam.eps,
-      l2=config.loss.l2,
       l2_scope=config.loss.l2_scope,
       l2_exempt=sr2.L2_EXEMPT,
     ),

@@ -1,10 +1,11 @@
-"""Members: seeds x loss weights, as a leading axis of every array.
+"""Members: seeds x L2 x loss weights, as a leading axis of every array.
 
-A solo run is a population of one. Members are ordered seed by seed, and within
-a seed in the order of the loss weights.
+A solo run is a population of one. Members are ordered seed by seed, within a
+seed by L2, and within that in the order of the loss weights.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,11 +20,13 @@ class Members:
 
   Attributes:
     seed: uint32 [M].
+    l2: float32 [M], weight of L2 regularization.
     loss_weight: float32 [M], lambda of the paper's equation 1; 0 where there
       is no classifier.
   """
 
   seed: Any
+  l2: Any
   loss_weight: Any
 
 
@@ -33,10 +36,12 @@ class Population:
 
   Attributes:
     seeds: of each member, M of them.
+    l2s: of each member, the weight of L2 regularization.
     loss_weights: of each member; None where there is no classifier.
   """
 
   seeds: tuple[int, ...]
+  l2s: tuple[float, ...]
   loss_weights: tuple[float | None, ...]
 
   @property
@@ -48,6 +53,7 @@ class Population:
     """The members as NumPy arrays."""
     return Members(
       seed=np.asarray(self.seeds, np.uint32),
+      l2=np.asarray(self.l2s, np.float32),
       loss_weight=np.asarray(
         [weight or 0.0 for weight in self.loss_weights], np.float32
       ),
@@ -57,21 +63,34 @@ class Population:
     """What identifies a member in rows."""
     return {
       "seed": self.seeds[member],
+      "l2": self.l2s[member],
       "loss_weight": self.loss_weights[member],
     }
 
+  def origins(self, pretrained: "Population") -> list[int]:
+    """The member of another population that each member starts from.
+
+    It has the same seed, and the same L2 unless all of the others have one L2.
+
+    Raises:
+      ValueError: where there is none.
+    """
+    theirs = list(zip(pretrained.seeds, pretrained.l2s, strict=True))
+    only = pretrained.l2s[0] if len(set(pretrained.l2s)) == 1 else None
+    return [
+      theirs.index((seed, l2 if only is None else only))
+      for seed, l2 in zip(self.seeds, self.l2s, strict=True)
+    ]
+
 
 def expand(
-  seeds: Sequence[int], loss_weights: Sequence[float | None]
+  seeds: Sequence[int],
+  l2s: Sequence[float],
+  loss_weights: Sequence[float | None],
 ) -> Population:
-  """Every seed with every loss weight, seed by seed."""
-  pairs = [(seed, weight) for seed in seeds for weight in loss_weights]
-  return Population(*(tuple(values) for values in zip(*pairs, strict=True)))
-
-
-def fan_out(tree: Any, copies: int) -> Any:
-  """Repeats each member `copies` times, in the order of `expand`."""
-  return jax.tree.map(lambda x: np.repeat(np.asarray(x), copies, axis=0), tree)
+  """Every seed with every L2 and every loss weight."""
+  members = itertools.product(seeds, l2s, loss_weights)
+  return Population(*(tuple(values) for values in zip(*members, strict=True)))
 
 
 def take(tree: Any, index: int | Sequence[int]) -> Any:

@@ -43,9 +43,11 @@ _STRINGS = (
   "corruption",
 )  # fmt: skip
 _INTEGERS = ("scale", "shared_layers", "seed", "step", "n")
-_FLOATS = ("loss_weight", "noise_variance", "corruption_level", "value")
-# Rows written before there were corruptions lack these.
-_LATER = ("corruption", "corruption_level")
+_FLOATS = (
+  "l2", "loss_weight", "noise_variance", "corruption_level", "value",
+)  # fmt: skip
+# Rows written before there were these lack them.
+_LATER = ("l2", "corruption", "corruption_level")
 _OPTIONAL = ("shared_layers", "loss_weight", "seed", *_LATER)
 
 
@@ -54,9 +56,9 @@ class Row:
   """One number of one network (or of bicubic) at one level of noise.
 
   Bicubic interpolation has no training: method "bicubic", phase "none", step 0,
-  and None for shared_layers, loss_weight and seed. Raises ValueError on a field
-  of the wrong type, on an unknown metric or corruption, and where only one of
-  the two fields of a corruption is set.
+  and None for shared_layers, l2, loss_weight and seed. Raises ValueError on a
+  field of the wrong type, on an unknown metric or corruption, and where only
+  one of the two fields of a corruption is set.
 
   Attributes:
     experiment: `config.experiment`.
@@ -66,6 +68,7 @@ class Row:
     split: "validation" or "test".
     scale: super-resolution factor.
     shared_layers: layers that both branches share.
+    l2: weight of L2 regularization; None in old rows as well.
     loss_weight: lambda of the paper's equation 1; None before `joint`, and 0
       where joint has no classifier.
     seed: the member's seed.
@@ -88,6 +91,7 @@ class Row:
   split: str
   scale: int
   shared_layers: int | None
+  l2: float | None = None
   loss_weight: float | None
   seed: int | None
   phase: str
@@ -130,9 +134,11 @@ class Row:
   @property
   def key(self) -> tuple[Any, ...]:
     """Every field but value and n: what a new row replaces."""
-    return tuple(
-      getattr(self, name) for name in FIELDS if name not in ("value", "n")
-    )
+    return self.without("value", "n")
+
+  def without(self, *names: str) -> tuple[Any, ...]:
+    """Every field but these."""
+    return tuple(getattr(self, name) for name in FIELDS if name not in names)
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Row))
@@ -157,6 +163,7 @@ class Summary:
   split: str
   scale: int
   shared_layers: int | None
+  l2: float | None
   loss_weight: float | None
   phase: str
   noise_variance: float
@@ -183,17 +190,48 @@ def read(paths: Paths) -> list[Row]:
     paths: a run folder, a folder of run folders or a file of rows, or several.
 
   Raises:
-    UserError: where there are no rows, or naming the file and line of a damaged
-      one.
+    UserError: where there are no rows, naming the file and line of a damaged
+      one, or two files that measured the same and differ.
   """
+  return [row for row, _ in read_with_files(paths)]
+
+
+def read_with_files(paths: Paths) -> list[tuple[Row, pathlib.Path]]:
+  """The same rows, each with the file that it stands in."""
   if isinstance(paths, str | os.PathLike):
     paths = [paths]
-  return [
-    row
+  found = [
+    (row, file)
     for path in paths
     for file in row_files(path)
     for row in _read_file(file)
   ]
+  _refuse_contradictions(found)
+  return found
+
+
+def _agree(a: Row, b: Row) -> bool:
+  # What nobody trains may be rounded otherwise by another machine.
+  is_close = math.isclose(a.value, b.value, rel_tol=1e-5, abs_tol=1e-6)
+  are_nan = math.isnan(a.value) and math.isnan(b.value)
+  return a.step == b.step and (is_close or are_nan)
+
+
+def _refuse_contradictions(found: list[tuple[Row, pathlib.Path]]) -> None:
+  """Raises UserError where two runs of one name measured the same.
+
+  One would replace the other, or share its mean over seeds, unnoticed.
+  """
+  first: dict[tuple[Any, ...], tuple[Row, pathlib.Path]] = {}
+  for row, file in found:
+    subject = row.without("value", "n", "step")
+    other, other_file = first.setdefault(subject, (row, file))
+    if file != other_file and not _agree(row, other):
+      raise errors.UserError(
+        f"{other_file} and {file} are of two runs with the same "
+        f"config.experiment, {row.experiment}, and differ.\n"
+        "Give one of them alone; --config.experiment tells runs apart."
+      )
 
 
 def merge(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
@@ -332,8 +370,8 @@ def _read_file(path: pathlib.Path) -> list[Row]:
 def _parse(path: pathlib.Path, number: int, line: bytes) -> Row:
   try:
     fields = json.loads(line)
-    if not isinstance(fields, dict) or (
-      set(FIELDS) - set(_LATER) != set(fields) != set(FIELDS)
+    if not isinstance(fields, dict) or not (
+      set(FIELDS) - set(_LATER) <= set(fields) <= set(FIELDS)
     ):
       raise ValueError(f"not a row with exactly {', '.join(FIELDS)}")
     if fields["value"] is None:

@@ -174,11 +174,13 @@ def _read_released_srmd(config: Any) -> ReleasedSrmd | None:
   )
 
 
-def pretrained_state(run: Run) -> steps.TrainState:
+def pretrained_state(
+  run: Run,
+) -> tuple[steps.TrainState, population.Population]:
   """The end of this run's pretraining, or of `init_from`'s.
 
   Returns:
-    NumPy arrays, a member for each of the run's seeds.
+    NumPy arrays, and the members that they are of.
 
   Raises:
     UserError: if that pretraining differs, has not finished or is damaged.
@@ -192,9 +194,13 @@ def pretrained_state(run: Run) -> steps.TrainState:
       raise errors.UserError(
         f"config.init_from={folder.path} has no config.json any more."
       )
+    source = config_lib.recorded(
+      description["config"], config_lib.to_dict(run.config)
+    )
+    description["config"] = source
     _check_complete(folder, description)
-    config_lib.validate_init_from(run.config, description["config"])
-    source_config = ml_collections.FrozenConfigDict(description["config"])
+    config_lib.validate_init_from(run.config, source)
+    source_config = ml_collections.FrozenConfigDict(source)
     origin = dataclasses.replace(run, config=source_config)
     recorded = description["dataset"]
     num_train_images = recorded["num_train_images"]
@@ -221,9 +227,7 @@ def pretrained_state(run: Run) -> steps.TrainState:
     raise errors.UserError(
       f"damaged checkpoint in {folder.checkpoints('pretrain')}: {error}."
     ) from error
-  first = origin.config.seed
-  seeds = range(run.config.seed, run.config.seed + run.config.num_seeds)
-  return population.take(state, [seed - first for seed in seeds])
+  return state, phase.population
 
 
 def _check_complete(
@@ -295,6 +299,12 @@ def _check_or_record(run: Run, *, evaluate_only: bool) -> None:
       f"{run.dataset.name} has changed since {run.folder.path} was started: "
       "its fingerprint is another.\n"
       "Restore the data, or give another --workdir to start anew."
+    )
+  added = config_lib.added_fields(old["config"], new["config"])
+  for field, value in added.items():
+    say(
+      f"note: there was no config.{field} when this run was started; it is "
+      f"taken to be {value}"
     )
   for part in ("devices", "python", "packages", "git_revision"):
     if old.get(part) != new[part] and not evaluate_only:

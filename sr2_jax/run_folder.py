@@ -122,7 +122,9 @@ class RunFolder:
 
     differences = [
       line
-      for line in config_lib.difference(recorded["config"], config)
+      for line in config_lib.difference(
+        config_lib.recorded(recorded["config"], config), config
+      )
       if not is_ignored(line)
     ]
     if differences:

@@ -117,7 +117,7 @@ def without_draws(degrade: Degrade) -> DegradeForTraining:
 def train_program(
   *,
   model: nn.Module,
-  optimizer: optax.GradientTransformation,
+  optimizer: optax.GradientTransformationExtraArgs,
   augment: Augment,
   degrade: DegradeForTraining,
   sr_loss: str,
@@ -131,7 +131,7 @@ def train_program(
 
   Args:
     model: an `SR2`; its `axis_name` equals the one here.
-    optimizer: of one member.
+    optimizer: of one member; its `update` takes `l2` by name.
     augment: (keys [B], images) to images.
     degrade: (keys [B], high-resolution images) to low-resolution images and
       their descriptions or None.
@@ -203,7 +203,7 @@ def train_program(
     if axis_name is not None:
       gradients, means = _mean_over_devices((gradients, means), axis_name)
     updates, opt_state = optimizer.update(
-      gradients, state.opt_state, state.params
+      gradients, state.opt_state, state.params, l2=member.l2
     )
     new_state = TrainState(
       params=optax.apply_updates(state.params, updates),

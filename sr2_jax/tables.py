@@ -53,6 +53,7 @@ class Line:
   experiment: str
   phase: str
   shared_layers: int | None
+  l2: float | None
   loss_weight: float | None
 
 
@@ -135,6 +136,7 @@ def labels(
   """A name for each line: its method, and what sets it apart from others."""
   qualifiers: dict[str, Callable[[Any], str]] = {
     "loss_weight": lambda value: f"λ={value:g}",
+    "l2": lambda value: f"L2={value:g}",
     "shared_layers": lambda value: f"{value} shared",
     "experiment": str,
     "phase": str,
@@ -211,7 +213,7 @@ def _order(line: Line) -> tuple[Any, ...]:
     FAMILIES.index(family(line.method)),
     line.method,
     line.shared_layers or 0,
-    -1.0 if line.loss_weight is None else line.loss_weight,
+    *(-1.0 if x is None else x for x in (line.l2, line.loss_weight)),
     line.experiment,
     line.phase,
   )

@@ -66,7 +66,8 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
           first_step = start.step
         else:
           run_lib.say(f"preparing {name}")
-          state, first_step = phase.start_from(state), 0
+          before = run.phase("pretrain").population
+          state, first_step = phase.start_from(state, before), 0
         state = train_phase(
           run,
           phase,
@@ -158,9 +159,9 @@ def where_to_start(
 
   phase = run.phase(next(iter(checkpoints)))
   if run.config.init_from:
-    pretrained = run_lib.pretrained_state(run)
+    pretrained, members = run_lib.pretrained_state(run)
     run_lib.say(f"starting from the weights of {run.config.init_from}")
-    return Start(phase, 0, phase.start_from(pretrained))
+    return Start(phase, 0, phase.start_from(pretrained, members))
   return Start(phase, 0, phase.create_state())
 
 

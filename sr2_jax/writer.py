@@ -1,15 +1,15 @@
 """What a run writes down while it trains: metrics.jsonl and TensorBoard.
 
 metrics.jsonl holds one JSON object a line: `kind` ("train" or "validation"),
-`phase`, `step` (done in that phase), `seed`, `loss_weight`, then the metrics by
-name. It has no times in it, so that a resumed run's file equals that of an
-uninterrupted run byte for byte; a number that is not finite is null.
+`phase`, `step` (done in that phase), `seed`, `l2`, `loss_weight`, then the
+metrics by name. It has no times in it, so that a resumed run's file equals that
+of an uninterrupted run byte for byte; a number that is not finite is null.
 
 TensorBoard files lie under tensorboard/, in one run a member
-(joint/seed_0_lambda_9) with tags like train/loss, so that one chart compares
-the members; images and throughput are in one run a phase. They are a view: a
-kill may cost TensorBoard what came after the last `sync`, and what a torn last
-record hides; metrics.jsonl stays exact.
+(joint/seed_0_l2_0.01_lambda_9) with tags like train/loss, so that one chart
+compares the members; images and throughput are in one run a phase. They are a
+view: a kill may cost TensorBoard what came after the last `sync`, and what a
+torn last record hides; metrics.jsonl stays exact.
 """
 
 import json
@@ -34,7 +34,7 @@ KINDS = ("train", "validation")
 # In the order in which a run goes through them.
 PHASES = ("pretrain", "joint")
 
-_IDENTITY = ("kind", "phase", "step", "seed", "loss_weight")
+_IDENTITY = ("kind", "phase", "step", "seed", "l2", "loss_weight")
 _SECONDS_BETWEEN_FLUSHES = 10.0
 
 
@@ -65,10 +65,10 @@ class Writer:
       self._events = _Events(pathlib.Path(workdir) / "tensorboard")
 
   def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Appends rows: kind, phase, step, seed, loss_weight and metric values.
+    """Appends rows: kind, phase, step, seed, l2, loss_weight and metric values.
 
     Raises:
-      ValueError: a row lacks one of the five, or has an unknown kind or phase.
+      ValueError: a row lacks one of these, or has an unknown kind or phase.
     """
     if not self._active or not rows:
       return
@@ -237,6 +237,7 @@ def _ordered(row: Mapping[str, Any]) -> dict[str, Any]:
     "phase": row["phase"],
     "step": int(row["step"]),
     "seed": int(row["seed"]),
+    "l2": float(row["l2"]),
     "loss_weight": None if loss_weight is None else float(loss_weight),
   }
   for name in sorted(set(row) - set(_IDENTITY)):
@@ -245,7 +246,7 @@ def _ordered(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _run_name(row: Mapping[str, Any]) -> str:
-  name = f"{row['phase']}/seed_{row['seed']}"
+  name = f"{row['phase']}/seed_{row['seed']}_l2_{row['l2']:g}"
   if row["loss_weight"] is not None:
     name += f"_lambda_{row['loss_weight']:g}"
   return name

@@ -18,6 +18,7 @@ def write_run(
   scale=4,
   seeds=(0, 1, 2),
   shared_layers=1,
+  l2=0.01,
   loss_weights=None,
   metrics=METRICS,
   levels=paper_values.LEVELS,
@@ -59,6 +60,7 @@ def write_run(
       split="test",
       scale=scale,
       shared_layers=shared_layers if trained else None,
+      l2=l2 if trained else None,
       loss_weight=weight,
       seed=seed,
       phase="none"
@@ -92,6 +94,7 @@ def write_run(
   (folder / "DONE").touch()
   fields = {
     "members_seed": np.array([-1 if s is None else s for s, _ in members]),
+    "members_l2": np.full(len(members), l2 if trained else np.nan),
     "members_loss_weight": np.array(
       [np.nan if weight is None else weight for _, weight in members]
     ),

@@ -15,6 +15,7 @@ def row(method="sr2_fsrcnn", **changes):
     "split": "test",
     "scale": 4,
     "shared_layers": 1 if trained else None,
+    "l2": 0.01 if trained else None,
     "loss_weight": 9.0 if joint else None,
     "seed": 0 if trained else None,
     "phase": "joint" if joint else "pretrain" if trained else "none",

@@ -6,8 +6,8 @@ import pytest
 from sr2_jax import archive, errors
 
 MEMBERS = [
-  {"seed": 3, "loss_weight": 0.5, "step": 8},
-  {"seed": 4, "loss_weight": None, "step": 6},
+  {"seed": 3, "l2": 0.01, "loss_weight": 0.5, "step": 8},
+  {"seed": 4, "l2": 0.0, "loss_weight": None, "step": 6},
 ]
 SCORES = {
   "ssim": np.arange(12.0).reshape(2, 2, 3),
@@ -36,10 +36,11 @@ def write(folder, *, members=MEMBERS, scores=SCORES):
 def test_scores_are_kept_without_losses(tmp_path):
   arrays = write(tmp_path)
   assert arrays.keys() == {
-    "members_seed", "members_loss_weight", "step", "noise_variances", "ssim",
-    "accuracy",
+    "members_seed", "members_l2", "members_loss_weight", "step",
+    "noise_variances", "ssim", "accuracy",
   }  # fmt: skip
   np.testing.assert_array_equal(arrays["members_seed"], [3, 4])
+  np.testing.assert_array_equal(arrays["members_l2"], [0.01, 0.0])
   np.testing.assert_array_equal(arrays["members_loss_weight"], [0.5, np.nan])
   np.testing.assert_array_equal(arrays["step"], [8, 6])
   np.testing.assert_array_equal(arrays["noise_variances"], [0.0, 1e-3])
@@ -99,8 +100,9 @@ def test_examples_hold_inputs_and_outputs(tmp_path, classifies):
   )
   arrays = load(tmp_path / "examples" / "wdsr.npz")
   assert arrays.keys() - {"predicted"} == {
-    "members_seed", "members_loss_weight", "step", "noise_variances",
-    "positions", "labels", "high_res", "low_res", "super_res",
+    "members_seed", "members_l2", "members_loss_weight", "step",
+    "noise_variances", "positions", "labels", "high_res", "low_res",
+    "super_res",
   }  # fmt: skip
   assert ("predicted" in arrays) == classifies
   assert arrays["super_res"].dtype == np.float32
@@ -121,24 +123,35 @@ def test_reading_a_file_that_is_not_there_or_damaged(tmp_path):
 
 
 @pytest.mark.parametrize(
-  ("seed", "loss_weight", "expected"),
+  ("seed", "l2", "loss_weight", "expected"),
   [
-    (3, 0.5, 0),
-    (3, 0.5000001, 0),
-    (4, None, 1),
-    (3, None, None),
-    (5, 0.5, None),
+    (3, 0.01, 0.5, 0),
+    (3, 0.01, 0.5000001, 0),
+    (4, 0.0, None, 1),
+    (3, 0.01, None, None),
+    (3, 0.0, 0.5, None),
+    (3, None, 0.5, None),
+    (5, 0.01, 0.5, None),
   ],
 )
-def test_place_of_a_member(tmp_path, seed, loss_weight, expected):
+def test_place_of_a_member(tmp_path, seed, l2, loss_weight, expected):
   arrays = write(tmp_path)
-  found = archive.place_of(arrays, seed=seed, loss_weight=loss_weight)
+  found = archive.place_of(arrays, seed=seed, l2=l2, loss_weight=loss_weight)
   assert found == expected
+
+
+def test_place_of_a_member_in_a_file_without_l2(tmp_path):
+  arrays = write(tmp_path)
+  del arrays["members_l2"]
+  fields = {"seed": 3, "loss_weight": 0.5}
+  assert archive.place_of(arrays, l2=None, **fields) == 0
+  assert archive.place_of(arrays, l2=0.01, **fields) is None
 
 
 def test_what_is_not_trained_has_a_place(tmp_path):
   arrays = write(
-    tmp_path, members=[{"seed": None, "loss_weight": None, "step": 0}],
+    tmp_path,
+    members=[{"seed": None, "l2": None, "loss_weight": None, "step": 0}],
     scores={},
-  )  # fmt: skip
-  assert archive.place_of(arrays, seed=None, loss_weight=None) == 0
+  )
+  assert archive.place_of(arrays, seed=None, l2=None, loss_weight=None) == 0

@@ -22,7 +22,6 @@ def make_state(value):
     b1=0.9,
     b2=0.999,
     eps=1e-7,
-    l2=0.1,
     l2_scope="kernels",
     l2_exempt=frozenset(),
   )

@@ -199,15 +199,20 @@ def test_f1_keeps_leading_axes():
 def test_rows_are_of_member_variance_and_metric():
   scores = evaluate.Scores(
     values={
-      "ssim": np.arange(6.0).reshape(3, 2),
-      "loss_sr": 10 + np.arange(6.0).reshape(3, 2),
+      "ssim": np.arange(8.0).reshape(4, 2),
+      "loss_sr": 10 + np.arange(8.0).reshape(4, 2),
     },
     per_image={},
     n=11,
   )
   members = [
-    {"seed": seed, "loss_weight": weight, "step": step}
-    for seed, weight, step in [(3, 0.5, 8), (3, 2.0, 8), (4, 0.5, 6)]
+    {"seed": seed, "l2": l2, "loss_weight": weight, "step": step}
+    for seed, l2, weight, step in [
+      (3, 0.0, 0.5, 8),
+      (3, 0.1, 0.5, 8),
+      (3, 0.0, 2.0, 8),
+      (4, 0.0, 0.5, 6),
+    ]
   ]
   fields = {
     "experiment": "e",
@@ -223,10 +228,10 @@ def test_rows_are_of_member_variance_and_metric():
     {"noise_variance": 0.0, "corruption": "jpeg", "corruption_level": 50.0},
   ]
   rows = evaluate.rows(scores, levels=levels, members=members, fields=fields)
-  assert len({row.key for row in rows}) == len(rows) == 12
+  assert len({row.key for row in rows}) == len(rows) == 16
   found = {
     (
-      *(row.seed, row.loss_weight, row.step, row.noise_variance),
+      *(row.seed, row.l2, row.loss_weight, row.step, row.noise_variance),
       *(row.corruption, row.corruption_level, row.metric),
     ): row
     for row in rows
@@ -317,10 +322,12 @@ def test_every_number_gets_its_row(evaluated):
   for split in ("validation", "test"):
     of_split = [row for row in rows if row.split == split]
     network = [row for row in of_split if row.method == "sr2_fsrcnn"]
-    found = {(r.seed, r.loss_weight, r.step, r.noise_variance) for r in network}
+    found = {
+      (r.seed, r.l2, r.loss_weight, r.step, r.noise_variance) for r in network
+    }
     assert found == {
       (*member, variance)
-      for member in [(0, 0.5, 5), (0, 2.0, 6), (1, 0.5, 7), (1, 2.0, 8)]
+      for member in zip(*tiny_network.FOUR_MEMBERS, strict=True)
       for variance in tiny_network.VARIANCES
     }
     assert {row.metric for row in network} == set(results.METRICS)
@@ -328,8 +335,9 @@ def test_every_number_gets_its_row(evaluated):
     assert {(r.phase, r.shared_layers) for r in network} == {("joint", 1)}
     other = [row for row in of_split if row.method == "bicubic"]
     assert {
-      (r.phase, r.seed, r.loss_weight, r.shared_layers, r.step) for r in other
-    } == {("none", None, None, None, 0)}
+      (r.phase, r.seed, r.l2, r.loss_weight, r.shared_layers, r.step)
+      for r in other
+    } == {("none", None, None, None, None, 0)}
     assert {row.metric for row in other} == {
       *steps.IMAGE_METRICS,
       "loss_sr",
@@ -552,7 +560,7 @@ def test_scores_of_each_image_are_kept(evaluated, split):
   network = archive.read(folder / f"sr2_fsrcnn_{split}.npz")
   other = archive.read(folder / f"bicubic_{split}.npz")
   tiny_network.assert_members(network, *tiny_network.FOUR_MEMBERS)
-  tiny_network.assert_members(other, [-1], [np.nan], [0])
+  tiny_network.assert_members(other, [-1], [np.nan], [np.nan], [0])
   assert network.keys() - other.keys() == {"accuracy"}
   rows = results.read(run.folder.path)
   for method, arrays, members in (

@@ -95,6 +95,37 @@ def test_of_two_experiments_the_one_with_more_seeds_counts(tmp_path):
   assert "`a`" in note
 
 
+def test_of_two_experiments_with_as_many_seeds_the_first_given_counts(tmp_path):
+  for name, value in (("a", 0.1), ("b", 0.9)):
+    paper_world.write_run(
+      tmp_path / name, "sr2_fsrcnn", paper_world.constant(value)
+    )
+  assert _read(tmp_path / "b", tmp_path / "a").experiment(SR2) == "b"
+  assert _read(tmp_path / "a", tmp_path / "b").experiment(SR2) == "a"
+
+
+def test_of_several_l2_the_first_counts(tmp_path):
+  """In rows and in arrays, and a note names the others."""
+  for l2, value in ((0.1, 0.3), (0.01, 0.7)):
+    paper_world.write_run(
+      tmp_path / f"l2_{l2}", "sr2_fsrcnn", paper_world.constant(value), l2=l2
+    )
+  known = _read(tmp_path / "l2_0.1", tmp_path / "l2_0.01")
+  assert known.by_seed(SR2, "ssim", NOISE)[1] == pytest.approx(0.3)
+  assert known.per_image(SR2, "ssim", NOISE, 1).mean() == pytest.approx(0.3)
+  rows = [
+    dataclasses.replace(row, experiment="both")
+    for name in ("l2_0.1", "l2_0.01")
+    for row in results.read(tmp_path / name)
+  ]
+  results.merge(tmp_path / "both.jsonl", rows)
+  known = _read(tmp_path / "both.jsonl")
+  assert known.by_seed(SR2, "ssim", NOISE)[1] == pytest.approx(0.3)
+  [note] = known.notes
+  assert "`both` with L2 0.1; left out" in note
+  assert "`both` with L2 0.01." in note
+
+
 def test_bicubic_has_no_seed_and_is_the_same_everywhere(tmp_path):
   for name in ("a", "b"):
     paper_world.write_run(

@@ -13,9 +13,11 @@ from sr2_jax.models import bicubic
 from tests import tiny_network
 
 SCALE, VARIANCES = tiny_network.SCALE, tiny_network.VARIANCES
-UNTRAINED = [{"seed": None, "loss_weight": None, "step": 0}]
+UNTRAINED = [{"seed": None, "l2": None, "loss_weight": None, "step": 0}]
 # The first member of the others is the second here.
-TRUNKS = [{"seed": seed, "loss_weight": None, "step": 3} for seed in (1, 0)]
+TRUNKS = [
+  {"seed": seed, "l2": 0.01, "loss_weight": None, "step": 3} for seed in (1, 0)
+]
 
 
 def upsample(variables, low_res, noise_variance):
@@ -69,7 +71,7 @@ def test_two_images_of_each_class_are_kept(kept):
   network = archive.read(run.folder.path / "examples" / "sr2_fsrcnn.npz")
   other = archive.read(run.folder.path / "examples" / "bicubic.npz")
   tiny_network.assert_members(network, *tiny_network.FOUR_MEMBERS)
-  tiny_network.assert_members(other, [-1], [np.nan], [0])
+  tiny_network.assert_members(other, [-1], [np.nan], [np.nan], [0])
   split = run.dataset.test
   chosen = [
     position

@@ -77,7 +77,7 @@ def test_paper_settings(name):
   # Section 3 of the paper.
   assert set(config.pretrain.learning_rate.values()) == {1e-3}
   assert set(config.joint.learning_rate.values()) == {1e-5}
-  assert config.loss.l2 == 0.01
+  assert config.loss.l2 == (0.01,)
   assert config.loss.super_resolution == "mse"
   assert config.data.validation_fraction == 0.2
   assert config.augmentation.max_shift == 3
@@ -101,7 +101,7 @@ def test_srmd_is_trained_by_its_own_recipe(name, scale):
   assert config_lib.method_name(config, "pretrain") == "srmd_retrained"
   assert config.degradation.scale == scale
   assert config.loss.super_resolution == "l1"
-  assert config.loss.l2 == 0
+  assert config.loss.l2 == (0,)
   assert set(config.pretrain.learning_rate.values()) == {1e-4}
   assert config.srmd.min_blur_variance == 0.1
   assert config.srmd.max_blur_variance == 10.0

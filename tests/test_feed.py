@@ -19,7 +19,7 @@ SEEDS = (3, 4)
 def make_phase():
   """All that a feed reads of a phase."""
   return types.SimpleNamespace(
-    population=population.expand(SEEDS, (None,)),
+    population=population.expand(SEEDS, (0.0,), (None,)),
     steps_per_epoch=STEPS_PER_EPOCH,
     num_steps=NUM_STEPS,
   )

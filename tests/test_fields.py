@@ -58,8 +58,8 @@ def test_every_field_has_a_check_that_its_default_passes():
     ("model.expansion", 0),
     ("model.dtype", "float16"),
     ("loss.super_resolution", "mae"),
-    ("loss.l2", -0.01),
-    ("loss.l2", float("nan")),
+    ("loss.l2", (-0.01,)),
+    ("loss.l2", (float("nan"),)),
     ("loss.l2_scope", "all"),
     ("adam.b1", 1.0),
     ("adam.b2", -0.1),
@@ -145,7 +145,7 @@ def test_booleans_are_not_numbers(field):
     ("eval.corruptions.jpeg", (1, 100.0)),
     ("eval.corruptions.blur", (0, 10)),
     ("joint.learning_rate.shared", 0.0),
-    ("loss.l2", 0),
+    ("loss.l2", (0,)),
   ],
 )
 def test_value_at_the_edge_of_its_range(field, value):
@@ -153,7 +153,7 @@ def test_value_at_the_edge_of_its_range(field, value):
 
 
 def test_too_large_an_integer_is_no_float():
-  assert not fields.CHECKS["loss.l2"].accepts(10**400)
+  assert not fields.CHECKS["loss.l2"].accepts((10**400,))
 
 
 @pytest.mark.parametrize(

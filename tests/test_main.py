@@ -43,7 +43,7 @@ TYPED = {
   "model.dtype": ("bfloat16", "bfloat16"),
   "model.transposed_convolution": ("True", True),
   "loss.super_resolution": ("l1", "l1"),
-  "loss.l2": ("0", 0.0),
+  "loss.l2": ("0,0.1", (0.0, 0.1)),
   "loss.l2_scope": ("kernels", "kernels"),
   "loss.normalize_weights": ("1", True),
   "adam.b1": ("0", 0.0),
@@ -196,7 +196,7 @@ def test_defaults():
     ([QUICKSTART, "--config.batch_size=0"], "config.batch_size has to be"),
     (
       [QUICKSTART, "--config.loss.l2=x:y=z"],
-      'config.loss.l2 has to be a number >= 0, not "x:y=z"',
+      "config.loss.l2 has to be one or more different numbers",
     ),
     ([QUICKSTART, "--config.loss.l2=nan"], "config.loss.l2"),
     ([QUICKSTART, "--config.eval.clip=maybe"], "true or false"),

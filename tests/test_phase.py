@@ -105,9 +105,11 @@ def test_steps_are_whole_batches():
 
 def test_loss_weights_fan_out_in_joint_alone():
   pretrain, joint = make_phase("pretrain", seed=3), make_phase("joint", seed=3)
-  assert pretrain.population == population.Population((3, 4), (None, None))
+  assert pretrain.population == population.Population(
+    (3, 4), (0.01, 0.01), (None, None)
+  )
   assert joint.population == population.Population(
-    (3, 3, 4, 4), (0.11, 9.0, 0.11, 9.0)
+    (3, 3, 4, 4), (0.01,) * 4, (0.11, 9.0, 0.11, 9.0)
   )
 
 
@@ -121,13 +123,18 @@ def test_learning_rate_zero_freezes_statistics_too():
 
 def test_control_fans_out_over_seeds_alone():
   control = make_phase("joint", model__wiring="none")
-  assert control.population == population.Population((0, 1), (0.0, 0.0))
+  assert control.population == population.Population(
+    (0, 1), (0.01, 0.01), (0.0, 0.0)
+  )
   assert set(control.form().params) == {"shared", "sr"}
 
 
 def first_update(phase, params, gradients):
   updates, _ = phase.optimizer.update(
-    gradients, phase.optimizer.init(params), params
+    gradients,
+    phase.optimizer.init(params),
+    params,
+    l2=phase.population.l2s[0],
   )
   return updates
 
@@ -137,7 +144,7 @@ def test_optimizer_has_the_rates_of_its_phase():
   rates = {"shared": 1e-2, "sr": 0.0, "classifier": 3e-4}
   phase = make_phase(
     "joint",
-    loss__l2=0.0,
+    loss__l2=(0.0,),
     **{f"joint__learning_rate__{k}": rate for k, rate in rates.items()},
   )
   params = {name: {"bias": jnp.ones(2)} for name in rates}
@@ -151,7 +158,7 @@ def test_optimizer_has_the_rates_of_its_phase():
   ("scope", "moved"), [("authors", {"conv"}), ("kernels", {"conv", "output"})]
 )
 def test_l2_shrinks_the_kernels_in_scope(scope, moved):
-  phase = make_phase("pretrain", loss__l2=0.01, loss__l2_scope=scope)
+  phase = make_phase("pretrain", loss__l2=(0.01,), loss__l2_scope=scope)
   subtree = {
     name: {"kernel": jnp.ones(2), "bias": jnp.ones(2)}
     for name in ("conv", "output")
@@ -219,7 +226,9 @@ def scratch():
 
 @pytest.fixture(scope="module")
 def started(pretrained):
-  return make_phase("joint").start_from(pretrained)
+  return make_phase("joint").start_from(
+    pretrained, make_phase("pretrain").population
+  )
 
 
 def assert_form(state, form):
@@ -328,7 +337,8 @@ def after_three_steps(**changes):
     ]
   )
   of_members = layout.put_members((phase.population.arrays(), orders))
-  state = phase.start_from(make_phase("pretrain").create_state())
+  before = make_phase("pretrain")
+  state = phase.start_from(before.create_state(), before.population)
   state = layout.put_members(state)
   for step in range(3):
     shared = (images, labels, np.int32(step), np.int32(1))
@@ -444,7 +454,7 @@ def test_srmd_draws_from_its_own_stream_and_learns():
     **SRMD,
     "degradation__scale": 4,
     "loss__super_resolution": "l1",
-    "loss__l2": 0.0,
+    "loss__l2": (0.0,),
     "num_seeds": 1,
   }
   phase = make_phase("pretrain", **changes)

@@ -75,14 +75,14 @@ def test_arguments_mean_what_the_run_says(tmp_path):
   sweep = write_sweep(
     tmp_path,
     "return [runs.Run('a', 'experiments/fsrcnn_x4.py', {",
-    "  'joint.loss_weight': (0.11, 9.0), 'loss.l2': 1e-5, 'num_seeds': 3,",
+    "  'joint.loss_weight': (0.11, 9.0), 'loss.l2': (1e-5,), 'num_seeds': 3,",
     "  'log.tensorboard': False, 'eval.splits': ('test',),",
     "  'data.name': 'mnist5k'})]",
   )
   [job] = plan.load(sweep, tmp_path)
   config = job.config
   assert config.joint.loss_weight == (0.11, 9.0)
-  assert (config.loss.l2, config.num_seeds) == (1e-5, 3)
+  assert (config.loss.l2, config.num_seeds) == ((1e-5,), 3)
   assert config.log.tensorboard is False
   assert config.eval.splits == ("test",)
   assert config.data.name == "mnist5k"
@@ -248,7 +248,9 @@ def test_finished_with_the_same_config_or_another(tmp_path):
   assert plan.is_finished(control)
   changed = plan.load(PAIR, tmp_path, settings={"loss.l2": "0"})[1]
   assert plan.state(changed) == "finished with another config"
-  with pytest.raises(errors.UserError, match=r"loss.l2: 1e-05 -> 0.0"):
+  with pytest.raises(
+    errors.UserError, match=r"loss.l2: \(1e-05,\) -> \(0.0,\)"
+  ):
     plan.is_finished(changed)
 
 

@@ -1,29 +1,48 @@
 import numpy as np
+import pytest
 
 from sr2_jax import population
 
 
 def test_expand_goes_seed_by_seed():
-  members = population.expand((4, 5), (9.0, 0.11))
-  assert members.seeds == (4, 4, 5, 5)
-  assert members.loss_weights == (9.0, 0.11, 9.0, 0.11)
-  assert members.size == 4
-  assert members.fields(1) == {"seed": 4, "loss_weight": 0.11}
+  members = population.expand((4, 5), (0.1, 0.0), (9.0, 0.11))
+  assert members.seeds == (4, 4, 4, 4, 5, 5, 5, 5)
+  assert members.l2s == (0.1, 0.1, 0.0, 0.0) * 2
+  assert members.loss_weights == (9.0, 0.11) * 4
+  assert members.size == 8
+  assert members.fields(2) == {"seed": 4, "l2": 0.0, "loss_weight": 9.0}
 
 
 def test_arrays_have_zero_where_there_is_no_loss_weight():
-  arrays = population.expand((4, 5), (None,)).arrays()
+  arrays = population.expand((4, 5), (0.1,), (None,)).arrays()
   assert arrays.seed.dtype == np.uint32
-  assert arrays.loss_weight.dtype == np.float32
+  assert arrays.l2.dtype == arrays.loss_weight.dtype == np.float32
+  np.testing.assert_array_equal(arrays.l2, np.float32([0.1, 0.1]))
   np.testing.assert_array_equal(arrays.seed, [4, 5])
   np.testing.assert_array_equal(arrays.loss_weight, [0, 0])
 
 
-def test_fan_out_matches_the_order_of_expand():
-  seeds = np.asarray(population.expand((4, 5), (None,)).seeds)
-  fanned = population.fan_out({"seed": seeds}, 3)["seed"]
-  expected = population.expand((4, 5), (1.0, 2.0, 3.0)).seeds
-  assert tuple(fanned) == expected
+def test_members_start_from_those_of_their_seed_and_l2():
+  members = population.expand((4, 5), (0.1, 0.0), (9.0, 0.11))
+  pretrained = population.expand((3, 4, 5), (0.0, 0.1, 1.0), (None,))
+  for place, origin in enumerate(members.origins(pretrained)):
+    assert members.seeds[place] == pretrained.seeds[origin]
+    assert members.l2s[place] == pretrained.l2s[origin]
+
+
+def test_members_of_any_l2_start_from_a_single_one():
+  members = population.expand((4, 5), (0.1, 0.0), (9.0,))
+  pretrained = population.expand((3, 4, 5), (1.0,), (None,))
+  assert members.origins(pretrained) == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+  ("seeds", "l2s"), [((3,), (0.1, 0.0)), ((4, 5), (0.1, 0.2))]
+)
+def test_members_without_an_origin(seeds, l2s):
+  members = population.expand((4,), (0.1, 0.0), (9.0,))
+  with pytest.raises(ValueError, match="not in list"):
+    members.origins(population.expand(seeds, l2s, (None,)))
 
 
 def test_take_one_drops_the_axis_and_several_keep_it():

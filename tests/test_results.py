@@ -19,6 +19,7 @@ def _row(**changes):
     "split": "test",
     "scale": 4,
     "shared_layers": 1,
+    "l2": 0.01,
     "loss_weight": 9.0,
     "seed": 0,
     "phase": "joint",
@@ -34,6 +35,7 @@ def _row(**changes):
 BICUBIC = {
   "method": "bicubic",
   "seed": None,
+  "l2": None,
   "loss_weight": None,
   "shared_layers": None,
   "phase": "none",
@@ -61,6 +63,7 @@ def test_a_row_keeps_the_documented_fields():
     "split",
     "scale",
     "shared_layers",
+    "l2",
     "loss_weight",
     "seed",
     "phase",
@@ -117,6 +120,38 @@ SPECKLE = {
   "corruption": "speckle",
   "corruption_level": 0.1,
 }
+
+
+@pytest.mark.parametrize(
+  "changes", [{"value": 0.3}, {"step": 700}, {"value": float("nan")}]
+)
+def test_two_runs_of_one_name_are_told_apart(tmp_path, changes):
+  """Not merged: one's number would take the other's place."""
+  paths = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+  results.merge(paths[0], [_row(), _row(seed=1)])
+  results.merge(paths[1], [_row(seed=2), _row(seed=1, **changes)])
+  with pytest.raises(errors.UserError, match="two runs") as caught:
+    results.read(paths)
+  for expected in (*map(str, paths), "quickstart"):
+    assert expected in str(caught.value)
+  assert len(results.read(paths[0])) == 2
+
+
+def test_seeds_in_files_of_their_own_are_one_run(tmp_path):
+  """With a measurement in common that another machine rounded otherwise."""
+  paths = [tmp_path / f"{seed}.jsonl" for seed in (0, 1)]
+  for seed, path in enumerate(paths):
+    bicubic = _row(**BICUBIC, value=0.5 + 1e-7 * seed)
+    results.merge(path, [_row(seed=seed), bicubic])
+  assert len(results.read(paths)) == 4
+
+
+def test_rows_from_before_l2_still_read(tmp_path):
+  path = tmp_path / "results.jsonl"
+  old = dataclasses.asdict(_row(**SPECKLE))
+  del old["l2"]
+  path.write_text(json.dumps(old) + "\n")
+  assert results.read(path) == [_row(**SPECKLE, l2=None)]
 
 
 def test_rows_from_before_corruptions_still_read(tmp_path):
@@ -281,6 +316,7 @@ def test_summarize_averages_over_seeds_alone():
     {"split": "validation"},
     {"scale": 2},
     {"shared_layers": 4},
+    {"l2": 0.1},
     {"loss_weight": 0.11},
     {"phase": "pretrain"},
     {"noise_variance": 0.0},

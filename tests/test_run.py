@@ -453,16 +453,19 @@ def pretrained(images, tmp_path_factory):
   return folder
 
 
-def assert_seeds(state, seeds):
-  for leaf in jax.tree.leaves(state):
+def assert_origins(run, seeds):
+  """The run's members start from those of these seeds."""
+  state, members = run_lib.pretrained_state(run)
+  origins = run.phase("joint").population.origins(members)
+  for leaf in jax.tree.leaves(population.take(state, origins)):
     for member, seed in zip(leaf, seeds, strict=True):
       np.testing.assert_array_equal(member, np.full_like(member, seed))
 
 
 def test_own_pretraining(images, pretrained):
   run = make_run(pretrained, images, seed=3, num_seeds=3)
-  state = run_lib.pretrained_state(run)
-  assert_seeds(state, (3, 4, 5))
+  assert_origins(run, (3, 4, 5))
+  state, _ = run_lib.pretrained_state(run)
   assert jax.tree.structure(state) == jax.tree.structure(
     run.phase("pretrain").form()
   )
@@ -481,11 +484,11 @@ def test_pretraining_of_another_run_gives_the_members_by_seed(
     seed=seeds[0],
     num_seeds=len(seeds),
     model__wiring=wiring,
-    loss__l2=0.0,
+    loss__l2=(0.0,),
     pretrain__num_epochs=7,
     pretrain__learning_rate__shared=0.0,
   )
-  assert_seeds(run_lib.pretrained_state(run), seeds)
+  assert_origins(run, seeds)
 
 
 def test_pretraining_on_more_images_is_found(images, pretrained, tmp_path):
@@ -497,7 +500,38 @@ def test_pretraining_on_more_images_is_found(images, pretrained, tmp_path):
     seed=3,
     data__max_train_images=8,
   )
-  assert_seeds(run_lib.pretrained_state(run), (3,))
+  assert_origins(run, (3,))
+
+
+def test_pretraining_by_an_older_version_is_found(images, pretrained, tmp_path):
+  """Without a field that was added since, and with one L2 by itself."""
+  source = tmp_path / "source"
+  shutil.copytree(pretrained, source)
+  edit_record(source, lambda d: d["config"]["eval"].pop("corruptions"))
+  edit_record(source, lambda d: d["config"]["loss"].update(l2=0.01))
+  run = make_run(
+    tmp_path / "run",
+    images,
+    init_from=str(source),
+    seed=3,
+    loss__l2=(0.1, 0.01),
+  )
+  assert_origins(run, (3, 3))
+
+
+def test_pretraining_with_other_l2_is_refused(images, pretrained, tmp_path):
+  source = tmp_path / "source"
+  shutil.copytree(pretrained, source)
+  edit_record(source, lambda d: d["config"]["loss"].update(l2=[0.0, 0.1]))
+  run = make_run(
+    tmp_path / "run",
+    images,
+    init_from=str(source),
+    seed=3,
+    loss__l2=(0.1, 0.01),
+  )
+  with pytest.raises(errors.UserError, match=r"l2 of 0, 0.1; not with 0\.01"):
+    run_lib.pretrained_state(run)
 
 
 def test_pretraining_on_other_images_is_refused(images, pretrained, tmp_path):
@@ -542,20 +576,15 @@ def test_pretraining_that_has_not_finished_is_refused(
     run_lib.pretrained_state(run)
 
 
-def drop_field(description):
-  del description["config"]["adam"]["b1"]
-
-
 @pytest.mark.parametrize(
   ("edit", "what"),
   [
-    (drop_field, r"config\.adam\.b1 is missing"),
-    (lambda d: d["config"].pop("seed"), r"config\.seed is missing"),
+    (lambda d: d["config"].update(novel=1), r"There is no config\.novel"),
     (lambda d: d.pop("dataset"), "the data is missing"),
     (lambda d: d["dataset"].pop("fingerprint"), "the data is missing"),
   ],
 )
-def test_pretraining_whose_record_lacks_something_is_refused(
+def test_pretraining_whose_record_is_another_versions_is_refused(
   images, pretrained, tmp_path, edit, what
 ):
   source = tmp_path / "source"
@@ -596,4 +625,6 @@ def test_phase_of_a_run_knows_its_devices(images, tmp_path):
   members = dataclasses.replace(run, layout=parallel.layout("members", 2))
   assert run.phase("pretrain").model.axis_name == run.layout.axis_name
   assert members.phase("pretrain").model.axis_name is None
-  assert members.phase("joint").population == population.expand((0, 1), (9.0,))
+  assert members.phase("joint").population == population.expand(
+    (0, 1), (0.01,), (9.0,)
+  )

@@ -16,6 +16,7 @@ from sr2_jax.models import sr2
 SIZE, SCALE, BATCH, NUM_IMAGES = 12, 2, 8, 24
 OPERATOR = degradation.operator(SIZE, SCALE, blur_sigma=1.0, anti_aliasing=True)
 LOSS_WEIGHT = 0.5
+L2 = 1e-4
 
 
 def degrade(high_res):
@@ -45,7 +46,6 @@ def make_optimizer(**rates):
     b1=0.9,
     b2=0.999,
     eps=1e-7,
-    l2=1e-4,
     l2_scope="authors",
     l2_exempt=sr2.L2_EXEMPT,
   )
@@ -122,7 +122,7 @@ ONE_DEVICE = parallel.layout("data", 1)
 def joint(data):
   """A population of two after two steps of joint training on one device."""
   model = make_model("parallel")
-  members = population.expand((3, 4), (LOSS_WEIGHT,))
+  members = population.expand((3, 4), (L2,), (LOSS_WEIGHT,))
   state = make_state(model, make_optimizer(), members.seeds)
   after, metrics = train(ONE_DEVICE, members, state, data)
   return model, members, state, after, metrics
@@ -189,7 +189,7 @@ def test_a_member_equals_its_solo_run(joint, data):
   _, _, state, after, metrics = joint
   solo, solo_metrics = train(
     ONE_DEVICE,
-    population.expand((4,), (LOSS_WEIGHT,)),
+    population.expand((4,), (L2,), (LOSS_WEIGHT,)),
     population.take(state, [1]),
     data,
   )
@@ -281,7 +281,7 @@ def test_training_is_repeatable_bit_for_bit(joint, data):
 @pytest.fixture(scope="module")
 def alone():
   """Super-resolution alone, which compiles faster: members and state."""
-  members = population.expand((3, 4), (None,))
+  members = population.expand((3, 4), (L2,), (None,))
   opt = make_optimizer(**RATES["none"])
   return members, make_state(make_model("none"), opt, members.seeds)
 
@@ -382,7 +382,7 @@ def test_frozen_subtree_keeps_its_parameters_and_statistics(data):
   """And takes its running statistics, so that it computes one function."""
   model = make_model("none", frozen=("shared",))
   opt = make_optimizer(shared=0.0, sr=1e-3)
-  members = population.expand((0,), (None,))
+  members = population.expand((0,), (L2,), (None,))
   state = make_state(model, opt, members.seeds)
   step = ONE_DEVICE.map(
     steps.train_program(

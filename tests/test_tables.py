@@ -72,6 +72,7 @@ def test_names_say_what_differs_and_no_more():
   rows = [
     result_rows.row("wdsr"),
     result_rows.row("sequential_wdsr", loss_weight=0.11),
+    result_rows.row("sequential_wdsr", loss_weight=0.11, l2=0.1),
     result_rows.row("sr2_wdsr", loss_weight=9.0),
     result_rows.row("sr2_wdsr", loss_weight=0.11),
     result_rows.row("sr2_wdsr", loss_weight=9.0, shared_layers=4),
@@ -86,7 +87,8 @@ def test_names_say_what_differs_and_no_more():
     "fsrcnn, first",
     "fsrcnn, second",
     "wdsr",
-    "sequential_wdsr",
+    "sequential_wdsr, L2=0.01",
+    "sequential_wdsr, L2=0.1",
     "sr2_wdsr, λ=0.11, 1 shared",
     "sr2_wdsr, λ=9, 1 shared",
     "sr2_wdsr, λ=9, 4 shared",

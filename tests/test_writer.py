@@ -19,6 +19,7 @@ def _row(step, *, kind="train", phase="pretrain", seed=0, **metrics):
     "phase": phase,
     "step": step,
     "seed": seed,
+    "l2": 0.01,
     "loss_weight": 9.0 if phase == "joint" else None,
     **(metrics or {"loss": np.float32(1 / (step + 1)), "loss_sr": 0.5}),
   }
@@ -62,7 +63,7 @@ def test_a_line_is_sorted_strict_json(tmp_path):
   metric_writer.close()
   assert line == (
     '{"kind": "train", "phase": "pretrain", "step": 7, "seed": 0, '
-    '"loss_weight": null, "f1": null, "loss": null, '
+    '"l2": 0.01, "loss_weight": null, "f1": null, "loss": null, '
     '"loss_sr": 0.10000000149011612}'
   )
 
@@ -185,7 +186,7 @@ def test_sigkill_loses_no_row_that_was_written(tmp_path):
   code = (
     "import os, signal, sys; from sr2_jax import writer\n"
     "metric_writer = writer.Writer(sys.argv[1], tensorboard=False)\n"
-    "row = dict(kind='train', phase='joint', seed=0, loss_weight=9.0)\n"
+    "row = dict(kind='train', phase='joint', seed=0, l2=0.0, loss_weight=9)\n"
     "for step in range(1, 101):\n"
     "  metric_writer.write([row | dict(step=step, loss=1 / step)])\n"
     "os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -236,12 +237,12 @@ def test_scalars_have_one_run_a_member(tmp_path, event_pb2):
   root = tmp_path / "tensorboard"
   runs = {str(path.parent.relative_to(root)) for path in root.rglob("events*")}
   assert runs == {
-    "pretrain/seed_0",
-    "pretrain/seed_1",
-    "joint/seed_0_lambda_9",
-    "joint/seed_1_lambda_9",
+    "pretrain/seed_0_l2_0.01",
+    "pretrain/seed_1_l2_0.01",
+    "joint/seed_0_l2_0.01_lambda_9",
+    "joint/seed_1_l2_0.01_lambda_9",
   }
-  scalars = _scalars(root / "joint/seed_0_lambda_9", event_pb2)
+  scalars = _scalars(root / "joint/seed_0_l2_0.01_lambda_9", event_pb2)
   assert scalars["validation/ssim", 100] == pytest.approx(0.8)
   assert scalars["train/loss", 150] == pytest.approx(1 / 151)
   assert len(scalars) == 7
@@ -251,7 +252,9 @@ def test_a_number_that_is_not_finite_is_no_scalar(tmp_path, event_pb2):
   metric_writer = writer.Writer(tmp_path, tensorboard=True)
   metric_writer.write([_row(1, loss=math.nan, loss_sr=0.5)])
   metric_writer.close()
-  scalars = _scalars(tmp_path / "tensorboard/pretrain/seed_0", event_pb2)
+  scalars = _scalars(
+    tmp_path / "tensorboard/pretrain/seed_0_l2_0.01", event_pb2
+  )
   assert scalars == {("train/loss_sr", 1): 0.5}
 
 
@@ -275,7 +278,7 @@ def test_pictures_and_throughput_are_read_back(tmp_path, event_pb2):
 
 @pytest.mark.parametrize("last", [("pretrain", 100), ("joint", 50)])
 def test_tensorboard_forgets_what_is_written_again(tmp_path, event_pb2, last):
-  runs = ("pretrain/seed_1", "joint/seed_1_lambda_9")
+  runs = ("pretrain/seed_1_l2_0.01", "joint/seed_1_l2_0.01_lambda_9")
   root = tmp_path / "tensorboard"
   _write_all(tmp_path, tensorboard=True)
   whole = [_scalars(root / run, event_pb2) for run in runs]

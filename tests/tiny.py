@@ -14,7 +14,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.data.name = "mnist5k"
   config.data.max_train_images = 32
   config.degradation.scale = 4
-  config.loss.l2 = 1e-5
+  config.loss.l2 = (1e-5,)
   config.pretrain.num_epochs = 5
   config.joint.num_epochs = 2
   config.eval.noise_variances = (0.0, 1e-3)

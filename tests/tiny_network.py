@@ -128,9 +128,10 @@ def reference(variables, member, split, *, variance=0.0, noise_seed=7):
   }
 
 
-def assert_members(arrays, seeds, loss_weights, steps_done):
+def assert_members(arrays, seeds, l2s, loss_weights, steps_done):
   for name, values, dtype in (
     ("members_seed", seeds, np.int64),
+    ("members_l2", l2s, np.float64),
     ("members_loss_weight", loss_weights, np.float64),
     ("step", steps_done, np.int64),
     ("noise_variances", VARIANCES, np.float64),
@@ -139,4 +140,4 @@ def assert_members(arrays, seeds, loss_weights, steps_done):
     np.testing.assert_array_equal(arrays[name], values, err_msg=name)
 
 
-FOUR_MEMBERS = ((0, 0, 1, 1), (0.5, 2.0, 0.5, 2.0), (5, 6, 7, 8))
+FOUR_MEMBERS = ((0, 0, 1, 1), (0.01,) * 4, (0.5, 2.0, 0.5, 2.0), (5, 6, 7, 8))
