@@ -7,13 +7,14 @@ test images, for pictures. In either, `members_seed` (int64 [M], -1 for none),
 (int64 [M]) say which weights, `noise_variances` (float64 [V]) at what noise.
 
 Both are of the latest weights of a run, as its tables are: those of earlier
-ones, evaluated later, do not take their place.
+ones, evaluated later, do not take their place. The same weights evaluated at
+other noise variances add to what is there.
 """
 
 import dataclasses
 import pathlib
 import zipfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,11 @@ from sr2_jax import errors, files
 PER_IMAGE = (
   "ssim", "ssim_uniform7", "ssim_uniform7_range2", "psnr_db", "accuracy",
 )  # fmt: skip
+# The axis of noise variances, in the arrays that have one.
+_LEVEL_AXES = {
+  "noise_variances": 0, "low_res": 0, "super_res": 1, "predicted": 1,
+  **dict.fromkeys(PER_IMAGE, 1),
+}  # fmt: skip
 # What tells members apart beside their seed, as in rows.
 _WEIGHTS = ("l2", "loss_weight")
 
@@ -126,32 +132,59 @@ def _write(
 ) -> None:
   """Replaces a file at once, unless it is of later weights."""
   step = np.array([member["step"] for member in members], np.int64)
-  old = _steps_in(path)
-  if old.shape == step.shape and np.any(old > step):
+  try:
+    old = read(path) or {}
+  except errors.UserError:
+    old = {}
+  old_step = old.get("step", np.empty(0, np.int64))
+  if old_step.shape == step.shape and np.any(old_step > step):
     return
   seeds = [member["seed"] for member in members]
+  of_members = {
+    "members_seed": np.array([-1 if s is None else s for s in seeds], np.int64),
+    # None becomes NaN.
+    **{
+      f"members_{name}": np.array([m[name] for m in members], np.float64)
+      for name in _WEIGHTS
+    },
+    "step": step,
+  }
   with files.replacing(path) as file:
-    np.savez(
-      file,
-      members_seed=np.array([-1 if s is None else s for s in seeds], np.int64),
-      # None becomes NaN.
-      **{
-        f"members_{name}": np.array([m[name] for m in members], np.float64)
-        for name in _WEIGHTS
-      },
-      step=step,
-      **arrays,
-    )
+    np.savez(file, **_with_levels_of(old, {**of_members, **arrays}))
 
 
-def read(
-  path: pathlib.Path, only: Collection[str] = ()
-) -> dict[str, np.ndarray] | None:
+def _with_levels_of(
+  old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]
+) -> Mapping[str, Any]:
+  """New arrays and, at noise variances that only the old have, those.
+
+  Where they are of other members or images, the new arrays as they are.
+  """
+  if old.keys() != new.keys():
+    return new
+  levels = old["noise_variances"]
+  left = np.flatnonzero(~np.isin(levels, new["noise_variances"]))
+  if not len(left):
+    return new
+  order = np.argsort(np.append(new["noise_variances"], levels[left]))
+  merged = {}
+  for name, value in new.items():
+    axis = _LEVEL_AXES.get(name)
+    if axis is None:
+      if not np.array_equal(old[name], value, equal_nan=True):
+        return new
+      merged[name] = value
+      continue
+    try:
+      joined = np.concatenate([value, np.take(old[name], left, axis)], axis)
+    except ValueError:  # Of another number of images.
+      return new
+    merged[name] = np.take(joined, order, axis)
+  return merged
+
+
+def read(path: pathlib.Path) -> dict[str, np.ndarray] | None:
   """The arrays of a file, None where there is none.
-
-  Args:
-    path: the file.
-    only: the names to read of those that it has; empty: all.
 
   Raises:
     UserError: if the file cannot be read.
@@ -159,7 +192,7 @@ def read(
   try:
     # Not by its name: NumPy leaves a damaged file open.
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-      return {name: arrays[name] for name in arrays if name in (only or arrays)}
+      return dict(arrays)
   except FileNotFoundError:
     return None
   except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -185,12 +218,3 @@ def place_of(
     is_member &= np.isclose(weights, wanted, 1e-6, 1e-12, equal_nan=True)
   places = np.flatnonzero(is_member)
   return int(places[0]) if len(places) else None
-
-
-def _steps_in(path: pathlib.Path) -> np.ndarray:
-  """The steps in a file, none where there is no file that can be read."""
-  try:
-    arrays = read(path, only=("step",)) or {}
-  except errors.UserError:
-    arrays = {}
-  return arrays.get("step", np.empty(0, np.int64))

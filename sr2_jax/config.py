@@ -32,7 +32,6 @@ def validate(config: ml_collections.ConfigDict) -> None:
     _validate_blur,
     _validate_model,
     _validate_phases,
-    _validate_init_from_exists,
     _validate_released_srmd,
   ):
     check(config)
@@ -176,17 +175,6 @@ def _validate_phases(config: ml_collections.ConfigDict) -> None:
       )
 
 
-def _validate_init_from_exists(config: ml_collections.ConfigDict) -> None:
-  if not config.init_from:
-    return
-  source = pathlib.Path(config.init_from) / "config.json"
-  if not source.is_file():
-    raise errors.UserError(
-      f'config.init_from is "{config.init_from}", which is no run folder: '
-      f"there is no {source}."
-    )
-
-
 def _validate_released_srmd(config: ml_collections.ConfigDict) -> None:
   # What the files hold is checked where they are read.
   if config.eval.srmd.weights and not config.eval.srmd.pca:
@@ -228,7 +216,7 @@ def validate_image_size(
 
 
 def validate_devices(
-  config: ml_collections.ConfigDict, num_devices: int
+  config: ml_collections.ConfigDict, num_devices: int, num_processes: int = 1
 ) -> None:
   """Checks that the work spreads evenly over the devices.
 
@@ -239,6 +227,7 @@ def validate_devices(
   Args:
     config: a validated config.
     num_devices: how many devices there are, over all processes.
+    num_processes: how many of these there are; each has to take part.
 
   Raises:
     UserError: names the field and a number of devices that fits.
@@ -249,6 +238,11 @@ def validate_devices(
       f"config.parallel.num_devices is {used}, but there "
       f"{'is' if num_devices == 1 else 'are'} {num_devices} here."
     )
+  if num_processes > 1 and used < num_devices:
+    raise errors.UserError(
+      f"config.parallel.num_devices is {used}, but with {num_processes} "
+      f"processes it has to be 0, for all {num_devices} devices."
+    )
   parts = _parts(config)
   for field, count in parts.items():
     if count % used:
@@ -257,8 +251,12 @@ def validate_devices(
       )
       raise errors.UserError(
         f"{field} is {count}, which {used} devices do not divide "
-        f'(config.parallel.layout="{config.parallel.layout}"); '
-        f"--config.parallel.num_devices={fitting} would do."
+        f'(config.parallel.layout="{config.parallel.layout}")'
+        + (
+          f"; --config.parallel.num_devices={fitting} would do."
+          if num_processes == 1
+          else "."
+        )
       )
 
 
@@ -295,7 +293,10 @@ def validate_init_from(
   """
   for line in difference(dict(source), to_dict(config)):
     field = line.partition(":")[0]
+    # The images' fingerprint is compared, not where they lie.
     if field.startswith(("data.", "degradation.", "model.")) and field not in (
+      "data.path",
+      "data.device_bytes",
       "data.max_train_images",
       "model.wiring",
     ):

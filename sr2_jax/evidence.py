@@ -185,6 +185,17 @@ class Evidence:
         return dict(values)
     return {}
 
+  def seeds(self, subject: Subject, metric: str) -> list[int]:
+    """The seeds that were measured, at any level; none without training."""
+    source = self._source(subject)
+    known = {} if source is None else source.values
+    found = {
+      seed
+      for (name, _), values in known.items()
+      for seed in (values if name == metric else ())
+    }
+    return sorted(seed for seed in found if seed is not None)
+
   def noise_variances(self, subject: Subject, metric: str) -> list[float]:
     """The levels of Gaussian noise that there are rows of, ascending."""
     source = self._source(subject)

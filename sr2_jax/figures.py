@@ -401,5 +401,6 @@ def _save(
   rgb = np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
   png = io.BytesIO()
   Image.fromarray(rgb).save(png, format="PNG")
-  files.write_atomically(path, png.getvalue())
+  # The report redraws curves without claiming the run's folder.
+  files.write_atomically(path, png.getvalue(), shared=True)
   return rgb

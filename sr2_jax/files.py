@@ -39,16 +39,16 @@ def replacing(
   sync_folder(path.parent)
 
 
-def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+def write_atomically(
+  path: str | os.PathLike[str], data: bytes, *, shared: bool = False
+) -> None:
   """Replaces a file, on disk and at once: a kill leaves the old or the new."""
-  with replacing(path) as file:
+  with replacing(path, shared=shared) as file:
     file.write(data)
 
 
 def sync_folder(path: pathlib.Path) -> None:
   """Makes a file's new name in this folder survive a loss of power."""
-  if os.name == "nt":  # Windows cannot open a folder, and needs no such call.
-    return
   descriptor = os.open(path, os.O_RDONLY)
   try:
     os.fsync(descriptor)

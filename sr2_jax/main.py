@@ -147,11 +147,13 @@ def parse(argv: Sequence[str]) -> Command:
   config = load_config(values.config)
   config_lib.validate_names(config)
   _apply_overrides(config, left)
+  _expand_home(config)
   config_lib.validate(config)
   config = config_lib.resolve(config)
+  workdir = pathlib.Path(values.workdir or f"runs/{config.experiment}")
   return Command(
     config=config,
-    workdir=pathlib.Path(values.workdir or f"runs/{config.experiment}"),
+    workdir=workdir.expanduser(),
     mode=values.mode,
     coordinator=values.coordinator,
     num_processes=values.num_processes,
@@ -329,6 +331,18 @@ def _apply_overrides(
       f'Unexpected "{extra[0]}"; every argument is --flag=value. Values with '
       "spaces need quotes."
     )
+
+
+def _expand_home(config: ml_collections.ConfigDict) -> None:
+  """Replaces ~ in paths: a shell leaves it where it follows an equals sign."""
+  for group, field in (
+    (config.data, "path"),
+    (config, "init_from"),
+    (config.eval.srmd, "weights"),
+    (config.eval.srmd, "pca"),
+  ):
+    if isinstance(group[field], str):
+      group[field] = os.path.expanduser(group[field])
 
 
 def _one_line(message: str) -> str:

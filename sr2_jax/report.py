@@ -40,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
   except errors.UserError as error:
     print(error, file=sys.stderr)
     return error.exit_code
+  except OSError as error:
+    print(f"{error.filename or 'report'}: {error.strerror}.", file=sys.stderr)
+    return errors.UserError.exit_code
   return 0
 
 

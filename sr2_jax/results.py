@@ -357,7 +357,8 @@ def row_files(path: str | os.PathLike[str]) -> list[pathlib.Path]:
   if not found:
     raise errors.UserError(
       f"{path}: no {FILE_NAME} in it.\n"
-      "The first evaluation writes it: run on, or give another folder."
+      "The first evaluation of a run writes it; other files of rows have to be "
+      "named."
     )
   return found
 
@@ -379,6 +380,6 @@ def _parse(path: pathlib.Path, number: int, line: bytes) -> Row:
     return Row(**fields)
   except ValueError as error:  # JSON's and Unicode's errors are ValueErrors.
     raise errors.UserError(
-      f"{path}:{number}: damaged row ({error}).\n"
-      "Delete that line and evaluate the run again (--mode=eval)."
+      f"{path}:{number}: no row, or a damaged one ({error}).\n"
+      "If it is a run's, delete that line and evaluate again (--mode=eval)."
     ) from error

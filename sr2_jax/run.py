@@ -49,7 +49,7 @@ _PACKAGES = (
 _FREE_IN_EVALUATION = (
   "eval.noise_variances", "eval.corruptions", "eval.splits", "eval.checkpoint",
   "eval.srmd",
-  "parallel", "log", "steps_per_call",
+  "data.device_bytes", "parallel", "log", "steps_per_call",
 )  # fmt: skip
 
 
@@ -122,13 +122,17 @@ def open_run(
     if evaluate_only:
       folder.check(
         config_lib.to_dict(config),
-        ignore=_FREE_IN_EVALUATION,
-        way_out="--mode=eval changes eval.noise_variances, eval.corruptions, "
-        "eval.splits, eval.checkpoint and eval.srmd alone: give the run's own "
-        "values of the others.",
+        ignore=(*_FREE_IN_EVALUATION, *_moved(folder, config)),
+        way_out=f"--mode=eval changes {', '.join(_FREE_IN_EVALUATION)} alone: "
+        "give the run's own values of the others.",
       )
     elif folder.has_begun:
-      folder.check(config_lib.to_dict(config))
+      folder.check(config_lib.to_dict(config), ignore=_moved(folder, config))
+    elif config.init_from and not run_folder.RunFolder(config.init_from).read():
+      raise errors.UserError(
+        f'config.init_from is "{config.init_from}", which is no run folder: '
+        "it has no config.json."
+      )
     if folder.is_done and not evaluate_only:
       say(
         f"{folder.path} has finished: its results are in {results.FILE_NAME}"
@@ -137,7 +141,9 @@ def open_run(
       yield None
       return
     _use_compilation_cache()
-    config_lib.validate_devices(config, len(jax.devices()))
+    config_lib.validate_devices(
+      config, len(jax.devices()), parallel.num_processes()
+    )
     layout = parallel.layout(
       config.parallel.layout, config.parallel.num_devices
     )
@@ -162,6 +168,13 @@ def open_run(
     )
     _check_or_record(run, evaluate_only=evaluate_only)
     yield run
+
+
+def _moved(folder: run_folder.RunFolder, config: Any) -> tuple[str, ...]:
+  """`init_from`, where it may differ: that run may lie elsewhere by now."""
+  recorded = folder.read()
+  has_source = recorded and recorded["config"].get("init_from")
+  return ("init_from",) if has_source and config.init_from else ()
 
 
 def _read_released_srmd(config: Any) -> ReleasedSrmd | None:

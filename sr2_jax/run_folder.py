@@ -8,11 +8,15 @@ import contextlib
 import fcntl
 import json
 import pathlib
+import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TextIO
 
 from sr2_jax import config as config_lib
 from sr2_jax import errors, files
+
+_LOCK_ATTEMPTS = 10
+_LOCK_PAUSE = 0.05  # seconds
 
 
 class RunFolder:
@@ -50,7 +54,7 @@ class RunFolder:
       ) from error
     with file:
       try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(file)
       except BlockingIOError as error:
         raise errors.UserError(
           f"{self.path}: another run works in this folder.\n"
@@ -67,8 +71,8 @@ class RunFolder:
   def is_claimed(self) -> bool:
     """Whether a live process works in the folder."""
     try:
-      with (self.path / ".lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      with (self.path / ".lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
       return True
     except OSError:
@@ -161,3 +165,13 @@ class RunFolder:
   def set_done(self) -> None:
     """Marks the run as finished."""
     files.write_atomically(self._done, b"")
+
+
+def _lock(file: TextIO) -> None:
+  """Takes the lock of a folder; another's `is_claimed` may hold it briefly."""
+  for _ in range(_LOCK_ATTEMPTS - 1):
+    with contextlib.suppress(BlockingIOError):
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      return
+    time.sleep(_LOCK_PAUSE)
+  fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -21,13 +21,13 @@ def load(path):
     return dict(arrays)
 
 
-def write(folder, *, members=MEMBERS, scores=SCORES):
+def write(folder, *, members=MEMBERS, scores=SCORES, levels=(0.0, 1e-3)):
   archive.write_per_image(
     folder,
     method="fsrcnn",
     split="test",
     members=members,
-    noise_variances=(0.0, 1e-3),
+    noise_variances=levels,
     scores=scores,
   )
   return load(folder / "per_image" / "fsrcnn_test.npz")
@@ -68,6 +68,34 @@ def test_later_weights_and_the_same_again_replace_earlier_ones(tmp_path, step):
   assert again["ssim"][0, 0, 0] == changes
   assert again["step"][0] == (step if changes else 8)
   assert ("accuracy" in again) != changes
+
+
+def test_other_levels_of_the_same_weights_are_added(tmp_path):
+  """In order; a level measured anew replaces the old."""
+  before = write(tmp_path)
+  changed = {name: value[:, ::-1] + 1 for name, value in SCORES.items()}
+  both = write(tmp_path, scores=changed, levels=(1e-3, 1e-4))
+  np.testing.assert_array_equal(both["noise_variances"], [0.0, 1e-4, 1e-3])
+  for name in ("ssim", "accuracy"):
+    expected = (before[name][:, :1], changed[name][:, ::-1])
+    np.testing.assert_array_equal(both[name], np.concatenate(expected, axis=1))
+
+
+@pytest.mark.parametrize("other", ["members", "step", "images", "metrics"])
+def test_other_levels_of_something_else_replace_the_old(tmp_path, other):
+  write(tmp_path)
+  members, scores = MEMBERS, SCORES
+  if other == "members":
+    members = [{**MEMBERS[0], "seed": 5}, MEMBERS[1]]
+  if other == "step":
+    members = [{**MEMBERS[0], "step": 9}, MEMBERS[1]]
+  if other == "images":
+    scores = {name: value[..., :2] for name, value in SCORES.items()}
+  if other == "metrics":
+    scores = {"ssim": SCORES["ssim"]}
+  new = write(tmp_path, members=members, scores=scores, levels=(1e-3, 1e-4))
+  np.testing.assert_array_equal(new["noise_variances"], [1e-3, 1e-4])
+  np.testing.assert_array_equal(new["ssim"], scores["ssim"])
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK", b"no archive", "truncated"])

@@ -116,7 +116,6 @@ def test_missing_field():
       },
       "config.eval.corruptions.blur",
     ),
-    ({"init_from": "no/such/run"}, "config.json"),
     ({"pretrain.num_epochs": 0, "joint.num_epochs": 0}, "nothing to train"),
     (
       {
@@ -155,17 +154,20 @@ def test_right_combination(changes):
   config_lib.validate(_config(**changes))
 
 
-def test_folder_and_init_from_that_exist(tmp_path):
-  (tmp_path / "config.json").write_text("{}")
-  config_lib.validate(
-    _config(
-      **{
-        "data.name": "folder",
-        "data.path": str(tmp_path),
-        "init_from": str(tmp_path),
-      }
-    )
-  )
+def test_folder_that_exists(tmp_path):
+  changes = {"data.name": "folder", "data.path": str(tmp_path)}
+  config_lib.validate(_config(**changes))
+
+
+def test_processes_that_would_have_no_device_are_refused():
+  config = _config(**{"parallel.num_devices": 2, "batch_size": 64})
+  config_lib.validate_devices(config, 4)
+  with pytest.raises(errors.UserError, match="all 4 devices"):
+    config_lib.validate_devices(config, 4, num_processes=2)
+  config = _config(**{"batch_size": 63})
+  with pytest.raises(errors.UserError, match="divide") as caught:
+    config_lib.validate_devices(config, 4, num_processes=2)
+  assert "num_devices=" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,14 @@ def test_folder_with_its_own_test(write_images):
   assert found.test.labels.tolist() == [0, 0, 0, 1, 1]
 
 
+def test_folder_with_a_validation_of_its_own_is_refused(write_images):
+  for name in ("train/ant", "train/bee", "test/ant", "test/bee"):
+    write_images(name, 10)
+  root = write_images("validation/ant", 10)
+  with pytest.raises(errors.UserError, match="validation is not read"):
+    dataset.load(_config(name="folder", path=str(root)))
+
+
 def test_folder_whose_test_has_other_classes(write_images):
   for name in ("train/ant", "train/bee", "test/ant", "test/cat"):
     root = write_images(name, 10)

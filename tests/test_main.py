@@ -440,3 +440,20 @@ def test_nothing_heavy_is_loaded_before_the_config_is_valid():
   )
   done = _run("-c", program)
   assert done.stdout == "[]\n", done.stderr
+
+
+def test_home_is_found_in_paths(monkeypatch, tmp_path):
+  """A shell leaves ~ as it is where it follows an equals sign."""
+  monkeypatch.setenv("HOME", str(tmp_path))
+  command = main_lib.parse(
+    [
+      "main", QUICKSTART, "--workdir=~/run", "--config.init_from=~/other",
+      "--config.data.name=folder", "--config.data.path=~",
+      "--config.eval.srmd.weights=~/w.pth", "--config.eval.srmd.pca=~/p.mat",
+    ]
+  )  # fmt: skip
+  assert command.workdir == tmp_path / "run"
+  assert command.config.init_from == str(tmp_path / "other")
+  assert command.config.data.path == str(tmp_path)
+  assert command.config.eval.srmd.weights == str(tmp_path / "w.pth")
+  assert command.config.eval.srmd.pca == str(tmp_path / "p.mat")

@@ -63,6 +63,16 @@ def test_the_command_takes_several_runs(tmp_path, capsys):
   ]
 
 
+@pytest.mark.parametrize("folder", ["file", "file/out"])
+def test_an_output_folder_that_cannot_be_made(tmp_path, capsys, folder):
+  (tmp_path / "file").write_text("in the way")
+  results.merge(tmp_path / "rows.jsonl", result_rows.run())
+  arguments = [str(tmp_path / "rows.jsonl"), "--out", str(tmp_path / folder)]
+  assert report.main(arguments) == 2
+  [line] = capsys.readouterr().err.splitlines()
+  assert str(tmp_path / "file") in line
+
+
 def test_a_folder_of_runs_gets_a_page(tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(tmp_path)
   paper_world.write_run(

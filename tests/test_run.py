@@ -262,6 +262,7 @@ def test_evaluation_may_not_change_what_no_row_tells_apart(
     {"eval__splits": ("test",)},
     {"eval__checkpoint": "best"},
     {"log__tensorboard": False},
+    {"data__device_bytes": 1},
   ],
 )
 def test_evaluation_may_change_what_training_does_not_see(
@@ -302,6 +303,47 @@ def test_finished_run_is_left_alone(images, tmp_path, capsys):
     run_lib.open_run(make_config(images, seed=1), tmp_path),
   ):
     raise AssertionError("opened")
+
+
+def test_a_run_whose_source_has_moved_goes_on(images, pretrained, tmp_path):
+  """It needs the source no more once it has begun."""
+  source, moved = tmp_path / "source", tmp_path / "moved"
+  shutil.copytree(pretrained, source)
+  workdir = tmp_path / "run"
+  options = {"seed": 3, "num_seeds": 1}
+  config = make_config(images, init_from=str(source), **options)
+  with run_lib.open_run(config, workdir):
+    begin(workdir)
+  source.rename(moved)
+  for place in (source, moved):
+    config = make_config(images, init_from=str(place), **options)
+    for evaluate_only in (False, True):
+      with run_lib.open_run(config, workdir, evaluate_only=evaluate_only):
+        pass
+  with (
+    pytest.raises(errors.UserError, match=r'init_from: ".*" -> ""'),
+    run_lib.open_run(make_config(images, **options), workdir),
+  ):
+    raise AssertionError("opened")
+
+
+def test_a_new_run_needs_its_source(images, tmp_path):
+  config = make_config(images, init_from=str(tmp_path / "none"))
+  with (
+    pytest.raises(errors.UserError, match=r"none.*which is no run folder"),
+    run_lib.open_run(config, tmp_path / "run"),
+  ):
+    raise AssertionError("opened")
+
+
+def test_a_field_that_was_added_since_is_noted(images, tmp_path, capsys):
+  config = make_config(images)
+  with run_lib.open_run(config, tmp_path):
+    begin(tmp_path)
+  edit_record(tmp_path, lambda d: d["config"]["eval"].pop("clip"))
+  with run_lib.open_run(config, tmp_path):
+    pass
+  assert "no config.eval.clip when this run was" in capsys.readouterr().err
 
 
 def test_evaluation_needs_a_run_and_makes_none(images, tmp_path):

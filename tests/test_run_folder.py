@@ -1,9 +1,11 @@
 """Who may work in a run folder, and with which config."""
 
+import fcntl
 import json
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -62,6 +64,24 @@ def test_lock_goes_with_the_process_that_holds_it(tmp_path):
     holder.wait()
     with folder.claim():
       pass
+
+
+def test_asking_whether_a_folder_is_claimed_keeps_nobody_out(tmp_path):
+  """And leaves nothing behind."""
+  folder = run_folder.RunFolder(tmp_path / "new")
+  assert not folder.is_claimed
+  assert not folder.path.exists()
+  with folder.claim():
+    assert folder.is_claimed
+  assert not folder.is_claimed
+  with (folder.path / ".lock").open() as file:
+    # As `is_claimed` does at the moment of a claim.
+    fcntl.flock(file, fcntl.LOCK_SH)
+    release = threading.Timer(0.15, fcntl.flock, (file, fcntl.LOCK_UN))
+    release.start()
+    with folder.claim():
+      pass
+    release.join()
 
 
 def test_lock_is_free_after_its_block_even_after_an_error(tmp_path):

@@ -128,8 +128,13 @@ def _folder(config_data: ml_collections.ConfigDict) -> Dataset:
       "config.data.path is empty: data.name=folder needs the folder of the "
       "images, <path>/<class>/*.png."
     )
-  root = Path(config_data.path).expanduser()
+  root = Path(config_data.path)
   has_test = (root / "train").is_dir() and (root / "test").is_dir()
+  if has_test and (root / "validation").is_dir():
+    raise errors.UserError(
+      f"{root / 'validation'} is not read: config.data.validation_fraction of "
+      "train/ is.\nMove these images to train/, or elsewhere."
+    )
   found = image_folder.read(root / "train" if has_test else root)
   parts = _stratified(
     found.labels,
