@@ -115,7 +115,7 @@ def run(
       )
     outcomes[job.name] = outcome
     if outcome.reason:
-      _say(f"{job.name} {outcome.state}: {outcome.reason.splitlines()[-1]}")
+      _say(f"{job.name} {outcome.state}: {outcome.reason}")
   return list(outcomes.values())
 
 
@@ -146,7 +146,9 @@ def _run_unless_finished(
       job, log, jobs=jobs, speeds=speeds, signals=signals
     )
   finally:
-    speeds.save()
+    # A full disk, which may be why the run has failed, costs an estimate.
+    with contextlib.suppress(OSError):
+      speeds.save()
   seconds = time.monotonic() - begin
   if code == 0:
     return Outcome(job.name, FINISHED, seconds)
@@ -184,8 +186,7 @@ def _run_process(
     while True:
       has_ended = process.poll() is not None
       text = decoder.decode(shown.read())
-      sys.stderr.write(text)
-      sys.stderr.flush()
+      _show(text)
       output = (output + text)[-4096:]
       now = time.monotonic()
       if has_ended or now - sampled_at >= _SECONDS_BETWEEN_SAMPLES:
@@ -233,4 +234,11 @@ def _last_lines(output: str) -> str:
 
 
 def _say(text: str) -> None:
-  print(text, file=sys.stderr, flush=True)
+  _show(f"{text}\n")
+
+
+def _show(text: str) -> None:
+  """For whoever watches: a terminal that is gone stops nothing."""
+  with contextlib.suppress(OSError):
+    sys.stderr.write(text)
+    sys.stderr.flush()

@@ -35,7 +35,7 @@ class Job:
 
   name: str
   folder: run_folder.RunFolder
-  config: ml_collections.ConfigDict
+  config: ml_collections.FrozenConfigDict
   arguments: tuple[str, ...]
   source: str | None
 
@@ -90,10 +90,20 @@ def load(
   for field in settings or {}:
     if field not in fields.CHECKS:
       raise errors.UserError(fields.unknown_field(field))
+    if field in ("experiment", "init_from"):
+      raise errors.UserError(f"config.{field} is set by {sweep} in each run.")
   # The same spelling however the folder was typed: it is part of the configs.
   workdir = pathlib.Path(workdir).absolute()
   if workdir.is_relative_to(pathlib.Path.cwd()):
     workdir = workdir.relative_to(pathlib.Path.cwd())
+  names = [run.name for run in found]
+  for run in found:
+    source = run.init_from
+    if source and source not in names and not (workdir / source).exists():
+      raise errors.UserError(
+        f"{run.name} starts from {source}, which --only leaves out and which "
+        f"is not in {workdir}."
+      )
   return [_job(run, workdir, settings or {}) for run in found]
 
 
@@ -133,19 +143,16 @@ def _job(
     **settings,
     "experiment": run.name,
   }
+  if run.init_from is not None:
+    changes["init_from"] = str(workdir / run.init_from)
   arguments = [
     f"--config={run.config}",
     *(f"--config.{name}={value}" for name, value in changes.items()),
   ]
   try:
-    resolved = main.parse(["main.py", *arguments]).config
+    config = main.parse(["main.py", *arguments]).config
   except errors.UserError as error:
     raise errors.UserError(f"{run.name}: {error}") from error
-  config = ml_collections.ConfigDict(resolved.to_dict())
-  # Its folder may not be there yet, so that this is not checked above.
-  if run.init_from is not None:
-    config.init_from = str(workdir / run.init_from)
-    arguments.append(f"--config.init_from={config.init_from}")
   folder = run_folder.RunFolder(workdir / run.name)
   arguments.append(f"--workdir={folder.path}")
   return Job(run.name, folder, config, tuple(arguments), run.init_from)

@@ -243,7 +243,7 @@ def _nearest_field(field: str) -> str | None:
     return max(whole, last), whole
 
   nearest = max(CHECKS, key=likeness)
-  return nearest if likeness(nearest)[0] >= 0.6 else None
+  return nearest if likeness(nearest)[0] >= 0.7 else None
 
 
 def in_words(value: Any) -> str:

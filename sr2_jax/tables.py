@@ -147,9 +147,10 @@ def labels(
     same = [other for other in of_lines if other.method == line.method]
     for field, text in qualifiers.items():
       value = getattr(line, field)
-      differs = any(getattr(other, field) != value for other in same)
-      if differs and value is not None:
+      alike = [other for other in same if getattr(other, field) == value]
+      if len(alike) < len(same) and value is not None:
         parts.append(text(value))
+        same = alike
     names[line] = ", ".join(parts)
   return names
 

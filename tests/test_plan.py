@@ -259,3 +259,22 @@ def test_a_moved_workdir_stays_finished(tmp_path):
   begin(plan.load(PAIR, tmp_path / "old")[1], done=True)
   (tmp_path / "old").rename(tmp_path / "new")
   assert plan.is_finished(plan.load(PAIR, tmp_path / "new")[1])
+
+
+def test_a_source_that_is_left_out_has_to_be_there(tmp_path):
+  with pytest.raises(errors.UserError, match="control starts from first"):
+    plan.load(PAIR, tmp_path, only=["control"])
+  (tmp_path / "first").mkdir()
+  [job] = plan.load(PAIR, tmp_path, only=["control"])
+  assert job.config.init_from == str(tmp_path / "first")
+
+
+def test_settings_that_leave_a_run_without_a_phase_are_refused(tmp_path):
+  with pytest.raises(errors.UserError, match="control: .*nothing to train"):
+    plan.load(PAIR, tmp_path, settings={"joint.num_epochs": "0"})
+
+
+@pytest.mark.parametrize("field", ["experiment", "init_from"])
+def test_what_each_run_has_of_its_own_cannot_be_set(tmp_path, field):
+  with pytest.raises(errors.UserError, match="is set by"):
+    plan.load(PAIR, tmp_path, settings={field: "x"})

@@ -89,7 +89,7 @@ def test_names_say_what_differs_and_no_more():
     "wdsr",
     "sequential_wdsr, L2=0.01",
     "sequential_wdsr, L2=0.1",
-    "sr2_wdsr, λ=0.11, 1 shared",
+    "sr2_wdsr, λ=0.11",
     "sr2_wdsr, λ=9, 1 shared",
     "sr2_wdsr, λ=9, 4 shared",
   ]
