@@ -20,7 +20,7 @@ from PIL import Image
 from sr2_jax import files, results, tables
 
 # The metrics that have a panel, and its title.
-CURVES = {"ssim": "SSIM", "accuracy": "Accuracy"}
+CURVES = {"ssim": "SSIM (Wang et al.)", "accuracy": "Accuracy"}
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; those of a
 # family of methods are the same everywhere.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from sr2_jax import contrast, evidence, paper_values, tables, verdicts
+from sr2_jax import contrast, evidence, paper_values, results, tables, verdicts
 
 _Terms = tuple[contrast.Term, ...]
 _Subject = evidence.Subject
@@ -519,7 +519,7 @@ def _shared_layers(ssim: str) -> list[verdicts.Claim]:
 def _beyond(corruptions: Mapping[str, Sequence[float]]) -> list[verdicts.Claim]:
   """Degradations that the paper names but does not test."""
   parts = []
-  for kind, name in paper_values.CORRUPTIONS.items():
+  for kind, name in results.CORRUPTIONS.items():
     # A level that is no number is none that was run.
     levels = corruptions.get(kind) or (math.nan,)
     parts.append(

@@ -70,14 +70,6 @@ _NAMES = {
 }
 UNTRAINED = ("bicubic", "srmd")
 
-CORRUPTIONS = {
-  "speckle": "Speckle, variance",
-  "salt_and_pepper": "Salt and pepper, part of the pixels",
-  "poisson": "Poisson, photons at white",
-  "jpeg": "JPEG, quality",
-  "blur": "Blur, width over the trained one",
-}
-
 
 def subject(
   method: str,

@@ -14,7 +14,9 @@ from collections.abc import Iterable, Sequence
 from sr2_jax import errors, evidence, results, tables
 
 # Tabulated without being asked for.
-_METRICS = ("ssim", "ssim_uniform7", "psnr_db", "accuracy")
+_METRICS = (
+  "ssim_uniform7_range2", "ssim_uniform7", "ssim", "psnr_db", "accuracy",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

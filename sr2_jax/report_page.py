@@ -12,6 +12,7 @@ from sr2_jax import (
   paper_claims,
   paper_figures,
   paper_values,
+  results,
   tables,
   verdicts,
 )
@@ -600,12 +601,12 @@ def _beyond(
   ]
   conditions = [
     (f"{name} {level:g}", evidence_lib.Condition(0.0, kind, level))
-    for kind, name in paper_values.CORRUPTIONS.items()
+    for kind, name in results.CORRUPTIONS.items()
     for level in corruptions.get(kind, ())
   ]
   absent = [
     name.partition(",")[0]
-    for kind, name in paper_values.CORRUPTIONS.items()
+    for kind, name in results.CORRUPTIONS.items()
     if kind not in corruptions
   ]
   if absent:

@@ -32,9 +32,15 @@ METRICS = (
   "loss_classifier",
 )
 
-# What stands in place of Gaussian noise; definitions are in
-# `imaging.corruptions`.
-CORRUPTIONS = ("speckle", "salt_and_pepper", "poisson", "jpeg", "blur")
+# What stands in place of Gaussian noise, and what its levels are; definitions
+# are in `imaging.corruptions`.
+CORRUPTIONS = {
+  "speckle": "Speckle, variance",
+  "salt_and_pepper": "Salt and pepper, part of the pixels",
+  "poisson": "Poisson, photons at white",
+  "jpeg": "JPEG, quality",
+  "blur": "Blur, times the trained width",
+}
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 

@@ -20,13 +20,6 @@ _DEFINITIONS = {
 }
 _DECIMALS = {"psnr_db": 2, "loss_sr": 4}
 # What the levels of a corruption are, at the head of its columns.
-_CORRUPTION_LEVELS = {
-  "speckle": "speckle, variance",
-  "salt_and_pepper": "salt and pepper, part of the pixels",
-  "poisson": "Poisson, photons at white",
-  "jpeg": "JPEG, quality",
-  "blur": "blur, times the trained width",
-}
 _LESS_IS_BETTER = ("loss_sr", "loss_classifier")
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -229,10 +222,9 @@ def _block(summaries: Sequence[results.Summary]) -> list[str]:
 def _corruption_blocks(summaries: Sequence[results.Summary]) -> list[str]:
   """The same with a block for each corruption."""
   text = _title(summaries)
-  for corruption in results.CORRUPTIONS:
+  for corruption, heading in results.CORRUPTIONS.items():
     chosen = [x for x in summaries if x.corruption == corruption]
     if chosen:
-      heading = _CORRUPTION_LEVELS[corruption]
       text += ["", *_grid(chosen, heading=heading, number_of="{:g}".format)]
   return text
 

@@ -270,7 +270,7 @@ def test_a_source_that_is_left_out_has_to_be_there(tmp_path):
 
 
 def test_settings_that_leave_a_run_without_a_phase_are_refused(tmp_path):
-  with pytest.raises(errors.UserError, match="control: .*nothing to train"):
+  with pytest.raises(errors.UserError, match=r"control: .*nothing to train"):
     plan.load(PAIR, tmp_path, settings={"joint.num_epochs": "0"})
 
 

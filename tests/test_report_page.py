@@ -181,6 +181,18 @@ def test_nothing_of_the_paper_is_a_page_as_well(tmp_path):
   assert not list((tmp_path / "out").glob("*.png"))
 
 
+def test_the_abstracts_means_are_over_the_seeds_that_both_have(tmp_path):
+  """Else the gain would not be that of the numbers beside it."""
+  score = lambda metric, level, seed, weight: 0.5 + 0.1 * seed  # noqa: E731
+  paper_world.write_run(tmp_path / "a", "sr2_fsrcnn", score)
+  paper_world.write_run(tmp_path / "b", "sequential_fsrcnn", score, seeds=(1,))
+  _write(tmp_path, tmp_path / "out")
+  text = (tmp_path / "out" / "report.md").read_text()
+  part = text.partition("## The abstract")[2].partition("\n## ")[0]
+  assert "the seeds that both have (here 1)" in part
+  assert part.count("| 0.600 | 0.600 | +0.0 %") == 16
+
+
 def test_corruptions_have_a_row_each(tmp_path):
   rows = [
     result_rows.row(

@@ -259,9 +259,9 @@ def test_a_damaged_row_is_named(tmp_path, damage):
   path = tmp_path / "results.jsonl"
   lines = path.read_bytes().splitlines()
   path.write_bytes(b"\n".join([lines[0], damage, lines[1]]) + b"\n")
-  with pytest.raises(errors.UserError, match=r"results\.jsonl:2: damaged"):
+  with pytest.raises(errors.UserError, match=r"results\.jsonl:2: no row"):
     results.read(tmp_path)
-  with pytest.raises(errors.UserError, match=r"results\.jsonl:2: damaged"):
+  with pytest.raises(errors.UserError, match=r"results\.jsonl:2: no row"):
     results.merge(tmp_path, [_row()])
 
 
