@@ -204,8 +204,8 @@ class Checkpoints:
   ) -> tuple[int, Any] | None:
     """The newest good checkpoint, or None where none was ever saved.
 
-    A damaged one is named on standard error and moved aside into `damaged/`,
-    and the one before it is tried.
+    A damaged one is named on standard error and, unless read-only, moved aside
+    into `damaged/`, and the one before it is tried.
 
     Args:
       like: a tree of the same form.

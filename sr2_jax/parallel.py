@@ -6,7 +6,7 @@ what all members share, then the index of its shard. Two layouts spread it:
 * "data": every device holds all members and works on its shard of the batch;
   the program averages over `axis_name`.
 * "members": the population is split over the devices, each sees whole batches,
-  and nothing is communicated.
+  and a program communicates nothing.
 
 Training state stays on the devices in the layout's form between steps.
 """

@@ -3,7 +3,7 @@
 Images are uint8 [N, H, W, C] in memory and float32 in [0, 1] from here on.
 Programs have the form that `parallel.Layout.map` takes; the averages over
 devices here and in BatchNorm, and the gathering of an evaluation's scores, are
-the only communication of a run.
+the only communication within a program.
 """
 
 import typing

@@ -221,9 +221,7 @@ def test_kills_and_signals_cost_no_finished_run(environment, tmp_path):
 
   logs = {path: path.stat().st_size for path in tmp_path.glob("[fc]*.log")}
   assert len(logs) == 2
-  begin = time.monotonic()
   assert main(PAIR, f"--workdir={tmp_path}") == 0
-  assert time.monotonic() - begin < 2
   assert logs == {path: path.stat().st_size for path in logs}
 
 
