@@ -1,6 +1,6 @@
 """Figure 10: SSIM over the noise variance on SVHN, 1 and 4 shared layers.
 
-  python -m launch.sweep --sweep=experiments/fig10_shared_layers.py \\
+  python -m launch.sweep --sweep=experiments/fig10_shared_layers.py:cpu \\
       --workdir=runs/paper
 
 WDSR and SR2_WDSR with 1 and 4 shared layers. The paper prints curves for a

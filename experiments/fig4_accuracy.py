@@ -1,6 +1,6 @@
 """Figure 4: accuracy over the noise variance on MNIST, x2 and x4.
 
-  python -m launch.sweep --sweep=experiments/fig4_accuracy.py \\
+  python -m launch.sweep --sweep=experiments/fig4_accuracy.py:cpu \\
       --workdir=runs/paper
 
 Sequential FSRCNN against SR2_FSRCNN. The paper prints curves, no numbers: at

@@ -1,6 +1,6 @@
 """Figure 5: digits at x4 and noise variance 1e-3, sequential against SR2.
 
-  python -m launch.sweep --sweep=experiments/fig5_examples.py \\
+  python -m launch.sweep --sweep=experiments/fig5_examples.py:cpu \\
       --workdir=runs/paper
 
 Truth, input, sequential FSRCNN, SR2_FSRCNN. In the paper's example the

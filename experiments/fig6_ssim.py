@@ -1,6 +1,7 @@
 """Figure 6: SSIM over the noise variance on MNIST, x2 and x4.
 
-  python -m launch.sweep --sweep=experiments/fig6_ssim.py --workdir=runs/paper
+  python -m launch.sweep --sweep=experiments/fig6_ssim.py:cpu \\
+      --workdir=runs/paper
 
 FSRCNN, sequential FSRCNN and SR2_FSRCNN, and the control. The paper prints
 curves, no numbers: SR2's lead grows with the noise. Its abstract has +10 % SSIM

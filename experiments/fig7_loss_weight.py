@@ -1,6 +1,6 @@
 """Figure 7: what lambda does to digits at x4 and noise variance 3.2e-4.
 
-  python -m launch.sweep --sweep=experiments/fig7_loss_weight.py \\
+  python -m launch.sweep --sweep=experiments/fig7_loss_weight.py:cpu \\
       --workdir=runs/paper
 
 Truth, bicubic, FSRCNN, and SR2_FSRCNN with lambda 0.11 and 9, which train side

@@ -1,6 +1,6 @@
 """Figure 8: house numbers at x2 and noise variance 1e-4, 1 and 4 shared layers.
 
-  python -m launch.sweep --sweep=experiments/fig8_shared_layers_x2.py \\
+  python -m launch.sweep --sweep=experiments/fig8_shared_layers_x2.py:cpu \\
       --workdir=runs/paper
 
 Truth, bicubic, WDSR, SR2_WDSR with 1 and with 4 shared layers, on SVHN. The

@@ -1,6 +1,6 @@
 """Figure 9: house numbers at x4 and noise variance 1e-3, 4 shared layers.
 
-  python -m launch.sweep --sweep=experiments/fig9_shared_layers_x4.py \\
+  python -m launch.sweep --sweep=experiments/fig9_shared_layers_x4.py:cpu \\
       --workdir=runs/paper
 
 Input, WDSR, SR2_WDSR with 4 shared layers, on SVHN; 1 shared layer beside it.

@@ -1,6 +1,6 @@
 """Table 1: mean SSIM on MNIST at noise variance 1e-4, x2 and x4.
 
-  python -m launch.sweep --sweep=experiments/table1.py --workdir=runs/paper
+  python -m launch.sweep --sweep=experiments/table1.py:cpu --workdir=runs/paper
 
 The paper's numbers, over three trainings (SRMD: the released network):
             x2     x4

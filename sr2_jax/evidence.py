@@ -347,7 +347,7 @@ class Evidence:
         key=lambda x: (-len(x.steps), -x.num_images),
       )
       # Interpolation is the same everywhere: nothing to tell.
-      if len(sources) > 1 and subject.method not in ("bicubic", "srmd"):
+      if len(sources) > 1 and subject.method not in results.UNTRAINED:
         taken, *others = (_name(source, sources) for source in sources)
         self._note(
           f"{_describe(subject)}: taken from {taken}; "

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sr2_jax import archive, errors, figures, population, rng, steps
+from sr2_jax import archive, errors, figures, population, results, rng, steps
 from sr2_jax import config as config_lib
 from sr2_jax import phase as phase_lib
 from sr2_jax import run as run_lib
@@ -106,7 +106,7 @@ def picture(run: run_lib.Run, phase: phase_lib.Phase) -> figures.Examples:
   own = archive.read(archive.examples_path(run.folder.path, phase.method))
   assert own is not None, "write comes before picture"
   columns = {}
-  for method in ("bicubic", "srmd"):
+  for method in results.UNTRAINED:
     found = _of_member(run.folder.path, method, seed=None, like=own)
     if found is not None:
       columns[method] = found

@@ -3,7 +3,7 @@
 Noise variances are those of images in [0, 1].
 """
 
-from sr2_jax import evidence, tables
+from sr2_jax import evidence, results, tables
 
 MNIST, SVHN = "mnist", "svhn_cropped"
 # A tenth of MNIST, for a first look where there are no runs on all of it.
@@ -42,12 +42,6 @@ LEVELS = (0.0, *AUTHORS_RANGE, 3.2e-3, 1e-2)
 # SSIM's definitions. The paper cites Wang et al. and names no settings; the
 # authors' released code computes the first, so that one decides on claims.
 SSIMS = ("ssim_uniform7_range2", "ssim_uniform7", "ssim")
-SSIM_NAMES = {
-  "ssim_uniform7_range2": "SSIM of the authors' code",
-  "ssim_uniform7": "SSIM, uniform window",
-  "ssim": "SSIM of Wang et al.",
-}
-
 # Methods in the order of the tables.
 METHODS = (
   "bicubic",
@@ -68,7 +62,6 @@ _NAMES = {
   "sr_continued_fsrcnn": "FSRCNN continued",
   "sr_continued_wdsr": "WDSR continued",
 }
-UNTRAINED = ("bicubic", "srmd")
 
 
 def subject(
@@ -87,7 +80,7 @@ def subject(
     dataset,
     scale,
     # SRMD and interpolation share nothing.
-    None if method in (*UNTRAINED, "srmd_retrained") else shared_layers,
+    None if method in (*results.UNTRAINED, "srmd_retrained") else shared_layers,
     loss_weight,
   )
 

@@ -32,6 +32,9 @@ METRICS = (
   "loss_classifier",
 )
 
+# Methods that nobody trains here: phase "none".
+UNTRAINED = ("bicubic", "srmd")
+
 # What stands in place of Gaussian noise, and what its levels are; definitions
 # are in `imaging.corruptions`.
 CORRUPTIONS = {

@@ -29,7 +29,7 @@ def write_run(
 ):
   """A run folder with one method; `score(metric, level, seed, weight)` is the
   score of its images: a number or an array [num_images]."""
-  trained = method not in paper_values.UNTRAINED
+  trained = method not in results.UNTRAINED
   if loss_weights is None:
     prefix = method.rpartition("_")[0]
     loss_weights = (paper_values.LOSS_WEIGHTS.get(prefix),)

@@ -18,16 +18,17 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 # From the top down; a package stands for all its modules.
 LAYERS = (
-  {"main"},
-  {"train"},
-  {"evaluate", "steps", "checkpoint", "data", "writer"}
-  | {"report", "tables", "figures", "phase", "preemption", "run", "run_folder"}
-  | {"feed", "contrast", "document", "evidence", "examples", "paper_claims"}
-  | {"paper_figures", "paper_values", "report_page", "summary", "verdicts"},
+  {"main", "report"},
+  {"train", "report_page"},
+  {"evaluate", "summary", "paper_claims", "paper_figures"},
+  {"examples", "verdicts"},
+  {"feed", "run", "figures", "contrast", "paper_values"},
+  {"phase", "run_folder", "evidence", "tables"},
+  {"steps", "data", "checkpoint", "writer", "preemption", "archive"},
   {"imaging", "models", "optimizer", "population", "parallel", "rng"}
-  | {"results", "archive"},
-  {"allocator", "catalog", "config", "cache_dir", "errors", "fields", "files"}
-  | {"progress"},
+  | {"results"},
+  {"allocator", "cache_dir", "catalog", "config", "document", "errors"}
+  | {"fields", "files", "progress"},
 )
 # Folders of the project that hold modules, beside the tests.
 FOLDERS = ("sr2_jax", "experiments", "launch", "benchmarks")
@@ -91,6 +92,11 @@ def _layer(module):
   found = [i for i, layer in enumerate(LAYERS) if word in layer]
   assert found, f"{module} has no layer: give it one in LAYERS"
   return found[0]
+
+
+def test_layers_name_what_there_is_once():
+  names = [name for layer in LAYERS for name in layer]
+  assert sorted(names) == sorted({name.split(".")[1] for name in PACKAGE})
 
 
 @pytest.mark.parametrize("module", PACKAGE)
