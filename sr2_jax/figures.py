@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 import io
-import math
 import os
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,32 +10,21 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib import axes, layout_engine, patches, transforms
 from matplotlib import figure as figure_lib
+from matplotlib import layout_engine, patches, transforms
 from matplotlib import lines as lines_lib
 from matplotlib.backends import backend_agg
 from PIL import Image
 
-from sr2_jax import files, results, tables
+from sr2_jax import files, noise_curves, results, tables
 
 # The metrics that have a panel, and its title.
 CURVES = {"ssim": "SSIM (Wang et al.)", "accuracy": "Accuracy"}
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; those of a
-# family of methods are the same everywhere.
-_COLORS = {
-  "bicubic": ("#767676",),
-  "trunk": ("#0072B2", "#56B4E9"),
-  "sr_continued": ("#6A3D9A", "#B294D1"),
-  "other": ("#8C6D31", "#5B5B9F"),
-  "sequential": ("#D55E00", "#E69F00"),
-  "sr2": ("#009E73", "#CC79A7", "#000000"),
-}
-_MARKERS: dict[str, str] = dict(zip(tables.FAMILIES, "xsDP^o", strict=True))
 # For a second, third and fourth round through a family's colours.
 _DASHES = ("-", (0, (5, 1.5)), (0, (2, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
-_RIGHT, _WRONG = "#0072B2", "#C04000"
-_INK = "#222222"
+# Of the panels of curves.
+_LOOK = noise_curves.Look(2.5, 1.5, 8, 14, gap=0.065, indent=0.05, margin=0.05)
 
 # The font ships with matplotlib; a user's own settings do not count.
 _SETTINGS: dict[Any, Any] = {"font.family": "DejaVu Sans", "text.usetex": False}
@@ -87,12 +75,15 @@ def curves(
       # In inches: nothing touches the border of the picture.
       layout=layout_engine.ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.1),
     )
-    figure.suptitle(title, fontsize=16, color=_INK)
+    figure.suptitle(title, fontsize=16, color=noise_curves.INK)
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
     for panel, metric in zip(panels, metrics, strict=True):
-      panel.set_title(CURVES[metric], fontsize=18, loc="left", color=_INK)
+      panel.set_title(
+        CURVES[metric], fontsize=18, loc="left", color=noise_curves.INK
+      )
       chosen = [summary for summary in summaries if summary.metric == metric]
-      _draw_curves(panel, chosen, labels=labels, styles=styles)
+      of_lines = _curves(chosen, labels=labels, styles=styles)
+      noise_curves.draw(panel, of_lines, _LOOK)
     return _save(figure, path)
 
 
@@ -182,7 +173,7 @@ def example_grid(
         _write(figure, x + width / 2, names_y, column.name, **style)
         for y, image in zip(tops, column.images, strict=True):
           place = background[y : y + height, x : x + width]
-          place[:] = _squares(image, height, width)
+          place[:] = squares(image, height, width)
         for y, caption in zip(tops, column.captions, strict=False):
           _draw_caption(figure, (x, y, width, height), *caption)
         x += width + _GAP
@@ -192,7 +183,7 @@ def example_grid(
         middle = (left + right) / 2
         _write(figure, middle, y, title, size=_TEXT + 4, weight="bold")
         rule = lines_lib.Line2D((left, right), (y + _GAP, y + _GAP))
-        rule.set(color=_INK, linewidth=1, transform=_pixels(figure))
+        rule.set(color=noise_curves.INK, linewidth=1, transform=_pixels(figure))
         figure.add_artist(rule)
     figure.figimage(background, origin="upper")  # Nothing is resampled.
     return _save(figure, path)
@@ -206,105 +197,32 @@ def _styles(lines: Iterable[tables.Line]) -> dict[tables.Line, dict[str, Any]]:
     family = tables.family(line.method)
     index = seen[family]
     seen[family] += 1
-    turn, color = divmod(index, len(_COLORS[family]))
+    turn, color = divmod(index, len(noise_curves.COLORS[family]))
     styles[line] = {
-      "color": _COLORS[family][color],
-      "marker": _MARKERS[family],
+      "color": noise_curves.COLORS[family][color],
+      "marker": noise_curves.MARKERS[family],
       "linestyle": _DASHES[(color + turn) % len(_DASHES)],
     }
   return styles
 
 
-def _draw_curves(
-  panel: axes.Axes,
+def _curves(
   summaries: Sequence[results.Summary],
   *,
   labels: Mapping[tables.Line, str],
   styles: Mapping[tables.Line, Mapping[str, Any]],
-) -> None:
-  """One metric over the noise variance, each curve named at its right end."""
-  draw_noise_axis(panel, sorted({x.noise_variance for x in summaries}))
-  lowest, ends = 0.0, {}
-  for line, entries in tables.lines(summaries).items():
-    x = np.array([*entries])
-    mean = np.array([entry.mean for entry in entries.values()])
-    half = np.array([entry.half_width for entry in entries.values()], float)
-    style = styles[line]
-    # Without a level between zero and the first power of ten, the line between
-    # them is a guess, and thinner.
-    start = int(x[0] == 0 and len(x) > 1)
-    panel.plot(x[start:], mean[start:], linewidth=2.5, markersize=8, **style)
-    if start:
-      guess = {**style, "linestyle": ":", "markevery": [0]}
-      panel.plot(x[:2], mean[:2], linewidth=1.5, markersize=8, **guess)
-    if np.isfinite(half).any():
-      low, high = mean - half, mean + half
-      color = style["color"]
-      panel.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
-    lowest = min([lowest, *mean[np.isfinite(mean)]])
-    if math.isfinite(mean[-1]):
-      ends[line] = mean[-1]
-
-  # Intervals count as far as values can lie.
-  bottom, top = panel.get_ylim()
-  bottom, top = max(bottom, lowest - 0.05), min(top, 1.05)
-  panel.set_ylim(bottom, top)
-  order = sorted(ends, key=lambda line: ends[line])
-  heights = [(ends[line] - bottom) / (top - bottom) for line in order]
-  places = spread(heights, gap=0.065)
-  for line, height, place in zip(order, heights, places, strict=True):
-    color = styles[line]["color"]
-    link = {"arrowstyle": "-", "color": color, "shrinkA": 0, "shrinkB": 0}
-    link["relpos"] = (0, 0.5)  # To where the text begins, not across it.
-    label = panel.annotate(
-      labels[line], (1, height), (1.05, place), "axes fraction", arrowprops=link
+) -> list[noise_curves.Curve]:
+  """One metric's."""
+  return [
+    noise_curves.Curve(
+      labels[line],
+      np.array([*entries]),
+      np.array([entry.mean for entry in entries.values()]),
+      np.array([entry.half_width for entry in entries.values()], float),
+      styles[line],
     )
-    label.set(color=color, fontsize=14, fontweight="bold", va="center")
-
-
-def draw_noise_axis(panel: axes.Axes, levels: Sequence[float]) -> None:
-  """Sets up a logarithmic axis with zero left of a break."""
-  positive = [level for level in levels if level > 0]
-  ticks = [level for level in levels if level == 0]
-  if positive:
-    # Linear, and 0.7 decades long, below the lowest level.
-    panel.set_xscale("symlog", linthresh=positive[0], linscale=0.6)
-    first = math.ceil(math.log10(positive[0]) - 1e-9)
-    last = math.floor(math.log10(positive[-1]) + 1e-9)
-    decades = [10.0**power for power in range(first, last + 1)]
-    # Where they are too few to read a scale from, the levels have names.
-    ticks += decades if len(decades) > 1 else positive
-    if ticks[0] == 0:
-      mark = panel.text(positive[0] / 2, 0, "//", ha="center", va="center")
-      mark.set(color=_INK, fontsize=11, transform=panel.get_xaxis_transform())
-      mark.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})
-  panel.set_xticks(ticks, [tables.display_number(level) for level in ticks])
-  panel.set_xticks(levels, minor=True)
-  panel.margins(x=0.04)
-  panel.set_xlabel("Noise variance σ²", color=_INK)
-  panel.grid(axis="y", color="#DDDDDD", linewidth=0.8)
-  panel.set_axisbelow(True)
-  panel.spines[["top", "right"]].set_visible(False)
-
-
-def spread(heights: Sequence[float], *, gap: float) -> np.ndarray:
-  """Moves ascending heights as little as needed to be a gap apart.
-
-  Least squares: isotonic regression of the heights less their share of gaps.
-  """
-  if not heights:
-    return np.zeros(0)
-  places = range(len(heights))
-  shares = gap * np.arange(len(heights))
-  free = np.asarray(heights) - shares
-  fitted = [
-    max(
-      min(free[i : j + 1].mean() for j in places[k:]) for i in places[: k + 1]
-    )
-    for k in places
+    for line, entries in tables.lines(summaries).items()
   ]
-  # Inside the panel, as far as it has room for all.
-  return np.clip(fitted, 0, max(1 - gap * places[-1], 0)) + shares
 
 
 @dataclasses.dataclass(frozen=True)
@@ -357,7 +275,7 @@ def _pixels(figure: figure_lib.Figure) -> transforms.Transform:
 def _write(
   figure: figure_lib.Figure, x: float, y: float, text: str, **style: Any
 ) -> None:
-  style = {"color": _INK, "ha": "center", **style}
+  style = {"color": noise_curves.INK, "ha": "center", **style}
   style["size"] *= _POINT
   # A folder's class may well have a "$" in its name.
   style["parse_math"] = False
@@ -372,7 +290,11 @@ def _draw_caption(
 ) -> None:
   """Writes the class, and tells right from wrong by mark, frame and colour."""
   x, y, width, height = place
-  color = {None: _INK, True: _RIGHT, False: _WRONG}[is_right]
+  color = {
+    None: noise_curves.INK,
+    True: noise_curves.RIGHT,
+    False: noise_curves.WRONG,
+  }[is_right]
   text += {None: "", True: " ✓", False: " ✗"}[is_right]
   style = {"color": color, "weight": "normal" if is_right else "bold"}
   x_text, y_text = x + width / 2, y + height + _CAPTION / 2
@@ -385,11 +307,12 @@ def _draw_caption(
     figure.add_artist(frame)
 
 
-def _squares(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def squares(image: np.ndarray, height: int, width: int) -> np.ndarray:
   """Image [h, w, C] in [0, 1] as uint8 [height, width, C], in square pixels."""
   levels = np.rint(255 * np.clip(np.nan_to_num(image), 0, 1)).astype(np.uint8)
-  rows = levels.repeat(height // image.shape[0], axis=0)
-  return rows.repeat(width // image.shape[1], axis=1)
+  rows = np.arange(height) * image.shape[0] // height
+  columns = np.arange(width) * image.shape[1] // width
+  return levels[rows][:, columns]
 
 
 def _save(

@@ -17,7 +17,14 @@ from matplotlib import layout_engine
 from matplotlib.backends import backend_agg, backend_svg
 from PIL import Image
 
-from sr2_jax import contrast, document, figures, paper_values, tables
+from sr2_jax import (
+  contrast,
+  document,
+  figures,
+  noise_curves,
+  paper_values,
+  tables,
+)
 from sr2_jax import evidence as evidence_lib
 
 _SETTINGS: dict[Any, Any] = {
@@ -26,17 +33,20 @@ _SETTINGS: dict[Any, Any] = {
   "svg.hashsalt": "sr2_jax",  # The same figure is the same file.
   "svg.fonttype": "path",
 }
-_INK, _SOFT = "#222222", "#767676"
-_RIGHT, _WRONG = "#0072B2", "#C04000"
+_SOFT = "#767676"
 
-# Okabe and Ito's colours, as in `figures`.
+# The control is dashed; of two SR2 networks the other is "sr2, other".
 _STYLES: dict[str, dict[str, Any]] = {
-  "sr2": {"color": "#009E73", "marker": "o", "linestyle": "-"},
-  "sr2, other": {"color": "#CC79A7", "marker": "o", "linestyle": "-"},
-  "sequential": {"color": "#D55E00", "marker": "^", "linestyle": "-"},
-  "trunk": {"color": "#0072B2", "marker": "s", "linestyle": "-"},
-  "sr_continued": {"color": "#6A3D9A", "marker": "D", "linestyle": "--"},
+  family: {
+    "color": noise_curves.COLORS[family.partition(",")[0]][
+      int(family.endswith(", other"))
+    ],
+    "marker": noise_curves.MARKERS[family.partition(",")[0]],
+    "linestyle": "--" if family == "sr_continued" else "-",
+  }
+  for family in ("sr2", "sr2, other", "sequential", "trunk", "sr_continued")
 }
+_LOOK = noise_curves.Look(2, 1.3, 5.5, 11, gap=0.13, indent=0.06, margin=0.02)
 _DPI = 128
 
 
@@ -99,12 +109,17 @@ def curves(
       layout=layout_engine.ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08),
     )
     panel = figure.subplots()
-    panel.set_title(spec.title, fontsize=13, loc="left", color=_INK)
-    figures.draw_noise_axis(
-      panel, sorted({level for points in found.values() for level in points})
-    )
-    panel.set_ylabel(spec.metric_name, color=_INK)
-    _draw_curves(panel, found)
+    panel.set_title(spec.title, fontsize=13, loc="left", color=noise_curves.INK)
+    panel.set_ylabel(spec.metric_name, color=noise_curves.INK)
+    of_subjects = []
+    for subject, points in found.items():
+      means, halves = np.array([*points.values()]).T
+      name = _in_two_lines(_name(subject, found))
+      style = _style(subject, list(found))
+      of_subjects.append(
+        noise_curves.Curve(name, np.array([*points]), means, halves, style)
+      )
+    noise_curves.draw(panel, of_subjects, _LOOK)
     png, svg = _render(figure)
   names = ", ".join(paper_values.full_name(subject) for subject in found)
   alt = f"{spec.metric_name} over the noise variance, {spec.title}: {names}"
@@ -168,48 +183,6 @@ def _points(
       half = math.nan if over is None else over.half_width
       points[level] = (estimate.value, half)
   return points
-
-
-def _draw_curves(
-  panel: Any,
-  found: dict[evidence_lib.Subject, dict[float, tuple[float, float]]],
-) -> None:
-  ends, lowest = {}, math.inf
-  for subject, points in found.items():
-    style = _style(subject, list(found))
-    x = np.array([*points])
-    mean, half = np.array([*points.values()]).T
-    # Between zero and the first level the line is a guess, and thinner.
-    start = int(x[0] == 0 and len(x) > 1)
-    panel.plot(x[start:], mean[start:], linewidth=2, markersize=5.5, **style)
-    if start:
-      guess = {**style, "linestyle": ":", "markevery": [0]}
-      panel.plot(x[:2], mean[:2], linewidth=1.3, markersize=5.5, **guess)
-    if np.isfinite(half).any():
-      band = {"color": style["color"], "alpha": 0.2, "linewidth": 0}
-      panel.fill_between(x, mean - half, mean + half, **band)
-    finite = mean[np.isfinite(mean)]
-    lowest = min([lowest, *finite])
-    if math.isfinite(mean[-1]):
-      ends[subject] = float(mean[-1])
-
-  # Intervals count as far as values can lie.
-  bottom, top = panel.get_ylim()
-  bottom, top = max(bottom, min(lowest, 0) - 0.02), min(top, 1.02)
-  panel.set_ylim(bottom, top)
-  order = sorted(ends, key=lambda subject: ends[subject])
-  heights = [(ends[subject] - bottom) / (top - bottom) for subject in order]
-  places = figures.spread(heights, gap=0.13)
-  for subject, height, place in zip(order, heights, places, strict=True):
-    color = _style(subject, list(found))["color"]
-    link = {"arrowstyle": "-", "color": color, "shrinkA": 0, "shrinkB": 0}
-    link["relpos"] = (0, 0.5)  # To where the text begins, not across it.
-    text = _in_two_lines(_name(subject, found))
-    label = panel.annotate(
-      text, (1, height), (1.06, place), "axes fraction", arrowprops=link
-    )
-    label.set(color=color, fontsize=11, fontweight="bold", va="center")
-    label.set_linespacing(0.95)
 
 
 def _name(
@@ -320,10 +293,14 @@ def _draw_panels(entries: Sequence[_Entry], cell: int) -> tuple[bytes, bytes]:
     middle = (left + cell / 2) / width
     name = f"({_LETTERS[index]}) {entry.name}"
     figure.text(
-      middle, (_TEXT - 5) / height, name, ha="center", va="top", color=_INK,
-      size=8.5, linespacing=1.05,
+      middle, (_TEXT - 5) / height, name, ha="center", va="top",
+      color=noise_curves.INK, size=8.5, linespacing=1.05,
     )  # fmt: skip
-    color = {None: _INK, True: _RIGHT, False: _WRONG}[entry.is_right]
+    color = {
+      None: noise_curves.INK,
+      True: noise_curves.RIGHT,
+      False: noise_curves.WRONG,
+    }[entry.is_right]
     figure.text(
       middle, (_TEXT - 44) / height, entry.text, ha="center",
       va="top", color=color, size=9,
@@ -344,11 +321,8 @@ def _tile(index: int, entry: _Entry, cell: int) -> document.Tile:
 
 
 def _squares(image: np.ndarray, cell: int) -> np.ndarray:
-  """Image [h, w, C] in [0, 1] as uint8 [cell, cell, 3], in square pixels."""
-  levels = np.rint(255 * np.clip(np.nan_to_num(image), 0, 1)).astype(np.uint8)
-  rows = np.arange(cell) * image.shape[0] // cell
-  columns = np.arange(cell) * image.shape[1] // cell
-  large = levels[rows][:, columns]
+  """Image [h, w, C] in [0, 1] as uint8 [cell, cell, 3]."""
+  large = figures.squares(image, cell, cell)
   return large if large.shape[-1] == 3 else large.repeat(3, axis=-1)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sr2_jax import figures, results, tables
+from sr2_jax import figures, noise_curves, results, tables
 from tests import result_rows
 
 
@@ -34,7 +34,7 @@ def test_curves_have_a_band_where_there_are_seeds(tmp_path, seeds):
   assert width >= 1600
   assert width > 2 * height
   for half in np.split(picture, [width // 2], axis=1):
-    assert _count(half, figures._COLORS["sr2"][0]) > 300
+    assert _count(half, noise_curves.COLORS["sr2"][0]) > 300
     if len(seeds) > 1:
       assert _count(half, BAND) > 2000
     else:
@@ -67,13 +67,13 @@ def test_curves_without_a_classifier_are_one_panel(tmp_path):
 def test_curves_of_few_levels(tmp_path, levels):
   rows = [result_rows.row(noise_variance=level) for level in levels]
   picture = figures.curves(rows, tmp_path / "curves.png")
-  assert _count(picture, figures._COLORS["sr2"][0]) > 50
+  assert _count(picture, noise_curves.COLORS["sr2"][0]) > 50
 
 
 def test_curves_survive_numbers_that_are_not_finite(tmp_path):
   rows = [*result_rows.rows("fsrcnn", 0.5), *result_rows.rows("wdsr", math.nan)]
   picture = figures.curves(rows, tmp_path / "curves.png")
-  assert _count(picture, figures._COLORS["trunk"][0]) > 300
+  assert _count(picture, noise_curves.COLORS["trunk"][0]) > 300
 
 
 def test_curves_ignore_the_users_settings(tmp_path):
@@ -117,32 +117,6 @@ def test_a_familys_first_line_looks_the_same_everywhere():
   )
   looks = [tuple(map(str, s.values())) for s in figures._styles(many).values()]
   assert len(set(looks)) == 9
-
-
-@pytest.mark.parametrize(
-  ("heights", "expected"),
-  [
-    ([], []),
-    ([0.5], [0.5]),
-    ([0.1, 0.5], [0.1, 0.5]),
-    ([0.5, 0.5], [0.45, 0.55]),
-    ([0.48, 0.5, 0.5], [0.39333, 0.49333, 0.59333]),
-    ([0.0, 0.01], [0.0, 0.1]),
-    ([0.99, 1.0], [0.9, 1.0]),
-  ],
-)
-def test_labels_move_as_little_as_needed(heights, expected):
-  assert figures.spread(heights, gap=0.1) == pytest.approx(expected, abs=1e-4)
-
-
-def test_labels_never_overlap():
-  generator = np.random.default_rng(0)
-  for _ in range(100):
-    heights = sorted(generator.uniform(size=generator.integers(1, 12)))
-    places = figures.spread(heights, gap=0.065)
-    assert min([1.0, *np.diff(places)]) >= 0.065 - 1e-9
-    assert places[0] >= 0
-    assert places[-1] <= 1 + 1e-9
 
 
 # Example grids

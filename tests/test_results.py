@@ -2,8 +2,6 @@ import dataclasses
 import json
 import math
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -41,18 +39,6 @@ BICUBIC = {
   "phase": "none",
   "step": 0,
 }
-
-
-def test_imports_no_jax():
-  code = (
-    "import sys; from sr2_jax import report, results, writer; "
-    "print([m for m in ('jax', 'matplotlib', 'scipy', 'tensorboardX', 'tqdm') "
-    "if m in sys.modules])"
-  )
-  output = subprocess.run(
-    [sys.executable, "-c", code], check=True, capture_output=True, text=True
-  )
-  assert output.stdout.strip() == "[]"
 
 
 def test_a_row_keeps_the_documented_fields():

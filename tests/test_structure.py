@@ -23,7 +23,7 @@ LAYERS = (
   {"evaluate", "summary", "paper_claims", "paper_figures"},
   {"examples", "verdicts"},
   {"feed", "run", "figures", "contrast", "paper_values"},
-  {"phase", "run_folder", "evidence", "tables"},
+  {"phase", "run_folder", "evidence", "noise_curves", "tables"},
   {"steps", "data", "checkpoint", "writer", "preemption", "archive"},
   {"imaging", "models", "optimizer", "population", "parallel", "rng"}
   | {"results"},
@@ -35,9 +35,9 @@ FOLDERS = ("sr2_jax", "experiments", "launch", "benchmarks")
 # What these import, and what that imports in turn, needs no accelerator.
 WITHOUT_JAX = (
   "archive", "catalog", "config", "contrast", "document", "errors", "evidence",
-  "fields", "figures",
-  "files", "main", "paper_claims", "paper_figures", "paper_values", "progress",
-  "report", "report_page", "results", "tables", "verdicts",
+  "fields", "figures", "files", "main", "noise_curves", "paper_claims",
+  "paper_figures", "paper_values", "progress", "report", "report_page",
+  "results", "tables", "verdicts", "writer",
 )  # fmt: skip
 HEAVY = {
   "chex", "dm_pix", "flax", "jax", "jaxlib", "mlxtend", "optax", "orbax",
@@ -143,9 +143,12 @@ def test_no_jax_however_indirectly(start):
     seen |= set(queue)
 
 
-def test_no_jax_in_fact():
-  names = ", ".join(f"sr2_jax.{name}" for name in WITHOUT_JAX)
-  program = f"import sys, {names}; print(sorted({HEAVY!r} & set(sys.modules)))"
+def _loaded(names, suspects):
+  """Which of the suspects these modules of ours load."""
+  names = ", ".join(f"sr2_jax.{name}" for name in names)
+  program = (
+    f"import sys, {names}; print(*sorted({suspects!r} & {{*sys.modules}}))"
+  )
   done = subprocess.run(
     [sys.executable, "-c", program],
     check=True,
@@ -153,7 +156,16 @@ def test_no_jax_in_fact():
     text=True,
     cwd=ROOT,
   )
-  assert done.stdout == "[]\n"
+  return done.stdout.split()
+
+
+def test_no_jax_in_fact():
+  assert not _loaded(WITHOUT_JAX, HEAVY)
+
+
+def test_a_command_answers_before_it_loads_what_takes_seconds():
+  suspects = {"matplotlib", "scipy", "tensorboardX", "tqdm"}
+  assert not _loaded(("main", "report", "results", "writer"), suspects)
 
 
 @pytest.mark.parametrize("module", EXPERIMENTS)
