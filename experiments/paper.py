@@ -6,8 +6,8 @@ With the released SRMD beside bicubic in each run:
   --set eval.srmd.weights=package --set eval.srmd.pca=srmd_pca_matlab.mat
 
 Each item's file has the numbers to expect. In addition the sequential network
-on the WDSR trunk, and the control for 1 shared layer on SVHN. What says most
-comes first: x4 before x2, FSRCNN before WDSR.
+on the WDSR trunk, and the control on SVHN. What says most comes first: x4 before
+x2, FSRCNN before WDSR.
 
 Time: most of its runs have not been run; docs/reproduction.md has the times of
 those that have.
@@ -48,7 +48,11 @@ def sweep(budget: str = "paper") -> list[runs.Run]:
     [runs.sequential(budget, "mnist", "wdsr", scale) for scale in (4, 2)],
     [runs.srmd_retrained(budget, scale) for scale in (4, 2)],
     fig8_shared_layers_x2.sweep(budget),
-    [runs.continued(budget, "svhn", "wdsr", scale) for scale in (4, 2)],
+    [
+      runs.continued(budget, "svhn", "wdsr", scale, shared_layers=shared)
+      for scale in (4, 2)
+      for shared in (1, 4)
+    ],
   )
   needed = runs.merge(*(item.sweep(budget) for item in ITEMS))
   return runs.merge(in_order, needed)

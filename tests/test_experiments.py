@@ -204,10 +204,11 @@ EXPECTED = {
     for scale in (2, 4)
   },
   **{
-    f"svhn_sr_continued_wdsr_x{scale}": (
-      "sr_continued_wdsr", "svhn_cropped", scale, 1, (0.0,)
+    f"svhn_sr_continued_wdsr_x{scale}{suffix}": (
+      "sr_continued_wdsr", "svhn_cropped", scale, shared_layers, (0.0,)
     )
     for scale in (2, 4)
+    for shared_layers, suffix in ((1, ""), (4, "_4_shared"))
   },
 }  # fmt: skip
 
@@ -284,4 +285,4 @@ def test_smoke_needs_no_download_and_no_run_twice():
     )
     for config in configs.values()
   ]
-  assert len(set(methods)) == len(methods) == 14
+  assert len(set(methods)) == len(methods) == 16
