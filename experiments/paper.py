@@ -6,8 +6,8 @@ With the released SRMD beside bicubic in each run:
   --set eval.srmd.weights=package --set eval.srmd.pca=srmd_pca_matlab.mat
 
 Each item's file has the numbers to expect. In addition the sequential network
-on the WDSR trunk, and the control on SVHN. What says most comes first: x4 before
-x2, FSRCNN before WDSR.
+on the WDSR trunk, and the control on SVHN. What says most comes first: x4
+before x2, FSRCNN before WDSR.
 
 Time: most of its runs have not been run; docs/reproduction.md has the times of
 those that have.
