@@ -71,21 +71,22 @@ def create(
       )
     return {name: name for name in params}
 
+  def mask(params: Any) -> Any:
+    return l2_mask(params, scope=l2_scope, exempt=l2_exempt)
+
   def add_l2(
     updates: Any, state: Any, params: Any = None, **by_name: Any
   ) -> tuple[Any, Any]:
     l2 = by_name["l2"]
-    mask = l2_mask(params, scope=l2_scope, exempt=l2_exempt)
-    added = jax.tree.map(
-      lambda g, w, shrinks: g + 2 * l2 * w if shrinks else g,
-      updates,
-      params,
-      mask,
-    )
-    return added, state
+    return jax.tree.map(lambda g, w: g + 2 * l2 * w, updates, params), state
 
   return optax.chain(
-    optax.GradientTransformationExtraArgs(optax.init_empty_state, add_l2),
+    # Not add_decayed_weights, whose weight is a constant of the program; its
+    # state has the same form, so that older checkpoints can be read.
+    optax.masked(
+      optax.GradientTransformationExtraArgs(optax.init_empty_state, add_l2),
+      mask,
+    ),
     optax.partition(
       {
         name: optax.adam(rate, b1, b2, eps) if rate else optax.set_to_zero()

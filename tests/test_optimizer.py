@@ -80,6 +80,24 @@ def test_l2_is_the_gradient_of_its_sum_of_squares():
     )
 
 
+def test_state_has_the_form_of_older_checkpoints():
+  rates = {"shared": 1e-2, "sr": 0.0}
+  older = optax.chain(
+    optax.add_decayed_weights(
+      0.02, mask=lambda params: jax.tree.map(lambda _: True, params)
+    ),
+    optax.partition(
+      {"shared": optax.adam(1e-2), "sr": optax.set_to_zero()},
+      {"shared": "shared", "sr": "sr"},
+    ),
+  )
+  new = optimizer.create(rates, l2_scope="kernels", **SETTINGS)
+  params = make_params()
+  assert jax.tree.structure(new.init(params)) == (
+    jax.tree.structure(older.init(params))
+  )
+
+
 def test_l2_is_a_number_of_each_member():
   opt = optimizer.create(
     {"shared": 1e-2, "sr": 1e-2}, l2_scope="kernels", **SETTINGS
