@@ -346,7 +346,8 @@ def _control(evidence: evidence_lib.Evidence) -> list[document.Block]:
       "over its baseline is credited to classification only where SR² lies "
       "above the control as well, with the interval over seeds. Differences of "
       f"`{_MAIN_SSIM}` and `ssim`, ± half the 95 % interval over paired seeds; "
-      "on MNIST unless it says SVHN, with the number of shared layers (sl.)."
+      "on MNIST unless it says SVHN, with the number of shared layers (sl.). "
+      "The baseline has as many as SR² has: it is SR²'s own pretraining."
     ),
   ]
   mnist, svhn = paper_values.MNIST, paper_values.SVHN
