@@ -443,11 +443,13 @@ def corrupted(corruption, level, clean, high_res):
   return corruptions.RANDOM[corruption](keys, clean, level)
 
 
-def test_corruptions_get_rows_of_their_own(tmp_path):
+@pytest.mark.parametrize("layout", ["data", "members"])
+def test_corruptions_get_rows_of_their_own(tmp_path, layout):
   """Of every method, by what each makes of the corrupted inputs."""
   run = tiny_network.make_run(
     tmp_path, pretrain__num_epochs=0, eval__splits=("test",), **CORRUPTIONS
   )
+  run = dataclasses.replace(run, layout=parallel.layout(layout, 2))
   phase = tiny_network.tiny_phase(run)
   variables = evaluate.variables_of(tiny_network.make_state(phase))
   evaluate.evaluate_bicubic(run, phase)

@@ -305,10 +305,9 @@ def test_finished_run_is_left_alone(images, tmp_path, capsys):
     raise AssertionError("opened")
 
 
-def test_a_run_whose_source_has_moved_goes_on(images, pretrained, tmp_path):
+def test_a_run_whose_source_has_moved_goes_on(images, source, tmp_path):
   """It needs the source no more once it has begun."""
-  source, moved = tmp_path / "source", tmp_path / "moved"
-  shutil.copytree(pretrained, source)
+  moved = tmp_path / "moved"
   workdir = tmp_path / "run"
   options = {"seed": 3, "num_seeds": 1}
   config = make_config(images, init_from=str(source), **options)
@@ -495,6 +494,19 @@ def pretrained(images, tmp_path_factory):
   return folder
 
 
+@pytest.fixture
+def source(pretrained, tmp_path):
+  """A copy of it, to be changed."""
+  return shutil.copytree(pretrained, tmp_path / "source")
+
+
+def starting_from(source, images, **changes):
+  """A run of the first pretrained seed, beside its source."""
+  return make_run(
+    source.parent / "run", images, init_from=str(source), seed=3, **changes
+  )
+
+
 def assert_origins(run, seeds):
   """The run's members start from those of these seeds."""
   state, members = run_lib.pretrained_state(run)
@@ -545,42 +557,24 @@ def test_pretraining_on_more_images_is_found(images, pretrained, tmp_path):
   assert_origins(run, (3,))
 
 
-def test_pretraining_by_an_older_version_is_found(images, pretrained, tmp_path):
+def test_pretraining_by_an_older_version_is_found(images, source):
   """Without a field that was added since, and with one L2 by itself."""
-  source = tmp_path / "source"
-  shutil.copytree(pretrained, source)
   edit_record(source, lambda d: d["config"]["eval"].pop("corruptions"))
   edit_record(source, lambda d: d["config"]["loss"].update(l2=0.01))
-  run = make_run(
-    tmp_path / "run",
-    images,
-    init_from=str(source),
-    seed=3,
-    loss__l2=(0.1, 0.01),
-  )
+  run = starting_from(source, images, loss__l2=(0.1, 0.01))
   assert_origins(run, (3, 3))
 
 
-def test_pretraining_with_other_l2_is_refused(images, pretrained, tmp_path):
-  source = tmp_path / "source"
-  shutil.copytree(pretrained, source)
+def test_pretraining_with_other_l2_is_refused(images, source):
   edit_record(source, lambda d: d["config"]["loss"].update(l2=[0.0, 0.1]))
-  run = make_run(
-    tmp_path / "run",
-    images,
-    init_from=str(source),
-    seed=3,
-    loss__l2=(0.1, 0.01),
-  )
+  run = starting_from(source, images, loss__l2=(0.1, 0.01))
   with pytest.raises(errors.UserError, match=r"l2 of 0, 0.1; not with 0\.01"):
     run_lib.pretrained_state(run)
 
 
-def test_pretraining_on_other_images_is_refused(images, pretrained, tmp_path):
-  source = tmp_path / "source"
-  shutil.copytree(pretrained, source)
+def test_pretraining_on_other_images_is_refused(images, source):
   edit_record(source, lambda d: d["dataset"].update(fingerprint="0" * 64))
-  run = make_run(tmp_path / "run", images, init_from=str(source), seed=3)
+  run = starting_from(source, images)
   with pytest.raises(errors.UserError, match=f"{source}"):
     run_lib.pretrained_state(run)
 
@@ -606,14 +600,10 @@ def test_pretraining_that_differs_is_refused(
 @pytest.mark.parametrize(
   "what", ["checkpoints", "checkpoints/pretrain/last/*6"]
 )
-def test_pretraining_that_has_not_finished_is_refused(
-  images, pretrained, tmp_path, what
-):
-  source = tmp_path / "source"
-  shutil.copytree(pretrained, source)
+def test_pretraining_that_has_not_finished_is_refused(images, source, what):
   for path in source.glob(what):
     shutil.rmtree(path)
-  run = make_run(tmp_path / "run", images, init_from=str(source), seed=3)
+  run = starting_from(source, images)
   with pytest.raises(errors.UserError, match="no finished pretraining"):
     run_lib.pretrained_state(run)
 
@@ -627,12 +617,10 @@ def test_pretraining_that_has_not_finished_is_refused(
   ],
 )
 def test_pretraining_whose_record_is_another_versions_is_refused(
-  images, pretrained, tmp_path, edit, what
+  images, source, edit, what
 ):
-  source = tmp_path / "source"
-  shutil.copytree(pretrained, source)
   edit_record(source, edit)
-  run = make_run(tmp_path / "run", images, init_from=str(source), seed=3)
+  run = starting_from(source, images)
   with pytest.raises(errors.UserError, match=what) as caught:
     run_lib.pretrained_state(run)
   assert f"{source / 'config.json'} is damaged" in str(caught.value)
@@ -647,17 +635,15 @@ def test_pretraining_whose_folder_is_gone_is_refused(images, tmp_path):
 
 # Orbax abandons its reads when one fails, and its event loop complains later.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_damaged_pretraining_is_refused(images, pretrained, tmp_path):
+def test_damaged_pretraining_is_refused(images, source):
   """And not replaced by the checkpoint before it: that is another state."""
-  source = tmp_path / "source"
-  shutil.copytree(pretrained, source)
   (folder,) = source.glob("checkpoints/pretrain/last/*6")
   files = [path for path in folder.rglob("*") if path.is_file()]
   largest = max(files, key=lambda path: path.stat().st_size)
   content = bytearray(largest.read_bytes())
   content[len(content) // 2] ^= 1
   largest.write_bytes(content)
-  run = make_run(tmp_path / "run", images, init_from=str(source), seed=3)
+  run = starting_from(source, images)
   with pytest.raises(errors.UserError, match=f"damaged checkpoint in {source}"):
     run_lib.pretrained_state(run)
 
