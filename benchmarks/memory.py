@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 from benchmarks import effort as effort_lib
 from benchmarks import machine, records
-from sr2_jax import allocator
+from sr2_jax import runtime
 
 _NUM_IMAGES = 200_000
 # The paper's validation and test images lie in memory as well.
@@ -138,7 +138,7 @@ def main(argv: Sequence[str]) -> None:
   parser.add_argument("--images", type=int, default=_NUM_IMAGES)
   parser.add_argument("--steps", type=int, default=50)
   arguments = parser.parse_args(argv)
-  allocator.keep_freed_memory()  # As sr2_jax.main does.
+  runtime.prepare()  # As sr2_jax.main does.
   with tempfile.TemporaryDirectory(prefix="sr2_jax_benchmark_") as workdir:
     train(arguments.images, arguments.steps, workdir)
   print(json.dumps({"peak_bytes": peak_bytes()}))

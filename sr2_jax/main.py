@@ -57,8 +57,8 @@ from absl import flags
 from ml_collections import config_flags
 from ml_collections.config_flags import tuple_parser
 
-from sr2_jax import allocator, errors, fields
 from sr2_jax import config as config_lib
+from sr2_jax import errors, fields, runtime
 
 # Nothing more can be written: a full disk, a quota, the size of a file.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -113,7 +113,7 @@ def main(argv: Sequence[str]) -> int:
 
 def run(command: Command) -> None:
   """Loads JAX and does what the command asks for."""
-  allocator.keep_freed_memory()
+  runtime.prepare()
   # Only here, so that help and mistakes in a command are answered at once.
   from sr2_jax import parallel, train
 

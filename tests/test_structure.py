@@ -27,8 +27,8 @@ LAYERS = (
   {"steps", "data", "checkpoint", "writer", "preemption", "archive"},
   {"imaging", "models", "optimizer", "population", "parallel", "rng"}
   | {"results"},
-  {"allocator", "cache_dir", "catalog", "config", "document", "errors"}
-  | {"fields", "files", "progress"},
+  {"cache_dir", "catalog", "config", "document", "errors", "fields", "files"}
+  | {"progress", "runtime"},
 )
 # Folders of the project that hold modules, beside the tests.
 FOLDERS = ("sr2_jax", "experiments", "launch", "benchmarks")

@@ -3,9 +3,10 @@
 `conv_general_dilated` stands in for `lax.conv_general_dilated` in
 `nn.Conv(conv_general_dilated=...)`. On an accelerator it is XLA's convolution.
 On the CPU it is the fastest of four equivalent forms, chosen per shape by
-`choose`. The kernel gradient is the transpose of a form or `by_columns`; the
-input gradient is a convolution again or, for a strided one, the transpose of a
-form. `python -m benchmarks.convolutions` times all and marks the choice.
+`choose`. The kernel gradient is the transpose of a form; the input gradient is
+a convolution again or, for a strided one, the transpose of a form.
+`python -m benchmarks.convolutions` times all and marks the choice, in a process
+that `runtime` has prepared.
 First-order reverse-mode differentiation works, under any nesting of `vmap`;
 forward-mode and second-order differentiation do not.
 
@@ -56,10 +57,10 @@ class Geometry(typing.NamedTuple):
 
 
 def by_xla(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
-  """XLA's own: wins wherever it calls YNNPACK.
+  """XLA's own: wins wherever it calls Eigen and there are channels enough.
 
-  It does not where the kernel is wider than the map, nor for the input gradient
-  of some strided convolutions, and is up to 50 times slower there.
+  It does not call it where the kernel is wider than the map, nor for the input
+  gradient of some strided convolutions, and is up to 50 times slower there.
   """
   return lax.conv_general_dilated(
     x, kernel, geometry.strides, geometry.padding, dimension_numbers=NHWC
@@ -71,8 +72,9 @@ def by_patches(
 ) -> jax.Array:
   """One matmul over KH * KW * I values per result pixel.
 
-  Copies the input KH * KW / stride**2 times: wins for 1x1 kernels (no copy)
-  and, transposed, as the input gradient of strided convolutions.
+  Copies the input KH * KW / stride**2 times: wins for 1x1 kernels (no copy), on
+  gray images (a small one) and, transposed, as the input gradient of strided
+  convolutions.
   """
   rows = geometry.taps(x, 0)
   patches = jnp.concatenate(
@@ -85,8 +87,7 @@ def by_rows(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   """Patches of KH rows, one matmul for all KW columns, shifted sums of those.
 
   Copies KH inputs and KW outputs where patches copy KH * KW inputs: wins with a
-  dozen channels, which are too few for YNNPACK, and with 48 to 64 up to 8 px.
-  For stride 1 alone.
+  dozen channels. For stride 1 alone.
   """
   _, kw, _, features = kernel.shape
   patches = jnp.concatenate(geometry.taps(x, 0), axis=-1)
@@ -104,7 +105,7 @@ def by_bands(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
 
   The operator is the banded (Toeplitz) matrix [KH * W * I, W' * O] of the
   kernel: wins where the kernel is wider than the map, so that little of the
-  band is zero, or half as wide with three or four channels coming in.
+  band is zero, or half as wide with three or four channels on one side.
   """
   (_, width), (kh, kw) = geometry.size, geometry.kernel
   low, stride, out = (
@@ -151,16 +152,20 @@ def choose(x_shape: Sequence[int], features: int, geometry: Geometry) -> Form:
     return by_xla
   if geometry.kernel[1] > geometry.size[1]:
     return by_bands
-  channels, width = x_shape[3], geometry.size[1]
-  # RGB, and the input gradient of FSRCNN's up-sampling to gray at x2.
-  is_wide = geometry.kernel[1] > 3 and width <= 2 * geometry.kernel[1]
-  if channels in (3, 4) and is_wide:
-    return by_bands
+  channels = x_shape[3]
+  # Copies nine times a small image; larger ones have not been timed.
+  if channels == 1 and geometry.size[1] <= 32:
+    return by_patches
   fewest, most = sorted((channels, features))
-  is_narrow = fewest > 4 and most <= 16
-  is_small = fewest >= 48 and most <= 64 and width <= 8
-  is_3x3 = geometry.kernel == (3, 3)
-  return by_rows if is_narrow or (is_small and is_3x3) else by_xla
+  # RGB, and FSRCNN's up-sampling to gray at x2.
+  if fewest in (3, 4) and _is_wide(geometry):
+    return by_bands
+  return by_rows if fewest > 4 and most <= 16 else by_xla
+
+
+def _is_wide(geometry: Geometry) -> bool:
+  """Whether the kernel is at least half as wide as the map, and no 3x3."""
+  return geometry.kernel[1] > 3 and geometry.size[1] <= 2 * geometry.kernel[1]
 
 
 @functools.cache  # One function a form, so that choices can be told apart.
@@ -178,59 +183,16 @@ def transposed(form: Form) -> KernelGradient:
   return gradient
 
 
-# Parts of a batch that `by_columns` takes in turn, for the sake of the cache.
-_PARTS = 4
-
-
-def by_columns(x: jax.Array, g: jax.Array, geometry: Geometry) -> jax.Array:
-  """A kernel gradient: one matmul over all pixels, for each part of the batch.
-
-  Kernel[i, j] gets the sum of x[n, r + i, w] g[n, r, w - j] over images n, rows
-  r and columns w, but for padding. The matmul's left side has the rows of x for
-  all i, channels first, its right side the columns of g for all j. Wins from 32
-  channels and 8 px on. For stride 1 alone.
-  """
-  (_, width), (kh, kw) = geometry.size, geometry.kernel
-  channels, features = x.shape[3], g.shape[3]
-  left, right = (kw - 1 - side for side in geometry.padding[1])
-  g = jnp.pad(g, ((0, 0), (0, 0), (left, right), (0, 0)))
-
-  def of_part(x: jax.Array, g: jax.Array) -> jax.Array:
-    rows = [row.transpose(3, 0, 1, 2) for row in geometry.taps(x, 0)]
-    columns = [
-      lax.slice_in_dim(g, kw - 1 - j, kw - 1 - j + width, axis=2)
-      for j in range(kw)
-    ]
-    # Else XLA has the matmul transpose, which takes longer.
-    matrix = lax.optimization_barrier(
-      jnp.stack(rows).reshape(kh * channels, -1)
-    )
-    others = jnp.concatenate(columns, axis=-1).reshape(-1, kw * features)
-    return jnp.matmul(matrix, others)
-
-  size = -(-x.shape[0] // _PARTS)
-  gradient = functools.reduce(
-    jnp.add,
-    (
-      of_part(x[i : i + size], g[i : i + size])
-      for i in range(0, x.shape[0], size)
-    ),
-  )
-  return gradient.reshape(kh, channels, kw, features).swapaxes(1, 2)
-
-
 def choose_for_kernel_gradient(
-  channels: int, features: int, geometry: Geometry
+  features: int, geometry: Geometry
 ) -> KernelGradient:
   """The fastest kernel gradient."""
   if geometry.kernel == (1, 1):
     return transposed(by_patches)
   if geometry.kernel[1] > geometry.size[1]:
     return transposed(by_bands)
-  # Larger maps have not been timed, and its copies would be large as well.
-  is_timed = 8 <= geometry.size[1] <= 32 and geometry.strides == (1, 1)
-  if is_timed and min(channels, features) >= 32:
-    return by_columns
+  if geometry.strides == (1, 1) and features <= 4 and _is_wide(geometry):
+    return transposed(by_bands)
   return transposed(by_xla)
 
 
@@ -266,7 +228,7 @@ def _kernel_gradient(
   x: jax.Array, g: jax.Array, geometry: Geometry
 ) -> jax.Array:
   """[KH, KW, I, O] from the image and the result's cotangent."""
-  choice = choose_for_kernel_gradient(x.shape[3], g.shape[3], geometry)
+  choice = choose_for_kernel_gradient(g.shape[3], geometry)
   return choice(x, g, geometry)
 
 

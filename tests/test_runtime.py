@@ -1,15 +1,24 @@
+import functools
+import os
 import platform
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
 import pytest
+from jax import lax
+
+from sr2_jax import runtime
+
+YNNPACK = "--xla_cpu_experimental_ynn_fusion_type"
 
 SCRIPT = """
 import ctypes, resource, threading
-from sr2_jax import allocator
+from sr2_jax import runtime
 
 if {keep}:
-  assert allocator.keep_freed_memory()
+  assert runtime.keep_freed_memory()
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
 libc.free.argtypes = [ctypes.c_void_p]
@@ -43,3 +52,31 @@ def page_faults(keep):
 def test_freed_memory_is_used_again():
   """A fifth of the page faults: those of the first of five allocations."""
   assert page_faults(keep=True) < 0.4 * page_faults(keep=False)
+
+
+def test_xla_convolves_without_ynnpack():
+  """In this process, whose conftest asks for it."""
+  x, kernel = jnp.ones((2, 14, 14, 32)), jnp.ones((3, 3, 32, 32))
+  convolve = functools.partial(
+    lax.conv_general_dilated,
+    window_strides=(1, 1),
+    padding="SAME",
+    dimension_numbers=("NHWC", "HWIO", "NHWC"),
+  )
+  compiled = jax.jit(convolve).lower(x, kernel).compile()
+  assert "__ynn_fusion" not in compiled.as_text()
+
+
+@pytest.mark.parametrize(
+  ("given", "expected"),
+  [
+    ("", f"{YNNPACK}=-individual_convolution"),
+    ("--xla_a=1", f"--xla_a=1 {YNNPACK}=-individual_convolution"),
+    (f"{YNNPACK}= --xla_a=1", f"{YNNPACK}= --xla_a=1"),
+  ],
+)
+def test_flags_of_the_user_stay(given, expected, monkeypatch):
+  monkeypatch.setenv("XLA_FLAGS", given)
+  for _ in range(2):
+    runtime.convolve_without_ynnpack()
+    assert os.environ["XLA_FLAGS"] == expected
