@@ -247,7 +247,8 @@ def merge(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
   """Puts rows into a results file, at once and durably.
 
   A row with the key of one in the file takes its place; others follow at the
-  end in the order given. A kill leaves either the old file or the new one.
+  end in the order given. A row of a version that did not note L2 goes where a
+  new one says it. A kill leaves either the old file or the new one.
 
   Args:
     path: the run folder or the file; created where missing.
@@ -259,9 +260,13 @@ def merge(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
   path = pathlib.Path(path)
   if path.is_dir():
     path = path / FILE_NAME
-  merged = {row.key: row for row in _read_file(path)} if path.exists() else {}
-  for row in rows:
-    merged[row.key] = row
+  rows = list(rows)
+  known = {
+    dataclasses.replace(row, l2=None).key for row in rows if row.l2 is not None
+  }
+  old = _read_file(path) if path.exists() else []
+  merged = {row.key: row for row in old if row.key not in known}
+  merged.update((row.key, row) for row in rows)
   lines = [dump(dataclasses.asdict(row)) for row in merged.values()]
   files.write_atomically(path, "".join(lines).encode())
 

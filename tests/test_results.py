@@ -189,6 +189,15 @@ def test_merge_replaces_in_place_and_appends_in_order(tmp_path):
   ]
 
 
+def test_merge_replaces_rows_that_did_not_note_l2(tmp_path):
+  old, bicubic = _row(l2=None, value=0.1), _row(**BICUBIC)
+  other = _row(l2=None, noise_variance=1e-3)
+  results.merge(tmp_path, [old, bicubic, other])
+  new = [_row(value=0.2), _row(**BICUBIC)]
+  results.merge(tmp_path, new)
+  assert results.read(tmp_path) == [bicubic, other, new[0]]
+
+
 def test_merging_again_changes_no_byte(tmp_path):
   rows = [_row(noise_variance=variance) for variance in (0.0, 1e-5, 3.2e-3)]
   results.merge(tmp_path, rows)
