@@ -1,6 +1,7 @@
 """What makes a process fast on a CPU, settled before JAX is loaded; no JAX."""
 
 import ctypes
+import importlib.util
 import os
 import sys
 
@@ -51,10 +52,15 @@ def convolve_without_ynnpack() -> None:
 
   A convolution of 64 channels on 28 px takes 15 ms instead of 27, its kernel
   gradient 26 instead of 98. YNNPACK goes on with what it is better at, matrix
-  products and sums. Flags that the user has set in $XLA_FLAGS stay, this one as
-  well. `models.conv` chooses between forms that were timed under it. XLA ends a
-  process at a flag that it does not know: every JAX in requirements.txt does.
+  products and sums. `models.conv` chooses between forms that were timed so.
+
+  Flags that the user has set in $XLA_FLAGS stay, this one as well. XLA ends a
+  process at a flag that it does not know: every jaxlib that requirements.txt
+  allows knows it, and libtpu, which reads the same variable with an XLA of its
+  own, is not asked.
   """
+  if importlib.util.find_spec("libtpu"):
+    return
   flags = os.environ.get("XLA_FLAGS", "").split()
   if not any(flag.partition("=")[0] == _YNNPACK for flag in flags):
     flags.append(f"{_YNNPACK}=-individual_convolution")

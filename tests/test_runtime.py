@@ -1,4 +1,5 @@
 import functools
+import importlib.util
 import os
 import platform
 import subprocess
@@ -80,3 +81,10 @@ def test_flags_of_the_user_stay(given, expected, monkeypatch):
   for _ in range(2):
     runtime.convolve_without_ynnpack()
     assert os.environ["XLA_FLAGS"] == expected
+
+
+def test_libtpu_is_given_no_flag(monkeypatch):
+  monkeypatch.setenv("XLA_FLAGS", "--xla_a=1")
+  monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+  runtime.convolve_without_ynnpack()
+  assert os.environ["XLA_FLAGS"] == "--xla_a=1"
