@@ -12,6 +12,8 @@ from jax import lax
 
 from sr2_jax.models import conv
 
+# For programs that run once.
+FAST = {"xla_backend_optimization_level": 0}
 NHWC = ("NHWC", "HWIO", "NHWC")
 FORMS = (conv.by_xla, conv.by_patches, conv.by_rows, conv.by_bands)
 KERNEL_GRADIENTS = tuple(
@@ -41,6 +43,11 @@ def ours(x, kernel, strides, padding):
   )
 
 
+def once(function, *arrays):
+  """One program of it, which compiles faster than its operations one by one."""
+  return jax.jit(function, compiler_options=FAST)(*arrays)
+
+
 def assert_close(actual, expected):
   """To 1e-5 of the result's scale."""
   assert actual.shape == expected.shape
@@ -49,12 +56,18 @@ def assert_close(actual, expected):
 
 
 def assert_same_values_and_gradients(x, kernel, strides, padding):
-  y, pull = jax.vjp(lambda a, b: ours(a, b, strides, padding), x, kernel)
-  z, pull_z = jax.vjp(lambda a, b: reference(a, b, strides, padding), x, kernel)
-  assert_close(y, z)
-  g = random(*y.shape, seed=1)
-  for actual, expected in zip(pull(g), pull_z(g), strict=True):
-    assert_close(actual, expected)
+  def values_and_gradients(convolve, x, kernel, g):
+    y, pull = jax.vjp(lambda a, b: convolve(a, b, strides, padding), x, kernel)
+    return y, *pull(g)
+
+  shape = jax.eval_shape(lambda: reference(x, kernel, strides, padding)).shape
+  g = random(*shape, seed=1)
+  actual, expected = (
+    once(functools.partial(values_and_gradients, convolve), x, kernel, g)
+    for convolve in (ours, reference)
+  )
+  for one, other in zip(actual, expected, strict=True):
+    assert_close(one, other)
 
 
 # (map, in, out, kernel, stride): those of the networks, at a small batch.
@@ -134,7 +147,8 @@ def test_every_form_computes_the_convolution(
   x, kernel = random(2, *size, 3), random(*width, 3, 4, seed=2)
   geometry = conv.geometry_of(x.shape, kernel.shape, strides, padding)
   assert_close(
-    candidate(x, kernel, geometry), reference(x, kernel, strides, padding)
+    once(lambda x, kernel: candidate(x, kernel, geometry), x, kernel),
+    reference(x, kernel, strides, padding),
   )
 
 
@@ -146,7 +160,8 @@ def test_every_kernel_gradient_is_that_of_the_convolution(
   geometry = conv.geometry_of(x.shape, kernel.shape, strides, padding)
   y, pull = jax.vjp(lambda k: reference(x, k, strides, padding), kernel)
   g = random(*y.shape, seed=1)
-  assert_close(candidate(x, g, geometry), pull(g)[0])
+  actual = once(lambda x, g: candidate(x, g, geometry), x, g)
+  assert_close(actual, pull(g)[0])
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -188,7 +203,7 @@ def test_under_vmap(axes, shape):
 
   def run(function):
     loss = functools.partial(total, function)
-    return jax.grad(loss, argnums=(0, 1), has_aux=True)(x, kernel)
+    return once(jax.grad(loss, argnums=(0, 1), has_aux=True), x, kernel)
 
   (gradients, y), (expected_gradients, z) = run(ours), run(reference)
   assert_close(y, z)
