@@ -87,8 +87,8 @@ def by_rows(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   """Patches of KH rows, one matmul for all KW columns, shifted sums of those.
 
   Copies KH inputs and KW outputs where patches copy KH * KW inputs: wins with a
-  dozen channels and, in populations, with 48 to 64 up to 8 px. For stride 1
-  alone.
+  dozen channels and, in the batches of a population's training, with 48 to 64
+  up to 8 px. For stride 1 alone.
   """
   _, kw, _, features = kernel.shape
   patches = jnp.concatenate(geometry.taps(x, 0), axis=-1)
@@ -162,8 +162,10 @@ def choose(x_shape: Sequence[int], features: int, geometry: Geometry) -> Form:
   if fewest in (3, 4) and _is_wide(geometry):
     return by_bands
   is_narrow = fewest > 4 and most <= 16
-  # Alone XLA's is as fast; several members' at once get in each other's way.
+  # In training: XLA's is as fast, but members' get in each other's way. The
+  # large batches of an evaluation are faster by XLA.
   is_small = fewest >= 48 and most <= 64 and geometry.size[1] <= 8
+  is_small = is_small and x_shape[0] <= 128
   is_3x3 = geometry.kernel == (3, 3)
   return by_rows if is_narrow or (is_small and is_3x3) else by_xla
 
