@@ -267,13 +267,32 @@ def _batchable(
     size: int, batched: Sequence[bool], a: jax.Array, b: jax.Array
   ) -> tuple[jax.Array, bool]:
     if all(batched):
-      return jnp.stack([batchable(a[i], b[i]) for i in range(size)]), True
+      return jnp.stack(_in_turn(batchable, a, b)), True
     (a_axis, a_out), (b_axis, b_out) = _MERGE[function]
     if batched[0]:
       return _split(batchable(_merge(a, a_axis), b), size, a_out), True
     return _split(batchable(a, _merge(b, b_axis)), size, b_out), True
 
   return batchable
+
+
+def _in_turn(
+  function: Callable[[jax.Array, jax.Array], jax.Array],
+  a: jax.Array,
+  b: jax.Array,
+) -> list[jax.Array]:
+  """`function` of each member, one after another.
+
+  Each takes all threads: several at once would get in each other's way.
+  """
+  results: list[jax.Array] = []
+  for of_a, of_b in zip(a, b, strict=True):
+    if results:
+      of_a, of_b, results[-1] = lax.optimization_barrier(
+        (of_a, of_b, results[-1])
+      )
+    results.append(function(of_a, of_b))
+  return results
 
 
 def _merge(x: jax.Array, axis: int) -> jax.Array:
