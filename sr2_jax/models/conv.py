@@ -87,8 +87,7 @@ def by_rows(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   """Patches of KH rows, one matmul for all KW columns, shifted sums of those.
 
   Copies KH inputs and KW outputs where patches copy KH * KW inputs: wins with a
-  dozen channels and, in the batches of a population's training, with 48 to 64
-  up to 8 px. For stride 1 alone.
+  dozen channels. For stride 1 alone.
   """
   _, kw, _, features = kernel.shape
   patches = jnp.concatenate(geometry.taps(x, 0), axis=-1)
@@ -154,20 +153,14 @@ def choose(x_shape: Sequence[int], features: int, geometry: Geometry) -> Form:
   if geometry.kernel[1] > geometry.size[1]:
     return by_bands
   channels = x_shape[3]
-  # Copies nine times a small image; larger ones have not been timed.
+  # Copies a small image KH * KW times; larger ones have not been timed.
   if channels == 1 and geometry.size[1] <= 32:
     return by_patches
   fewest, most = sorted((channels, features))
   # RGB, and FSRCNN's up-sampling to gray at x2.
   if fewest in (3, 4) and _is_wide(geometry):
     return by_bands
-  is_narrow = fewest > 4 and most <= 16
-  # In training: XLA's is as fast, but members' get in each other's way. The
-  # large batches of an evaluation are faster by XLA.
-  is_small = fewest >= 48 and most <= 64 and geometry.size[1] <= 8
-  is_small = is_small and x_shape[0] <= 128
-  is_3x3 = geometry.kernel == (3, 3)
-  return by_rows if is_narrow or (is_small and is_3x3) else by_xla
+  return by_rows if fewest > 4 and most <= 16 else by_xla
 
 
 def _is_wide(geometry: Geometry) -> bool:
