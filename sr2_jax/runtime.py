@@ -52,8 +52,8 @@ def convolve_without_ynnpack() -> None:
 
   A convolution of 64 channels on 28 px takes 15 ms instead of 27, its kernel
   gradient 26 instead of 98. YNNPACK goes on with what it is better at, matrix
-  products and sums. `python -m benchmarks.convolutions` times it, and `models.conv`
-  chooses between forms that were timed so.
+  products and sums. `python -m benchmarks.convolutions` times it, and
+  `models.conv` chooses between forms that were timed so.
 
   Flags that the user has set in $XLA_FLAGS stay, this one as well. XLA ends a
   process at a flag that it does not know: every jaxlib that requirements.txt
