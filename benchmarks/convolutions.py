@@ -26,6 +26,7 @@ FORMS = {
   "patches": conv.by_patches,
   "rows": conv.by_rows,
   "bands": conv.by_bands,
+  "map": conv.by_map,
 }
 KERNEL_GRADIENTS = {name: conv.transposed(form) for name, form in FORMS.items()}
 # This one is for stride 1 alone.
@@ -113,7 +114,7 @@ def times(
     ),
     "kernel gradient": (
       _name_of(
-        conv.choose_for_kernel_gradient(features, geometry),
+        conv.choose_for_kernel_gradient(batch, features, geometry),
         KERNEL_GRADIENTS,
       ),
       measure(

@@ -15,9 +15,17 @@ from sr2_jax.models import conv
 # For programs that run once.
 FAST = {"xla_backend_optimization_level": 0}
 NHWC = ("NHWC", "HWIO", "NHWC")
-FORMS = (conv.by_xla, conv.by_patches, conv.by_rows, conv.by_bands)
+FORMS = (
+  conv.by_xla,
+  conv.by_patches,
+  conv.by_rows,
+  conv.by_bands,
+  conv.by_map,
+)
 KERNEL_GRADIENTS = tuple(
-  map(conv.transposed, (conv.by_xla, conv.by_patches, conv.by_bands))
+  map(
+    conv.transposed, (conv.by_xla, conv.by_patches, conv.by_bands, conv.by_map)
+  )
 )
 
 
@@ -97,9 +105,24 @@ def test_every_form_is_the_choice_for_some_shape_of_the_networks():
     geometry = conv.geometry_of(shape, kernel_shape, (stride, stride), "SAME")
     assert geometry is not None
     chosen.add(conv.choose(shape, features, geometry))
-    gradients.add(conv.choose_for_kernel_gradient(features, geometry))
+    gradients.add(conv.choose_for_kernel_gradient(3, features, geometry))
   assert chosen == set(FORMS)
   assert gradients == set(KERNEL_GRADIENTS)
+
+
+def test_many_images_and_few_rows_take_the_operator_of_the_map():
+  def chosen(images, rows, columns):
+    x_shape, kernel_shape = (images, rows, columns, 56), (9, 9, 56, 16)
+    geometry = conv.geometry_of(x_shape, kernel_shape, (1, 1), "SAME")
+    assert geometry is not None
+    gradient = conv.choose_for_kernel_gradient(images, 16, geometry)
+    return conv.choose(x_shape, 16, geometry), gradient
+
+  bands, of_map = conv.by_bands, conv.by_map
+  assert chosen(64, 7, 7) == (bands, conv.transposed(bands))
+  assert chosen(800, 7, 7) == (of_map, conv.transposed(of_map))
+  # It would copy the kernel once for each of many rows.
+  assert chosen(800, 100, 7) == (bands, conv.transposed(bands))
 
 
 def test_what_grows_with_the_map_is_for_small_ones():
@@ -112,7 +135,7 @@ def test_what_grows_with_the_map_is_for_small_ones():
       geometry = conv.geometry_of(shape, kernel_shape, (1, 1), "SAME")
       assert geometry is not None
       assert conv.choose(shape, features, geometry) is conv.by_xla
-      gradient = conv.choose_for_kernel_gradient(features, geometry)
+      gradient = conv.choose_for_kernel_gradient(1, features, geometry)
       assert gradient is conv.transposed(conv.by_xla)
 
 

@@ -291,3 +291,29 @@ def test_depth_to_space_has_the_order_that_the_networks_assume(scale):
     np.testing.assert_array_equal(
       y[:, row, column, c], x[:, row // scale, column // scale, block * 3 + c]
     )
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(4, 5, 3), (2, 7, 5)])
+def test_max_pool_and_where_its_gradient_goes(height, width, size):
+  # Few values: most windows have their largest several times.
+  values = np.random.default_rng(1).integers(0, 3, (2, height, width, 3))
+  x = jnp.asarray(values, jnp.float32)
+  g = random_map(2, height, width, 3)
+  y, pull = jax.vjp(lambda x: layers.max_pool(x, size), x)
+
+  expected, gradient = np.zeros_like(x), np.zeros_like(x)
+  for b, i, j, c in np.ndindex(x.shape):
+    top, left = max(i - size // 2, 0), max(j - size // 2, 0)
+    window = values[b, top : i + size // 2 + 1, left : j + size // 2 + 1, c]
+    row, column = np.unravel_index(window.argmax(), window.shape)
+    expected[b, i, j, c] = window.max()
+    gradient[b, top + row, left + column, c] += g[b, i, j, c]
+  np.testing.assert_array_equal(y, expected)
+  np.testing.assert_allclose(pull(g)[0], gradient, atol=1e-5)
+
+
+def test_max_pool_keeps_nan():
+  x = random_map(1, 5, 5, 1).at[0, 2, 2, 0].set(jnp.nan)
+  pooled = layers.max_pool(x, 3)
+  assert np.isnan(pooled[0, 1:4, 1:4, 0]).all()
+  assert np.isfinite(pooled[0, 0]).all()

@@ -43,7 +43,7 @@ class ResNet(nn.Module):
     """[B, H, W, C] to [B, num_classes], before the softmax."""
     layers = self.layers
     x = layers.norm(name="pool_norm")(x)
-    x = nn.max_pool(x, (3, 3), padding="SAME")
+    x = layers_lib.max_pool(x, 3)
     x = layers_lib.prelu(x, layers_lib.Slope(name="pool_prelu")(x.shape[-1]))
     x = layers.conv(64, 3, name="stem")(x)
     x = layers.norm_prelu(x, name="stem")

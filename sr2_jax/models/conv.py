@@ -2,7 +2,7 @@
 
 `conv_general_dilated` stands in for `lax.conv_general_dilated` in
 `nn.Conv(conv_general_dilated=...)`. On an accelerator it is XLA's convolution.
-On the CPU it is the fastest of four equivalent forms, chosen per shape by
+On the CPU it is the fastest of five equivalent forms, chosen per shape by
 `choose`. The kernel gradient is the transpose of a form; the input gradient is
 a convolution again or, for a strided one, the transpose of a form.
 `python -m benchmarks.convolutions` times all and marks the choice, in a process
@@ -14,6 +14,7 @@ Shapes: images [B, H, W, I], kernels [KH, KW, I, O], results [B, H', W', O].
 """
 
 import functools
+import itertools
 import typing
 from collections.abc import Callable, Sequence
 
@@ -103,35 +104,13 @@ def by_rows(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
 def by_bands(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   """Patches of KH rows, then one dense operator from whole rows to whole rows.
 
-  The operator is the banded (Toeplitz) matrix [KH * W * I, W' * O] of the
-  kernel: wins where the kernel is wider than the map, so that little of the
-  band is zero, or half as wide with three or four channels on one side.
+  The operator is the banded matrix [KH * W * I, W' * O] of the kernel: wins
+  where the kernel is wider than the map, so that little of the band is zero, or
+  half as wide with three or four channels on one side.
   """
-  (_, width), (kh, kw) = geometry.size, geometry.kernel
-  low, stride, out = (
-    geometry.padding[1][0],
-    geometry.strides[1],
-    geometry.out(1),
-  )
-  # Input column w meets output column j under kernel column w - j * stride +
-  # low. In the flipped kernel that one moves on with j, so that what w needs
-  # is one slice, long and contiguous.
-  before = max(0, width - 1 + low - (kw - 1))
-  after = max(0, (out - 1) * stride - low)
-  flipped = jnp.flip(kernel, 1).transpose(0, 2, 1, 3)
-  flipped = jnp.pad(flipped, ((0, 0), (0, 0), (before, after), (0, 0)))
-  # Else XLA computes the padding anew for every slice.
-  flipped = lax.optimization_barrier(flipped)
-  first = before + kw - 1 - low
-  span = (out - 1) * stride + 1
-  band = jnp.stack(
-    [
-      lax.slice_in_dim(flipped, first - w, first - w + span, stride, 2)
-      for w in range(width)
-    ],
-    axis=1,
-  )
-  # The rows that a result row needs are one contiguous slice as well.
+  (_, width), (kh, _) = geometry.size, geometry.kernel
+  band = jnp.stack(_met(kernel.transpose(0, 2, 1, 3), geometry, {1: 2}), axis=1)
+  # The rows that a result row needs are one contiguous slice.
   batch, channels = x.shape[0], x.shape[3]
   row = width * channels
   x = lax.optimization_barrier(
@@ -141,7 +120,55 @@ def by_bands(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   patches = jnp.stack([x[:, i : i + kh * row] for i in starts], axis=1)
   matrix = band.reshape(kh * width * kernel.shape[2], -1)
   y = jnp.matmul(patches, matrix)
-  return y.reshape(*y.shape[:2], out, kernel.shape[3])
+  return y.reshape(*y.shape[:2], geometry.out(1), kernel.shape[3])
+
+
+def by_map(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
+  """One dense operator [H * W * I, H' * W' * O] from the map to the result.
+
+  Copies no image, but the kernel H * W times: wins where the kernel is wider
+  than the map, for 3x3 kernels or with images enough.
+  """
+  operator = jnp.stack(
+    _met(kernel.transpose(2, 0, 1, 3), geometry, {0: 1, 1: 2})
+  )
+  batch, features = x.shape[0], kernel.shape[3]
+  flat = x.reshape(batch, -1)
+  y = jnp.matmul(flat, operator.reshape(flat.shape[1], -1))
+  return y.reshape(batch, geometry.out(0), geometry.out(1), features)
+
+
+def _met(
+  kernel: jax.Array, geometry: Geometry, array_axes: dict[int, int]
+) -> list[jax.Array]:
+  """What each image position meets of the kernel, by result position.
+
+  `array_axes` has the array's axis for a spatial one, or for both; positions
+  come in the order of these. What lies outside of the kernel is zero.
+  """
+  widths = [(0, 0)] * kernel.ndim
+  slices: list[list[tuple[int, int, int]]] = []
+  for axis, array_axis in array_axes.items():
+    size, low = geometry.size[axis], geometry.padding[axis][0]
+    stride, out = geometry.strides[axis], geometry.out(axis)
+    last = geometry.kernel[axis] - 1
+    # Image column w meets result column j under kernel column w - j * stride +
+    # low. In the flipped kernel that one moves on with j, so that what w needs
+    # is one slice, long and contiguous.
+    before = max(0, size - 1 + low - last)
+    widths[array_axis] = (before, max(0, (out - 1) * stride - low))
+    first, span = before + last - low, (out - 1) * stride + 1
+    slices.append([(first - w, first - w + span, stride) for w in range(size)])
+  axes = tuple(array_axes.values())
+  # Else XLA computes the padding anew for every slice.
+  flipped = lax.optimization_barrier(jnp.pad(jnp.flip(kernel, axes), widths))
+  met: list[jax.Array] = []
+  for position in itertools.product(*slices):
+    window = [slice(None)] * kernel.ndim
+    for array_axis, bounds in zip(axes, position, strict=True):
+      window[array_axis] = slice(*bounds)
+    met.append(flipped[tuple(window)])
+  return met
 
 
 def choose(x_shape: Sequence[int], features: int, geometry: Geometry) -> Form:
@@ -151,7 +178,7 @@ def choose(x_shape: Sequence[int], features: int, geometry: Geometry) -> Form:
   if geometry.strides != (1, 1):
     return by_xla
   if geometry.kernel[1] > geometry.size[1]:
-    return by_bands
+    return _over_the_map(x_shape[0], geometry)
   channels = x_shape[3]
   # Copies a small image KH * KW times; larger ones have not been timed.
   if channels == 1 and geometry.size[1] <= 32:
@@ -161,6 +188,17 @@ def choose(x_shape: Sequence[int], features: int, geometry: Geometry) -> Form:
   if fewest in (3, 4) and _is_wide(geometry):
     return by_bands
   return by_rows if fewest > 4 and most <= 16 else by_xla
+
+
+def _over_the_map(images: int, geometry: Geometry) -> Form:
+  """The form for a kernel wider than the map.
+
+  For 9x9 the operator of the whole map is large: it takes some images to pay.
+  """
+  rows, columns = geometry.kernel
+  if rows <= geometry.size[0]:
+    return by_bands
+  return by_map if max(rows, columns) <= 3 or images >= 256 else by_bands
 
 
 def _is_wide(geometry: Geometry) -> bool:
@@ -184,13 +222,13 @@ def transposed(form: Form) -> KernelGradient:
 
 
 def choose_for_kernel_gradient(
-  features: int, geometry: Geometry
+  images: int, features: int, geometry: Geometry
 ) -> KernelGradient:
   """The fastest kernel gradient."""
   if geometry.kernel == (1, 1):
     return transposed(by_patches)
   if geometry.kernel[1] > geometry.size[1]:
-    return transposed(by_bands)
+    return transposed(_over_the_map(images, geometry))
   if geometry.strides == (1, 1) and features <= 4 and _is_wide(geometry):
     return transposed(by_bands)
   return transposed(by_xla)
@@ -228,7 +266,7 @@ def _kernel_gradient(
   x: jax.Array, g: jax.Array, geometry: Geometry
 ) -> jax.Array:
   """[KH, KW, I, O] from the image and the result's cotangent."""
-  choice = choose_for_kernel_gradient(g.shape[3], geometry)
+  choice = choose_for_kernel_gradient(g.shape[0], g.shape[3], geometry)
   return choice(x, g, geometry)
 
 

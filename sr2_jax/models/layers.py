@@ -355,6 +355,30 @@ class IdentityMapping(nn.Module):
     return x + y
 
 
+def max_pool(x: jax.Array, size: int) -> jax.Array:
+  """Largest values of `size` x `size` windows, [B, H, W, C] to the same shape.
+
+  Stride 1 and "SAME" padding, for odd `size`. As `nn.max_pool` and PyTorch do,
+  of equal values it is the first, row by row, that the gradient goes to. On the
+  CPU the gradient of `nn.max_pool` takes ten times as long.
+  """
+  # The first column of each row and then the first row: the first of all.
+  for axis in (2, 1):
+    widths = [(0, 0)] * x.ndim
+    widths[axis] = (size // 2, size // 2)
+    padded = jnp.pad(x, widths, constant_values=-jnp.inf)
+    shifted = [
+      lax.slice_in_dim(padded, i, i + x.shape[axis], axis=axis)
+      for i in range(size)
+    ]
+    x = functools.reduce(_first_of_largest, shifted)
+  return x
+
+
+def _first_of_largest(a: jax.Array, b: jax.Array) -> jax.Array:
+  return jnp.where((a >= b) | jnp.isnan(a), a, b)
+
+
 def depth_to_space(x: jax.Array, scale: int) -> jax.Array:
   """[B, H, W, scale² C] to [B, scale H, scale W, C], in TensorFlow's order."""
   return jnp.asarray(dm_pix.depth_to_space(x, scale))
