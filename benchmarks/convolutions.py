@@ -29,9 +29,6 @@ FORMS = {
   "map": conv.by_map,
 }
 KERNEL_GRADIENTS = {name: conv.transposed(form) for name, form in FORMS.items()}
-# This one is for stride 1 alone.
-FOR_STRIDE_1 = ("rows",)
-
 # (map, in, out, kernel, stride): FSRCNN, WDSR and the classifier at x4, at x2,
 # and the classifier on MNIST's 28 px; (7, 16, 56, 9, 1) and (14, 4, 56, 9, 1)
 # are input gradients.
@@ -63,6 +60,19 @@ def milliseconds(
   return 1e3 * min(times)
 
 
+def forms_for(
+  channels: int, features: int, geometry: conv.Geometry
+) -> set[str]:
+  """The forms that cover a shape, and that may be chosen for its size."""
+  names = set(FORMS)
+  if geometry.strides != (1, 1):
+    names.remove("rows")
+  operator = conv.map_operator_size(channels, features, geometry)
+  if operator > conv.LARGEST_OPERATOR:
+    names.remove("map")
+  return names
+
+
 def times(
   shape: Sequence[int], *, batch: int, runs: int
 ) -> dict[str, tuple[str, dict[str, float]]]:
@@ -76,6 +86,7 @@ def times(
   kernel_shape = (width, width, channels, features)
   geometry = conv.geometry_of(x_shape, kernel_shape, (stride, stride), "SAME")
   assert geometry is not None
+  covering = forms_for(channels, features, geometry)
   random = np.random.default_rng(0)
 
   def draw(*shape: int) -> jax.Array:
@@ -92,7 +103,7 @@ def times(
     return {
       name: milliseconds(make(candidate), *arguments, runs=runs)
       for name, candidate in candidates.items()
-      if stride == 1 or name not in FOR_STRIDE_1
+      if name in covering
     }
 
   def input_gradient(
@@ -114,7 +125,7 @@ def times(
     ),
     "kernel gradient": (
       _name_of(
-        conv.choose_for_kernel_gradient(batch, features, geometry),
+        conv.choose_for_kernel_gradient(x_shape, features, geometry),
         KERNEL_GRADIENTS,
       ),
       measure(

@@ -23,7 +23,7 @@ from benchmarks import (
   worker,
 )
 from sr2_jax import optimizer
-from sr2_jax.models import sr2
+from sr2_jax.models import conv, sr2
 
 ROOT = pathlib.Path(run.__file__).parents[1]
 MACHINE = {
@@ -381,14 +381,17 @@ def test_every_form_of_a_convolution_is_timed(shape):
   found = convolutions.times(shape, batch=1, runs=1)
   parts = {"result", "kernel gradient"}
   assert set(found) == parts | ({"input gradient"} if shape[4] > 1 else set())
-  for part, (chosen, values) in found.items():
+  for chosen, values in found.values():
     assert chosen in values
-    candidates = (
-      convolutions.KERNEL_GRADIENTS
-      if part == "kernel gradient"
-      else convolutions.FORMS
-    )
-    assert set(values) == set(candidates) - (
-      set(convolutions.FOR_STRIDE_1) if shape[4] > 1 else set()
+    assert set(values) == {"xla", "patches", "bands", "map"} | (
+      {"rows"} if shape[4] == 1 else set()
     )
     assert min(values.values()) > 0
+
+
+def test_the_operator_of_a_large_map_is_not_timed():
+  geometry = conv.geometry_of((64, 28, 28, 64), (3, 3, 64, 64), (1, 1), "SAME")
+  assert geometry is not None
+  assert convolutions.forms_for(64, 64, geometry) == {
+    "xla", "patches", "rows", "bands"
+  }  # fmt: skip

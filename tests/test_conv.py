@@ -105,24 +105,28 @@ def test_every_form_is_the_choice_for_some_shape_of_the_networks():
     geometry = conv.geometry_of(shape, kernel_shape, (stride, stride), "SAME")
     assert geometry is not None
     chosen.add(conv.choose(shape, features, geometry))
-    gradients.add(conv.choose_for_kernel_gradient(3, features, geometry))
+    gradients.add(conv.choose_for_kernel_gradient(shape, features, geometry))
   assert chosen == set(FORMS)
   assert gradients == set(KERNEL_GRADIENTS)
 
 
-def test_many_images_and_few_rows_take_the_operator_of_the_map():
-  def chosen(images, rows, columns):
-    x_shape, kernel_shape = (images, rows, columns, 56), (9, 9, 56, 16)
-    geometry = conv.geometry_of(x_shape, kernel_shape, (1, 1), "SAME")
+def test_many_images_and_a_small_operator_take_that_of_the_whole_map():
+  def chosen(images, rows, columns, features=16, padding="SAME"):
+    x_shape, kernel_shape = (images, rows, columns, 56), (9, 9, 56, features)
+    geometry = conv.geometry_of(x_shape, kernel_shape, (1, 1), padding)
     assert geometry is not None
-    gradient = conv.choose_for_kernel_gradient(images, 16, geometry)
-    return conv.choose(x_shape, 16, geometry), gradient
+    form = conv.choose(x_shape, features, geometry)
+    gradient = conv.choose_for_kernel_gradient(x_shape, features, geometry)
+    assert gradient is conv.transposed(form)
+    return form
 
-  bands, of_map = conv.by_bands, conv.by_map
-  assert chosen(64, 7, 7) == (bands, conv.transposed(bands))
-  assert chosen(800, 7, 7) == (of_map, conv.transposed(of_map))
+  assert chosen(511, 7, 7) is conv.by_bands
+  assert chosen(512, 7, 7) is conv.by_map
   # It would copy the kernel once for each of many rows.
-  assert chosen(800, 100, 7) == (bands, conv.transposed(bands))
+  assert chosen(512, 100, 7) is conv.by_bands
+  # Kernels that `vmap` has merged, and the input gradient of a VALID one.
+  assert chosen(512, 7, 7, features=480) is conv.by_bands
+  assert chosen(512, 8, 8, 48, padding=((8, 8), (8, 8))) is conv.by_bands
 
 
 def test_what_grows_with_the_map_is_for_small_ones():
@@ -135,7 +139,7 @@ def test_what_grows_with_the_map_is_for_small_ones():
       geometry = conv.geometry_of(shape, kernel_shape, (1, 1), "SAME")
       assert geometry is not None
       assert conv.choose(shape, features, geometry) is conv.by_xla
-      gradient = conv.choose_for_kernel_gradient(1, features, geometry)
+      gradient = conv.choose_for_kernel_gradient(shape, features, geometry)
       assert gradient is conv.transposed(conv.by_xla)
 
 
@@ -208,7 +212,8 @@ def test_any_shape(size, width, channels, features, strides, padding):
 
 @pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)])
 @pytest.mark.parametrize(
-  "shape", [(7, 20, 24, 3, 1), (7, 4, 8, 3, 2), (8, 32, 33, 3, 1)]
+  "shape",
+  [(7, 20, 24, 3, 1), (7, 4, 8, 3, 2), (8, 32, 33, 3, 1), (2, 4, 8, 3, 1)],
 )
 def test_under_vmap(axes, shape):
   """Noise levels, kernels and members: the values and both gradients."""

@@ -293,18 +293,22 @@ def test_depth_to_space_has_the_order_that_the_networks_assume(scale):
     )
 
 
-@pytest.mark.parametrize(("height", "width", "size"), [(4, 5, 3), (2, 7, 5)])
+@pytest.mark.parametrize(
+  ("height", "width", "size"), [(4, 5, 3), (2, 7, 5), (4, 3, 2)]
+)
 def test_max_pool_and_where_its_gradient_goes(height, width, size):
-  # Few values: most windows have their largest several times.
-  values = np.random.default_rng(1).integers(0, 3, (2, height, width, 3))
+  # Few values, so that most windows have their largest several times, and none
+  # as large as zero, which padding must not be.
+  values = np.random.default_rng(1).integers(-3, 0, (2, height, width, 3))
   x = jnp.asarray(values, jnp.float32)
   g = random_map(2, height, width, 3)
   y, pull = jax.vjp(lambda x: layers.max_pool(x, size), x)
 
   expected, gradient = np.zeros_like(x), np.zeros_like(x)
+  before, after = (size - 1) // 2, size // 2
   for b, i, j, c in np.ndindex(x.shape):
-    top, left = max(i - size // 2, 0), max(j - size // 2, 0)
-    window = values[b, top : i + size // 2 + 1, left : j + size // 2 + 1, c]
+    top, left = max(i - before, 0), max(j - before, 0)
+    window = values[b, top : i + after + 1, left : j + after + 1, c]
     row, column = np.unravel_index(window.argmax(), window.shape)
     expected[b, i, j, c] = window.max()
     gradient[b, top + row, left + column, c] += g[b, i, j, c]

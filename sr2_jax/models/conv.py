@@ -2,9 +2,10 @@
 
 `conv_general_dilated` stands in for `lax.conv_general_dilated` in
 `nn.Conv(conv_general_dilated=...)`. On an accelerator it is XLA's convolution.
-On the CPU it is the fastest of five equivalent forms, chosen per shape by
-`choose`. The kernel gradient is the transpose of a form; the input gradient is
-a convolution again or, for a strided one, the transpose of a form.
+On the CPU it is the fastest of five forms, chosen per shape by `choose`, which
+agree on finite values (some multiply by zero what others leave out). The kernel
+gradient is the transpose of a form; the input gradient is a convolution again
+or, for a strided one, the transpose of a form.
 `python -m benchmarks.convolutions` times all and marks the choice, in a process
 that `runtime` has prepared.
 First-order reverse-mode differentiation works, under any nesting of `vmap`;
@@ -15,6 +16,7 @@ Shapes: images [B, H, W, I], kernels [KH, KW, I, O], results [B, H', W', O].
 
 import functools
 import itertools
+import math
 import typing
 from collections.abc import Callable, Sequence
 
@@ -23,6 +25,8 @@ import jax.numpy as jnp
 from jax import lax
 
 NHWC = ("NHWC", "HWIO", "NHWC")
+# Values that the operator of `by_map` may have at most, 64 MB.
+LARGEST_OPERATOR = 2**24
 
 
 # (x, kernel, geometry) to the result.
@@ -109,7 +113,8 @@ def by_bands(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   half as wide with three or four channels on one side.
   """
   (_, width), (kh, _) = geometry.size, geometry.kernel
-  band = jnp.stack(_met(kernel.transpose(0, 2, 1, 3), geometry, {1: 2}), axis=1)
+  windows = _windows(kernel.transpose(0, 2, 1, 3), geometry, (1,))
+  band = jnp.stack(windows, axis=1)
   # The rows that a result row needs are one contiguous slice.
   batch, channels = x.shape[0], x.shape[3]
   row = width * channels
@@ -127,48 +132,57 @@ def by_map(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   """One dense operator [H * W * I, H' * W' * O] from the map to the result.
 
   Copies no image, but the kernel H * W times: wins where the kernel is wider
-  than the map, for 3x3 kernels or with images enough.
+  and taller than the map, for 3x3 kernels or with images enough.
   """
-  operator = jnp.stack(
-    _met(kernel.transpose(2, 0, 1, 3), geometry, {0: 1, 1: 2})
-  )
+  windows = _windows(kernel.transpose(2, 0, 1, 3), geometry, (0, 1))
   batch, features = x.shape[0], kernel.shape[3]
   flat = x.reshape(batch, -1)
-  y = jnp.matmul(flat, operator.reshape(flat.shape[1], -1))
+  operator = jnp.stack(windows).reshape(flat.shape[1], -1)
+  y = jnp.matmul(flat, operator)
   return y.reshape(batch, geometry.out(0), geometry.out(1), features)
 
 
-def _met(
-  kernel: jax.Array, geometry: Geometry, array_axes: dict[int, int]
+def _windows(
+  kernel: jax.Array, geometry: Geometry, axes: tuple[int, ...]
 ) -> list[jax.Array]:
-  """What each image position meets of the kernel, by result position.
+  """What each image position meets of the kernel: rows of banded matrices.
 
-  `array_axes` has the array's axis for a spatial one, or for both; positions
-  come in the order of these. What lies outside of the kernel is zero.
+  Args:
+    kernel: [..., K, O], or [..., KH, KW, O] for both axes.
+    geometry: of the convolution.
+    axes: the spatial axes that K is of, in order.
+
+  Returns:
+    For each position along `axes` [..., N, O], N being the result's positions;
+    zero where these do not meet.
   """
+  first_axis = kernel.ndim - 1 - len(axes)
+  array_axes = tuple(range(first_axis, kernel.ndim - 1))
   widths = [(0, 0)] * kernel.ndim
-  slices: list[list[tuple[int, int, int]]] = []
-  for axis, array_axis in array_axes.items():
+  slices: list[list[slice]] = []
+  for axis, array_axis in zip(axes, array_axes, strict=True):
     size, low = geometry.size[axis], geometry.padding[axis][0]
     stride, out = geometry.strides[axis], geometry.out(axis)
     last = geometry.kernel[axis] - 1
-    # Image column w meets result column j under kernel column w - j * stride +
-    # low. In the flipped kernel that one moves on with j, so that what w needs
+    # Image position n meets the result's j under the kernel's n - j * stride +
+    # low. In the flipped kernel that one moves on with j, so that what n needs
     # is one slice, long and contiguous.
     before = max(0, size - 1 + low - last)
     widths[array_axis] = (before, max(0, (out - 1) * stride - low))
     first, span = before + last - low, (out - 1) * stride + 1
-    slices.append([(first - w, first - w + span, stride) for w in range(size)])
-  axes = tuple(array_axes.values())
+    slices.append(
+      [slice(first - n, first - n + span, stride) for n in range(size)]
+    )
   # Else XLA computes the padding anew for every slice.
-  flipped = lax.optimization_barrier(jnp.pad(jnp.flip(kernel, axes), widths))
-  met: list[jax.Array] = []
-  for position in itertools.product(*slices):
-    window = [slice(None)] * kernel.ndim
-    for array_axis, bounds in zip(axes, position, strict=True):
-      window[array_axis] = slice(*bounds)
-    met.append(flipped[tuple(window)])
-  return met
+  flipped = lax.optimization_barrier(
+    jnp.pad(jnp.flip(kernel, array_axes), widths)
+  )
+  # Both axes at once: one after the other takes fewer slices, but the kernel
+  # gradient, which adds them up, a third longer.
+  return [
+    flipped[(..., *position, slice(None))]
+    for position in itertools.product(*slices)
+  ]
 
 
 def choose(x_shape: Sequence[int], features: int, geometry: Geometry) -> Form:
@@ -178,7 +192,7 @@ def choose(x_shape: Sequence[int], features: int, geometry: Geometry) -> Form:
   if geometry.strides != (1, 1):
     return by_xla
   if geometry.kernel[1] > geometry.size[1]:
-    return _over_the_map(x_shape[0], geometry)
+    return _for_wide_kernel(x_shape, features, geometry)
   channels = x_shape[3]
   # Copies a small image KH * KW times; larger ones have not been timed.
   if channels == 1 and geometry.size[1] <= 32:
@@ -190,15 +204,24 @@ def choose(x_shape: Sequence[int], features: int, geometry: Geometry) -> Form:
   return by_rows if fewest > 4 and most <= 16 else by_xla
 
 
-def _over_the_map(images: int, geometry: Geometry) -> Form:
+def _for_wide_kernel(
+  x_shape: Sequence[int], features: int, geometry: Geometry
+) -> Form:
   """The form for a kernel wider than the map.
 
-  For 9x9 the operator of the whole map is large: it takes some images to pay.
+  The operator of the whole map has to be small, and to pay: a 3x3 kernel's does
+  always, a larger one's with many images.
   """
   rows, columns = geometry.kernel
-  if rows <= geometry.size[0]:
-    return by_bands
-  return by_map if max(rows, columns) <= 3 or images >= 256 else by_bands
+  fits = map_operator_size(x_shape[3], features, geometry) <= LARGEST_OPERATOR
+  pays = max(rows, columns) <= 3 or x_shape[0] >= 512
+  return by_map if rows > geometry.size[0] and fits and pays else by_bands
+
+
+def map_operator_size(channels: int, features: int, geometry: Geometry) -> int:
+  """How many values the operator of `by_map` has."""
+  positions = math.prod(geometry.size) * geometry.out(0) * geometry.out(1)
+  return positions * channels * features
 
 
 def _is_wide(geometry: Geometry) -> bool:
@@ -222,13 +245,13 @@ def transposed(form: Form) -> KernelGradient:
 
 
 def choose_for_kernel_gradient(
-  images: int, features: int, geometry: Geometry
+  x_shape: Sequence[int], features: int, geometry: Geometry
 ) -> KernelGradient:
   """The fastest kernel gradient."""
   if geometry.kernel == (1, 1):
     return transposed(by_patches)
   if geometry.kernel[1] > geometry.size[1]:
-    return transposed(_over_the_map(images, geometry))
+    return transposed(_for_wide_kernel(x_shape, features, geometry))
   if geometry.strides == (1, 1) and features <= 4 and _is_wide(geometry):
     return transposed(by_bands)
   return transposed(by_xla)
@@ -266,7 +289,7 @@ def _kernel_gradient(
   x: jax.Array, g: jax.Array, geometry: Geometry
 ) -> jax.Array:
   """[KH, KW, I, O] from the image and the result's cotangent."""
-  choice = choose_for_kernel_gradient(g.shape[0], g.shape[3], geometry)
+  choice = choose_for_kernel_gradient(x.shape, g.shape[3], geometry)
   return choice(x, g, geometry)
 
 

@@ -358,14 +358,14 @@ class IdentityMapping(nn.Module):
 def max_pool(x: jax.Array, size: int) -> jax.Array:
   """Largest values of `size` x `size` windows, [B, H, W, C] to the same shape.
 
-  Stride 1 and "SAME" padding, for odd `size`. As `nn.max_pool` and PyTorch do,
-  of equal values it is the first, row by row, that the gradient goes to. On the
-  CPU the gradient of `nn.max_pool` takes ten times as long.
+  Stride 1 and "SAME" padding. As with `nn.max_pool` and in PyTorch, of equal
+  values it is the first, row by row, that the gradient goes to. On the CPU the
+  gradient of `nn.max_pool` takes ten times as long in float32.
   """
   # The first column of each row and then the first row: the first of all.
   for axis in (2, 1):
     widths = [(0, 0)] * x.ndim
-    widths[axis] = (size // 2, size // 2)
+    widths[axis] = ((size - 1) // 2, size // 2)
     padded = jnp.pad(x, widths, constant_values=-jnp.inf)
     shifted = [
       lax.slice_in_dim(padded, i, i + x.shape[axis], axis=axis)
