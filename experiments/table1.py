@@ -17,8 +17,9 @@ with
   --set eval.srmd.weights=package --set eval.srmd.pca=srmd_pca_matlab.mat
 
 Time, budget cpu: FSRCNN at x4 46 min and its control 5 min, on two cores that
-had other work as well, before training steps became faster. WDSR at x4 was
-paused too often for a time; x2 and SRMD anew have not been run to an end.
+had other work as well, before training steps became faster; at x2 36 min
+without `pretrain`, and 4 min. WDSR was paused too often for a time, but for its
+control at x2, 15 min. SRMD anew has not been run.
 """
 
 from experiments import runs
