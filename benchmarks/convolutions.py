@@ -29,6 +29,7 @@ FORMS = {
   "map": conv.by_map,
 }
 KERNEL_GRADIENTS = {name: conv.transposed(form) for name, form in FORMS.items()}
+
 # (map, in, out, kernel, stride): FSRCNN, WDSR and the classifier at x4, at x2,
 # and the classifier on MNIST's 28 px; (7, 16, 56, 9, 1) and (14, 4, 56, 9, 1)
 # are input gradients.

@@ -48,11 +48,11 @@ class Geometry(typing.NamedTuple):
     padded = self.size[axis] + sum(self.padding[axis])
     return (padded - self.kernel[axis]) // self.strides[axis] + 1
 
-  def taps(self, x: jax.Array, axis: int) -> list[jax.Array]:
+  def taps(self, x: jax.Array, axis: int, fill: float = 0.0) -> list[jax.Array]:
     """The slices of padded `x` that each kernel row (or column) meets."""
     widths = [(0, 0)] * x.ndim
     widths[axis + 1] = self.padding[axis]
-    x = jnp.pad(x, widths)
+    x = jnp.pad(x, widths, constant_values=fill)
     stride = self.strides[axis]
     span = (self.out(axis) - 1) * stride + 1
     return [
