@@ -58,7 +58,7 @@ from ml_collections import config_flags
 from ml_collections.config_flags import tuple_parser
 
 from sr2_jax import config as config_lib
-from sr2_jax import errors, fields, runtime
+from sr2_jax import errors, fields
 
 # Nothing more can be written: a full disk, a quota, the size of a file.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -113,8 +113,10 @@ def main(argv: Sequence[str]) -> int:
 
 def run(command: Command) -> None:
   """Loads JAX and does what the command asks for."""
-  runtime.prepare()
   # Only here, so that help and mistakes in a command are answered at once.
+  from sr2_jax import runtime
+
+  runtime.prepare()
   from sr2_jax import parallel, train
 
   if command.coordinator:
