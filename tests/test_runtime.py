@@ -24,15 +24,15 @@ import jax
 import jax.numpy as jnp
 
 @jax.jit
-def norm(x):
-  # The sorted copy is a workspace of 40 MB: glibc maps blocks above 32.
-  return jnp.linalg.norm(jnp.diff(jnp.sort(x, axis=0), axis=0))
+def total(x):
+  # A workspace of 40 MB: glibc maps blocks above 32.
+  return (x @ x.T) @ x
 
-x = jnp.ones((2, 5_000_000))
-norm(x).block_until_ready()
+x = jnp.ones((3200, 8))
+total(x).block_until_ready()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(20):
-  norm(x).block_until_ready()
+  total(x).block_until_ready()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
