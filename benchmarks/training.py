@@ -14,8 +14,9 @@ _NOTE = (
   "is the program that trains, one member, with choosing the images, "
   "augmentation, degradation and accuracy in it; PyTorch's gets a ready batch "
   "and computes the losses alone. FSRCNN's two last convolutions are one in "
-  "ours and two in PyTorch's. Median of the turns; ratio: median of the ratios "
-  "of {rounds} alternating turns"
+  "ours and two in PyTorch's. Our process keeps freed memory, as in "
+  "sr2_jax.main; PyTorch's has the C library's defaults. Median of the turns; "
+  "ratio: median of the ratios of {rounds} alternating turns"
 )
 _INPUTS_NOTE = (
   "the part of the step before the network, compiled and timed by itself in "
