@@ -113,7 +113,8 @@ def main(argv: Sequence[str]) -> int:
 
 def run(command: Command) -> None:
   """Loads JAX and does what the command asks for."""
-  # Only here, so that help and mistakes in a command are answered at once.
+  # Only here, so that help and mistakes in a command are answered at once: the
+  # first loads JAX when it is called, the others when they are imported.
   from sr2_jax import runtime
 
   runtime.prepare()

@@ -51,8 +51,9 @@ def keep_freed_memory() -> bool:
 def run_in_calling_thread() -> None:
   """Has a program on one CPU device run in the thread that calls it.
 
-  Its operations spread over all cores as before. Programs over several CPU
-  devices, or on an accelerator, run beside the caller as ever.
+  It does so once its inputs are there, and its operations spread over all cores
+  as before. Programs over several CPU devices run in other threads, where large
+  workspaces are mapped anew each time; accelerators run beside the caller.
   """
   import jax
 
