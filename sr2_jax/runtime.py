@@ -33,7 +33,7 @@ def keep_freed_memory() -> bool:
   Only the main thread's arena can grow to the size of a workspace, hence
   `run_in_calling_thread`. One arena for all threads would do as well, but they
   wait for each other there, the more the more pieces a compilation has left:
-  compiling takes a third longer, and a step afterwards a fifth.
+  compiling takes a third longer, and a step afterwards up to a fifth.
 
   Returns:
     Whether the C library is one that can be told so (glibc).
