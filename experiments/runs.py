@@ -3,7 +3,8 @@
 A run is an experiment file and what it changes of it. Two items that need the
 same network name the same run, which is trained once. Budgets:
 
-  paper  120 epochs a phase and three seeds, as the paper; days on a GPU
+  paper  120 epochs a phase, the authors' script's, and the paper's three
+         seeds; days on a GPU
   cpu    full MNIST and SVHN, 4 epochs of pretrain and 1 of joint; three seeds
          on MNIST, but for the sequential network, whose classifier at full
          resolution takes ten times as long: one, as on SVHN, where 5,000 test
@@ -104,8 +105,9 @@ BUDGETS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
 # What a budget changes of the sequential networks.
 _SEQUENTIAL: dict[str, dict[str, Any]] = {"cpu": {"num_seeds": 1}}
 
-# Lambda of equation 1. Section 3.2 shows two of SR2_FSRCNN at x4 (Fig. 7) and
-# gives 0.11 for the sequential network; WDSR's 9 is the authors' script's.
+# Lambda of equation 1. Section 3.1 gives 9 for SR2_FSRCNN and 0.11 for the
+# sequential network; WDSR's 9 and the two of Fig. 7 (x4) are the authors'
+# script's.
 _LOSS_WEIGHT = 9.0
 _SEQUENTIAL_LOSS_WEIGHT = 0.11
 _BOTH_LOSS_WEIGHTS = (_SEQUENTIAL_LOSS_WEIGHT, _LOSS_WEIGHT)
