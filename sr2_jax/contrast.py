@@ -82,12 +82,10 @@ def estimate(
 ) -> Estimate | None:
   """The weighted sum, or None where a cell was not run.
 
-  Methods without training (seed None) count the same for every seed.
+  Methods without training (seed None) count the same for every seed. Cells of
+  different images are not compared: None, and a note in the evidence.
   """
-  cells = [
-    evidence.by_seed(term.subject, term.metric, term.condition)
-    for term in terms
-  ]
+  cells = _cells(evidence, terms)
   seeds = _shared_seeds(cells)
   if not seeds:
     return None
@@ -117,12 +115,9 @@ def relative(
   r = mean(a) / mean(b) - 1 over the shared seeds. Its intervals are those of
   the paired values (a - (1 + r) b) / mean(b) over seeds and over images (delta
   method), which keep what a seed or an image does to both. The weights of the
-  terms do not count.
+  terms do not count. None as in `estimate`.
   """
-  cells = [
-    evidence.by_seed(term.subject, term.metric, term.condition)
-    for term in (numerator, denominator)
-  ]
+  cells = _cells(evidence, (numerator, denominator))
   seeds = _shared_seeds(cells)
   if not seeds:
     return None
@@ -156,6 +151,28 @@ def relative(
     over_images=over_images,
     num_images=0 if images is None else len(images),
   )
+
+
+def _cells(
+  evidence: evidence_lib.Evidence, terms: Sequence[Term]
+) -> list[dict[int | None, float]]:
+  """The values of each term by seed; [{}] where they are of other images."""
+  found = {}
+  for term in terms:
+    cell = (term.subject, term.metric, term.condition)
+    found[evidence.num_images(*cell)] = term.subject
+  if len(found.keys() - {None}) > 1:
+    methods = (
+      f"`{subject.method}` on {count:,} images"
+      for count, subject in found.items()
+      if count is not None
+    )
+    evidence.note(f"Not compared: {', '.join(methods)}.")
+    return [{}]
+  return [
+    evidence.by_seed(term.subject, term.metric, term.condition)
+    for term in terms
+  ]
 
 
 def _shared_seeds(cells: Sequence[dict[int | None, float]]) -> _Seeds:

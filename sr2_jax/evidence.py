@@ -16,6 +16,7 @@ import numpy as np
 
 from sr2_jax import archive, errors, results, run_folder
 
+_PSNR = "psnr_db"
 # Derived from an image's PSNR; only where there are scores of single images.
 MSE = "mse"
 
@@ -108,7 +109,7 @@ class _Source:
 
   experiment: str
   l2: float | None
-  values: Mapping[tuple[str, Condition], Mapping[int | None, float]]
+  values: Mapping[tuple[str, Condition], Mapping[int | None, results.Row]]
   steps: Mapping[int | None, int]
   folders: Mapping[int | None, pathlib.Path]
   num_images: int
@@ -180,10 +181,19 @@ class Evidence:
         for seed, values in scores.items()
         if values is not None
       }
-    for (name, known), values in source.values.items():
-      if name == metric and _same_condition(known, condition):
-        return dict(values)
-    return {}
+    rows = self._measured(source, metric, condition)
+    return {seed: row.value for seed, row in rows.items()}
+
+  def num_images(
+    self, subject: Subject, metric: str, condition: Condition
+  ) -> int | None:
+    """Images behind each value of `by_seed`; None where not run."""
+    source = self._source(subject)
+    if source is None:
+      return None
+    metric = _PSNR if metric == MSE else metric
+    rows = self._measured(source, metric, condition)
+    return next((row.n for row in rows.values()), None)
 
   def seeds(self, subject: Subject, metric: str) -> list[int]:
     """The seeds that were measured, at any level; none without training."""
@@ -255,7 +265,7 @@ class Evidence:
     arrays = self._read_arrays(path)
     if arrays is None:
       return None
-    name = "psnr_db" if metric == MSE else metric
+    name = _PSNR if metric == MSE else metric
     try:
       member = archive.place_of(
         arrays, seed=seed, l2=source.l2, loss_weight=subject.loss_weight
@@ -266,11 +276,11 @@ class Evidence:
       if member is None or not levels.any() or name not in arrays:
         return None
       if int(arrays["step"][member]) != source.steps[seed]:
-        self._note(f"{_short(path)} is of other weights than the rows: unused.")
+        self.note(f"{_short(path)} is of other weights than the rows: unused.")
         return None
       values = arrays[name][member, int(np.argmax(levels))]
     except (KeyError, IndexError, ValueError) as error:
-      self._note(f"{_short(path)} is damaged ({error!r}): unused.")
+      self.note(f"{_short(path)} is damaged ({error!r}): unused.")
       return None
     values = values.astype(np.float64)
     return 10 ** (-values / 10) if metric == MSE else values
@@ -303,7 +313,7 @@ class Evidence:
         predicted=None if predicted is None else predicted[member],
       )
     except (KeyError, IndexError) as error:
-      self._note(f"{_short(path)} is damaged ({error!r}): unused.")
+      self.note(f"{_short(path)} is damaged ({error!r}): unused.")
       return None
 
   def runs(self) -> list[Run]:
@@ -349,12 +359,31 @@ class Evidence:
       # Interpolation is the same everywhere: nothing to tell.
       if len(sources) > 1 and subject.method not in results.UNTRAINED:
         taken, *others = (_name(source, sources) for source in sources)
-        self._note(
+        self.note(
           f"{_describe(subject)}: taken from {taken}; "
           f"left out, though measured as well: {', '.join(others)}."
         )
       self._sources[subject] = sources[0] if sources else None
     return self._sources[subject]
+
+  def _measured(
+    self, source: _Source, metric: str, condition: Condition
+  ) -> dict[int | None, results.Row]:
+    """A source's rows at a condition: of the seeds with the most images.
+
+    Means over other images are no further seeds of the same experiment.
+    """
+    for (name, known), rows in source.values.items():
+      if name == metric and _same_condition(known, condition):
+        most = max(row.n for row in rows.values())
+        for seed, row in rows.items():
+          if row.n < most:
+            self.note(
+              f"`{source.experiment}`, {metric}: seed {seed} was measured on "
+              f"{row.n:,} images, others on {most:,}; left out."
+            )
+        return {seed: row for seed, row in rows.items() if row.n == most}
+    return {}
 
   def _read_arrays(self, path: pathlib.Path) -> dict[str, np.ndarray] | None:
     if path not in self._arrays:
@@ -362,10 +391,11 @@ class Evidence:
       try:
         self._arrays[path] = archive.read(path)
       except errors.UserError:
-        self._note(f"{_short(path)} cannot be read: unused.")
+        self.note(f"{_short(path)} cannot be read: unused.")
     return self._arrays[path]
 
-  def _note(self, text: str) -> None:
+  def note(self, text: str) -> None:
+    """Adds to `notes`, once."""
     if text not in self.notes:
       self.notes.append(text)
 
@@ -407,16 +437,15 @@ def _name(source: _Source, sources: Sequence[_Source]) -> str:
 
 def _gather(experiment: str, l2: float | None, rows: list[Any]) -> _Source:
   """Rows of one source; of each seed those of its last step."""
-  steps: dict[int | None, int] = {}
-  for row, _ in rows:
-    steps[row.seed] = max(row.step, steps.get(row.seed, row.step))
-  values: dict[Any, dict[int | None, float]] = {}
-  folders, num_images = {}, 0
+  last = results.last_steps(row for row, _ in rows)
+  values: dict[Any, dict[int | None, results.Row]] = {}
+  steps, folders, num_images = {}, {}, 0
   for row, file in rows:
-    if row.step != steps[row.seed]:
+    if row.step != last[results.weights(row)]:
       continue
     key = (row.metric, _condition(row))
-    values.setdefault(key, {})[row.seed] = row.value
+    values.setdefault(key, {})[row.seed] = row
+    steps[row.seed] = row.step
     folders[row.seed] = file.parent
     num_images = max(num_images, row.n)
   return _Source(experiment, l2, values, steps, folders, num_images)

@@ -71,8 +71,9 @@ class Row:
 
   Attributes:
     experiment: `config.experiment`.
-    method: "bicubic", a trunk's name (after `pretrain`), or "sr2_",
-      "sequential_" or "sr_continued_" and the trunk's name (after `joint`).
+    method: "bicubic", "srmd" (as released) or "srmd_retrained"; a trunk's
+      name (after `pretrain`); or "sr2_", "sequential_" or "sr_continued_" and
+      the trunk's name (after `joint`).
     dataset: `config.data.name`.
     split: "validation" or "test".
     scale: super-resolution factor.
@@ -161,7 +162,8 @@ class Summary:
     mean: mean over the seeds.
     half_width: half the 95 % t-interval of that mean; None for one seed.
     seeds: the seeds, sorted; empty for bicubic.
-    n: images behind each value.
+    n: images behind each value; the fewest, where seeds differ in that.
+    n_max: the most.
 
   The other attributes are those of Row.
   """
@@ -183,6 +185,7 @@ class Summary:
   half_width: float | None
   seeds: tuple[int, ...]
   n: int
+  n_max: int
 
 
 _GROUP = tuple(
@@ -231,16 +234,21 @@ def _refuse_contradictions(found: list[tuple[Row, pathlib.Path]]) -> None:
 
   One would replace the other, or share its mean over seeds, unnoticed.
   """
-  first: dict[tuple[Any, ...], tuple[Row, pathlib.Path]] = {}
+  newest: dict[tuple[Any, ...], dict[pathlib.Path, Row]] = {}
   for row, file in found:
-    subject = row.without("value", "n", "step")
-    other, other_file = first.setdefault(subject, (row, file))
-    if file != other_file and not _agree(row, other):
-      raise errors.UserError(
-        f"{other_file} and {file} are of two runs with the same "
-        f"config.experiment, {row.experiment}, and differ.\n"
-        "Give one of them alone; --config.experiment tells runs apart."
-      )
+    of_files = newest.setdefault(row.without("value", "n", "step"), {})
+    # A file may hold a best checkpoint's rows beside those of the last.
+    if file not in of_files or row.step >= of_files[file].step:
+      of_files[file] = row
+  for of_files in newest.values():
+    (file, row), *others = of_files.items()
+    for other_file, other in others:
+      if not _agree(row, other):
+        raise errors.UserError(
+          f"{file} and {other_file} are of two runs with the same "
+          f"config.experiment, {row.experiment}, and differ.\n"
+          "Give one of them alone; --config.experiment tells runs apart."
+        )
 
 
 def merge(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
@@ -283,15 +291,12 @@ def summarize(rows: Iterable[Row]) -> list[Summary]:
   steps, as those of a best checkpoint and of the last.
   """
   rows = list(rows)
-  last_steps: dict[tuple[Any, ...], int] = {}
-  for row in rows:
-    weights = _weights(row)
-    last_steps[weights] = max(row.step, last_steps.get(weights, row.step))
+  last = last_steps(rows)
   groups: dict[tuple[Any, ...], dict[int | None, Row]] = (
     collections.defaultdict(dict)
   )
   for row in rows:
-    if row.step == last_steps[_weights(row)]:
+    if row.step == last[weights(row)]:
       group = tuple(getattr(row, name) for name in _GROUP)
       groups[group][row.seed] = row
   summaries = []
@@ -304,18 +309,26 @@ def summarize(rows: Iterable[Row]) -> list[Summary]:
         half_width=half_width(values),
         seeds=tuple(sorted(seed for seed in members if seed is not None)),
         n=min(row.n for row in members.values()),
+        n_max=max(row.n for row in members.values()),
       )
     )
   return summaries
 
 
-def _weights(row: Row) -> tuple[Any, ...]:
+def weights(row: Row) -> tuple[Any, ...]:
   """What the rows of one member on one split have in common, but for step."""
-  return tuple(
-    getattr(row, name)
-    for name in (*_GROUP, "seed")
-    if name not in ("noise_variance", *_LATER, "metric")
-  )
+  return row.without(
+    "step", "noise_variance", "corruption", "corruption_level",
+    "metric", "value", "n",
+  )  # fmt: skip
+
+
+def last_steps(rows: Iterable[Row]) -> dict[tuple[Any, ...], int]:
+  """The last step that there is a row of, by `weights`."""
+  last: dict[tuple[Any, ...], int] = {}
+  for row in rows:
+    last[weights(row)] = max(row.step, last.get(weights(row), row.step))
+  return last
 
 
 def half_width(values: Sequence[float]) -> float | None:

@@ -19,7 +19,6 @@ _DEFINITIONS = {
   "loss_classifier": "Cross-entropy of the classifier",
 }
 _DECIMALS = {"psnr_db": 2, "loss_sr": 4}
-# What the levels of a corruption are, at the head of its columns.
 _LESS_IS_BETTER = ("loss_sr", "loss_classifier")
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -232,10 +231,9 @@ def _corruption_blocks(summaries: Sequence[results.Summary]) -> list[str]:
 def _title(summaries: Sequence[results.Summary]) -> list[str]:
   """What a table shows, and how its cells are read."""
   first = summaries[0]
-  counts = sorted({summary.n for summary in summaries})
-  images = "-".join(
-    f"{count:,}" for count in dict.fromkeys((counts[0], counts[-1]))
-  )
+  fewest = min(summary.n for summary in summaries)
+  most = max(summary.n_max for summary in summaries)
+  images = "-".join(f"{count:,}" for count in dict.fromkeys((fewest, most)))
   title = (
     f"{_DEFINITIONS[first.metric]}: {first.dataset} {first.split}, "
     f"x{first.scale}, {images} images, {count_seeds(summaries)}"

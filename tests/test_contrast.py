@@ -130,6 +130,23 @@ def test_a_missing_cell_is_not_run(tmp_path):
   assert contrast.relative(known, missing, _term(1, SR2)) is None
 
 
+def test_means_over_other_images_are_not_compared(tmp_path):
+  for method, num_images in (("sr2_fsrcnn", 12), ("fsrcnn", 5)):
+    paper_world.write_run(
+      tmp_path / method,
+      method,
+      lambda *_: 0.5,
+      num_images=num_images,
+    )
+  known = evidence.read(tmp_path, split="test")
+  terms = [_term(1.0, SR2), _term(-1.0, FSRCNN)]
+  assert contrast.estimate(known, terms[:1]) is not None
+  assert contrast.estimate(known, terms) is None
+  assert contrast.relative(known, *terms) is None
+  [note] = known.notes
+  assert "`sr2_fsrcnn` on 12 images, `fsrcnn` on 5 images" in note
+
+
 def test_relative_gain_of_the_means(tmp_path):
   known = _world(tmp_path)
   found = contrast.relative(known, _term(1, SR2), _term(1, FSRCNN))

@@ -126,6 +126,22 @@ def test_of_several_l2_the_first_counts(tmp_path):
   assert "`both` with L2 0.01." in note
 
 
+def test_a_seed_of_fewer_images_is_left_out(tmp_path):
+  for seeds, num_images in (((0, 1), 12), ((2,), 5)):
+    paper_world.write_run(
+      tmp_path / str(num_images) / "run",
+      "sr2_fsrcnn",
+      lambda *_: 0.5,
+      seeds=seeds,
+      num_images=num_images,
+    )
+  known = _read(tmp_path)
+  assert list(known.by_seed(SR2, "ssim", NOISE)) == [0, 1]
+  assert known.num_images(SR2, "ssim", NOISE) == 12
+  [note] = known.notes
+  assert "seed 2 was measured on 5 images, others on 12" in note
+
+
 def test_bicubic_has_no_seed_and_is_the_same_everywhere(tmp_path):
   for name in ("a", "b"):
     paper_world.write_run(

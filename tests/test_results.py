@@ -132,6 +132,16 @@ def test_seeds_in_files_of_their_own_are_one_run(tmp_path):
   assert len(results.read(paths)) == 4
 
 
+def test_a_copy_of_a_run_with_two_steps_agrees_with_it(tmp_path):
+  paths = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+  for path in paths:
+    results.merge(path, [_row(), _row(step=400, value=0.9)])
+  assert len(results.read(paths)) == 4
+  results.merge(paths[1], [_row(value=0.7)])
+  with pytest.raises(errors.UserError, match="two runs"):
+    results.read(paths)
+
+
 def test_rows_from_before_l2_still_read(tmp_path):
   path = tmp_path / "results.jsonl"
   old = dataclasses.asdict(_row(**SPECKLE))
@@ -349,6 +359,16 @@ def test_rows_of_other_weights_never_fill_a_gap():
   assert len(results.summarize(rows[1:])) == 2
   other_split = _row(**best, split="validation")
   assert len(results.summarize([rows[0], other_split])) == 2
+
+
+def test_the_best_step_of_one_l2_hides_no_other():
+  rows = [_row(step=600, l2=0.01), _row(step=400, l2=0.1)]
+  assert {x.l2 for x in results.summarize(rows)} == {0.01, 0.1}
+
+
+def test_numbers_of_images_that_differ_show():
+  [summary] = results.summarize([_row(n=500), _row(seed=1, n=50)])
+  assert (summary.n, summary.n_max) == (50, 500)
 
 
 def test_corruptions_are_kept_apart_by_kind_and_level():
