@@ -20,10 +20,10 @@ class DivergedError(Exception):
 
 
 class Stopped(Exception):
-  """A signal asked the run to stop and its step was saved.
+  """A signal asked the run to stop, and nothing is lost.
 
   The exit code is the shell's for that signal: 130 for Ctrl-C (SIGINT), 143
-  for SIGTERM. The same command goes on from the saved step.
+  for SIGTERM. The same command goes on from the saved step, or evaluates again.
   """
 
   def __init__(self, signal_number: int, message: str) -> None:

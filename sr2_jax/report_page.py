@@ -2,7 +2,7 @@
 
 import itertools
 import pathlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from sr2_jax import (
@@ -699,7 +699,7 @@ def _runs(
   rows = []
   for run in evidence.runs():
     known: dict[str, Any] = dict(run.description or {})
-    config, devices = known.get("config", {}), known.get("devices", {})
+    config = known.get("config", {})
     epochs = "—"
     if config:
       pretrain, joint = (
@@ -718,8 +718,8 @@ def _runs(
         ", ".join(map(str, run.seeds)) or "—",
         epochs,
         f"{run.split_images:,}",
-        _revision(known.get("git_revision")),
-        _devices(devices),
+        _of_all_starts(known, "git_revision", _revision),
+        _of_all_starts(known, "devices", _devices),
         state if config else "—",
       )
     )
@@ -771,16 +771,21 @@ def _runs(
   return blocks
 
 
-def _revision(revision: str | None) -> str:
-  if not revision:
-    return "—"
+def _of_all_starts(
+  description: dict[str, Any], part: str, text_of: Callable[[Any], str]
+) -> str:
+  """What a run's starts had of a part of config.json, each once, in order."""
+  starts = [description, *description.get("later", [])]
+  texts = [text_of(start[part]) for start in starts if start.get(part)]
+  return ", then ".join(dict.fromkeys(texts)) or "—"
+
+
+def _revision(revision: str) -> str:
   commit, _, changes = revision.partition("+")
   return f"{commit[:10]}{' with changes' if changes else ''}"
 
 
 def _devices(devices: dict[str, Any]) -> str:
-  if not devices:
-    return "—"
   text = f"{devices.get('count', '?')} × {devices.get('kind', '?')}"
   cores = devices.get("cpu_cores")
   return text if cores is None else f"{text}, {cores} cores"

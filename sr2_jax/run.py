@@ -31,6 +31,8 @@ from sr2_jax import phase as phase_lib
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.models import srmd_weights
 
+# What a later start may change; config.json keeps what each start had.
+_SURROUNDINGS = ("devices", "python", "packages", "git_revision")
 _PACKAGES = (
   "jax",
   "jaxlib",
@@ -217,8 +219,9 @@ def pretrained_state(
     origin = dataclasses.replace(run, config=source_config)
     recorded = description["dataset"]
     num_train_images = recorded["num_train_images"]
+    limits = (c.data.max_train_images for c in (source_config, run.config))
     if (
-      source_config.data == run.config.data
+      len(set(limits)) == 1
       and recorded["fingerprint"] != run.dataset.fingerprint
     ):
       raise errors.UserError(
@@ -263,7 +266,11 @@ def _check_complete(
 
 
 def describe(run: Run) -> dict[str, Any]:
-  """What config.json says of a run: all that its numbers depend on."""
+  """What config.json says of a run: all that its numbers depend on.
+
+  `later` gets an entry for each later start whose devices, Python, packages or
+  revision were others: the mode ("train" or "eval") and what had changed.
+  """
   device = run.layout.devices[0]
   return {
     "config": config_lib.to_dict(run.config),
@@ -286,6 +293,7 @@ def describe(run: Run) -> dict[str, Any]:
     "python": platform.python_version(),
     "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
     "git_revision": _git_revision(),
+    "later": [],
   }
 
 
@@ -319,12 +327,23 @@ def _check_or_record(run: Run, *, evaluate_only: bool) -> None:
       f"note: there was no config.{field} when this run was started; it is "
       f"taken to be {value}"
     )
-  for part in ("devices", "python", "packages", "git_revision"):
-    if old.get(part) != new[part] and not evaluate_only:
-      say(
-        f"note: {part} changed since this run was started ({old.get(part)} -> "
-        f"{new[part]}); its numbers may differ in the last bits"
-      )
+  later = old.get("later", [])
+  latest = {part: old.get(part) for part in _SURROUNDINGS}
+  for start in later:
+    latest.update(
+      (part, start[part]) for part in _SURROUNDINGS if part in start
+    )
+  changed = {
+    part: new[part] for part in _SURROUNDINGS if latest[part] != new[part]
+  }
+  for part, value in changed.items():
+    say(
+      f"note: {part} changed since this run was last started "
+      f"({latest[part]} -> {value}); its numbers may differ in the last bits"
+    )
+  if changed and parallel.is_main_process():
+    mode = "eval" if evaluate_only else "train"
+    run.folder.record({**old, "later": [*later, {"mode": mode, **changed}]})
 
 
 def say(text: str) -> None:

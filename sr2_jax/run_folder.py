@@ -1,7 +1,7 @@
 """A run's folder: who works on it, what the run is, and whether it is done.
 
-Holds config.json, metrics.jsonl, results.jsonl, checkpoints/, images/,
-tensorboard/ and, at the end, DONE.
+Holds config.json, metrics.jsonl, results.jsonl, checkpoints/, per_image/,
+examples/, images/, tensorboard/ and, at the end, DONE.
 """
 
 import contextlib

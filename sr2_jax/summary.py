@@ -3,7 +3,7 @@
 import pathlib
 from collections.abc import Sequence
 
-from sr2_jax import figures, results, tables
+from sr2_jax import errors, figures, results, tables
 from sr2_jax import run as run_lib
 
 
@@ -11,12 +11,14 @@ def show(run: run_lib.Run, rows_of_run: Sequence[results.Row]) -> None:
   """Draws SSIM and accuracy over the noise variances, and prints them.
 
   Args:
-    run: the run.
+    run: the run; its `eval.checkpoint` says which curves these are.
     rows_of_run: those of one checkpoint of each phase.
   """
+  is_best = run.config.eval.checkpoint == "best"
   shown = [*pretraining_rows(run), *rows_of_run]
   for split in run.config.eval.splits:
-    path = run.folder.images / f"curves_{split}.png"
+    name = f"curves_best_{split}.png" if is_best else f"curves_{split}.png"
+    path = run.folder.images / name
     figures.curves(shown, path, split=split)
   for kind in (tables.table, tables.corruption_table):
     for metric in ("ssim", "accuracy"):
@@ -28,13 +30,17 @@ def show(run: run_lib.Run, rows_of_run: Sequence[results.Row]) -> None:
 
 
 def pretraining_rows(run: run_lib.Run) -> list[results.Row]:
-  """The rows of the pretraining in another run that this one started from."""
+  """The rows of the pretraining in another run that this one started from.
+
+  None where they are damaged: another's file keeps no run from its end.
+  """
   source = pathlib.Path(run.config.init_from) / results.FILE_NAME
   if not run.config.init_from or not source.exists():
     return []
   seeds = range(run.config.seed, run.config.seed + run.config.num_seeds)
-  return [
-    row
-    for row in results.read(source)
-    if row.phase == "pretrain" and row.seed in seeds
-  ]
+  try:
+    rows = results.read(source)
+  except errors.UserError as error:
+    run_lib.say(f"left out of tables and curves: {error}")
+    return []
+  return [row for row in rows if row.phase == "pretrain" and row.seed in seeds]

@@ -75,9 +75,10 @@ class Writer:
     ordered = [_ordered(row) for row in rows]
     if self._file is None:
       self._path.parent.mkdir(parents=True, exist_ok=True)
-      # Unbuffered: a kill of this process loses no row that was written.
-      self._file = self._path.open("ab", buffering=0)
+      self._file = self._path.open("ab")
     self._file.write("".join(map(results.dump, ordered)).encode())
+    # A kill of this process loses no row that was written.
+    self._file.flush()
     if self._events is not None:
       for row in ordered:
         for name, value in row.items():

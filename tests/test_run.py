@@ -381,9 +381,20 @@ def test_changed_surroundings_are_noted_when_training(images, tmp_path, capsys):
   assert "note: packages changed" in notes
   assert "0.0.1" in notes
   assert "python changed" not in notes
-  with run_lib.open_run(config, tmp_path, evaluate_only=True):
+  with run_lib.open_run(config, tmp_path):
     pass
   assert "note: packages" not in capsys.readouterr().err
+  edit_record(tmp_path, lambda d: d["later"][0]["packages"].update(jax="0.1"))
+  with run_lib.open_run(config, tmp_path, evaluate_only=True):
+    pass
+  assert "note: packages" in capsys.readouterr().err
+  record = run_folder.RunFolder(tmp_path).read()
+  assert record["packages"]["jax"] == "0.0.1"
+  assert [start["mode"] for start in record["later"]] == ["train", "eval"]
+  assert record["later"][0]["packages"]["jax"] == "0.1"
+  now = {"jax": importlib.metadata.version("jax")}
+  assert record["later"][1]["packages"].items() >= now.items()
+  assert "git_revision" not in record["later"][1]
 
 
 @pytest.mark.parametrize("part", ["dataset", "devices", "git_revision"])
@@ -557,6 +568,11 @@ def test_pretraining_on_more_images_is_found(images, pretrained, tmp_path):
   assert_origins(run, (3,))
 
 
+def test_pretraining_on_images_that_lay_elsewhere_is_found(images, source):
+  edit_record(source, lambda d: d["config"]["data"].update(path="elsewhere"))
+  assert_origins(starting_from(source, images), (3,))
+
+
 def test_pretraining_by_an_older_version_is_found(images, source):
   """Without a field that was added since, and with one L2 by itself."""
   edit_record(source, lambda d: d["config"]["eval"].pop("corruptions"))
@@ -572,8 +588,11 @@ def test_pretraining_with_other_l2_is_refused(images, source):
     run_lib.pretrained_state(run)
 
 
-def test_pretraining_on_other_images_is_refused(images, source):
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_pretraining_on_other_images_is_refused(images, source, is_moved):
   edit_record(source, lambda d: d["dataset"].update(fingerprint="0" * 64))
+  if is_moved:
+    edit_record(source, lambda d: d["config"]["data"].update(path="elsewhere"))
   run = starting_from(source, images)
   with pytest.raises(errors.UserError, match=f"{source}"):
     run_lib.pretrained_state(run)

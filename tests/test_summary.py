@@ -16,6 +16,14 @@ def test_curves_are_drawn_and_tables_printed(tmp_path, capsys):
     assert expected in printed
   picture = run.folder.images / "curves_test.png"
   assert picture.read_bytes().startswith(b"\x89PNG")
+  best = tiny_network.make_run(
+    tmp_path, eval__splits=("test",), eval__checkpoint="best"
+  )
+  old = picture.read_bytes()
+  summary.show(best, result_rows.run())
+  assert (run.folder.images / "curves_best_test.png").exists()
+  assert picture.read_bytes() == old
+  capsys.readouterr()
   summary.show(run, [row for row in rows if row.method == "bicubic"])
   printed = capsys.readouterr().out
   assert "SSIM" in printed
@@ -44,3 +52,12 @@ def test_rows_of_the_pretraining_it_started_from(tmp_path):
   results.merge(source, theirs)
   assert summary.pretraining_rows(run) == [theirs[1]]
   assert summary.pretraining_rows(tiny_network.make_run(own)) == []
+
+
+def test_damaged_rows_of_another_run_are_left_out(tmp_path, capsys):
+  source = tmp_path / "source"
+  source.mkdir()
+  (source / results.FILE_NAME).write_text('{"torn')
+  run = tiny_network.make_run(tmp_path / "own", init_from=str(source))
+  assert summary.pretraining_rows(run) == []
+  assert f"{source / results.FILE_NAME}:1" in capsys.readouterr().err

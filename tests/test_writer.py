@@ -2,6 +2,7 @@ import io
 import json
 import math
 import os
+import resource
 import signal
 import struct
 import subprocess
@@ -58,7 +59,7 @@ def test_a_line_is_sorted_strict_json(tmp_path):
   metric_writer.write(
     [_row(7, loss_sr=np.float32(0.1), loss=math.nan, f1=math.inf)]
   )
-  # Unbuffered: it is in the file before any sync or close.
+  # It is in the file before any sync or close.
   [line] = (tmp_path / "metrics.jsonl").read_text().splitlines()
   metric_writer.close()
   assert line == (
@@ -109,6 +110,23 @@ def test_a_resumed_run_writes_the_same_bytes(tmp_path):
       metric_writer.write(rows)
     metric_writer.close()
     assert (resumed / "metrics.jsonl").read_bytes() == uninterrupted
+
+
+def test_a_write_that_the_system_cuts_short_is_an_error(tmp_path):
+  """And no torn row that the next one would be glued to."""
+  metric_writer = writer.Writer(tmp_path, tensorboard=False)
+  metric_writer.write([_row(1)])
+  size = (tmp_path / "metrics.jsonl").stat().st_size
+  before = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, before[1]))
+  try:
+    with pytest.raises(OSError, match="File too large"):
+      metric_writer.write([_row(2)])
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+  metric_writer.close()
+  lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+  assert [json.loads(line)["step"] for line in lines] == [1, 2]
 
 
 def test_every_torn_last_line_is_dropped(tmp_path):
