@@ -29,6 +29,8 @@ import orbax.checkpoint as ocp
 from sr2_jax import errors, files, parallel, population
 
 _FILE_LIST = "files.sha256"
+# What a process finds of a checkpoint; the worst counts.
+_GOOD, _DAMAGED, _UNREADABLE = range(3)
 
 
 def manifest(tree: Any) -> dict[str, str]:
@@ -54,14 +56,19 @@ def _digests(folder: pathlib.Path) -> list[tuple[str, str]]:
   return found
 
 
+def _system_error(error: Exception) -> int | None:
+  """The system's error number in one of TensorStore's long messages."""
+  code = re.search(r"os_error_code='(\d+)'", str(error))
+  return None if code is None else int(code[1])
+
+
 def _reason(error: Exception) -> str:
   """What an error of orbax or of the system says, in a few words."""
   if isinstance(error, OSError) and error.strerror:
     return error.strerror
-  # TensorStore's messages are long, but end with the system's error.
-  code = re.search(r"os_error_code='(\d+)'", str(error))
+  code = _system_error(error)
   if code:
-    return os.strerror(int(code[1]))
+    return os.strerror(code)
   lines = str(error).strip().splitlines()
   return lines[0][:200] if lines else type(error).__name__
 
@@ -167,8 +174,10 @@ class Checkpoints:
 
     Raises:
       ValueError: says what is wrong with the checkpoint.
+      UserError: if it cannot be read now, which is no fault of its own.
     """
-    self._verify_files(step)
+    with self._readable(step):
+      self._verify_files(step)
     abstract = jax.tree.map(lambda x: np.empty(np.shape(x), x.dtype), like)
     try:
       restored = self._manager.restore(
@@ -179,8 +188,10 @@ class Checkpoints:
         ),
       )
     except Exception as error:
-      # Orbax raises whatever its parts raise on damaged files, a bare
-      # Exception included.
+      # The files are as they were written.
+      if isinstance(error, OSError | MemoryError) or _system_error(error):
+        raise self._unreadable(step, error) from error
+      # Orbax raises whatever its parts raise, a bare Exception included.
       raise ValueError(f"it does not read: {_reason(error)}") from error
     tree = jax.tree.map(np.asarray, restored["state"])
     for (path, found_leaf), leaf in zip(
@@ -205,7 +216,8 @@ class Checkpoints:
     """The newest good checkpoint, or None where none was ever saved.
 
     A damaged one is named on standard error and, unless read-only, moved aside
-    into `damaged/`, and the one before it is tried.
+    into `damaged/`, and the one before it is tried. Several processes take the
+    same one: what is damaged to one of them is to all.
 
     Args:
       like: a tree of the same form.
@@ -213,18 +225,34 @@ class Checkpoints:
         returned otherwise.
 
     Raises:
-      UserError: if there are checkpoints and none of them is good.
+      UserError: if there are checkpoints and none of them is good, or one
+        cannot be read now.
     """
     steps = self.steps
     bad = []
     for step in reversed(steps):
+      tree, problem = None, None
       try:
         tree = self.restore(step, like)
-      except ValueError as error:
+      except (ValueError, errors.UserError) as error:
+        problem = error
+      verdict = parallel.highest(
+        _UNREADABLE
+        if isinstance(problem, errors.UserError)
+        else _DAMAGED
+        if problem is not None
+        else _GOOD
+      )
+      if verdict == _UNREADABLE:
+        if isinstance(problem, errors.UserError):
+          raise problem
+        raise self._unreadable(step, "by another process")
+      if verdict == _DAMAGED:
         bad.append(step)
         if parallel.is_main_process():
+          reason = problem or "another process finds it so"
           print(
-            f"damaged checkpoint {self._path(step)}: {error}", file=sys.stderr
+            f"damaged checkpoint {self._path(step)}: {reason}", file=sys.stderr
           )
         continue
       self._set_aside(bad)
@@ -270,6 +298,22 @@ class Checkpoints:
         "checkpoint before it."
       ) from error
 
+  @contextlib.contextmanager
+  def _readable(self, step: int) -> Iterator[None]:
+    """Makes a UserError of a system that does not let files be read."""
+    try:
+      yield
+    except OSError as error:
+      raise self._unreadable(step, error) from error
+
+  def _unreadable(self, step: int, error: Exception | str) -> errors.UserError:
+    reason = error if isinstance(error, str) else _reason(error)
+    return errors.UserError(
+      f"{self._path(step)}: this checkpoint cannot be read ({reason}).\n"
+      "Mend that and give the same command again; it goes on from the "
+      "checkpoint before it where this one's folder is deleted."
+    )
+
   def _path(self, step: int) -> pathlib.Path:
     return self._folder / f"{step:08d}"
 
@@ -288,7 +332,7 @@ class Checkpoints:
     folder = self._path(step)
     try:
       lines = (folder / _FILE_LIST).read_text(errors="replace").splitlines()
-    except OSError as error:
+    except FileNotFoundError as error:
       raise ValueError(f"{_FILE_LIST}: {error.strerror}") from error
     expected = {
       name: value for value, _, name in (x.partition("  ") for x in lines)

@@ -55,6 +55,13 @@ def barrier(name: str) -> None:
     multihost_utils.sync_global_devices(name)
 
 
+def highest(number: int) -> int:
+  """The highest number that any process of this run gives."""
+  if jax.process_count() == 1:
+    return number
+  return int(multihost_utils.process_allgather(np.int32(number)).max())
+
+
 @dataclasses.dataclass(frozen=True)
 class Layout:
   """How a population's program is spread over devices.

@@ -1,4 +1,9 @@
-"""Requests to stop: SIGTERM and Ctrl-C end a run after the step they hit."""
+"""Requests to stop: SIGTERM and Ctrl-C end a run after the step they hit.
+
+Where that is an epoch's last, the validation that is due comes first: a resumed
+run does not come to it again. A kill in it costs what came after the checkpoint
+before.
+"""
 
 import contextlib
 import os

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from sr2_jax import checkpoint, errors, optimizer, steps
+from sr2_jax import checkpoint, errors, optimizer, parallel, steps
 
 
 def make_state(value):
@@ -289,6 +289,58 @@ def test_all_damaged_stops_and_moves_nothing(tmp_path):
   with pytest.raises(errors.UserError, match="no good checkpoint is left"):
     checkpoint.Checkpoints(folder, keep=2).restore_latest(make_state(0.0))
   assert checkpoint.Checkpoints(folder, keep=2).steps == [10, 20]
+
+
+@pytest.mark.parametrize(
+  ("where", "error", "reason"),
+  [
+    ("hashlib.file_digest", OSError(5, "Input/output error"), "Input/output"),
+    ("manager", OSError(24, "Too many open files"), "Too many open files"),
+    ("manager", MemoryError(), "MemoryError"),
+    ("manager", ValueError("... [os_error_code='24']"), "Too many open files"),
+  ],
+)
+def test_what_cannot_be_read_now_is_not_damaged(
+  tmp_path, monkeypatch, where, error, reason
+):
+  folder = tmp_path / "last"
+  saved(folder, [1.0, 2.0]).close()
+  checkpoints = checkpoint.Checkpoints(folder, keep=2)
+
+  def fail(*_, **__):
+    raise error
+
+  target = f"sr2_jax.checkpoint.{where}"
+  if where == "manager":
+    target = "orbax.checkpoint.CheckpointManager.restore"
+  with monkeypatch.context() as patched:
+    patched.setattr(target, fail)
+    with pytest.raises(errors.UserError, match=reason) as caught:
+      checkpoints.restore_latest(make_state(0.0))
+  assert str(folder / "00000020") in str(caught.value)
+  assert checkpoints.restore_latest(make_state(0.0))[0] == 20
+
+
+@pytest.mark.parametrize("verdict", [1, 2])
+def test_several_processes_take_the_same_checkpoint(
+  tmp_path, monkeypatch, capfd, verdict
+):
+  """Another one finds the newest damaged (1), or cannot read it (2)."""
+  folder = tmp_path / "last"
+  saved(folder, [1.0, 2.0]).close()
+  checkpoints = checkpoint.Checkpoints(folder, keep=2)
+  of_others = iter([verdict, 0])
+  monkeypatch.setattr(
+    parallel, "highest", lambda own: max(own, next(of_others))
+  )
+  if verdict == 2:
+    with pytest.raises(errors.UserError, match="by another process"):
+      checkpoints.restore_latest(make_state(0.0))
+    assert checkpoints.steps == [10, 20]
+    return
+  assert checkpoints.restore_latest(make_state(0.0))[0] == 10
+  assert "another process finds it so" in capfd.readouterr().err
+  assert (tmp_path / "damaged" / "last_00000020").is_dir()
 
 
 def test_another_form_is_an_error(tmp_path):
