@@ -6,19 +6,13 @@ import os
 import pathlib
 import platform
 import re
-import subprocess
 from typing import Any
+
+from sr2_jax import provenance
 
 ROOT = pathlib.Path(__file__).parents[1]
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch", "scikit-image")
-
-
-def cores() -> int:
-  """Cores that this process may use."""
-  if hasattr(os, "sched_getaffinity"):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
 
 
 def describe() -> dict[str, Any]:
@@ -32,13 +26,13 @@ def describe() -> dict[str, Any]:
   return {
     "date": datetime.datetime.now().astimezone().isoformat(timespec="minutes"),
     "processor": _processor(),
-    "cores": cores(),
+    "cores": provenance.cpu_cores(),
     "memory_gb": _memory_gb(),
     "load_average": os.getloadavg() if hasattr(os, "getloadavg") else None,
     "system": f"{platform.system()} {platform.machine()}",
     "python": platform.python_version(),
     "packages": packages,
-    "git_revision": _git_revision(),
+    "git_revision": provenance.git_revision(),
   }
 
 
@@ -65,18 +59,3 @@ def _memory_gb() -> float | None:
   except (AttributeError, ValueError, OSError):
     return None
   return round(size / 1e9, 1)
-
-
-def _git_revision() -> str:
-  """Commit of the source tree, "+changes" if it has any, or "unknown"."""
-
-  def git(*arguments: str) -> str:
-    return subprocess.run(
-      ("git", *arguments), cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
-
-  try:
-    is_changed = git("status", "--porcelain", "--untracked-files=no")
-    return git("rev-parse", "HEAD") + ("+changes" if is_changed else "")
-  except (OSError, subprocess.CalledProcessError):
-    return "unknown"

@@ -14,8 +14,9 @@ import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 from torch.nn import functional  # pyright: ignore[reportMissingImports]
 
-from benchmarks import digits, goals, image_scores, machine, peers, prepared
+from benchmarks import digits, goals, image_scores, peers, prepared
 from experiments import default
+from sr2_jax import provenance
 
 _BATCH_SIZE = default.get_config().batch_size
 _LOSS_WEIGHTS = {"parallel": 9.0, "sequential": 0.11}
@@ -27,7 +28,7 @@ _PIECES = 4
 
 def network_of(case: dict[str, Any]) -> peers.SR2:
   """The peer of our network."""
-  torch.set_num_threads(machine.cores())
+  torch.set_num_threads(provenance.cpu_cores())
   torch.manual_seed(0)
   _, trunk, wiring = goals.NETWORKS[case["network"]]
   network = peers.create(trunk, wiring, scale=case["scale"], channels=1)
@@ -118,22 +119,24 @@ def evaluation(case: dict[str, Any]) -> prepared.Prepared:
 
   # Starts the processes, and warms up the network.
   super_res, _ = at_level(0.0)
-  pool.map(image_scores.sums, _chunks(super_res, high_res)[: machine.cores()])
+  pool.map(
+    image_scores.sums, _chunks(super_res, high_res)[: provenance.cpu_cores()]
+  )
 
   return prepared.Prepared(
-    work, {"images": source, "processes": machine.cores()}
+    work, {"images": source, "processes": provenance.cpu_cores()}
   )
 
 
 @functools.cache
 def _pool() -> pool_lib.Pool:
   """A new process for each core, so that none has PyTorch's threads in it."""
-  return multiprocessing.get_context("spawn").Pool(machine.cores())
+  return multiprocessing.get_context("spawn").Pool(provenance.cpu_cores())
 
 
 def _chunks(*images: np.ndarray) -> list[tuple[np.ndarray, ...]]:
   """Arrays cut into pieces that a process works on."""
-  size = max(1, len(images[0]) // (_PIECES * machine.cores()))
+  size = max(1, len(images[0]) // (_PIECES * provenance.cpu_cores()))
   return [
     tuple(array[i : i + size] for array in images)
     for i in range(0, len(images[0]), size)

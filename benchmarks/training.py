@@ -6,17 +6,19 @@ from collections.abc import Mapping
 
 from benchmarks import effort as effort_lib
 from benchmarks import goals, records, sides
+from experiments import default
 
-BATCH_SIZE = 64
+_BATCH_SIZE = default.get_config().batch_size
 
 _NOTE = (
-  "batch of 64 digits of 28x28 px, float32, with L2, BatchNorm and Adam. Ours "
-  "is the program that trains, one member, with choosing the images, "
-  "augmentation, degradation and accuracy in it; PyTorch's gets a ready batch "
-  "and computes the losses alone. FSRCNN's two last convolutions are one in "
-  "ours and two in PyTorch's. Our process keeps freed memory, as in "
-  "sr2_jax.main; PyTorch's has the C library's defaults. Median of the turns; "
-  "ratio: median of the ratios of {rounds} alternating turns"
+  "batch of {batch_size} digits of 28x28 px, float32, with L2, BatchNorm "
+  "and Adam. Ours is the program that trains, one member, with choosing the"
+  " images, augmentation, degradation and accuracy in it; PyTorch's gets a "
+  "ready batch and computes the losses alone. FSRCNN's two last "
+  "convolutions are one in ours and two in PyTorch's. Our process keeps "
+  "freed memory, as in sr2_jax.main; PyTorch's has the C library's "
+  "defaults. Median of the turns; ratio: median of the ratios of {rounds} "
+  "alternating turns"
 )
 _INPUTS_NOTE = (
   "the part of the step before the network, compiled and timed by itself in "
@@ -51,7 +53,7 @@ def measure(
     seconds=effort.step_seconds,
   )
   compared = records.versus(
-    seconds["ours"], seconds["theirs"], per_second=BATCH_SIZE
+    seconds["ours"], seconds["theirs"], per_second=_BATCH_SIZE
   )
   return dataclasses.replace(
     compared,
@@ -60,7 +62,7 @@ def measure(
       "inputs_s": seconds["inputs"],
       "facts": {"ours": our_facts, "theirs": their_facts},
     },
-    note=_NOTE.format(rounds=effort.step_rounds),
+    note=_NOTE.format(batch_size=_BATCH_SIZE, rounds=effort.step_rounds),
   )
 
 

@@ -37,7 +37,8 @@ def get_config() -> ml_collections.ConfigDict:
   # The image folder of "folder"; unused otherwise.
   config.data.path = ""
   # Part of the training data held out for validation, in (0, 1). Paper: 80/20;
-  # TFDS data sets hold out the first part, as the authors do.
+  # TFDS data sets hold out the first part, as the authors do; "mnist5k" holds
+  # out a tenth, whatever this says.
   config.data.validation_fraction = 0.2
   # Seed of the shuffle that splits "mnist5k" and "folder", >= 0.
   config.data.split_seed = 0

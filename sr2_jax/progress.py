@@ -106,15 +106,6 @@ class Progress:
     ):
       self._print_line()
 
-  def message(self, text: str) -> None:
-    """Prints a line of its own without breaking the bar."""
-    if not self._active:
-      return
-    if self._bar is not None:
-      self._bar.write(text, file=self._stream)
-    else:
-      print(text, file=self._stream, flush=True)
-
   @contextlib.contextmanager
   def paused(self) -> Iterator[None]:
     """What happens inside, validation for one, does not count as training."""

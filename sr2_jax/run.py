@@ -3,10 +3,8 @@
 import contextlib
 import dataclasses
 import importlib.metadata
-import os
 import pathlib
 import platform
-import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +20,7 @@ from sr2_jax import (
   parallel,
   population,
   preemption,
+  provenance,
   results,
   run_folder,
   steps,
@@ -286,13 +285,11 @@ def describe(run: Run) -> dict[str, Any]:
       "platform": device.platform,
       "count": len(run.layout.devices),
       "processes": parallel.num_processes(),
-      "cpu_cores": len(os.sched_getaffinity(0))
-      if hasattr(os, "sched_getaffinity")
-      else os.cpu_count(),
+      "cpu_cores": provenance.cpu_cores(),
     },
     "python": platform.python_version(),
     "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
-    "git_revision": _git_revision(),
+    "git_revision": provenance.git_revision(),
     "later": [],
   }
 
@@ -359,24 +356,3 @@ def _use_compilation_cache() -> None:
     jax.config.update("jax_compilation_cache_dir", str(folder))
     # By default only programs that took a second to compile are kept.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-
-
-def _git_revision() -> str:
-  """Commit of this source tree, "+changes" if it has any, or "unknown"."""
-
-  def git(*arguments: str) -> str:
-    return subprocess.run(
-      ("git", *arguments),
-      cwd=pathlib.Path(__file__).parent,
-      capture_output=True,
-      text=True,
-      check=True,
-    ).stdout.strip()
-
-  try:
-    # Where this is installed, the repository around it is another's.
-    git("ls-files", "--error-unmatch", pathlib.Path(__file__).name)
-    is_changed = git("status", "--porcelain", "--untracked-files=no")
-    return git("rev-parse", "HEAD") + ("+changes" if is_changed else "")
-  except (OSError, subprocess.CalledProcessError):
-    return "unknown"

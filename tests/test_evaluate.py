@@ -633,7 +633,8 @@ def test_released_srmd_is_told_the_blur_and_each_noise(tmp_path, clip):
   )
   keys = rng.per_image(rng.stream(7, "noise"), jnp.arange(3))
   for variance in tiny_network.VARIANCES:
-    low_res = noise.add_gaussian_noise(keys, jnp.asarray(clean), variance)
+    draws = noise.draw(keys, clean.shape[1:])
+    low_res = noise.apply(jnp.asarray(clean), draws, variance)
     told = np.float32([*coefficients, np.sqrt(variance)])
     outputs = model.apply(
       {"params": released.params}, low_res, np.stack([told] * 3), train=False

@@ -1,8 +1,13 @@
+import re
+
 import ml_collections
 import pytest
 
 from experiments import default
-from sr2_jax import fields
+from sr2_jax import fields, optimizer, steps
+from sr2_jax.data import dataset
+from sr2_jax.imaging import augmentation
+from sr2_jax.models import sr2, wdsr
 
 
 def _leaves(config, prefix=""):
@@ -20,6 +25,30 @@ def test_every_field_has_a_check_that_its_default_passes():
   )
   for field, value in defaults.items():
     assert fields.CHECKS[field].accepts(value), field
+
+
+@pytest.mark.parametrize(
+  ("field", "names"),
+  [
+    ("data.name", dataset._LOADERS),
+    ("augmentation.fill", {*augmentation._BORDER, "auto"}),
+    ("model.trunk", sr2.TRUNKS),
+    ("model.wiring", sr2.WIRINGS),
+    ("loss.super_resolution", steps.SR_LOSSES),
+    ("loss.l2_scope", optimizer.L2_SCOPES),
+  ],
+)
+def test_choices_are_those_that_the_code_knows(field, names):
+  """`fields` imports none of it, so that a wrong flag is told at once."""
+  check = fields.CHECKS[field]
+  assert set(re.findall(r'"(\w+)"', check.expected)) == set(names)
+  assert all(map(check.accepts, names))
+
+
+def test_as_many_layers_are_shared_as_wdsr_has():
+  check = fields.CHECKS["model.shared_layers"]
+  assert check.accepts(wdsr.NUM_MAPPINGS)
+  assert not check.accepts(wdsr.NUM_MAPPINGS + 1)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,12 @@ import pytest
 
 from sr2_jax.imaging import noise
 
-_add = jax.jit(noise.add_gaussian_noise)
+
+def _noisy(keys, images, variance):
+  return noise.apply(images, noise.draw(keys, images.shape[1:]), variance)
+
+
+_add = jax.jit(_noisy)
 
 
 def _uniform(seed, shape) -> jax.Array:
@@ -65,7 +70,7 @@ def test_equals_its_definition():
 def test_levels_share_one_draw():
   variances = jnp.array([0.0, 1e-5, 1e-4, 1e-2])
   images = jnp.full((4, 8, 8, 3), 0.5)
-  sweep = jax.vmap(noise.add_gaussian_noise, in_axes=(None, None, 0))
+  sweep = jax.vmap(_noisy, in_axes=(None, None, 0))
   levels = np.asarray(jax.jit(sweep)(_keys(), images, variances))
   drawn = noise.draw(_keys(), (8, 8, 3))
   for variance, level in zip(variances, levels, strict=True):
@@ -87,7 +92,7 @@ def test_each_image_depends_on_its_own_key():
   keys = _keys(8)
 
   def add(keys, images):
-    return noise.add_gaussian_noise(keys, images, 1e-3)
+    return _noisy(keys, images, 1e-3)
 
   whole = jax.jit(add)(keys, images)
   members = jax.jit(jax.vmap(add))(

@@ -84,28 +84,18 @@ def test_speed_leaves_out_the_first_step_and_pauses(monkeypatch):
     assert progress.images_per_second == 128
 
 
-def test_a_terminal_gets_a_bar_that_messages_do_not_break(monkeypatch):
+def test_a_terminal_gets_a_bar():
   pytest.importorskip("tqdm")
   stream = _Terminal()
   with _progress(stream) as progress:
     assert "compiling" in stream.getvalue()
     progress.update(1, 0.5)
-    progress.message("validation ssim 0.8")
     for step in range(2, 101):
       progress.update(step, 0.25)
   text = stream.getvalue()
-  # The message has a line of its own: the bar is wiped and drawn anew.
-  assert re.search(r"\rvalidation ssim 0\.8\n\r?pretrain", text)
   last = text.rstrip("\n").rsplit("\r", 1)[-1]
   assert re.match(r"pretrain 100%\|.*\| 100/100, loss 0\.25, ", last)
   assert text.endswith("\n")
-
-
-def test_a_message_elsewhere_is_a_line():
-  stream = io.StringIO()
-  with _progress(stream) as progress:
-    progress.message("hello")
-  assert stream.getvalue().splitlines()[1:] == ["hello"]
 
 
 def test_a_finished_phase_and_other_processes_show_nothing():
@@ -116,7 +106,6 @@ def test_a_finished_phase_and_other_processes_show_nothing():
       assert stream.getvalue() == ""
   with _progress(stream, active=False) as progress:
     progress.update(1, 0.5)
-    progress.message("hello")
   assert stream.getvalue() == ""
 
 

@@ -3,9 +3,7 @@
 import dataclasses
 import importlib.metadata
 import json
-import os
 import shutil
-import subprocess
 
 import jax
 import numpy as np
@@ -26,9 +24,6 @@ from sr2_jax import run as run_lib
 from sr2_jax.data import dataset as dataset_lib
 
 SIZE = 12
-needs_git = pytest.mark.skipif(
-  shutil.which("git") is None, reason="git is not installed"
-)
 
 
 def write_images(root):
@@ -115,63 +110,6 @@ def test_description_has_what_the_numbers_depend_on(images, tmp_path):
   for name in ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"):
     assert description["packages"][name] == importlib.metadata.version(name)
   assert json.loads(json.dumps(description)) == description
-
-
-@pytest.fixture
-def repository(tmp_path, monkeypatch):
-  """A tree of its own, in which run.py seems to lie; a function runs git."""
-  for name in [name for name in os.environ if name.startswith("GIT_")]:
-    monkeypatch.delenv(name)
-  monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
-  monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
-  root = tmp_path / "repository"
-  root.mkdir()
-  (root / "run.py").write_text("one = 1\n")
-  monkeypatch.setattr(run_lib, "__file__", str(root / "run.py"))
-
-  def git(*arguments):
-    name = ("-c", "user.name=A", "-c", "user.email=a@example.org")
-    return subprocess.run(
-      ("git", *name, *arguments),
-      cwd=root,
-      check=True,
-      capture_output=True,
-      text=True,
-    ).stdout.strip()
-
-  return root, git
-
-
-@needs_git
-def test_revision_of_the_source_tree(repository):
-  root, git = repository
-  assert run_lib._git_revision() == "unknown"
-  git("init", "--quiet")
-  git("add", "run.py")
-  assert run_lib._git_revision() == "unknown"  # no commit yet
-  git("commit", "--quiet", "--message", "one")
-  revision = git("rev-parse", "HEAD")
-  assert run_lib._git_revision() == revision
-  (root / "notes.txt").write_text("not tracked\n")
-  assert run_lib._git_revision() == revision
-  (root / "run.py").write_text("one = 2\n")
-  assert run_lib._git_revision() == revision + "+changes"
-
-
-@needs_git
-def test_revision_is_not_that_of_a_repository_around(repository):
-  """Installed packages often lie in somebody's project, in its venv."""
-  root, git = repository
-  (root / "own.py").write_text("mine = 1\n")
-  git("init", "--quiet")
-  git("add", "own.py")
-  git("commit", "--quiet", "--message", "mine")
-  assert run_lib._git_revision() == "unknown"
-
-
-def test_revision_without_git(monkeypatch, tmp_path):
-  monkeypatch.setenv("PATH", str(tmp_path))
-  assert run_lib._git_revision() == "unknown"
 
 
 def test_first_start_records_and_the_second_is_silent(images, tmp_path, capsys):

@@ -1,4 +1,6 @@
 import functools
+import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
@@ -361,3 +363,20 @@ def test_bfloat16_reaches_every_layer():
   assert len(products) > 40
   for equation in products:
     assert equation.outvars[0].aval.dtype == jnp.bfloat16, equation
+
+
+@pytest.mark.parametrize("wiring", sr2.WIRINGS)
+def test_the_trunk_of_the_guide_works_as_it_stands(monkeypatch, wiring):
+  guide = pathlib.Path(__file__).parents[1] / "docs" / "extending.md"
+  code = re.search(r"```python\n(.*?)```", guide.read_text(), re.DOTALL)
+  module: dict = {}
+  exec(code[1], module)
+  monkeypatch.setitem(sr2.TRUNKS, "espcn", (module["Trunk"], module["Head"]))
+  model = sr2.SR2("espcn", wiring, 2, 1)
+  init = functools.partial(model.init, train=False)
+  variables = jax.eval_shape(init, jax.random.key(0), LOW_RES)
+  outputs = jax.eval_shape(
+    functools.partial(model.apply, train=False), variables, LOW_RES
+  )
+  assert outputs["super_res"].shape == (4, 10, 12, 1)
+  assert ("logits" in outputs) == (wiring != "none")

@@ -28,7 +28,7 @@ LAYERS = (
   {"imaging", "models", "optimizer", "population", "parallel", "rng"}
   | {"results"},
   {"cache_dir", "catalog", "config", "document", "errors", "fields", "files"}
-  | {"progress", "runtime"},
+  | {"progress", "provenance", "runtime"},
 )
 # Folders of the project that hold modules, beside the tests.
 FOLDERS = ("sr2_jax", "experiments", "launch", "benchmarks")
@@ -36,8 +36,8 @@ FOLDERS = ("sr2_jax", "experiments", "launch", "benchmarks")
 WITHOUT_JAX = (
   "archive", "catalog", "config", "contrast", "document", "errors", "evidence",
   "fields", "figures", "files", "main", "noise_curves", "paper_claims",
-  "paper_figures", "paper_values", "progress", "report", "report_page",
-  "results", "tables", "verdicts", "writer",
+  "paper_figures", "paper_values", "progress", "provenance", "report",
+  "report_page", "results", "tables", "verdicts", "writer",
 )  # fmt: skip
 HEAVY = {
   "chex", "dm_pix", "flax", "jax", "jaxlib", "mlxtend", "optax", "orbax",

@@ -13,6 +13,8 @@ import time
 
 import pytest
 
+from sr2_jax import results
+
 ROOT = pathlib.Path(__file__).parents[1]
 TIMEOUT = 400  # seconds; compiling on a busy machine takes long
 # Super-resolution alone, which takes less time.
@@ -364,6 +366,28 @@ def test_evaluating_again_gives_the_same_rows(
   assert '"noise_variance": 0.002' in found
   assert '"corruption": "jpeg", "corruption_level": 50.0' in found
   assert found.startswith((uninterrupted[0] / "results.jsonl").read_text())
+
+
+def test_best_weights_are_those_of_the_lowest_validation_loss(
+  environment, uninterrupted, tmp_path
+):
+  workdir = tmp_path / "best"
+  shutil.copytree(uninterrupted[0], workdir)
+  run(environment, workdir, "--mode=eval", "--config.eval.checkpoint=best")
+  metrics = (workdir / "metrics.jsonl").read_text().splitlines()
+  losses = {}
+  for row in map(json.loads, metrics):
+    if row["kind"] == "validation":
+      member = (row["phase"], row["seed"])
+      losses.setdefault(member, {})[row["step"]] = row["loss"]
+  steps = {}
+  for row in results.read(workdir):
+    steps.setdefault((row.phase, row.seed), set()).add(row.step)
+  assert steps.pop(("none", None)) == {0}
+  assert steps == {
+    member: {min(of, key=of.get), max(of)} for member, of in losses.items()
+  }
+  assert (workdir / "images" / "curves_best_test.png").is_file()
 
 
 def test_init_from_continues_another_runs_pretraining(

@@ -41,20 +41,3 @@ def apply(
   """
   noisy = low_res + jnp.sqrt(noise_variance) * standard_normal
   return jnp.where(noise_variance > 0, jnp.clip(noisy, 0.0, 1.0), low_res)
-
-
-def add_gaussian_noise(
-  keys: jax.Array, low_res: jax.Array, noise_variance: jax.Array | float
-) -> jax.Array:
-  """Adds Gaussian noise N(0, noise_variance) and clips to [0, 1].
-
-  Args:
-    keys: Typed PRNG keys [B], one per image.
-    low_res: Images [B, h, w, C].
-    noise_variance: Variance, a scalar >= 0, possibly traced.
-
-  Returns:
-    Images [B, h, w, C] in [0, 1]; the input where the variance is 0.
-  """
-  variance = jnp.asarray(noise_variance, low_res.dtype)
-  return apply(low_res, draw(keys, low_res.shape[1:]), variance)
