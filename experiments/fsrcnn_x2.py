@@ -5,7 +5,7 @@
 The evaluation after `pretrain` is the baseline FSRCNN. The paper's mean SSIM
 on the test digits at noise variance 1e-4, over three trainings:
   FSRCNN 0.944, SR2_FSRCNN 0.942
-by an SSIM that is most likely `ssim_uniform7_range2`.
+by an SSIM that it does not name (authors' code: `ssim_uniform7_range2`).
 The sequential pipeline of the same figures, from the same pretraining:
   --config.experiment=sequential_fsrcnn_x2 --config.init_from=runs/fsrcnn_x2
   --config.model.wiring=sequential --config.joint.loss_weight=0.11

@@ -5,7 +5,7 @@
 The evaluation after `pretrain` is the baseline FSRCNN. The paper's mean SSIM
 on the test digits at noise variance 1e-4, over three trainings:
   FSRCNN 0.796, SR2_FSRCNN 0.828
-by an SSIM that is most likely `ssim_uniform7_range2`.
+by an SSIM that it does not name (authors' code: `ssim_uniform7_range2`).
 Figure 7 needs lambda 0.11 as well: --config.joint.loss_weight=0.11,9
 The sequential pipeline of figures 4 to 6, from the same pretraining:
   --config.experiment=sequential_fsrcnn_x4 --config.init_from=runs/fsrcnn_x4

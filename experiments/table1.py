@@ -9,10 +9,12 @@ The paper's numbers, over three trainings (SRMD: the released network):
   WDSR      0.950  0.768
   SR2_FSRCNN  0.942  0.828
   SR2_WDSR    0.959  0.801
-by an SSIM that is most likely `ssim_uniform7_range2`. FSRCNN and WDSR are the
-runs of SR2 after `pretrain`. Beside them stand the controls `sr_continued`,
-which have the second phase without the classifier, and SRMD trained anew on
-the digits: the paper has neither. The released SRMD is evaluated beside them
+by an SSIM that it does not name: the authors' code computes
+`ssim_uniform7_range2`, SRMD's numbers fit `ssim_uniform7` better. FSRCNN and
+WDSR are the runs of SR2 after `pretrain`. Beside them stand the controls
+`sr_continued`, which have the second phase without the classifier, and SRMD
+trained anew on the digits: the paper has neither. The released SRMD is
+evaluated beside them
 with
   --set eval.srmd.weights=package --set eval.srmd.pca=srmd_pca_matlab.mat
 

@@ -122,6 +122,7 @@ class Evidence:
     rows: the rows and the file that each stands in.
     split: the split.
     stand_ins: data set -> another, whose rows count where it has none.
+    l2: the weight of L2 that counts before others; None knows none such.
 
   Attributes:
     split: the split.
@@ -136,6 +137,7 @@ class Evidence:
     *,
     split: str,
     stand_ins: Mapping[str, str] | None = None,
+    l2: float | None = None,
   ) -> None:
     rows = [(row, file) for row, file in rows if row.split == split]
     found = {row.dataset for row, _ in rows}
@@ -146,6 +148,7 @@ class Evidence:
     }
     names = {other: name for name, other in self.stood_in.items()}
     self.split = split
+    self._l2 = l2
     self.notes: list[str] = []
     self._rows: dict[tuple[str, str, int], list[Any]] = collections.defaultdict(
       list
@@ -216,11 +219,13 @@ class Evidence:
       if name == metric and condition.corruption is None
     )
 
-  def corruptions(self, dataset: str) -> dict[str, tuple[float, ...]]:
+  def corruptions(
+    self, dataset: str, scale: int
+  ) -> dict[str, tuple[float, ...]]:
     """The levels that there are rows of, for each kind of corruption."""
     levels: dict[str, set[float]] = {}
-    for (_, name, _), rows in self._rows.items():
-      for row, _ in rows if name == dataset else ():
+    for (_, *setting), rows in self._rows.items():
+      for row, _ in rows if setting == [dataset, scale] else ():
         condition = _condition(row)
         if condition.corruption is not None and condition.level is not None:
           levels.setdefault(condition.corruption, set()).add(condition.level)
@@ -229,9 +234,10 @@ class Evidence:
   def shared_corruptions(
     self, subjects: Sequence[Subject], metric: str
   ) -> dict[str, tuple[float, ...]]:
-    """The levels at which all subjects, of one data set, were measured."""
+    """The levels at which all were measured, of one data set and scale."""
     shared = {}
-    for kind, levels in self.corruptions(subjects[0].dataset).items():
+    known = self.corruptions(subjects[0].dataset, subjects[0].scale)
+    for kind, levels in known.items():
       measured = tuple(
         level
         for level in levels
@@ -341,7 +347,10 @@ class Evidence:
     return sorted(runs, key=lambda run: (run.experiment, run.source))
 
   def _source(self, subject: Subject) -> _Source | None:
-    """The experiment that measured the subject with most seeds and images."""
+    """The experiment that measured the subject with most seeds and images.
+
+    And with the preferred weight of L2, if any did.
+    """
     if subject not in self._sources:
       key = (subject.method, subject.dataset, subject.scale)
       groups: dict[Any, list[Any]] = collections.defaultdict(list)
@@ -354,7 +363,7 @@ class Evidence:
           for (experiment, l2), rows in groups.items()
         ),
         # Of equals the first in the order of the files and of their rows.
-        key=lambda x: (-len(x.steps), -x.num_images),
+        key=lambda x: (self._is_other_l2(x), -len(x.steps), -x.num_images),
       )
       # Interpolation is the same everywhere: nothing to tell.
       if len(sources) > 1 and subject.method not in results.UNTRAINED:
@@ -365,6 +374,10 @@ class Evidence:
         )
       self._sources[subject] = sources[0] if sources else None
     return self._sources[subject]
+
+  def _is_other_l2(self, source: _Source) -> bool:
+    """Old rows do not say their L2: nothing speaks against them."""
+    return None not in (self._l2, source.l2) and not _same(source.l2, self._l2)
 
   def _measured(
     self, source: _Source, metric: str, condition: Condition
@@ -405,6 +418,7 @@ def read(
   *,
   split: str,
   stand_ins: Mapping[str, str] | None = None,
+  l2: float | None = None,
 ) -> Evidence:
   """Reads run folders, folders of them, or files of rows.
 
@@ -412,12 +426,13 @@ def read(
     paths: as `results.read` has them.
     split: as in rows.
     stand_ins: as `Evidence` has them.
+    l2: likewise.
 
   Raises:
     UserError: as `results.read` does.
   """
   return Evidence(
-    results.read_with_files(paths), split=split, stand_ins=stand_ins
+    results.read_with_files(paths), split=split, stand_ins=stand_ins, l2=l2
   )
 
 

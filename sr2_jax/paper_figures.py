@@ -7,7 +7,7 @@ Panels (Figs. 5 and 7 to 9) show one test image, pixel for pixel.
 import dataclasses
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import matplotlib
@@ -93,15 +93,19 @@ def curves(
 ) -> document.Picture | None:
   """One panel over log noise variance; None where nothing was run.
 
-  Without noise the place is left of a break of the axis.
+  All curves are of the seeds that each of them has: seeds differ by more than
+  methods do. Without noise the place is left of a break of the axis.
   """
+  seeds = _shared_seeds(evidence, spec)
   found: dict[evidence_lib.Subject, dict[float, tuple[float, float]]] = {}
   for subject in spec.subjects:
-    points = _points(evidence, subject, spec.metric)
+    points = _points(evidence, subject, spec.metric, seeds)
     if points:
       found[subject] = points
   if not found:
     return None
+  of_seeds = f", {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
+  title = spec.title + (of_seeds if seeds else "")
   with matplotlib.rc_context({**_SETTINGS, "font.size": 12}):
     figure = figure_lib.Figure(
       figsize=(5.4, 4.2),
@@ -109,7 +113,7 @@ def curves(
       layout=layout_engine.ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08),
     )
     panel = figure.subplots()
-    panel.set_title(spec.title, fontsize=13, loc="left", color=noise_curves.INK)
+    panel.set_title(title, fontsize=13, loc="left", color=noise_curves.INK)
     panel.set_ylabel(spec.metric_name, color=noise_curves.INK)
     of_subjects = []
     for subject, points in found.items():
@@ -122,7 +126,7 @@ def curves(
     noise_curves.draw(panel, of_subjects, _LOOK)
     png, svg = _render(figure)
   names = ", ".join(paper_values.full_name(subject) for subject in found)
-  alt = f"{spec.metric_name} over the noise variance, {spec.title}: {names}"
+  alt = f"{spec.metric_name} over the noise variance, {title}: {names}"
   return document.Picture(spec.stem, alt, png, svg, width=518)
 
 
@@ -170,18 +174,39 @@ class _Entry:
     return self.caption + {None: "", True: " ✓", False: " ✗"}[self.is_right]
 
 
+def _shared_seeds(
+  evidence: evidence_lib.Evidence, spec: CurvesSpec
+) -> set[int]:
+  """The seeds that every curve has; none where no network is trained.
+
+  A curve without any of the others' seeds is left out, the last ones first.
+  """
+  shared: set[int] = set()
+  for subject in spec.subjects:
+    seeds = set(evidence.seeds(subject, spec.metric))
+    shared = shared & seeds or shared or seeds
+  return shared
+
+
 def _points(
-  evidence: evidence_lib.Evidence, subject: evidence_lib.Subject, metric: str
+  evidence: evidence_lib.Evidence,
+  subject: evidence_lib.Subject,
+  metric: str,
+  seeds: Collection[int],
 ) -> dict[float, tuple[float, float]]:
   """Mean and half width, nan for one seed, at each level that was run."""
   points = {}
   for level in evidence.noise_variances(subject, metric):
-    term = contrast.Term(1.0, subject, metric, evidence_lib.Condition(level))
-    estimate = contrast.estimate(evidence, [term])
-    if estimate is not None:
-      over = estimate.over_seeds
+    condition = evidence_lib.Condition(level)
+    values = [
+      value
+      for seed, value in evidence.by_seed(subject, metric, condition).items()
+      if seed is None or seed in seeds
+    ]
+    if values:
+      over = contrast.interval(values) if len(values) > 1 else None
       half = math.nan if over is None else over.half_width
-      points[level] = (estimate.value, half)
+      points[level] = (float(np.mean(values)), half)
   return points
 
 

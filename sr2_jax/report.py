@@ -104,7 +104,10 @@ def _write_page(flags: argparse.Namespace) -> list[pathlib.Path]:
   if flags.split != "test":
     words += ["--split", flags.split]
   known = evidence.read(
-    flags.runs, split=flags.split, stand_ins=paper_values.STAND_INS
+    flags.runs,
+    split=flags.split,
+    stand_ins=paper_values.STAND_INS,
+    l2=paper_values.L2,
   )
   paths = report_page.write(
     known, folder, command=shlex.join([*words, "--out", str(folder)])

@@ -1,6 +1,7 @@
 """The page that shows the paper against what was measured; no JAX."""
 
 import itertools
+import json
 import pathlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
@@ -76,7 +77,7 @@ def compose(
     *_abstract(evidence),
     *_control(evidence),
     *_figures(evidence),
-    *_beyond(evidence, evidence.corruptions(paper_values.MNIST)),
+    *_beyond(evidence),
     *_rules(rulings[_MAIN_SSIM]),
   ]
   # Last, because it names what all others asked for in vain.
@@ -106,10 +107,12 @@ def _head(
     *(
       document.Paragraph(
         f"**Not the paper's data:** there is no run on {name}, and runs on "
-        f"{other} stand in its place. No number here compares with the paper's."
+        f"{other} stand in its place. No number here compares with the "
+        "paper's, and no verdict is one on the paper."
       )
       for name, other in evidence.stood_in.items()
     ),
+    *_training(evidence.runs()),
     document.Paragraph(
       f"Of {total} claims hold: **{counts[verdicts.Verdict.HOLDS]}**; "
       f"do not hold: **{counts[verdicts.Verdict.FAILS]}**; "
@@ -122,6 +125,98 @@ def _head(
       + f"; not run in full: **{missing}**."
     ),
   ]
+
+
+def _training(
+  runs: Sequence[evidence_lib.Run],
+) -> list[document.Paragraph]:
+  """How long the networks were trained, and on what, if not as the paper's."""
+  configs = [run.description["config"] for run in runs if run.description]
+  # Of a run that starts from another only the second phase is its own.
+  epochs = {
+    "pretrain": [x["pretrain"] for x in configs if not x.get("init_from")],
+    "joint": [x["joint"] for x in configs],
+  }
+  text = ", ".join(
+    f"{_span({x['num_epochs'] for x in of} - {0})} of `{name}`"
+    for name, of in epochs.items()
+  )
+  lines = []
+  if configs:
+    lines.append(
+      f"**Epochs**: {text}; the authors' script has "
+      f"{paper_values.AUTHORS_EPOCHS} of each, the paper names none. Verdicts "
+      "are on this training."
+    )
+  if len(configs) < len(runs):
+    lines.append(
+      "**Epochs unknown**: of files of rows alone, without config.json."
+    )
+  notes = dict.fromkeys(
+    note
+    for run in runs
+    if run.description
+    for note in run.description.get("dataset", {}).get("notes", ())
+  )
+  if notes:
+    lines.append(f"**Data**: {'; '.join(notes)}.")
+  for setting, fields in _differences(runs).items():
+    lines.append(
+      f"**Runs that were trained differently** stand side by side on {setting}:"
+      f" {', '.join(fields)} differ."
+    )
+  return [document.Paragraph(line) for line in lines]
+
+
+def _span(numbers: Collection[int]) -> str:
+  """As "4" or "4 to 12"; "none" without numbers."""
+  ends = sorted({min(numbers), max(numbers)}) if numbers else ["none"]
+  return " to ".join(map(str, ends))
+
+
+# What the networks of one data set and scale should have in common.
+_RECIPE = (
+  "batch_size",
+  "degradation",
+  "augmentation",
+  "adam",
+  "loss.super_resolution",
+  "loss.l2_scope",
+  "loss.normalize_weights",
+  "model.batch_norm",
+  "model.batch_norm_momentum",
+  "model.dtype",
+  "pretrain",
+  "joint.num_epochs",
+  "joint.learning_rate",
+  "data.max_train_images",
+  "eval.clip",
+  "eval.noise_seed",
+)
+
+
+def _differences(runs: Sequence[evidence_lib.Run]) -> dict[str, list[str]]:
+  """The fields that differ, by data set and scale; SRMD has its own recipe."""
+  found: dict[str, dict[str, set[str]]] = {}
+  for run in runs:
+    config = (run.description or {}).get("config", {})
+    if not config or config["model"]["trunk"] == "srmd":
+      continue
+    setting = f"{config['data']['name']} x{config['degradation']['scale']}"
+    for field in _RECIPE:
+      if field == "pretrain" and config.get("init_from"):
+        continue
+      value: Any = config
+      for name in field.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+      if value is not None:  # An older version may not have had it.
+        values = found.setdefault(setting, {}).setdefault(field, set())
+        values.add(json.dumps(value, sort_keys=True))
+  return {
+    setting: [field for field, values in fields.items() if len(values) > 1]
+    for setting, fields in found.items()
+    if any(len(values) > 1 for values in fields.values())
+  }
 
 
 def _all_claims(
@@ -151,8 +246,8 @@ def _claims(
     document.Heading(2, "Claims"),
     document.Paragraph(
       "SSIM in this table is that of the authors' released code "
-      f"(`{_MAIN_SSIM}`), which their numbers most likely are of; where "
-      "another definition comes to another verdict, it is named. “Operational” "
+      f"(`{_MAIN_SSIM}`), since the paper names no settings; where another "
+      "definition comes to another verdict, it is named. “Operational” "
       "marks a reading of ours, where the paper gives no measure. ± is half a "
       "95 % interval, over seeds or over test images. Each line of numbers is "
       "a part of the claim, and “Rules” below says how they are weighed."
@@ -435,16 +530,20 @@ def _figures(evidence: evidence_lib.Evidence) -> list[document.Block]:
     blocks.append(document.Heading(3, title))
     wanted = [of for spec in specs for of in spec.subjects]
     text = (
-      f"{text} Bands are 95 % intervals over seeds; zero noise stands left of "
-      f"the break.{_missing(evidence, wanted)}"
+      f"{text} A panel is of the seeds that all its curves have. Bands are "
+      "95 % intervals over seeds; zero noise stands left of the break."
+      f"{_missing(evidence, wanted)}"
     )
     blocks.append(document.Figure([x for x in pictures if x is not None], text))
 
   def add_panels(title: str, text: str, spec: paper_figures.PanelsSpec) -> None:
     picture = paper_figures.panels(evidence, spec)
     blocks.append(document.Heading(3, title))
-    if picture is None:
-      text += " Not run, or without example images."
+    text += (
+      " Not run, or without example images."
+      if picture is None
+      else " Networks are those of the first seed."
+    )
     blocks.append(document.Figure([picture] if picture else [], text))
 
   add_curves(
@@ -588,23 +687,84 @@ def _missing(
   return f" Not run: {', '.join(names)}." if names else ""
 
 
-def _beyond(
-  evidence: evidence_lib.Evidence, corruptions: dict[str, tuple[float, ...]]
-) -> list[document.Block]:
+def _beyond(evidence: evidence_lib.Evidence) -> list[document.Block]:
   blocks: list[document.Block] = [
     document.Heading(2, "Beyond Gaussian noise"),
     document.Paragraph(
       "The paper's claim is about unseen degradations; it tests Gaussian "
-      "noise. Here others stand in its place, on MNIST, with the same "
-      f"networks. SSIM is `{_MAIN_SSIM}`; means over seeds, ± half the 95 % "
-      "interval."
+      "noise. Here others stand in its place, with the same networks. SSIM is "
+      f"`{_MAIN_SSIM}`; means over seeds, ± half the 95 % interval."
     ),
   ]
+  settings = itertools.product(
+    (paper_values.MNIST, paper_values.SVHN), paper_values.SCALES
+  )
+  for dataset, scale in settings:
+    known = evidence.corruptions(dataset, scale)
+    if known:
+      blocks += _beyond_tables(evidence, known, dataset=dataset, scale=scale)
+    elif dataset == paper_values.MNIST:
+      blocks.append(document.Paragraph(f"Not run on {dataset} at x{scale}."))
+  return blocks
+
+
+def _beyond_tables(
+  evidence: evidence_lib.Evidence,
+  corruptions: dict[str, tuple[float, ...]],
+  *,
+  dataset: str,
+  scale: int,
+) -> list[document.Block]:
+  """SSIM and accuracy of every method that was run, a row a degradation."""
+  strong = paper_values.STRONG_NOISE
   conditions = [
-    (f"{name} {level:g}", evidence_lib.Condition(0.0, kind, level))
-    for kind, name in results.CORRUPTIONS.items()
-    for level in corruptions.get(kind, ())
+    (
+      f"Gaussian noise, σ² = {tables.display_number(strong)}",
+      evidence_lib.Condition(strong),
+    ),
+    *(
+      (f"{name} {level:g}", evidence_lib.Condition(0.0, kind, level))
+      for kind, name in results.CORRUPTIONS.items()
+      for level in corruptions.get(kind, ())
+    ),
   ]
+  on_svhn = dataset == paper_values.SVHN
+  subjects = dict.fromkeys(
+    paper_values.subject(
+      method, scale, dataset=dataset, shared_layers=shared_layers
+    )
+    for method in paper_values.METHODS
+    for shared_layers in ((1, 4) if on_svhn else (1,))
+  )
+  blocks: list[document.Block] = []
+  for metric, name in ((_MAIN_SSIM, "SSIM"), ("accuracy", "Accuracy")):
+    # Of methods that nobody ran, or that do not classify, no column.
+    columns = [
+      subject
+      for subject in subjects
+      if any(evidence.by_seed(subject, metric, c) for _, c in conditions[1:])
+    ]
+    if not columns:
+      continue
+    blocks += [
+      document.Heading(3, f"{name}{', SVHN' if on_svhn else ''}, x{scale}"),
+      document.Table(
+        (
+          "Degradation",
+          *(_name_and_seeds(evidence, subject, metric) for subject in columns),
+        ),
+        [
+          (
+            text,
+            *(
+              _mean_at(evidence, subject, metric, condition)
+              for subject in columns
+            ),
+          )
+          for text, condition in conditions
+        ],
+      ),
+    ]
   absent = [
     name.partition(",")[0]
     for kind, name in results.CORRUPTIONS.items()
@@ -612,50 +772,6 @@ def _beyond(
   ]
   if absent:
     blocks.append(document.Paragraph(f"Not run: {', '.join(absent)}."))
-  if not conditions:
-    return blocks
-  strong = paper_values.STRONG_NOISE
-  conditions.insert(
-    0,
-    (
-      f"Gaussian noise, σ² = {tables.display_number(strong)}",
-      evidence_lib.Condition(strong),
-    ),
-  )
-  for scale in paper_values.SCALES:
-    subjects = [
-      paper_values.subject(method, scale) for method in paper_values.METHODS
-    ]
-    for metric, name in ((_MAIN_SSIM, "SSIM"), ("accuracy", "Accuracy")):
-      # Of methods that nobody ran, or that do not classify, no column.
-      columns = [
-        subject
-        for subject in subjects
-        if any(evidence.by_seed(subject, metric, c) for _, c in conditions[1:])
-      ]
-      if not columns:
-        continue
-      blocks += [
-        document.Heading(3, f"{name}, x{scale}"),
-        document.Table(
-          (
-            "Degradation",
-            *(
-              _name_and_seeds(evidence, subject, metric) for subject in columns
-            ),
-          ),
-          [
-            (
-              text,
-              *(
-                _mean_at(evidence, subject, metric, condition)
-                for subject in columns
-              ),
-            )
-            for text, condition in conditions
-          ],
-        ),
-      ]
   return blocks
 
 

@@ -113,8 +113,11 @@ RULES = (
   "With “at some level” it holds if one part does, and does not hold if none "
   "does. A part that was not run leaves what the others do not settle as not "
   "run.",
-  "No correction for the number of claims is made. At 95 % a two-sided "
-  "interval misses in one of twenty tests by chance.",
+  "No correction is made for the number of claims, nor for the levels that a "
+  "claim “at some level” may choose from. At 95 % a two-sided interval misses "
+  "in one of twenty tests by chance; of eight independent levels one would lie "
+  "above its range in up to one of five, of levels of the same networks less "
+  "often.",
 )
 
 

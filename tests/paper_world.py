@@ -26,6 +26,7 @@ def write_run(
   step=100,
   arrays=True,
   examples=False,
+  loss="mse",
 ):
   """A run folder with one method; `score(metric, level, seed, weight)` is the
   score of its images: a number or an array [num_images]."""
@@ -84,11 +85,17 @@ def write_run(
     "config": {
       "experiment": folder.name,
       "init_from": "",
+      "data": {"name": dataset},
+      "degradation": {"scale": scale},
+      "model": {"trunk": method.rpartition("_")[2]},
+      "loss": {"super_resolution": loss},
       "pretrain": {"num_epochs": 7},
       "joint": {"num_epochs": 5},
     },
     "devices": {"kind": "cpu", "count": 1, "cpu_cores": 2},
     "git_revision": "0123456789abcdef+changes",
+    "dataset": {"notes": [f"{dataset}: half of it"]},
+    "later": [{"mode": "eval", "git_revision": "fedcba9876543210"}],
   }
   (folder / "config.json").write_text(json.dumps(description))
   (folder / "DONE").touch()

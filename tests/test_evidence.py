@@ -126,6 +126,21 @@ def test_of_several_l2_the_first_counts(tmp_path):
   assert "`both` with L2 0.01." in note
 
 
+def test_the_preferred_l2_counts_before_more_seeds(tmp_path):
+  for l2, seeds in ((0.1, (0, 1, 2)), (0.01, (0,))):
+    paper_world.write_run(
+      tmp_path / f"l2_{l2}",
+      "sr2_fsrcnn",
+      paper_world.constant(l2),
+      l2=l2,
+      seeds=seeds,
+    )
+  known = evidence.read(tmp_path, split="test", l2=0.01)
+  assert list(known.by_seed(SR2, "ssim", NOISE)) == [0]
+  assert known.experiment(SR2) == "l2_0.01"
+  assert len(_read(tmp_path).by_seed(SR2, "ssim", NOISE)) == 3
+
+
 def test_a_seed_of_fewer_images_is_left_out(tmp_path):
   for seeds, num_images in (((0, 1), 12), ((2,), 5)):
     paper_world.write_run(
@@ -247,7 +262,8 @@ def test_corruptions_are_no_noise(tmp_path):
   assert known.by_seed(SR2, "ssim", evidence.Condition(0.0)) == {0: 0.9}
   assert known.by_seed(SR2, "ssim", jpeg) == {0: 0.4}
   assert known.noise_variances(SR2, "ssim") == [0.0]
-  assert known.corruptions("mnist") == {"jpeg": (20.0,)}
+  assert known.corruptions("mnist", 4) == {"jpeg": (20.0,)}
+  assert known.corruptions("mnist", 2) == {}
 
 
 def test_shared_corruptions_are_those_of_all(tmp_path):

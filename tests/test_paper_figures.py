@@ -73,6 +73,25 @@ def test_one_seed_has_no_band(tmp_path):
   assert _count(_pixels(picture.png), "#ccece3") < 100
 
 
+def test_curves_are_of_the_seeds_that_all_have(tmp_path):
+  """Seed 2 of SR2 lies apart, and FSRCNN does not have it."""
+  for method, seeds in (("fsrcnn", (0, 1)), ("sr2_fsrcnn", (0, 1, 2))):
+    paper_world.write_run(
+      tmp_path / method,
+      method,
+      lambda metric, level, seed, weight: 0.1 if seed == 2 else 0.8,
+      seeds=seeds,
+    )
+  known = evidence.read(tmp_path, split="test")
+  assert "2 seeds" in paper_figures.curves(known, CURVES).alt
+  seeds = paper_figures._shared_seeds(known, CURVES)
+  assert seeds == {0, 1}
+  points = paper_figures._points(known, SUBJECTS[1], "ssim", seeds)
+  assert points[1e-4] == pytest.approx((0.8, 0.0), abs=1e-6)
+  both = paper_figures._points(known, SUBJECTS[1], "ssim", {1, 2})
+  assert both[1e-4][0] == pytest.approx(0.45)
+
+
 def test_curves_of_what_was_not_run_are_none(tmp_path):
   known = _world(tmp_path)
   other = dataclasses.replace(

@@ -156,6 +156,7 @@ def test_rows_alone_make_a_page(tmp_path):
   _write(tmp_path / "rows.jsonl", tmp_path / "out")
   text = (tmp_path / "out" / "report.md").read_text()
   assert "rows.jsonl (rows alone)" in text
+  assert "**Epochs unknown**" in text
   assert "no scores of single images" in text
   assert "Not run, or without example images." in text
   _tree(tmp_path / "out" / "report.html")
@@ -169,8 +170,25 @@ def test_a_stand_in_is_named_first(tmp_path):
   report_page.write(known, tmp_path / "out", command=COMMAND)
   text = (tmp_path / "out" / "report.md").read_text()
   head = text.partition("## Claims")[0]
+  assert "trained differently" not in head
   assert "runs on mnist5k stand in its place" in head
   assert "| WDSR | 0.768 | 0.700 ± 0.002 |" in text
+
+
+def test_the_head_says_how_long_was_trained_and_on_what(tmp_path):
+  for name, loss in (("fsrcnn", "mse"), ("sr2_fsrcnn", "l1")):
+    paper_world.write_run(
+      tmp_path / name, name, paper_world.constant(0.7), loss=loss
+    )
+  _write(tmp_path, tmp_path / "out")
+  text = (tmp_path / "out" / "report.md").read_text()
+  head, _, rest = text.partition("## Claims")
+  assert "7 of `pretrain`, 5 of `joint`; the authors' script has 120" in head
+  assert "mnist: half of it" in head
+  assert "trained differently" in head
+  assert "on mnist x4: loss.super_resolution differ" in head
+  assert "Epochs unknown" not in head
+  assert "0123456789 with changes, then fedcba9876" in rest
 
 
 def test_nothing_of_the_paper_is_a_page_as_well(tmp_path):
@@ -219,6 +237,29 @@ def test_corruptions_have_a_row_each(tmp_path):
   assert part.count("| Speckle") == 4
   [line] = [x for x in text.splitlines() if "report better generaliz" in x]
   assert line.endswith("✓ holds |")
+
+
+def test_corruptions_of_svhn_have_tables_by_shared_layers(tmp_path):
+  rows = [
+    result_rows.row(
+      "sr2_wdsr",
+      dataset="svhn_cropped",
+      shared_layers=shared_layers,
+      metric="accuracy",
+      corruption="jpeg",
+      corruption_level=30.0,
+      value=0.1 * shared_layers,
+    )
+    for shared_layers in (1, 4)
+  ]
+  results.merge(tmp_path / "rows.jsonl", rows)
+  _write(tmp_path / "rows.jsonl", tmp_path / "out")
+  text = (tmp_path / "out" / "report.md").read_text()
+  part = text.partition("## Beyond")[2].partition("\n## ")[0]
+  assert "Not run on mnist at x4." in part
+  table = part.partition("### Accuracy, SVHN, x4")[2]
+  assert "| JPEG, quality 30 | 0.100 | 0.400 |" in table
+  assert "Not run: Speckle" in table
 
 
 @pytest.mark.skipif(BROWSER is None, reason="needs Chromium on the path")
