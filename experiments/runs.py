@@ -31,12 +31,14 @@ class Run:
     overrides: {dotted field: value} that the run changes of it, beside
       `experiment`, which is the name.
     init_from: name of the run whose pretraining it starts from.
+    fixed: globs of fields that a setting for all runs does not change.
   """
 
   name: str
   config: str
   overrides: Mapping[str, Any]
   init_from: str | None = None
+  fixed: tuple[str, ...] = ()
 
 
 # Kinds of corruption beside Gaussian noise that methods are evaluated under,
@@ -169,7 +171,8 @@ def srmd_retrained(budget: str, scale: int) -> Run:
     overrides={"num_seeds": 1, "joint.num_epochs": 0, "loss.l2": (0.0,)},
   )
   name = run.name.replace("srmd", "srmd_retrained")
-  return dataclasses.replace(run, name=name)
+  # It has one phase.
+  return dataclasses.replace(run, name=name, fixed=("joint.*",))
 
 
 def merge(*sweeps: Iterable[Run]) -> list[Run]:

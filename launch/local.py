@@ -86,6 +86,8 @@ def run(
 ) -> list[Outcome]:
   """Runs every job that has not finished; goes on past those that fail.
 
+  Jobs that evaluate again are all run.
+
   Args:
     jobs: in their order; a job's source stands before it, or is left out.
     workdir: gets the logs and the measured speeds.
@@ -135,7 +137,7 @@ def _run_unless_finished(
     if signals.received:
       return Outcome(job.name, NOT_STARTED)
   try:
-    if plan.is_finished(job):
+    if job.mode == "train" and plan.is_finished(job):
       return Outcome(job.name, FINISHED_BEFORE)
   except errors.UserError as error:
     return Outcome(job.name, FAILED, reason=str(error))
@@ -189,7 +191,9 @@ def _run_process(
       _show(text)
       output = (output + text)[-4096:]
       now = time.monotonic()
-      if has_ended or now - sampled_at >= _SECONDS_BETWEEN_SAMPLES:
+      is_due = has_ended or now - sampled_at >= _SECONDS_BETWEEN_SAMPLES
+      # Evaluating again takes no steps that a speed could be of.
+      if is_due and job.mode == "train":
         done = _count(job, done, now - sampled_at, speeds)
         sampled_at = now
       if has_ended:
@@ -197,6 +201,9 @@ def _run_process(
       if now - shown_at >= _SECONDS_BETWEEN_OVERALL:
         _say(f"{job.name}: {estimate.overall(jobs, speeds)}")
         shown_at = now
+        # A kill of the sweep costs few minutes of what it has measured.
+        with contextlib.suppress(OSError):
+          speeds.save()
       for number in signals.received[num_passed_on:]:
         # A run knows of no SIGHUP.
         is_hangup = number == signal.SIGHUP

@@ -17,6 +17,10 @@ from experiments import runs
 from sr2_jax import catalog, errors, fields, main, run_folder
 from sr2_jax import config as config_lib
 
+# Fields that tell the networks of a sweep apart.
+_OF_NAMES = (
+  "degradation.scale", "model.shared_layers", "model.trunk", "model.wiring",
+)  # fmt: skip
 # Bytes from the end of metrics.jsonl that surely hold a row.
 _TAIL = 1 << 16
 
@@ -31,6 +35,7 @@ class Job:
     config: resolved.
     arguments: of `python -m sr2_jax.main`.
     source: the run whose pretraining it starts from.
+    mode: "train", or "eval": what has been trained is evaluated again.
   """
 
   name: str
@@ -38,6 +43,7 @@ class Job:
   config: ml_collections.FrozenConfigDict
   arguments: tuple[str, ...]
   source: str | None
+  mode: str = "train"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +69,7 @@ def load(
   *,
   only: Sequence[str] = (),
   settings: Mapping[str, str] | None = None,
+  mode: str = "train",
 ) -> list[Job]:
   """The runs of a sweep in their order, each checked as `main` would.
 
@@ -70,7 +77,9 @@ def load(
     sweep: a sweep file, perhaps with a budget: "experiments/paper.py:cpu".
     workdir: the folder of all run folders.
     only: globs; runs that match none are left out.
-    settings: {field: value} for all runs, as typed on a command line.
+    settings: {field: value} for all runs, as typed on a command line, but for
+      fields that a run has fixed.
+    mode: of all jobs.
 
   Raises:
     UserError: names what is wrong.
@@ -92,6 +101,11 @@ def load(
       raise errors.UserError(fields.unknown_field(field))
     if field in ("experiment", "init_from"):
       raise errors.UserError(f"config.{field} is set by {sweep} in each run.")
+    if field in _OF_NAMES:
+      raise errors.UserError(
+        f"config.{field} is what the runs of {sweep} are named after; --only "
+        "chooses among them."
+      )
   # The same spelling however the folder was typed: it is part of the configs.
   workdir = pathlib.Path(workdir).absolute()
   if workdir.is_relative_to(pathlib.Path.cwd()):
@@ -104,7 +118,7 @@ def load(
         f"{run.name} starts from {source}, which --only leaves out and which "
         f"is not in {workdir}."
       )
-  return [_job(run, workdir, settings or {}) for run in found]
+  return [_job(run, workdir, settings or {}, mode) for run in found]
 
 
 def _read(sweep: str) -> list[runs.Run]:
@@ -136,11 +150,15 @@ def _read(sweep: str) -> list[runs.Run]:
 
 
 def _job(
-  run: runs.Run, workdir: pathlib.Path, settings: Mapping[str, str]
+  run: runs.Run, workdir: pathlib.Path, settings: Mapping[str, str], mode: str
 ) -> Job:
   changes = {
     **{name: _typed(value) for name, value in run.overrides.items()},
-    **settings,
+    **{
+      field: value
+      for field, value in settings.items()
+      if not any(fnmatch.fnmatchcase(field, glob) for glob in run.fixed)
+    },
     "experiment": run.name,
   }
   if run.init_from is not None:
@@ -155,7 +173,9 @@ def _job(
     raise errors.UserError(f"{run.name}: {error}") from error
   folder = run_folder.RunFolder(workdir / run.name)
   arguments.append(f"--workdir={folder.path}")
-  return Job(run.name, folder, config, tuple(arguments), run.init_from)
+  if mode != "train":
+    arguments.append(f"--mode={mode}")
+  return Job(run.name, folder, config, tuple(arguments), run.init_from, mode)
 
 
 def _typed(value: Any) -> str:
@@ -177,7 +197,8 @@ def is_finished(job: Job) -> bool:
   job.folder.check(
     config_lib.to_dict(job.config),
     ignore=("init_from",),
-    way_out="Give another --workdir, or move that run's folder away.",
+    way_out="Give another --workdir, or move that run's folder away; where "
+    "only fields of `eval` differ, --mode=eval evaluates it again.",
   )
   return True
 

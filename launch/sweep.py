@@ -2,7 +2,8 @@
 
 Usage:
   python -m launch.sweep --sweep=FILE[:BUDGET] --workdir=FOLDER
-                         [--only NAME ...] [--set FIELD=VALUE] [--dry-run]
+                         [--only NAME ...] [--set FIELD=VALUE]
+                         [--mode=train|eval] [--dry-run]
 
 Examples:
   python -m launch.sweep --sweep=experiments/paper.py:cpu --workdir=runs/paper
@@ -13,6 +14,10 @@ Examples:
   python -m launch.sweep --sweep=experiments/table1.py:cpu \\
       --workdir=runs/paper --only "mnist_*fsrcnn_x4" --dry-run
       List the runs that it would start, and how far each has come.
+  python -m launch.sweep --sweep=experiments/paper.py:cpu \\
+      --workdir=runs/paper --only "mnist_sr_continued_fsrcnn_*" --mode=eval \\
+      --set eval.srmd.weights=package --set eval.srmd.pca=srmd_pca_matlab.mat
+      Evaluate what has been trained again, with the released SRMD beside it.
 
 Flags:
   --sweep=FILE[:BUDGET]  Sweep file, and the budget if not its default: "paper",
@@ -21,6 +26,7 @@ Flags:
   --only NAME ...        Only these runs; * and ? stand for letters.
   --set FIELD=VALUE      Changes a field of all runs, as --config.FIELD=VALUE
                          does for one; may be given several times.
+  --mode=train|eval      "eval" evaluates the runs again, as in sr2_jax.main.
   --dry-run              Start nothing.
   --help                 This text.
 
@@ -64,6 +70,7 @@ def main(argv: Sequence[str]) -> int:
       workdir,
       only=arguments.only,
       settings=_settings(arguments.set),
+      mode=arguments.mode,
     )
     if arguments.dry_run:
       print(listing(jobs, estimate.Speeds(workdir / "speeds.json")))
@@ -86,6 +93,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
   parser.add_argument("--workdir", required=True)
   parser.add_argument("--only", nargs="+", default=[])
   parser.add_argument("--set", action="append", default=[])
+  parser.add_argument("--mode", choices=("train", "eval"), default="train")
   parser.add_argument("--dry-run", action="store_true")
   return parser.parse_args(arguments)
 

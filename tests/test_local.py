@@ -25,6 +25,8 @@ flags = dict(argument.split("=", 1) for argument in sys.argv[1:])
 name = flags["--config.experiment"]
 folder = pathlib.Path(flags["--workdir"])
 folder.mkdir(exist_ok=True)
+if flags.get("--mode") == "eval":
+  name += ", evaluating at " + flags["--config.eval.noise_variances"]
 print("hello from", name)
 if name == "fails":
   print("first\\n\\nsecond\\nthird\\nfourth", file=sys.stderr)
@@ -129,6 +131,23 @@ def test_finished_with_another_config_is_a_failure(tmp_path):
   assert outcome.state == "failed"
   assert "seed: 7 -> 0" in outcome.reason
   assert not list(tmp_path.glob("*.log"))
+
+
+def test_finished_runs_are_evaluated_again(tmp_path, capsys):
+  """With fields of `eval` that they were not trained with."""
+  sweep = test_plan.write_sweep(
+    tmp_path, "return [runs.Run('good', 'tests/tiny.py', {})]"
+  )
+  [trained] = plan.load(sweep, tmp_path)
+  test_plan.begin(trained, done=True)
+  settings = {"eval.noise_variances": "0.5"}
+  [refused] = run(plan.load(sweep, tmp_path, settings=settings), tmp_path)
+  assert "--mode=eval evaluates it again" in refused.reason
+  jobs = plan.load(sweep, tmp_path, settings=settings, mode="eval")
+  [outcome] = run(jobs, tmp_path)
+  assert outcome.state == "finished"
+  assert "hello from good, evaluating at 0.5" in capsys.readouterr().err
+  assert json.loads((tmp_path / "speeds.json").read_text()) == {}
 
 
 def test_speeds_are_measured_and_kept(tmp_path):

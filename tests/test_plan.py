@@ -274,6 +274,23 @@ def test_settings_that_leave_a_run_without_a_phase_are_refused(tmp_path):
     plan.load(PAIR, tmp_path, settings={"joint.num_epochs": "0"})
 
 
+def test_settings_leave_what_a_run_has_fixed(tmp_path):
+  """SRMD trained anew has no joint phase to be longer."""
+  jobs = plan.load(
+    "experiments/paper.py:cpu", tmp_path, settings={"joint.num_epochs": "3"}
+  )
+  epochs = {job.name: job.config.joint.num_epochs for job in jobs}
+  assert epochs.pop("mnist_srmd_retrained_x2") == 0
+  assert epochs.pop("mnist_srmd_retrained_x4") == 0
+  assert set(epochs.values()) == {3}
+
+
+@pytest.mark.parametrize("field", plan._OF_NAMES)
+def test_what_runs_are_named_after_cannot_be_set(tmp_path, field):
+  with pytest.raises(errors.UserError, match="named after"):
+    plan.load(PAIR, tmp_path, settings={field: "4"})
+
+
 @pytest.mark.parametrize("field", ["experiment", "init_from"])
 def test_what_each_run_has_of_its_own_cannot_be_set(tmp_path, field):
   with pytest.raises(errors.UserError, match="is set by"):

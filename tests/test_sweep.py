@@ -53,7 +53,14 @@ def test_mistake(capsys, arguments, expected):
 def test_help_names_every_flag_and_exit_code(capsys):
   assert main("--help") == 0
   text = capsys.readouterr().out
-  for word in ("--sweep", "--workdir", "--only", "--set", "--dry-run"):
+  for word in (
+    "--sweep",
+    "--workdir",
+    "--only",
+    "--set",
+    "--mode",
+    "--dry-run",
+  ):
     assert f"\n  {word}" in text
   for code in ("0  ", "1  ", "2  ", "129", "130", "143"):
     assert f"\n  {code}" in text
