@@ -42,7 +42,7 @@ CORRUPTIONS = {
   "salt_and_pepper": "Salt and pepper, part of the pixels",
   "poisson": "Poisson, photons at white",
   "jpeg": "JPEG, quality",
-  "blur": "Blur, times the trained width",
+  "blur": "Blur, times the trained Gaussian's width",
 }
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
@@ -89,7 +89,8 @@ class Row:
     corruption: one of CORRUPTIONS, which stands in place of the noise, or None.
     corruption_level: variance of the multiplicative noise (speckle), part of
       the pixels (salt_and_pepper), photons at full white (poisson), quality
-      from 1 to 100 (jpeg), or width of the blur over the trained one (blur).
+      from 1 to 100 (jpeg), or width of the Gaussian before the anti-aliasing,
+      over that in training (blur).
     metric: one of METRICS.
     value: mean over the images.
     n: number of images.
