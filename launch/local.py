@@ -141,7 +141,9 @@ def _run_unless_finished(
       return Outcome(job.name, FINISHED_BEFORE)
   except errors.UserError as error:
     return Outcome(job.name, FAILED, reason=str(error))
-  _say(f"{title}: {estimate.overall(jobs, speeds)}")
+  is_training = job.mode == "train"
+  progress = estimate.overall(jobs, speeds) if is_training else "evaluating"
+  _say(f"{title}: {progress}")
   begin = time.monotonic()
   try:
     code, output = _run_process(
@@ -199,7 +201,8 @@ def _run_process(
       if has_ended:
         break
       if now - shown_at >= _SECONDS_BETWEEN_OVERALL:
-        _say(f"{job.name}: {estimate.overall(jobs, speeds)}")
+        if job.mode == "train":
+          _say(f"{job.name}: {estimate.overall(jobs, speeds)}")
         shown_at = now
         # A kill of the sweep costs few minutes of what it has measured.
         with contextlib.suppress(OSError):

@@ -146,7 +146,9 @@ def test_finished_runs_are_evaluated_again(tmp_path, capsys):
   jobs = plan.load(sweep, tmp_path, settings=settings, mode="eval")
   [outcome] = run(jobs, tmp_path)
   assert outcome.state == "finished"
-  assert "hello from good, evaluating at 0.5" in capsys.readouterr().err
+  shown = capsys.readouterr().err
+  assert "hello from good, evaluating at 0.5" in shown
+  assert "of all steps done" not in shown
   assert json.loads((tmp_path / "speeds.json").read_text()) == {}
 
 
