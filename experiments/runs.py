@@ -171,8 +171,9 @@ def srmd_retrained(budget: str, scale: int) -> Run:
     overrides={"num_seeds": 1, "joint.num_epochs": 0, "loss.l2": (0.0,)},
   )
   name = run.name.replace("srmd", "srmd_retrained")
-  # It has one phase.
-  return dataclasses.replace(run, name=name, fixed=("joint.*",))
+  # Its recipe has one phase, and no L2.
+  fixed = ("joint.*", "loss.l2")
+  return dataclasses.replace(run, name=name, fixed=fixed)
 
 
 def merge(*sweeps: Iterable[Run]) -> list[Run]:

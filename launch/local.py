@@ -100,7 +100,7 @@ def run(
     source = outcomes.get(job.source or "")
     if signals.received:
       outcome = Outcome(job.name, NOT_STARTED)
-    elif source is not None and not source.is_good:
+    elif job.mode == "train" and source is not None and not source.is_good:
       outcome = Outcome(
         job.name,
         SKIPPED,
@@ -141,6 +141,9 @@ def _run_unless_finished(
       return Outcome(job.name, FINISHED_BEFORE)
   except errors.UserError as error:
     return Outcome(job.name, FAILED, reason=str(error))
+  if job.mode == "eval" and not job.folder.is_done:
+    reason = "it has not finished training; without --mode=eval it goes on"
+    return Outcome(job.name, FAILED, reason=reason)
   is_training = job.mode == "train"
   progress = estimate.overall(jobs, speeds) if is_training else "evaluating"
   _say(f"{title}: {progress}")

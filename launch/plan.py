@@ -113,7 +113,12 @@ def load(
   names = [run.name for run in found]
   for run in found:
     source = run.init_from
-    if source and source not in names and not (workdir / source).exists():
+    if (
+      mode == "train"
+      and source
+      and source not in names
+      and not (workdir / source).exists()
+    ):
       raise errors.UserError(
         f"{run.name} starts from {source}, which --only leaves out and which "
         f"is not in {workdir}."

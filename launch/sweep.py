@@ -25,8 +25,10 @@ Flags:
   --workdir=FOLDER       Each run has a folder of its name in it, and a log.
   --only NAME ...        Only these runs; * and ? stand for letters.
   --set FIELD=VALUE      Changes a field of all runs, as --config.FIELD=VALUE
-                         does for one; may be given several times.
-  --mode=train|eval      "eval" evaluates the runs again, as in sr2_jax.main.
+                         does for one; may be given several times. SRMD trained
+                         anew keeps its one phase and its L2 of 0.
+  --mode=train|eval      "eval" evaluates runs that have finished again, where
+                         fields of `eval` may differ, as in sr2_jax.main.
   --dry-run              Start nothing.
   --help                 This text.
 
@@ -114,6 +116,12 @@ def _settings(typed: Sequence[str]) -> dict[str, str]:
 def listing(jobs: Sequence[plan.Job], speeds: estimate.Speeds) -> str:
   """The runs, how far each has come, and how many steps it has."""
   lines, is_official = [], False
+  if all(job.mode == "eval" for job in jobs):
+    states = [
+      (job.name, "to be evaluated" if job.folder.is_done else "not finished")
+      for job in jobs
+    ]
+    return "\n".join(_aligned([("run", "state"), *states]))
   for job in jobs:
     parts = plan.parts(job)
     steps = "steps unknown before its images are read"

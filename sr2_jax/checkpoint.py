@@ -47,13 +47,18 @@ def manifest(tree: Any) -> dict[str, str]:
 
 def _digests(folder: pathlib.Path) -> list[tuple[str, str]]:
   """The name and sha256 of every file of a checkpoint's items."""
+
+  def fail(error: OSError) -> None:
+    raise error  # A glob would leave out what it cannot list.
+
   found = []
-  for path in sorted(folder.glob("*/**/*")):
-    if path.is_file():
-      with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-      found.append((path.relative_to(folder).as_posix(), digest))
-  return found
+  for item in filter(pathlib.Path.is_dir, folder.iterdir()):
+    for root, _, names in os.walk(item, onerror=fail):
+      for path in (pathlib.Path(root) / name for name in names):
+        with path.open("rb") as file:
+          digest = hashlib.file_digest(file, "sha256").hexdigest()
+        found.append((path.relative_to(folder).as_posix(), digest))
+  return sorted(found)
 
 
 def _system_error(error: Exception) -> int | None:
@@ -176,23 +181,21 @@ class Checkpoints:
       ValueError: says what is wrong with the checkpoint.
       UserError: if it cannot be read now, which is no fault of its own.
     """
-    with self._readable(step):
-      self._verify_files(step)
+    try:
+      return self._restore(step, like)
+    except (OSError, MemoryError) as error:
+      raise self._unreadable(step, error) from error
+
+  def _restore(self, step: int, like: Any) -> Any:
+    """The same; raises errors of the system as they are."""
+    self._verify_files(step)
     abstract = jax.tree.map(lambda x: np.empty(np.shape(x), x.dtype), like)
     try:
-      restored = self._manager.restore(
-        step,
-        args=ocp.args.Composite(
-          state=ocp.args.StandardRestore(abstract),
-          manifest=ocp.args.JsonRestore(),
-        ),
-      )
+      restored = self._read(step, abstract)
     except Exception as error:
-      # The files are as they were written.
-      if isinstance(error, OSError | MemoryError) or _system_error(error):
-        raise self._unreadable(step, error) from error
-      # Orbax raises whatever its parts raise, a bare Exception included.
-      raise ValueError(f"it does not read: {_reason(error)}") from error
+      # Orbax raises whatever its parts raise, a bare Exception included; the
+      # files are as they were written.
+      raise self._unreadable(step, error) from error
     tree = jax.tree.map(np.asarray, restored["state"])
     for (path, found_leaf), leaf in zip(
       jax.tree_util.tree_leaves_with_path(tree),
@@ -209,6 +212,32 @@ class Checkpoints:
       if expected.get(name) != found[name]:
         raise ValueError(f"sha256 of {name} differs from its manifest")
     return tree
+
+  def _read(self, step: int, abstract: Any) -> Any:
+    """What orbax makes of a step's files, read by this process alone.
+
+    Its manager would wait for the other processes at the end, of which one may
+    have found the files damaged.
+    """
+    this = jax.process_index()
+    options = ocp.options.MultiprocessingOptions(
+      primary_host=this,
+      active_processes={this},
+      barrier_sync_key_prefix=f"reader_{this}",
+    )
+    handler = ocp.CompositeCheckpointHandler(
+      state=ocp.StandardCheckpointHandler(multiprocessing_options=options),
+      manifest=ocp.JsonCheckpointHandler(multiprocessing_options=options),
+    )
+    reader = ocp.Checkpointer(handler, multiprocessing_options=options)
+    with contextlib.closing(reader):
+      return reader.restore(
+        self._path(step),
+        args=ocp.args.Composite(
+          state=ocp.args.StandardRestore(abstract),
+          manifest=ocp.args.JsonRestore(),
+        ),
+      )
 
   def restore_latest(
     self, like: Any, *, required: bool = True
@@ -298,20 +327,11 @@ class Checkpoints:
         "checkpoint before it."
       ) from error
 
-  @contextlib.contextmanager
-  def _readable(self, step: int) -> Iterator[None]:
-    """Makes a UserError of a system that does not let files be read."""
-    try:
-      yield
-    except OSError as error:
-      raise self._unreadable(step, error) from error
-
   def _unreadable(self, step: int, error: Exception | str) -> errors.UserError:
     reason = error if isinstance(error, str) else _reason(error)
     return errors.UserError(
       f"{self._path(step)}: this checkpoint cannot be read ({reason}).\n"
-      "Mend that and give the same command again; it goes on from the "
-      "checkpoint before it where this one's folder is deleted."
+      "Nothing has been changed. Mend that and give the same command again."
     )
 
   def _path(self, step: int) -> pathlib.Path:

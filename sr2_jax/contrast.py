@@ -160,14 +160,16 @@ def _cells(
   found = {}
   for term in terms:
     cell = (term.subject, term.metric, term.condition)
-    found[evidence.num_images(*cell)] = term.subject
+    found[evidence.num_images(*cell)] = term
   if len(found.keys() - {None}) > 1:
-    methods = (
-      f"`{subject.method}` on {count:,} images"
-      for count, subject in found.items()
+    measured = (
+      f"`{term.subject.method}` on {count:,} images"
+      for count, term in found.items()
       if count is not None
     )
-    evidence.note(f"Not compared: {', '.join(methods)}.")
+    evidence.note(
+      f"`{terms[0].metric}` is not compared: {', '.join(measured)}."
+    )
     return [{}]
   return [
     evidence.by_seed(term.subject, term.metric, term.condition)

@@ -63,6 +63,7 @@ class Run:
     experiment: as in the rows.
     source: the run folder's name, or the file of rows.
     methods: those that it has rows of.
+    phases: likewise.
     seeds: those that it has rows of.
     split_images: images of the split behind its rows.
     description: config.json, or None for a file of rows alone.
@@ -72,6 +73,7 @@ class Run:
   experiment: str
   source: str
   methods: tuple[str, ...]
+  phases: tuple[str, ...]
   seeds: tuple[int, ...]
   split_images: int
   description: Mapping[str, Any] | None
@@ -177,7 +179,7 @@ class Evidence:
     if metric == MSE:
       scores = {
         seed: self.per_image(subject, metric, condition, seed)
-        for seed in source.steps
+        for seed in self._measured(source, _PSNR, condition)
       }
       return {
         seed: float(values.mean())
@@ -201,11 +203,13 @@ class Evidence:
   def seeds(self, subject: Subject, metric: str) -> list[int]:
     """The seeds that were measured, at any level; none without training."""
     source = self._source(subject)
-    known = {} if source is None else source.values
+    if source is None:
+      return []
     found = {
       seed
-      for (name, _), values in known.items()
-      for seed in (values if name == metric else ())
+      for name, condition in source.values
+      if name == metric
+      for seed in self._measured(source, name, condition)
     }
     return sorted(seed for seed in found if seed is not None)
 
@@ -338,6 +342,7 @@ class Evidence:
           experiment=experiment,
           source=file.parent.name if is_folder else file.name,
           methods=tuple(dict.fromkeys(row.method for row in rows)),
+          phases=tuple(dict.fromkeys(row.phase for row in rows)),
           seeds=tuple(sorted(seed for seed in seeds if seed is not None)),
           split_images=max(row.n for row in rows),
           description=folder.read() if is_folder else None,

@@ -93,15 +93,23 @@ def curves(
 ) -> document.Picture | None:
   """One panel over log noise variance; None where nothing was run.
 
-  All curves are of the seeds that each of them has: seeds differ by more than
-  methods do. Without noise the place is left of a break of the axis.
+  All curves are of the same seeds and of as many images: seeds differ by more
+  than methods do. A curve that has none of the seeds, or fewer images, is left
+  out with a note. Without noise the place is left of a break of the axis.
   """
-  seeds = _shared_seeds(evidence, spec)
+  subjects = _of_most_images(evidence, spec)
+  seeds = _shared_seeds(evidence, subjects, spec.metric)
   found: dict[evidence_lib.Subject, dict[float, tuple[float, float]]] = {}
-  for subject in spec.subjects:
+  for subject in subjects:
     points = _points(evidence, subject, spec.metric, seeds)
     if points:
       found[subject] = points
+  for subject in spec.subjects:
+    if evidence.seeds(subject, spec.metric) and subject not in found:
+      evidence.note(
+        f"{spec.metric_name}, {spec.title}: no curve of "
+        f"{paper_values.full_name(subject)}, which has other seeds or images."
+      )
   if not found:
     return None
   of_seeds = f", {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
@@ -174,16 +182,35 @@ class _Entry:
     return self.caption + {None: "", True: " ✓", False: " ✗"}[self.is_right]
 
 
-def _shared_seeds(
+def _of_most_images(
   evidence: evidence_lib.Evidence, spec: CurvesSpec
-) -> set[int]:
-  """The seeds that every curve has; none where no network is trained.
+) -> list[evidence_lib.Subject]:
+  """The subjects that were measured, on as many images as any other."""
+  counts = {
+    subject: max(
+      evidence.num_images(subject, spec.metric, evidence_lib.Condition(level))
+      or 0
+      for level in levels
+    )
+    for subject in spec.subjects
+    if (levels := evidence.noise_variances(subject, spec.metric))
+  }
+  most = max(counts.values(), default=0)
+  return [subject for subject, count in counts.items() if count == most]
 
-  A curve without any of the others' seeds is left out, the last ones first.
+
+def _shared_seeds(
+  evidence: evidence_lib.Evidence,
+  subjects: Iterable[evidence_lib.Subject],
+  metric: str,
+) -> set[int]:
+  """The seeds that all have, but for those who have none of the ones before.
+
+  None where no network is trained.
   """
   shared: set[int] = set()
-  for subject in spec.subjects:
-    seeds = set(evidence.seeds(subject, spec.metric))
+  for subject in subjects:
+    seeds = set(evidence.seeds(subject, metric))
     shared = shared & seeds or shared or seeds
   return shared
 

@@ -131,24 +131,26 @@ def _training(
   runs: Sequence[evidence_lib.Run],
 ) -> list[document.Paragraph]:
   """How long the networks were trained, and on what, if not as the paper's."""
-  configs = [run.description["config"] for run in runs if run.description]
-  # Of a run that starts from another only the second phase is its own.
-  epochs = {
-    "pretrain": [x["pretrain"] for x in configs if not x.get("init_from")],
-    "joint": [x["joint"] for x in configs],
-  }
+  known = [run for run in runs if run.description]
+  epochs: dict[str, set[int]] = {"pretrain": set(), "joint": set()}
+  for run in known:
+    assert run.description is not None
+    for phase in epochs.keys() & set(run.phases):
+      epochs[phase].add(run.description["config"][phase]["num_epochs"])
   text = ", ".join(
-    f"{_span({x['num_epochs'] for x in of} - {0})} of `{name}`"
-    for name, of in epochs.items()
+    f"{_span(of_phase)} of `{phase}`" for phase, of_phase in epochs.items()
   )
   lines = []
-  if configs:
+  if known:
     lines.append(
       f"**Epochs**: {text}; the authors' script has "
       f"{paper_values.AUTHORS_EPOCHS} of each, the paper names none. Verdicts "
       "are on this training."
     )
-  if len(configs) < len(runs):
+  unfinished = [run.experiment for run in known if not run.is_done]
+  if unfinished:
+    lines.append(f"**Unfinished**: {', '.join(unfinished)}.")
+  if len(known) < len(runs):
     lines.append(
       "**Epochs unknown**: of files of rows alone, without config.json."
     )
@@ -185,26 +187,36 @@ _RECIPE = (
   "loss.normalize_weights",
   "model.batch_norm",
   "model.batch_norm_momentum",
+  "model.expansion",
+  "model.transposed_convolution",
   "model.dtype",
   "pretrain",
   "joint.num_epochs",
   "joint.learning_rate",
   "data.max_train_images",
+  "data.validation_fraction",
+  "data.split_seed",
   "eval.clip",
   "eval.noise_seed",
 )
 
 
 def _differences(runs: Sequence[evidence_lib.Run]) -> dict[str, list[str]]:
-  """The fields that differ, by data set and scale; SRMD has its own recipe."""
+  """What differs, by data set and scale; SRMD has a recipe of its own.
+
+  Of a phase only where a run has rows of it.
+  """
   found: dict[str, dict[str, set[str]]] = {}
   for run in runs:
-    config = (run.description or {}).get("config", {})
-    if not config or config["model"]["trunk"] == "srmd":
+    if not run.description:
+      continue
+    config = run.description["config"]
+    if config["model"]["trunk"] == "srmd":
       continue
     setting = f"{config['data']['name']} x{config['degradation']['scale']}"
     for field in _RECIPE:
-      if field == "pretrain" and config.get("init_from"):
+      phase = field.partition(".")[0]
+      if phase in ("pretrain", "joint") and phase not in run.phases:
         continue
       value: Any = config
       for name in field.split("."):
@@ -212,6 +224,8 @@ def _differences(runs: Sequence[evidence_lib.Run]) -> dict[str, list[str]]:
       if value is not None:  # An older version may not have had it.
         values = found.setdefault(setting, {}).setdefault(field, set())
         values.add(json.dumps(value, sort_keys=True))
+    fingerprint = run.description.get("dataset", {}).get("fingerprint")
+    found.setdefault(setting, {}).setdefault("images", set()).add(fingerprint)
   return {
     setting: [field for field, values in fields.items() if len(values) > 1]
     for setting, fields in found.items()

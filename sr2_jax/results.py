@@ -256,8 +256,8 @@ def merge(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
   """Puts rows into a results file, at once and durably.
 
   A row with the key of one in the file takes its place; others follow at the
-  end in the order given. A row of a version that did not note L2 goes where a
-  new one says it. A kill leaves either the old file or the new one.
+  end in the order given. A row of a version that did not note L2 gets that of
+  the new ones of its member. A kill leaves either the old file or the new one.
 
   Args:
     path: the run folder or the file; created where missing.
@@ -270,11 +270,14 @@ def merge(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
   if path.is_dir():
     path = path / FILE_NAME
   rows = list(rows)
-  known = {
-    dataclasses.replace(row, l2=None).key for row in rows if row.l2 is not None
-  }
-  old = _read_file(path) if path.exists() else []
-  merged = {row.key: row for row in old if row.key not in known}
+  l2_of = {_member(row): row.l2 for row in rows if row.l2 is not None}
+  old = [
+    dataclasses.replace(row, l2=l2_of.get(_member(row)))
+    if row.l2 is None
+    else row
+    for row in (_read_file(path) if path.exists() else [])
+  ]
+  merged = {row.key: row for row in old}
   merged.update((row.key, row) for row in rows)
   lines = [dump(dataclasses.asdict(row)) for row in merged.values()]
   files.write_atomically(path, "".join(lines).encode())
@@ -314,6 +317,14 @@ def summarize(rows: Iterable[Row]) -> list[Summary]:
       )
     )
   return summaries
+
+
+def _member(row: Row) -> tuple[Any, ...]:
+  """A member of one method on one split, whatever its step and L2."""
+  return row.without(
+    "l2", "step", "noise_variance", "corruption", "corruption_level",
+    "metric", "value", "n",
+  )  # fmt: skip
 
 
 def weights(row: Row) -> tuple[Any, ...]:

@@ -7,18 +7,23 @@ from sr2_jax import errors, figures, results, tables
 from sr2_jax import run as run_lib
 
 
-def show(run: run_lib.Run, rows_of_run: Sequence[results.Row]) -> None:
+def show(
+  run: run_lib.Run,
+  rows_of_run: Sequence[results.Row],
+  *,
+  checkpoint: str = "last",
+) -> None:
   """Draws SSIM and accuracy over the noise variances, and prints them.
 
   Args:
-    run: the run; its `eval.checkpoint` says which curves these are.
+    run: the run.
     rows_of_run: those of one checkpoint of each phase.
+    checkpoint: which one that is, "last" or "best".
   """
-  is_best = run.config.eval.checkpoint == "best"
+  stem = "curves" if checkpoint == "last" else f"curves_{checkpoint}"
   shown = [*pretraining_rows(run), *rows_of_run]
   for split in run.config.eval.splits:
-    name = f"curves_best_{split}.png" if is_best else f"curves_{split}.png"
-    path = run.folder.images / name
+    path = run.folder.images / f"{stem}_{split}.png"
     figures.curves(shown, path, split=split)
   for kind in (tables.table, tables.corruption_table):
     for metric in ("ssim", "accuracy"):

@@ -125,7 +125,7 @@ def evaluate_checkpoint(config: Any, workdir: str | pathlib.Path) -> None:
         "Train first: the same command without --mode=eval."
       )
     if parallel.is_main_process():
-      summary.show(run, rows)
+      summary.show(run, rows, checkpoint=config.eval.checkpoint)
 
 
 @dataclasses.dataclass(frozen=True)

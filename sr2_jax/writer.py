@@ -75,10 +75,11 @@ class Writer:
     ordered = [_ordered(row) for row in rows]
     if self._file is None:
       self._path.parent.mkdir(parents=True, exist_ok=True)
-      self._file = self._path.open("ab")
-    self._file.write("".join(map(results.dump, ordered)).encode())
-    # A kill of this process loses no row that was written.
-    self._file.flush()
+      # Unbuffered: a kill of this process loses no row that was written.
+      self._file = self._path.open("ab", buffering=0)
+    rest = "".join(map(results.dump, ordered)).encode()
+    while rest:  # The system may take a part, before it says that it is full.
+      rest = rest[self._file.write(rest) :]
     if self._events is not None:
       for row in ordered:
         for name, value in row.items():

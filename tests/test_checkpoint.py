@@ -1,6 +1,8 @@
+import contextlib
 import hashlib
 import json
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -9,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 
-from sr2_jax import checkpoint, errors, optimizer, parallel, steps
+from sr2_jax import checkpoint, errors, optimizer, steps
 
 
 def make_state(value):
@@ -295,9 +297,12 @@ def test_all_damaged_stops_and_moves_nothing(tmp_path):
   ("where", "error", "reason"),
   [
     ("hashlib.file_digest", OSError(5, "Input/output error"), "Input/output"),
-    ("manager", OSError(24, "Too many open files"), "Too many open files"),
-    ("manager", MemoryError(), "MemoryError"),
-    ("manager", ValueError("... [os_error_code='24']"), "Too many open files"),
+    ("os.scandir", OSError(13, "Permission denied"), "Permission denied"),
+    ("orbax", OSError(24, "Too many open files"), "Too many open files"),
+    ("orbax", MemoryError(), "MemoryError"),
+    ("orbax", RuntimeError("can't start new thread"), "can't start new"),
+    ("orbax", ValueError("... [os_error_code='24']"), "Too many open files"),
+    ("sr2_jax.checkpoint.manifest", MemoryError(), "MemoryError"),
   ],
 )
 def test_what_cannot_be_read_now_is_not_damaged(
@@ -310,36 +315,84 @@ def test_what_cannot_be_read_now_is_not_damaged(
   def fail(*_, **__):
     raise error
 
-  target = f"sr2_jax.checkpoint.{where}"
-  if where == "manager":
-    target = "orbax.checkpoint.CheckpointManager.restore"
   with monkeypatch.context() as patched:
+    is_orbax = where == "orbax"
+    target = "orbax.checkpoint.Checkpointer.restore" if is_orbax else where
     patched.setattr(target, fail)
     with pytest.raises(errors.UserError, match=reason) as caught:
       checkpoints.restore_latest(make_state(0.0))
   assert str(folder / "00000020") in str(caught.value)
+  assert str(caught.value).count("\n") == 1
   assert checkpoints.restore_latest(make_state(0.0))[0] == 20
 
 
-@pytest.mark.parametrize("verdict", [1, 2])
-def test_several_processes_take_the_same_checkpoint(
-  tmp_path, monkeypatch, capfd, verdict
-):
-  """Another one finds the newest damaged (1), or cannot read it (2)."""
+# One of two processes cannot read the newest checkpoint, then finds it damaged.
+PAIR = """
+import pathlib, sys
+from sr2_jax import checkpoint, errors, parallel
+
+rank, port, folder = int(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3])
+parallel.initialize(f"localhost:{port}", 2, rank)
+import numpy as np
+
+tree = {"a": np.full((3, 2), 7, np.float32)}
+checkpoints = checkpoint.Checkpoints(folder, keep=2)
+for step in (10, 20):
+  checkpoints.save(step, tree)
+checkpoints.wait()
+verify = checkpoints._verify_files
+
+
+def failing(error):
+  def fail(step):
+    if step == 20 and rank == 1:
+      raise error
+    verify(step)
+
+  return fail
+
+
+checkpoints._verify_files = failing(OSError(5, "Input/output error"))
+try:
+  checkpoints.restore_latest(tree)
+except errors.UserError as error:
+  print(str(error).splitlines()[0])
+checkpoints._verify_files = failing(ValueError("one bit has flipped"))
+step, restored = checkpoints.restore_latest(tree)
+print(step, restored["a"].sum(), checkpoints.steps)
+"""
+
+
+def test_several_processes_take_the_same_checkpoint(tmp_path):
   folder = tmp_path / "last"
-  saved(folder, [1.0, 2.0]).close()
-  checkpoints = checkpoint.Checkpoints(folder, keep=2)
-  of_others = iter([verdict, 0])
-  monkeypatch.setattr(
-    parallel, "highest", lambda own: max(own, next(of_others))
-  )
-  if verdict == 2:
-    with pytest.raises(errors.UserError, match="by another process"):
-      checkpoints.restore_latest(make_state(0.0))
-    assert checkpoints.steps == [10, 20]
-    return
-  assert checkpoints.restore_latest(make_state(0.0))[0] == 10
-  assert "another process finds it so" in capfd.readouterr().err
+  with socket.socket() as listener:
+    listener.bind(("localhost", 0))
+    port = str(listener.getsockname()[1])
+  with contextlib.ExitStack() as stack:
+    processes = [
+      stack.enter_context(
+        subprocess.Popen(
+          [sys.executable, "-c", PAIR, str(rank), port, str(folder)],
+          stdout=subprocess.PIPE,
+          stderr=subprocess.PIPE,
+          text=True,
+        )
+      )
+      for rank in range(2)
+    ]
+    for process in processes:
+      stack.callback(process.kill)
+    texts = [process.communicate(timeout=120) for process in processes]
+  for (out, err), reason in zip(
+    texts, ("by another process", "Input/output error"), strict=True
+  ):
+    assert "Traceback" not in err, err
+    first, second = out.splitlines()[-2:]  # Gloo prints a line before these.
+    assert first.endswith(
+      f"00000020: this checkpoint cannot be read ({reason})."
+    )
+    assert second == "10 42.0 [10]"
+  assert "another process finds it so" in texts[0][1]
   assert (tmp_path / "damaged" / "last_00000020").is_dir()
 
 

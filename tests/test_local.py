@@ -1,5 +1,6 @@
 """The order of jobs and their ends, with a program that trains nothing."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -144,12 +145,34 @@ def test_finished_runs_are_evaluated_again(tmp_path, capsys):
   [refused] = run(plan.load(sweep, tmp_path, settings=settings), tmp_path)
   assert "--mode=eval evaluates it again" in refused.reason
   jobs = plan.load(sweep, tmp_path, settings=settings, mode="eval")
+  (tmp_path / "good" / "DONE").rename(tmp_path / "done")
+  [unfinished] = run(jobs, tmp_path)
+  assert unfinished.state == "failed"
+  assert "has not finished training" in unfinished.reason
+  (tmp_path / "done").rename(tmp_path / "good" / "DONE")
   [outcome] = run(jobs, tmp_path)
   assert outcome.state == "finished"
   shown = capsys.readouterr().err
   assert "hello from good, evaluating at 0.5" in shown
   assert "of all steps done" not in shown
   assert json.loads((tmp_path / "speeds.json").read_text()) == {}
+
+
+def test_evaluating_needs_no_source(tmp_path):
+  jobs = make_jobs(tmp_path, "fails", "good", sources={"good": "fails"})
+  for job in jobs:
+    test_plan.begin(job, done=True)
+  jobs = [dataclasses.replace(job, mode="eval") for job in jobs]
+  assert [o.state for o in run(jobs, tmp_path)] == ["failed", "finished"]
+
+
+def test_speeds_are_kept_while_a_run_goes_on(tmp_path, monkeypatch):
+  """A kill of the sweep must not cost what it has measured."""
+  monkeypatch.setattr(local, "_SECONDS_BETWEEN_OVERALL", 0.0)
+  saves = []
+  monkeypatch.setattr(local.estimate.Speeds, "save", lambda _: saves.append(0))
+  run(make_jobs(tmp_path, "good"), tmp_path)
+  assert len(saves) > 1
 
 
 def test_speeds_are_measured_and_kept(tmp_path):

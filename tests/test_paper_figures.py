@@ -84,12 +84,22 @@ def test_curves_are_of_the_seeds_that_all_have(tmp_path):
     )
   known = evidence.read(tmp_path, split="test")
   assert "2 seeds" in paper_figures.curves(known, CURVES).alt
-  seeds = paper_figures._shared_seeds(known, CURVES)
+  seeds = paper_figures._shared_seeds(known, SUBJECTS, "ssim")
   assert seeds == {0, 1}
+  assert not known.notes
   points = paper_figures._points(known, SUBJECTS[1], "ssim", seeds)
   assert points[1e-4] == pytest.approx((0.8, 0.0), abs=1e-6)
   both = paper_figures._points(known, SUBJECTS[1], "ssim", {1, 2})
   assert both[1e-4][0] == pytest.approx(0.45)
+
+
+@pytest.mark.parametrize("change", [{"seeds": (5, 6)}, {"num_images": 5}])
+def test_a_curve_of_other_seeds_or_images_is_left_out(tmp_path, change):
+  for method, settings in (("fsrcnn", {}), ("sr2_fsrcnn", change)):
+    paper_world.write_run(tmp_path / method, method, lambda *_: 0.8, **settings)
+  known = evidence.read(tmp_path, split="test")
+  assert paper_figures.curves(known, CURVES).alt.endswith(": FSRCNN")
+  assert any("no curve of SR² FSRCNN" in note for note in known.notes)
 
 
 def test_curves_of_what_was_not_run_are_none(tmp_path):

@@ -189,6 +189,23 @@ def test_the_head_says_how_long_was_trained_and_on_what(tmp_path):
   assert "on mnist x4: loss.super_resolution differ" in head
   assert "Epochs unknown" not in head
   assert "0123456789 with changes, then fedcba9876" in rest
+  assert "Unfinished" not in head
+
+
+def test_the_head_says_what_has_not_finished(tmp_path):
+  """It has no rows of `joint` yet, whose epochs say nothing."""
+  for name in ("fsrcnn", "wdsr"):
+    score = paper_world.constant(0.7)
+    folder = paper_world.write_run(tmp_path / name, name, score)
+  (folder / "DONE").unlink()
+  config = json.loads((folder / "config.json").read_text())
+  config["config"]["joint"]["num_epochs"] = 9
+  (folder / "config.json").write_text(json.dumps(config))
+  _write(tmp_path, tmp_path / "out")
+  head = (tmp_path / "out" / "report.md").read_text().partition("## Claims")[0]
+  assert "7 of `pretrain`, none of `joint`" in head
+  assert "**Unfinished**: wdsr." in head
+  assert "trained differently" not in head
 
 
 def test_nothing_of_the_paper_is_a_page_as_well(tmp_path):

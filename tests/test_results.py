@@ -205,7 +205,13 @@ def test_merge_replaces_rows_that_did_not_note_l2(tmp_path):
   results.merge(tmp_path, [old, bicubic, other])
   new = [_row(value=0.2), _row(**BICUBIC)]
   results.merge(tmp_path, new)
-  assert results.read(tmp_path) == [bicubic, other, new[0]]
+  other = dataclasses.replace(other, l2=0.01)
+  assert results.read(tmp_path) == [new[0], bicubic, other]
+  # Of the best checkpoint now: still one network.
+  results.merge(tmp_path, [_row(l2=None, seed=1)])
+  results.merge(tmp_path, [_row(step=400, seed=1)])
+  assert {row.l2 for row in results.read(tmp_path)} == {None, 0.01}
+  assert len(results.summarize(results.read(tmp_path))) == 3
 
 
 def test_merging_again_changes_no_byte(tmp_path):

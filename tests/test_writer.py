@@ -113,7 +113,7 @@ def test_a_resumed_run_writes_the_same_bytes(tmp_path):
 
 
 def test_a_write_that_the_system_cuts_short_is_an_error(tmp_path):
-  """And no torn row that the next one would be glued to."""
+  """And the torn row is gone before the next one would be glued to it."""
   metric_writer = writer.Writer(tmp_path, tensorboard=False)
   metric_writer.write([_row(1)])
   size = (tmp_path / "metrics.jsonl").stat().st_size
@@ -124,6 +124,8 @@ def test_a_write_that_the_system_cuts_short_is_an_error(tmp_path):
       metric_writer.write([_row(2)])
   finally:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
+  metric_writer.truncate(_row(1)["phase"], 1)
+  metric_writer.write([_row(2)])
   metric_writer.close()
   lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
   assert [json.loads(line)["step"] for line in lines] == [1, 2]
