@@ -61,19 +61,14 @@ def _digests(folder: pathlib.Path) -> list[tuple[str, str]]:
   return sorted(found)
 
 
-def _system_error(error: Exception) -> int | None:
-  """The system's error number in one of TensorStore's long messages."""
-  code = re.search(r"os_error_code='(\d+)'", str(error))
-  return None if code is None else int(code[1])
-
-
 def _reason(error: Exception) -> str:
   """What an error of orbax or of the system says, in a few words."""
   if isinstance(error, OSError) and error.strerror:
     return error.strerror
-  code = _system_error(error)
+  # TensorStore's messages are long, but end with the system's error.
+  code = re.search(r"os_error_code='(\d+)'", str(error))
   if code:
-    return os.strerror(code)
+    return os.strerror(int(code[1]))
   lines = str(error).strip().splitlines()
   return lines[0][:200] if lines else type(error).__name__
 

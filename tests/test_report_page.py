@@ -175,39 +175,6 @@ def test_a_stand_in_is_named_first(tmp_path):
   assert "| WDSR | 0.768 | 0.700 ± 0.002 |" in text
 
 
-def test_the_head_says_how_long_was_trained_and_on_what(tmp_path):
-  for name, loss in (("fsrcnn", "mse"), ("sr2_fsrcnn", "l1")):
-    paper_world.write_run(
-      tmp_path / name, name, paper_world.constant(0.7), loss=loss
-    )
-  _write(tmp_path, tmp_path / "out")
-  text = (tmp_path / "out" / "report.md").read_text()
-  head, _, rest = text.partition("## Claims")
-  assert "7 of `pretrain`, 5 of `joint`; the authors' script has 120" in head
-  assert "mnist: half of it" in head
-  assert "trained differently" in head
-  assert "on mnist x4: loss.super_resolution differ" in head
-  assert "Epochs unknown" not in head
-  assert "0123456789 with changes, then fedcba9876" in rest
-  assert "Unfinished" not in head
-
-
-def test_the_head_says_what_has_not_finished(tmp_path):
-  """It has no rows of `joint` yet, whose epochs say nothing."""
-  for name in ("fsrcnn", "wdsr"):
-    score = paper_world.constant(0.7)
-    folder = paper_world.write_run(tmp_path / name, name, score)
-  (folder / "DONE").unlink()
-  config = json.loads((folder / "config.json").read_text())
-  config["config"]["joint"]["num_epochs"] = 9
-  (folder / "config.json").write_text(json.dumps(config))
-  _write(tmp_path, tmp_path / "out")
-  head = (tmp_path / "out" / "report.md").read_text().partition("## Claims")[0]
-  assert "7 of `pretrain`, none of `joint`" in head
-  assert "**Unfinished**: wdsr." in head
-  assert "trained differently" not in head
-
-
 def test_nothing_of_the_paper_is_a_page_as_well(tmp_path):
   results.merge(tmp_path / "rows.jsonl", [result_rows.row(scale=3)])
   _write(tmp_path / "rows.jsonl", tmp_path / "out")

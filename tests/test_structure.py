@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 LAYERS = (
   {"main", "report"},
   {"train", "report_page"},
-  {"evaluate", "summary", "paper_claims", "paper_figures"},
+  {"evaluate", "summary", "paper_claims", "paper_figures", "report_runs"},
   {"examples", "verdicts"},
   {"feed", "run", "figures", "contrast", "paper_values"},
   {"phase", "run_folder", "evidence", "noise_curves", "tables"},
@@ -37,7 +37,7 @@ WITHOUT_JAX = (
   "archive", "catalog", "config", "contrast", "document", "errors", "evidence",
   "fields", "figures", "files", "main", "noise_curves", "paper_claims",
   "paper_figures", "paper_values", "progress", "provenance", "report",
-  "report_page", "results", "tables", "verdicts", "writer",
+  "report_page", "report_runs", "results", "tables", "verdicts", "writer",
 )  # fmt: skip
 HEAVY = {
   "chex", "dm_pix", "flax", "jax", "jaxlib", "mlxtend", "optax", "orbax",
