@@ -61,14 +61,19 @@ def _digests(folder: pathlib.Path) -> list[tuple[str, str]]:
   return sorted(found)
 
 
+def _system_error(error: Exception) -> tuple[int, str] | None:
+  """Number and text of the system's error that ends TensorStore's messages."""
+  code = re.search(r"os_error_code='(\d+)'", str(error))
+  return (int(code[1]), os.strerror(int(code[1]))) if code else None
+
+
 def _reason(error: Exception) -> str:
   """What an error of orbax or of the system says, in a few words."""
   if isinstance(error, OSError) and error.strerror:
     return error.strerror
-  # TensorStore's messages are long, but end with the system's error.
-  code = re.search(r"os_error_code='(\d+)'", str(error))
-  if code:
-    return os.strerror(int(code[1]))
+  system_error = _system_error(error)
+  if system_error:
+    return system_error[1]
   lines = str(error).strip().splitlines()
   return lines[0][:200] if lines else type(error).__name__
 
@@ -172,25 +177,45 @@ class Checkpoints:
   def restore(self, step: int, like: Any) -> Any:
     """The verified tree of a step, NumPy arrays in the form of `like`.
 
+    All processes of a run call this, and none goes on unless all can.
+
     Raises:
       ValueError: says what is wrong with the checkpoint.
-      UserError: if it cannot be read now, which is no fault of its own.
+      UserError: if the system does not let it be read.
     """
+    tree, problem, verdict = None, None, _GOOD
+    reason = "by another process"
     try:
-      return self._restore(step, like)
-    except (OSError, MemoryError) as error:
-      raise self._unreadable(step, error) from error
+      tree = self._restore(step, like)
+    except ValueError as error:
+      problem, verdict = error, _DAMAGED
+    except Exception as error:
+      # Orbax raises whatever its parts raise, a bare Exception included.
+      problem, verdict, reason = error, _UNREADABLE, _reason(error)
+    worst = parallel.highest(verdict)
+    if worst == _DAMAGED:
+      raise problem or ValueError("another process finds it so")
+    if worst == _UNREADABLE:
+      raise errors.UserError(
+        f"{self._path(step)}: this checkpoint cannot be read ({reason}).\n"
+        "Mend that and give the same command again."
+      ) from problem
+    return tree
 
   def _restore(self, step: int, like: Any) -> Any:
-    """The same; raises errors of the system as they are."""
+    """What this process finds; ValueError where it is damaged.
+
+    Any other error is the system's: the files are as they were written.
+    """
     self._verify_files(step)
     abstract = jax.tree.map(lambda x: np.empty(np.shape(x), x.dtype), like)
     try:
       restored = self._read(step, abstract)
-    except Exception as error:
-      # Orbax raises whatever its parts raise, a bare Exception included; the
-      # files are as they were written.
-      raise self._unreadable(step, error) from error
+    except (ValueError, TypeError, KeyError) as error:
+      system_error = _system_error(error)
+      if system_error:
+        raise OSError(*system_error) from error
+      raise ValueError(f"it has another form ({_reason(error)})") from error
     tree = jax.tree.map(np.asarray, restored["state"])
     for (path, found_leaf), leaf in zip(
       jax.tree_util.tree_leaves_with_path(tree),
@@ -249,34 +274,19 @@ class Checkpoints:
         returned otherwise.
 
     Raises:
-      UserError: if there are checkpoints and none of them is good, or one
-        cannot be read now.
+      UserError: if there are checkpoints and none of them is good, or the
+        system does not let one be read.
     """
     steps = self.steps
     bad = []
     for step in reversed(steps):
-      tree, problem = None, None
       try:
         tree = self.restore(step, like)
-      except (ValueError, errors.UserError) as error:
-        problem = error
-      verdict = parallel.highest(
-        _UNREADABLE
-        if isinstance(problem, errors.UserError)
-        else _DAMAGED
-        if problem is not None
-        else _GOOD
-      )
-      if verdict == _UNREADABLE:
-        if isinstance(problem, errors.UserError):
-          raise problem
-        raise self._unreadable(step, "by another process")
-      if verdict == _DAMAGED:
+      except ValueError as error:
         bad.append(step)
         if parallel.is_main_process():
-          reason = problem or "another process finds it so"
           print(
-            f"damaged checkpoint {self._path(step)}: {reason}", file=sys.stderr
+            f"damaged checkpoint {self._path(step)}: {error}", file=sys.stderr
           )
         continue
       self._set_aside(bad)
@@ -321,13 +331,6 @@ class Checkpoints:
         "Make room or mend the folder; the same command goes on from the "
         "checkpoint before it."
       ) from error
-
-  def _unreadable(self, step: int, error: Exception | str) -> errors.UserError:
-    reason = error if isinstance(error, str) else _reason(error)
-    return errors.UserError(
-      f"{self._path(step)}: this checkpoint cannot be read ({reason}).\n"
-      "Nothing has been changed. Mend that and give the same command again."
-    )
 
   def _path(self, step: int) -> pathlib.Path:
     return self._folder / f"{step:08d}"

@@ -4,6 +4,7 @@ Curves (Figs. 4, 6 and 10) have bands of the 95 % interval over the seeds.
 Panels (Figs. 5 and 7 to 9) show one test image, pixel for pixel.
 """
 
+import collections
 import dataclasses
 import io
 import math
@@ -94,10 +95,11 @@ def curves(
   """One panel over log noise variance; None where nothing was run.
 
   All curves are of the same seeds and of as many images: seeds differ by more
-  than methods do. A curve that has none of the seeds, or fewer images, is left
-  out with a note. Without noise the place is left of a break of the axis.
+  than methods do. A curve that has none of these seeds, or other images than
+  most curves, is left out with a note. Without noise the place is left of a
+  break of the axis.
   """
-  subjects = _of_most_images(evidence, spec)
+  subjects = _of_same_images(evidence, spec)
   seeds = _shared_seeds(evidence, subjects, spec.metric)
   found: dict[evidence_lib.Subject, dict[float, tuple[float, float]]] = {}
   for subject in subjects:
@@ -182,10 +184,10 @@ class _Entry:
     return self.caption + {None: "", True: " ✓", False: " ✗"}[self.is_right]
 
 
-def _of_most_images(
+def _of_same_images(
   evidence: evidence_lib.Evidence, spec: CurvesSpec
 ) -> list[evidence_lib.Subject]:
-  """The subjects that were measured, on as many images as any other."""
+  """The subjects that were measured, on as many images as most others."""
   counts = {
     subject: max(
       evidence.num_images(subject, spec.metric, evidence_lib.Condition(level))
@@ -195,8 +197,9 @@ def _of_most_images(
     for subject in spec.subjects
     if (levels := evidence.noise_variances(subject, spec.metric))
   }
-  most = max(counts.values(), default=0)
-  return [subject for subject, count in counts.items() if count == most]
+  how_often = collections.Counter(counts.values())
+  usual = max(how_often, key=lambda n: (how_often[n], n), default=0)
+  return [subject for subject, count in counts.items() if count == usual]
 
 
 def _shared_seeds(
@@ -221,16 +224,14 @@ def _points(
   metric: str,
   seeds: Collection[int],
 ) -> dict[float, tuple[float, float]]:
-  """Mean and half width, nan for one seed, at each level that was run."""
+  """Mean and half width, nan for one seed, where all these seeds were run."""
   points = {}
+  own = set(evidence.seeds(subject, metric))
+  wanted = own & set(seeds) if own else {None}
   for level in evidence.noise_variances(subject, metric):
-    condition = evidence_lib.Condition(level)
-    values = [
-      value
-      for seed, value in evidence.by_seed(subject, metric, condition).items()
-      if seed is None or seed in seeds
-    ]
-    if values:
+    cell = evidence.by_seed(subject, metric, evidence_lib.Condition(level))
+    values = [cell[seed] for seed in wanted if seed in cell]
+    if values and len(values) == len(wanted):
       over = contrast.interval(values) if len(values) > 1 else None
       half = math.nan if over is None else over.half_width
       points[level] = (float(np.mean(values)), half)

@@ -106,7 +106,9 @@ def _differences(runs: Sequence[evidence_lib.Run]) -> dict[str, list[str]]:
         values = found.setdefault(setting, {}).setdefault(field, set())
         values.add(json.dumps(value, sort_keys=True))
     fingerprint = run.description.get("dataset", {}).get("fingerprint")
-    found.setdefault(setting, {}).setdefault("images", set()).add(fingerprint)
+    if fingerprint is not None:
+      images = found.setdefault(setting, {}).setdefault("images", set())
+      images.add(fingerprint)
   return {
     setting: [field for field, values in fields.items() if len(values) > 1]
     for setting, fields in found.items()

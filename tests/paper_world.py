@@ -94,7 +94,7 @@ def write_run(
     },
     "devices": {"kind": "cpu", "count": 1, "cpu_cores": 2},
     "git_revision": "0123456789abcdef+changes",
-    "dataset": {"notes": [f"{dataset}: half of it"]},
+    "dataset": {"notes": [f"{dataset}: half of it"], "fingerprint": "abc"},
     "later": [{"mode": "eval", "git_revision": "fedcba9876543210"}],
   }
   (folder / "config.json").write_text(json.dumps(description))

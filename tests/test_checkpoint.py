@@ -358,6 +358,10 @@ try:
 except errors.UserError as error:
   print(str(error).splitlines()[0])
 checkpoints._verify_files = failing(ValueError("one bit has flipped"))
+try:
+  checkpoints.restore(20, tree)
+except ValueError as error:
+  print(error)
 step, restored = checkpoints.restore_latest(tree)
 print(step, restored["a"].sum(), checkpoints.steps)
 """
@@ -383,11 +387,16 @@ def test_several_processes_take_the_same_checkpoint(tmp_path):
     for process in processes:
       stack.callback(process.kill)
     texts = [process.communicate(timeout=120) for process in processes]
-  for (out, err), reason in zip(
-    texts, ("by another process", "Input/output error"), strict=True
+  for (out, err), reason, fault in zip(
+    texts,
+    ("by another process", "Input/output error"),
+    ("another process finds it so", "one bit has flipped"),
+    strict=True,
   ):
     assert "Traceback" not in err, err
-    first, second = out.splitlines()[-2:]  # Gloo prints a line before these.
+    # Gloo prints a line before these.
+    first, of_step, second = out.splitlines()[-3:]
+    assert of_step == fault
     assert first.endswith(
       f"00000020: this checkpoint cannot be read ({reason})."
     )
@@ -401,6 +410,9 @@ def test_another_form_is_an_error(tmp_path):
   other = make_state(0.0)
   other.params["sr"]["kernel"] = np.zeros((5,), np.float32)
   with pytest.raises(ValueError, match=r"\(4,\), not float32 \(5,\)"):
+    checkpoints.restore(10, other)
+  other.params["sr"]["renamed"] = other.params["sr"].pop("kernel")
+  with pytest.raises(ValueError, match="it has another form"):
     checkpoints.restore(10, other)
 
 

@@ -93,6 +93,32 @@ def test_curves_are_of_the_seeds_that_all_have(tmp_path):
   assert both[1e-4][0] == pytest.approx(0.45)
 
 
+def test_a_level_without_all_of_the_seeds_is_left_out(tmp_path):
+  for seeds, levels in (((0,), (0.0, 1e-4)), ((1,), (1e-4,))):
+    paper_world.write_run(
+      tmp_path / str(seeds[0]) / "run",
+      "sr2_fsrcnn",
+      lambda *_: 0.8,
+      seeds=seeds,
+      levels=levels,
+    )
+  known = evidence.read(tmp_path, split="test")
+  points = paper_figures._points(known, SUBJECTS[1], "ssim", {0, 1})
+  assert list(points) == [1e-4]
+
+
+def test_one_run_on_more_images_empties_no_panel(tmp_path):
+  methods = ("fsrcnn", "sr2_fsrcnn", "sequential_fsrcnn")
+  for method, count in zip(methods, (12, 12, 20), strict=True):
+    paper_world.write_run(
+      tmp_path / method, method, lambda *_: 0.8, num_images=count
+    )
+  known = evidence.read(tmp_path, split="test")
+  subjects = tuple(paper_values.subject(method, 4) for method in methods)
+  spec = dataclasses.replace(CURVES, subjects=subjects)
+  assert paper_figures.curves(known, spec).alt.endswith(": FSRCNN, SR² FSRCNN")
+
+
 @pytest.mark.parametrize("change", [{"seeds": (5, 6)}, {"num_images": 5}])
 def test_a_curve_of_other_seeds_or_images_is_left_out(tmp_path, change):
   for method, settings in (("fsrcnn", {}), ("sr2_fsrcnn", change)):

@@ -264,6 +264,7 @@ def test_a_moved_workdir_stays_finished(tmp_path):
 def test_a_source_that_is_left_out_has_to_be_there(tmp_path):
   with pytest.raises(errors.UserError, match="control starts from first"):
     plan.load(PAIR, tmp_path, only=["control"])
+  assert plan.load(PAIR, tmp_path, only=["control"], mode="eval")
   (tmp_path / "first").mkdir()
   [job] = plan.load(PAIR, tmp_path, only=["control"])
   assert job.config.init_from == str(tmp_path / "first")
@@ -277,8 +278,12 @@ def test_settings_that_leave_a_run_without_a_phase_are_refused(tmp_path):
 def test_settings_leave_what_a_run_has_fixed(tmp_path):
   """SRMD trained anew has no joint phase to be longer."""
   jobs = plan.load(
-    "experiments/paper.py:cpu", tmp_path, settings={"joint.num_epochs": "3"}
+    "experiments/paper.py:cpu",
+    tmp_path,
+    settings={"joint.num_epochs": "3", "loss.l2": "0.1"},
   )
+  l2s = {job.config.loss.l2 for job in jobs if "srmd" in job.name}
+  assert l2s == {(0.0,)}
   epochs = {job.name: job.config.joint.num_epochs for job in jobs}
   assert epochs.pop("mnist_srmd_retrained_x2") == 0
   assert epochs.pop("mnist_srmd_retrained_x4") == 0

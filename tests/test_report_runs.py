@@ -46,6 +46,9 @@ def test_other_images_are_named(tmp_path):
   description["dataset"]["fingerprint"] = "0"
   path.write_text(json.dumps(description))
   assert "on mnist x4: images differ" in _training(tmp_path)
+  del description["dataset"]["fingerprint"]
+  path.write_text(json.dumps(description))
+  assert "differ" not in _training(tmp_path)
 
 
 def test_a_run_that_has_not_finished_is_named(tmp_path):

@@ -79,6 +79,18 @@ def test_dry_run_lists_and_starts_nothing(tmp_path, capsys):
   assert not (tmp_path / "paper").exists()
 
 
+def test_dry_run_of_evaluating_lists_what_has_finished(tmp_path, capsys):
+  (tmp_path / "first").mkdir()
+  (tmp_path / "first" / "DONE").touch()
+  arguments = (PAIR, "--dry-run", "--mode=eval", "--set", "eval.clip=true")
+  assert main(*arguments, f"--workdir={tmp_path}") == 0
+  assert capsys.readouterr().out.splitlines() == [
+    "run      state",
+    "first    to be evaluated",
+    "control  not finished",
+  ]
+
+
 def test_summary_has_a_line_a_run_and_the_reasons():
   assert sweep.summary(
     [
