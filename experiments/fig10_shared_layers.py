@@ -7,7 +7,8 @@ WDSR and SR2_WDSR with 1 and 4 shared layers. The paper prints curves for a
 scale that it does not name (here: both), no numbers: 4 shared layers are
 slightly worse at little noise, flat there, and best at much.
 
-Time, budget cpu: 25 min at x4 on two cores; x2 has not been run.
+Time, budget cpu: 25 min at x4 and 64 min at x2, on two cores that had other
+work as well.
 """
 
 from experiments import fig8_shared_layers_x2, fig9_shared_layers_x4, runs

@@ -9,8 +9,7 @@ Each item's file has the numbers to expect. In addition the sequential network
 on the WDSR trunk, and the control on SVHN. What says most comes first: x4
 before x2, FSRCNN before WDSR.
 
-Time: most of its runs have not been run; docs/reproduction.md has the times of
-those that have.
+Time: docs/reproduction.md has that of each run that has been run.
 """
 
 from experiments import (
