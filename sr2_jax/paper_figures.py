@@ -114,8 +114,9 @@ def curves(
       )
   if not found:
     return None
-  of_seeds = f", {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
-  title = spec.title + (of_seeds if seeds else "")
+  title = spec.title
+  if seeds:
+    title += f", {tables.number_of_seeds(len(seeds))}"
   with matplotlib.rc_context({**_SETTINGS, "font.size": 12}):
     figure = figure_lib.Figure(
       figsize=(5.4, 4.2),

@@ -692,7 +692,7 @@ def _name_and_seeds(
   seeds = evidence.seeds(subject, metric)
   if not seeds:
     return name
-  return f"{name}\n{len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
+  return f"{name}\n{tables.number_of_seeds(len(seeds))}"
 
 
 def _rules(rulings: Sequence[verdicts.Ruling]) -> list[document.Block]:

@@ -57,6 +57,11 @@ _FLOATS = (
 )  # fmt: skip
 # Rows written before there were these lack them.
 _LATER = ("l2", "corruption", "corruption_level")
+# What rows of one member's weights differ in; `step` tells these weights apart.
+_OF_A_MEASUREMENT = (
+  "step", "noise_variance", "corruption", "corruption_level", "metric",
+  "value", "n",
+)  # fmt: skip
 _OPTIONAL = ("shared_layers", "loss_weight", "seed", *_LATER)
 
 
@@ -321,18 +326,12 @@ def summarize(rows: Iterable[Row]) -> list[Summary]:
 
 def _member(row: Row) -> tuple[Any, ...]:
   """A member of one method on one split, whatever its step and L2."""
-  return row.without(
-    "l2", "step", "noise_variance", "corruption", "corruption_level",
-    "metric", "value", "n",
-  )  # fmt: skip
+  return row.without("l2", *_OF_A_MEASUREMENT)
 
 
 def weights(row: Row) -> tuple[Any, ...]:
   """What the rows of one member on one split have in common, but for step."""
-  return row.without(
-    "step", "noise_variance", "corruption", "corruption_level",
-    "metric", "value", "n",
-  )  # fmt: skip
+  return row.without(*_OF_A_MEASUREMENT)
 
 
 def last_steps(rows: Iterable[Row]) -> dict[tuple[Any, ...], int]:

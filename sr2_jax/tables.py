@@ -173,9 +173,12 @@ def count_seeds(summaries: Iterable[results.Summary]) -> str:
   if not counts:
     return "no training"
   low, high = min(counts), max(counts)
-  if low == high:
-    return f"{low} seed{'s' if low > 1 else ''}"
-  return f"{low}-{high} seeds"
+  return number_of_seeds(low) if low == high else f"{low}-{high} seeds"
+
+
+def number_of_seeds(count: int) -> str:
+  """As "1 seed" or "2 seeds"."""
+  return f"{count} seed{'s' if count > 1 else ''}"
 
 
 def number(value: float) -> str:
