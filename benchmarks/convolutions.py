@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sr2_jax import runtime
+from sr2_jax import cpu_tuning
 from sr2_jax.models import conv
 
 FORMS = {
@@ -156,7 +156,7 @@ def main(argv: Sequence[str]) -> None:
   parser.add_argument("--batch", type=int, default=64)
   parser.add_argument("--runs", type=int, default=9)
   arguments = parser.parse_args(argv)
-  runtime.prepare()  # As sr2_jax.main does.
+  cpu_tuning.prepare()  # As sr2_jax.main does.
   for shape in SHAPES:
     if arguments.size not in (None, shape[0]):
       continue

@@ -8,7 +8,7 @@ import platform
 import re
 from typing import Any
 
-from sr2_jax import provenance
+from sr2_jax.records import provenance
 
 ROOT = pathlib.Path(__file__).parents[1]
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 from benchmarks import effort as effort_lib
 from benchmarks import machine, records
-from sr2_jax import runtime
+from sr2_jax import cpu_tuning
 
 _NUM_IMAGES = 200_000
 # The paper's validation and test images lie in memory as well.
@@ -83,11 +83,14 @@ def train(num_images: int, num_steps: int, workdir: str) -> None:
   import numpy as np
 
   from experiments import default
-  from sr2_jax import checkpoint, parallel, preemption, run_folder, writer
-  from sr2_jax import config as config_lib
-  from sr2_jax import run as run_lib
+  from sr2_jax import parallel
   from sr2_jax import train as train_lib
+  from sr2_jax.config import checks as config_lib
   from sr2_jax.data import dataset
+  from sr2_jax.records import folder as folder_lib
+  from sr2_jax.records import metrics_log
+  from sr2_jax.training import checkpoint, preemption
+  from sr2_jax.training import run as run_lib
 
   random = np.random.default_rng(0)
 
@@ -105,7 +108,7 @@ def train(num_images: int, num_steps: int, workdir: str) -> None:
   config = config_lib.resolve(config)
   run = run_lib.Run(
     config,
-    run_folder.RunFolder(workdir),
+    folder_lib.RunFolder(workdir),
     dataset.Dataset(
       "svhn_cropped",
       split(num_images),
@@ -128,7 +131,7 @@ def train(num_images: int, num_steps: int, workdir: str) -> None:
       checkpoints=checkpoint.Checkpoints(
         run.folder.checkpoints("pretrain"), keep=1
       ),
-      metric_writer=writer.Writer(workdir, tensorboard=False),
+      metric_writer=metrics_log.Writer(workdir, tensorboard=False),
     )
 
 
@@ -138,7 +141,7 @@ def main(argv: Sequence[str]) -> None:
   parser.add_argument("--images", type=int, default=_NUM_IMAGES)
   parser.add_argument("--steps", type=int, default=50)
   arguments = parser.parse_args(argv)
-  runtime.prepare()  # As sr2_jax.main does.
+  cpu_tuning.prepare()  # As sr2_jax.main does.
   with tempfile.TemporaryDirectory(prefix="sr2_jax_benchmark_") as workdir:
     train(arguments.images, arguments.steps, workdir)
   print(json.dumps({"peak_bytes": peak_bytes()}))

@@ -11,11 +11,13 @@ from jax import lax
 
 from benchmarks import digits, goals, prepared
 from experiments import default
-from sr2_jax import config as config_lib
-from sr2_jax import evaluate, parallel, population, rng, steps
-from sr2_jax import phase as phase_lib
+from sr2_jax import parallel, rng
+from sr2_jax.config import checks as config_lib
 from sr2_jax.data import dataset
+from sr2_jax.evaluation import evaluate
 from sr2_jax.imaging import augmentation
+from sr2_jax.training import phase as phase_lib
+from sr2_jax.training import population, steps
 
 # Lambda of the paper, where a network has a classifier.
 _LOSS_WEIGHTS = {"none": 9.0, "parallel": 9.0, "sequential": 0.11}

@@ -19,10 +19,10 @@ import jax
 import numpy as np
 from jax import lax
 
-from sr2_jax import config as config_lib
 from sr2_jax import parallel
-from sr2_jax import phase as phase_lib
+from sr2_jax.config import checks as config_lib
 from sr2_jax.models import conv
+from sr2_jax.training import phase as phase_lib
 
 NETWORKS = ("fsrcnn_x2", "fsrcnn_x4", "wdsr_x2", "wdsr_x4")
 _IMAGE_SHAPE = (28, 28, 1)

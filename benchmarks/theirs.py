@@ -16,7 +16,7 @@ from torch.nn import functional  # pyright: ignore[reportMissingImports]
 
 from benchmarks import digits, goals, image_scores, peers, prepared
 from experiments import default
-from sr2_jax import provenance
+from sr2_jax.records import provenance
 
 _BATCH_SIZE = default.get_config().batch_size
 _LOSS_WEIGHTS = {"parallel": 9.0, "sequential": 0.11}

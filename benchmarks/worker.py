@@ -20,7 +20,7 @@ import traceback
 from typing import Any
 
 from benchmarks import prepared
-from sr2_jax import runtime
+from sr2_jax import cpu_tuning
 
 
 class Worker:
@@ -60,7 +60,7 @@ def main(side: str) -> None:
   answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
   os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
   if side == "ours":
-    runtime.prepare()  # As sr2_jax.main does.
+    cpu_tuning.prepare()  # As sr2_jax.main does.
     from benchmarks import ours as programs
   else:
     from benchmarks import theirs as programs

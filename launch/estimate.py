@@ -9,8 +9,9 @@ import json
 import pathlib
 from collections.abc import Iterable
 
-from launch import plan
-from sr2_jax import files, progress
+from launch import jobs as jobs_lib
+from sr2_jax import files
+from sr2_jax.training import progress
 
 
 class Speeds:
@@ -60,16 +61,16 @@ class Speeds:
     )
 
 
-def overall(jobs: Iterable[plan.Job], speeds: Speeds) -> str:
+def overall(jobs: Iterable[jobs_lib.Job], speeds: Speeds) -> str:
   """How much of all steps is done, how long the rest takes, and by what."""
   done = total = seconds = guessed = 0.0
   is_known, uncounted = True, 0
   for job in jobs:
-    parts = plan.parts(job)
+    parts = jobs_lib.parts(job)
     if parts is None:
       uncounted += 1
       continue
-    of_phases = plan.steps_done(job)
+    of_phases = jobs_lib.steps_done(job)
     for part in parts:
       steps = min(of_phases.get(part.phase, 0), part.num_steps)
       done += steps * part.num_members

@@ -17,7 +17,8 @@ import time
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
-from launch import estimate, plan
+from launch import estimate
+from launch import jobs as jobs_lib
 from sr2_jax import errors
 
 COMMAND = (sys.executable, "-m", "sr2_jax.main")
@@ -82,7 +83,7 @@ class Signals:
 
 
 def run(
-  jobs: Sequence[plan.Job], workdir: pathlib.Path, signals: Signals
+  jobs: Sequence[jobs_lib.Job], workdir: pathlib.Path, signals: Signals
 ) -> list[Outcome]:
   """Runs every job that has not finished; goes on past those that fail.
 
@@ -122,11 +123,11 @@ def run(
 
 
 def _run_unless_finished(
-  job: plan.Job,
+  job: jobs_lib.Job,
   title: str,
   log: pathlib.Path,
   *,
-  jobs: Sequence[plan.Job],
+  jobs: Sequence[jobs_lib.Job],
   speeds: estimate.Speeds,
   signals: Signals,
 ) -> Outcome:
@@ -137,7 +138,7 @@ def _run_unless_finished(
     if signals.received:
       return Outcome(job.name, NOT_STARTED)
   try:
-    if job.mode == "train" and plan.is_finished(job):
+    if job.mode == "train" and jobs_lib.is_finished(job):
       return Outcome(job.name, FINISHED_BEFORE)
   except errors.UserError as error:
     return Outcome(job.name, FAILED, reason=str(error))
@@ -166,10 +167,10 @@ def _run_unless_finished(
 
 
 def _run_process(
-  job: plan.Job,
+  job: jobs_lib.Job,
   log: pathlib.Path,
   *,
-  jobs: Sequence[plan.Job],
+  jobs: Sequence[jobs_lib.Job],
   speeds: estimate.Speeds,
   signals: Signals,
 ) -> tuple[int, str]:
@@ -189,7 +190,7 @@ def _run_process(
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     output, num_passed_on = "", 0
     sampled_at = shown_at = time.monotonic()
-    done = plan.steps_done(job)
+    done = jobs_lib.steps_done(job)
     while True:
       has_ended = process.poll() is not None
       text = decoder.decode(shown.read())
@@ -221,7 +222,7 @@ def _run_process(
 
 
 def _count(
-  job: plan.Job,
+  job: jobs_lib.Job,
   before: dict[str, int],
   seconds: float,
   speeds: estimate.Speeds,
@@ -230,8 +231,8 @@ def _count(
 
   Time without a step belongs to the phase that comes next, or to the last.
   """
-  after = plan.steps_done(job)
-  parts = plan.parts(job) or []
+  after = jobs_lib.steps_done(job)
+  parts = jobs_lib.parts(job) or []
   moved = [p for p in parts if after[p.phase] > before.get(p.phase, 0)]
   unfinished = [p for p in parts if after[p.phase] < p.num_steps]
   for part in moved or (unfinished or parts[-1:])[:1]:

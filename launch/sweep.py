@@ -47,8 +47,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from launch import estimate, local, plan
-from sr2_jax import errors, run_folder
+from launch import estimate, local
+from launch import jobs as jobs_lib
+from sr2_jax import errors
+from sr2_jax.records import folder as folder_lib
 
 # Where a sweep runs: functions of (jobs, workdir, signals) to outcomes.
 ENGINES: dict[str, Callable[..., list[local.Outcome]]] = {"local": local.run}
@@ -67,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
   try:
     arguments = _parse(argv[1:])
     workdir = pathlib.Path(arguments.workdir)
-    jobs = plan.load(
+    jobs = jobs_lib.load(
       arguments.sweep,
       workdir,
       only=arguments.only,
@@ -78,7 +80,7 @@ def main(argv: Sequence[str]) -> int:
       print(listing(jobs, estimate.Speeds(workdir / "speeds.json")))
       return 0
     signals = local.Signals()
-    with run_folder.RunFolder(workdir).claim(), signals.listening():
+    with folder_lib.RunFolder(workdir).claim(), signals.listening():
       outcomes = ENGINES["local"](jobs, workdir, signals)
   except errors.UserError as error:
     print(error, file=sys.stderr)
@@ -113,7 +115,7 @@ def _settings(typed: Sequence[str]) -> dict[str, str]:
   return settings
 
 
-def listing(jobs: Sequence[plan.Job], speeds: estimate.Speeds) -> str:
+def listing(jobs: Sequence[jobs_lib.Job], speeds: estimate.Speeds) -> str:
   """The runs, how far each has come, and how many steps it has."""
   lines, is_official = [], False
   if all(job.mode == "eval" for job in jobs):
@@ -123,16 +125,16 @@ def listing(jobs: Sequence[plan.Job], speeds: estimate.Speeds) -> str:
     ]
     return "\n".join(_aligned([("run", "state"), *states]))
   for job in jobs:
-    parts = plan.parts(job)
+    parts = jobs_lib.parts(job)
     steps = "steps unknown before its images are read"
     if parts is not None:
-      mark = "" if plan.has_recorded(job) else "~"
+      mark = "" if jobs_lib.has_recorded(job) else "~"
       is_official = is_official or bool(mark)
       steps = ", ".join(
         f"{part.phase} {mark}{part.num_steps:,} x {part.num_members}"
         for part in parts
       )
-    lines.append((job.name, plan.state(job), steps))
+    lines.append((job.name, jobs_lib.state(job), steps))
   text = _aligned([("run", "state", "steps x members"), *lines])
   text.append("")
   if is_official:

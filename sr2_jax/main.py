@@ -57,8 +57,9 @@ from absl import flags
 from ml_collections import config_flags
 from ml_collections.config_flags import tuple_parser
 
-from sr2_jax import config as config_lib
-from sr2_jax import errors, fields
+from sr2_jax import errors
+from sr2_jax.config import checks as config_lib
+from sr2_jax.config import fields
 
 # Nothing more can be written: a full disk, a quota, the size of a file.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -115,9 +116,9 @@ def run(command: Command) -> None:
   """Loads JAX and does what the command asks for."""
   # Only here, so that help and mistakes in a command are answered at once: the
   # first loads JAX when it is called, the others when they are imported.
-  from sr2_jax import runtime
+  from sr2_jax import cpu_tuning
 
-  runtime.prepare()
+  cpu_tuning.prepare()
   from sr2_jax import parallel, train
 
   if command.coordinator:

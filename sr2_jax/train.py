@@ -9,21 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from sr2_jax import (
-  checkpoint,
-  errors,
-  evaluate,
-  feed,
-  parallel,
-  results,
-  steps,
-  summary,
-  writer,
-)
-from sr2_jax import config as config_lib
-from sr2_jax import phase as phase_lib
-from sr2_jax import progress as progress_lib
-from sr2_jax import run as run_lib
+from sr2_jax import errors, parallel
+from sr2_jax.config import checks as config_lib
+from sr2_jax.evaluation import evaluate
+from sr2_jax.records import metrics_log
+from sr2_jax.records import rows as rows_lib
+from sr2_jax.report import summary
+from sr2_jax.training import checkpoint, feed, steps
+from sr2_jax.training import phase as phase_lib
+from sr2_jax.training import progress as progress_lib
+from sr2_jax.training import run as run_lib
 
 # Calls that the host may be ahead of the devices.
 _CALLS_AHEAD = 2
@@ -51,7 +46,7 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
       for name in config_lib.phases(config)
     }
     start = where_to_start(run, open_checkpoints)
-    metric_writer = writer.Writer(
+    metric_writer = metrics_log.Writer(
       run.folder.path,
       tensorboard=config.log.tensorboard,
       active=parallel.is_main_process(),
@@ -91,7 +86,7 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
       checkpoints.close()
     metric_writer.close()
     if parallel.is_main_process():
-      summary.show(run, results.read(run.folder.path))
+      summary.show(run, rows_lib.read(run.folder.path))
       run.folder.set_done()
 
 
@@ -107,7 +102,7 @@ def evaluate_checkpoint(config: Any, workdir: str | pathlib.Path) -> None:
   """
   with run_lib.open_run(config, workdir, evaluate_only=True) as run:
     assert run is not None
-    rows: list[results.Row] = []
+    rows: list[rows_lib.Row] = []
     for name in config_lib.phases(config):
       phase = run.phase(name)
       restored = restore_for_evaluation(run, phase)
@@ -172,7 +167,7 @@ def train_phase(
   *,
   first_step: int,
   checkpoints: checkpoint.Checkpoints,
-  metric_writer: writer.Writer,
+  metric_writer: metrics_log.Writer,
 ) -> steps.TrainState:
   """Trains a phase to its end.
 

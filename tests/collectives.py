@@ -14,8 +14,8 @@ jax.config.update("jax_num_cpu_devices", 8)
 import numpy as np  # noqa: E402
 
 from sr2_jax import parallel  # noqa: E402
-from sr2_jax import phase as phase_lib  # noqa: E402
-from tests import test_phase  # noqa: E402
+from sr2_jax.training import phase as phase_lib  # noqa: E402
+from tests.training import test_phase  # noqa: E402
 
 KINDS = "all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute"
 

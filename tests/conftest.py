@@ -2,9 +2,9 @@
 
 import jax
 
-from sr2_jax import runtime
+from sr2_jax import cpu_tuning
 
-runtime.convolve_without_ynnpack()  # As sr2_jax.main does.
+cpu_tuning.convolve_without_ynnpack()  # As sr2_jax.main does.
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

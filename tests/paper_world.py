@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 
-from sr2_jax import paper_values, results
+from sr2_jax.records import rows as rows_lib
+from sr2_jax.report.paper import values as paper_values
 
 METRICS = (*paper_values.SSIMS, "psnr_db", "accuracy")
 
@@ -30,7 +31,7 @@ def write_run(
 ):
   """A run folder with one method; `score(metric, level, seed, weight)` is the
   score of its images: a number or an array [num_images]."""
-  trained = method not in results.UNTRAINED
+  trained = method not in rows_lib.UNTRAINED
   if loss_weights is None:
     prefix = method.rpartition("_")[0]
     loss_weights = (paper_values.LOSS_WEIGHTS.get(prefix),)
@@ -54,7 +55,7 @@ def write_run(
   }
   step = step if trained else 0
   rows = [
-    results.Row(
+    rows_lib.Row(
       experiment=folder.name,
       method=method,
       dataset=dataset,
@@ -80,7 +81,7 @@ def write_run(
     for metric in metrics
   ]
   folder.mkdir(parents=True, exist_ok=True)
-  results.merge(folder / "results.jsonl", rows)
+  rows_lib.merge(folder / "results.jsonl", rows)
   description = {
     "config": {
       "experiment": folder.name,

@@ -1,6 +1,6 @@
 """Result rows of an invented run, for tests of what is drawn from rows."""
 
-from sr2_jax import results
+from sr2_jax.records import rows as rows_lib
 
 LEVELS = (0.0, 1e-5, 3.2e-5, 1e-4, 3.2e-4, 1e-3, 3.2e-3, 1e-2)
 
@@ -25,7 +25,7 @@ def row(method="sr2_fsrcnn", **changes):
     "value": 0.8,
     "n": 500,
   }
-  return results.Row(**(fields | changes))
+  return rows_lib.Row(**(fields | changes))
 
 
 def rows(method, value, *, seeds=(0, 1, 2), spread=0.01, **changes):

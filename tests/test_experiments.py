@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from experiments import default, paper, runs
-from sr2_jax import config as config_lib
+from sr2_jax.config import checks as config_lib
 
 FOLDER = pathlib.Path(default.__file__).parent
 FILES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))

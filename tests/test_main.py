@@ -8,8 +8,9 @@ import types
 import pytest
 
 import sr2_jax
-from sr2_jax import errors, fields
+from sr2_jax import errors
 from sr2_jax import main as main_lib
+from sr2_jax.config import fields
 
 ROOT = pathlib.Path(__file__).parents[1]
 QUICKSTART = "--config=experiments/quickstart.py"

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from sr2_jax import results
+from sr2_jax.records import rows as rows_lib
 
 ROOT = pathlib.Path(__file__).parents[1]
 TIMEOUT = 400  # seconds; compiling on a busy machine takes long
@@ -381,7 +381,7 @@ def test_best_weights_are_those_of_the_lowest_validation_loss(
       member = (row["phase"], row["seed"])
       losses.setdefault(member, {})[row["step"]] = row["loss"]
   steps = {}
-  for row in results.read(workdir):
+  for row in rows_lib.read(workdir):
     steps.setdefault((row.phase, row.seed), set()).add(row.step)
   assert steps.pop(("none", None)) == {0}
   assert steps == {

@@ -8,11 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import default
-from sr2_jax import config as config_lib
-from sr2_jax import parallel, preemption, rng, run_folder, steps
-from sr2_jax import run as run_lib
+from sr2_jax import parallel, rng
+from sr2_jax.config import checks as config_lib
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.imaging import degradation, noise
+from sr2_jax.records import folder as folder_lib
+from sr2_jax.training import preemption, steps
+from sr2_jax.training import run as run_lib
 
 SIZE, SCALE, NUM_CLASSES = 12, 2, 4
 VARIANCES = (0.0, 1e-2)
@@ -65,7 +67,7 @@ def make_run(folder, **changes):
   )
   return run_lib.Run(
     config=config_lib.resolve(config),
-    folder=run_folder.RunFolder(folder),
+    folder=folder_lib.RunFolder(folder),
     dataset=dataset_lib.Dataset(
       name="mnist5k",
       train=make_split(8, 0),

@@ -12,8 +12,8 @@ from pathlib import Path
 import ml_collections
 import numpy as np
 
-from sr2_jax import catalog, errors
-from sr2_jax.data import image_folder, mnist5k, tfds_source
+from sr2_jax import errors
+from sr2_jax.data import image_folder, mnist5k, published, tfds_source
 
 _DIGITS = tuple("0123456789")
 
@@ -79,8 +79,8 @@ def _mnist5k(config_data: ml_collections.ConfigDict) -> Dataset:
   parts = _stratified(
     labels,
     seed=config_data.split_seed,
-    validation_fraction=catalog.MNIST5K_HELD_OUT,
-    test_fraction=catalog.MNIST5K_HELD_OUT,
+    validation_fraction=published.MNIST5K_HELD_OUT,
+    test_fraction=published.MNIST5K_HELD_OUT,
   )
   return _assemble(
     config_data,
@@ -104,7 +104,7 @@ def _tfds(config_data: ml_collections.ConfigDict) -> Dataset:
   if config_data.name == "svhn_cropped":
     if "extra" in copy.num_images:
       extra = tfds_source.read(
-        copy, "extra", num_images=catalog.NUM_EXTRA_IMAGES
+        copy, "extra", num_images=published.NUM_EXTRA_IMAGES
       )
       train = _joined(train, Split(*extra))
       # A copy, so that the memory of the whole official `train` is freed.

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from sr2_jax import catalog, errors
-from sr2_jax.data import cache
+from sr2_jax import errors
+from sr2_jax.data import cache, published
 
 # Images are decoded in portions: one call for many records is faster.
 _PORTION = 1000
@@ -38,7 +38,7 @@ class PreparedCopy(NamedTuple):
 
   def notes(self) -> tuple[str, ...]:
     """How this copy differs from the official data set, a line a split."""
-    official = catalog.PUBLISHED[self.name].num_images
+    official = published.PUBLISHED[self.name].num_images
     return tuple(
       f"{self.name}/{split}: {self.num_images[split]:,} of the official "
       f"{official[split]:,} images"
@@ -163,7 +163,7 @@ def _decode(copy: PreparedCopy, split: str, count: int) -> cache.Arrays:
     file=sys.stderr,
     flush=True,
   )
-  shape = catalog.PUBLISHED[copy.name].image_shape
+  shape = published.PUBLISHED[copy.name].image_shape
   images = np.empty((count, *shape), np.uint8)
   labels = np.empty(count, np.int32)
   try:

@@ -1,0 +1,489 @@
+"""Checks a config, fills in what depends on other fields, and describes it.
+
+What a single field accepts is in `fields`. Nothing here needs JAX.
+"""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from sr2_jax import errors
+from sr2_jax.config import fields
+from sr2_jax.data import published
+
+# The window of Wang et al.'s SSIM, in high-resolution pixels.
+_METRIC_WINDOW = 11
+
+
+def validate(config: ml_collections.ConfigDict) -> None:
+  """Stops at the first thing wrong with a config.
+
+  What needs the images or the devices is checked once they are known:
+  `validate_image_size`, `validate_devices`, `validate_init_from`.
+
+  Raises:
+    UserError: names the field and what it accepts.
+  """
+  validate_names(config)
+  for check in (
+    _validate_values,
+    _validate_seeds,
+    _validate_data,
+    _validate_blur,
+    _validate_model,
+    _validate_phases,
+    _validate_released_srmd,
+  ):
+    check(config)
+  # A folder's images have a size once they are read.
+  if config.data.name in published.PUBLISHED:
+    height, width, _ = published.PUBLISHED[config.data.name].image_shape
+    validate_image_size(config, height, width)
+
+
+def validate_names(config: ml_collections.ConfigDict) -> None:
+  """Checks that a config has every field and no other.
+
+  Raises:
+    UserError: names the field, and the nearest that exists.
+  """
+  values = _flatten(config)
+  for field in values:
+    if field not in fields.CHECKS:
+      raise errors.UserError(fields.unknown_field(field))
+  for field in fields.CHECKS:
+    if field not in values:
+      raise errors.UserError(
+        f"config.{field} is missing; start from experiments/default.py."
+      )
+
+
+def _validate_values(config: ml_collections.ConfigDict) -> None:
+  for field, value in _flatten(config).items():
+    if not fields.CHECKS[field].accepts(value):
+      raise errors.UserError(fields.wrong_value(field, value))
+
+
+def _validate_seeds(config: ml_collections.ConfigDict) -> None:
+  if config.seed + config.num_seeds - 1 > fields.LARGEST_SEED:
+    raise errors.UserError(
+      "config.seed + config.num_seeds - 1 has to be at most "
+      f"{fields.LARGEST_SEED}."
+    )
+
+
+def _validate_data(config: ml_collections.ConfigDict) -> None:
+  data = config.data
+  if data.name == "folder" and not pathlib.Path(data.path).is_dir():
+    raise errors.UserError(
+      f'config.data.path is "{data.path}", which is no folder; '
+      'config.data.name="folder" reads its images from there.'
+    )
+  if data.name == "folder" and not data.path:
+    raise errors.UserError(
+      'config.data.path has to name the image folder of "folder".'
+    )
+  if data.name != "folder" and data.path:
+    raise errors.UserError(
+      f'config.data.path is for config.data.name="folder" alone, '
+      f'not for "{data.name}".'
+    )
+  if 0 < data.max_train_images < config.batch_size:
+    raise errors.UserError(
+      f"config.batch_size is {config.batch_size}, more than the "
+      f"config.data.max_train_images={data.max_train_images} to train on."
+    )
+
+
+def _validate_blur(config: ml_collections.ConfigDict) -> None:
+  if (
+    config.eval.corruptions.blur and not config.degradation.blur_sigma_per_scale
+  ):
+    raise errors.UserError(
+      "config.eval.corruptions.blur has to be empty where "
+      "config.degradation.blur_sigma_per_scale is 0, which it multiplies."
+    )
+
+
+def _validate_model(config: ml_collections.ConfigDict) -> None:
+  model = config.model
+  if model.trunk == "srmd":
+    _validate_srmd(config)
+  if model.trunk != "wdsr":
+    for field, value in (("shared_layers", 1), ("expansion", 1)):
+      if model[field] != value:
+        raise errors.UserError(
+          f"config.model.{field} has to be {value} with trunk "
+          f'"{model.trunk}", not {model[field]}; more is for '
+          'config.model.trunk="wdsr".'
+        )
+  if model.trunk != "fsrcnn":
+    for field, value in (
+      ("batch_norm", True),
+      ("transposed_convolution", False),
+    ):
+      if model[field] != value:
+        raise errors.UserError(
+          f"config.model.{field} has to be {str(value).lower()} with trunk "
+          f'"{model.trunk}"; the option is for config.model.trunk="fsrcnn".'
+        )
+
+
+def _validate_srmd(config: ml_collections.ConfigDict) -> None:
+  if config.model.wiring != "none":
+    raise errors.UserError(
+      'config.model.wiring has to be "none" with trunk "srmd", not '
+      f'"{config.model.wiring}": SRMD super-resolves alone.'
+    )
+  if config.joint.num_epochs or config.init_from:
+    raise errors.UserError(
+      'config.joint.num_epochs has to be 0 and config.init_from "" with trunk '
+      '"srmd", which is trained in pretrain alone.'
+    )
+  degradation = config.degradation
+  variance = (degradation.blur_sigma_per_scale * degradation.scale) ** 2
+  if degradation.anti_aliasing:
+    variance += ((degradation.scale - 1) / 2) ** 2
+  low, high = config.srmd.min_blur_variance, config.srmd.max_blur_variance
+  if not low <= variance <= high:
+    raise errors.UserError(
+      f"config.srmd.min_blur_variance={low} and max_blur_variance={high} have "
+      f"to hold the variance of config.degradation's blur, {variance:g} px²."
+    )
+
+
+def _validate_phases(config: ml_collections.ConfigDict) -> None:
+  names = phases(config)
+  if not names:
+    reasons = {
+      "pretrain": (
+        "config.init_from replaces it"
+        if config.init_from
+        else "config.pretrain.num_epochs is 0"
+      ),
+      "joint": "config.joint.num_epochs is 0",
+    }
+    raise errors.UserError(
+      "There is nothing to train: no pretrain phase "
+      f"({reasons['pretrain']}), and no joint phase ({reasons['joint']})."
+    )
+  for name in names:
+    if not any(learning_rates(config, name).values()):
+      raise errors.UserError(
+        f"Every config.{name}.learning_rate is 0, so {name} would train "
+        f"nothing; config.{name}.num_epochs=0 skips the phase."
+      )
+
+
+def _validate_released_srmd(config: ml_collections.ConfigDict) -> None:
+  # What the files hold is checked where they are read.
+  if config.eval.srmd.weights and not config.eval.srmd.pca:
+    raise errors.UserError(
+      "config.eval.srmd.weights needs config.eval.srmd.pca: the path of "
+      "srmd_pca_matlab.mat,\nwhich is in the folder kernels of the repository "
+      "cszn/KAIR."
+    )
+
+
+def validate_image_size(
+  config: ml_collections.ConfigDict, height: int, width: int
+) -> None:
+  """Checks what depends on the size of the high-resolution images, in pixels.
+
+  Raises:
+    UserError: where the scale does not divide a side, a metric's window does
+      not fit, or a shift moves the whole image out.
+  """
+  scale, size = config.degradation.scale, f"{height}x{width} px"
+  for side in (height, width):
+    if side < _METRIC_WINDOW:
+      raise errors.UserError(
+        f"The images are {size}; SSIM's window needs at least "
+        f"{_METRIC_WINDOW} px on either side."
+      )
+    if side % scale:
+      fitting = [n for n in range(2, side + 1) if height % n == width % n == 0]
+      way_out = f"; {', '.join(map(str, fitting))} do" if fitting else ""
+      raise errors.UserError(
+        f"config.degradation.scale={scale} does not divide the "
+        f"image size of {size}{way_out}."
+      )
+    if config.augmentation.max_shift >= side:
+      raise errors.UserError(
+        f"config.augmentation.max_shift={config.augmentation.max_shift} "
+        f"moves images of {size} out of sight."
+      )
+
+
+def validate_devices(
+  config: ml_collections.ConfigDict, num_devices: int, num_processes: int = 1
+) -> None:
+  """Checks that the work spreads evenly over the devices.
+
+  In layout "data" the devices in use have to divide `batch_size` and
+  `eval.batch_size`; in layout "members" they have to divide the population of
+  every phase that runs (`population_size`).
+
+  Args:
+    config: a validated config.
+    num_devices: how many devices there are, over all processes.
+    num_processes: how many of these there are; each has to take part.
+
+  Raises:
+    UserError: names the field and a number of devices that fits.
+  """
+  used = config.parallel.num_devices or num_devices
+  if used > num_devices:
+    raise errors.UserError(
+      f"config.parallel.num_devices is {used}, but there "
+      f"{'is' if num_devices == 1 else 'are'} {num_devices} here."
+    )
+  if num_processes > 1 and used < num_devices:
+    raise errors.UserError(
+      f"config.parallel.num_devices is {used}, but with {num_processes} "
+      f"processes it has to be 0, for all {num_devices} devices."
+    )
+  parts = _parts(config)
+  for field, count in parts.items():
+    if count % used:
+      fitting = max(
+        n for n in range(1, used) if not any(c % n for c in parts.values())
+      )
+      raise errors.UserError(
+        f"{field} is {count}, which {used} devices do not divide "
+        f'(config.parallel.layout="{config.parallel.layout}")'
+        + (
+          f"; --config.parallel.num_devices={fitting} would do."
+          if num_processes == 1
+          else "."
+        )
+      )
+
+
+def _parts(config: ml_collections.ConfigDict) -> dict[str, int]:
+  """What the layout splits over devices: the name of a number, the number."""
+  if config.parallel.layout == "data":
+    return {
+      "config.batch_size": config.batch_size,
+      "config.eval.batch_size": config.eval.batch_size,
+    }
+  parts = {}
+  for phase in phases(config):
+    fan_out = {
+      "config.loss.l2": len(config.loss.l2),
+      "config.joint.loss_weight": len(loss_weights(config, phase)),
+    }
+    names = [f" x values of {name}" for name, n in fan_out.items() if n > 1]
+    parts["config.num_seeds" + "".join(names)] = population_size(config, phase)
+  return parts
+
+
+def validate_init_from(
+  config: ml_collections.ConfigDict, source: Mapping[str, Any]
+) -> None:
+  """Checks that another run's pretraining is this run's, but for `joint`.
+
+  Args:
+    config: this run's validated config, with `init_from`.
+    source: the config of the run in `init_from`, as `recorded` gives it.
+
+  Raises:
+    UserError: names the first field of data, degradation or model that
+      differs, or the seeds or L2 that were not pretrained.
+  """
+  for line in difference(dict(source), to_dict(config)):
+    field = line.partition(":")[0]
+    # The images' fingerprint is compared, not where they lie.
+    if field.startswith(("data.", "degradation.", "model.")) and field not in (
+      "data.path",
+      "data.device_bytes",
+      "data.max_train_images",
+      "model.wiring",
+    ):
+      raise errors.UserError(
+        f"config.init_from={config.init_from} was pretrained differently: "
+        f"config.{line}."
+      )
+  first, last = config.seed, config.seed + config.num_seeds - 1
+  source_first = source["seed"]
+  source_last = source_first + source["num_seeds"] - 1
+  if first < source_first or last > source_last:
+    raise errors.UserError(
+      f"config.init_from={config.init_from} holds the seeds {source_first} to "
+      f"{source_last}; this run asks for {first} to {last}."
+    )
+  # A single one may go on with any, several with their own.
+  l2s = [float(l2) for l2 in source["loss"]["l2"]]
+  missing = [l2 for l2 in config.loss.l2 if float(l2) not in l2s]
+  if len(l2s) > 1 and missing:
+    raise errors.UserError(
+      f"config.init_from={config.init_from} was pretrained with config.loss.l2 "
+      f"of {', '.join(f'{l2:g}' for l2 in l2s)}; not with {missing[0]:g}."
+    )
+
+
+def resolve(
+  config: ml_collections.ConfigDict,
+) -> ml_collections.FrozenConfigDict:
+  """A frozen copy of a validated config in which nothing is left open.
+
+  `augmentation.fill` "auto" becomes "zero" on MNIST and "edge" elsewhere, and
+  numbers in tuples become floats, as single ones are.
+  """
+  resolved = ml_collections.ConfigDict(config.to_dict())
+  if resolved.augmentation.fill == "auto":
+    is_mnist = resolved.data.name.startswith("mnist")
+    resolved.augmentation.fill = "zero" if is_mnist else "edge"
+  for group, field in (
+    (resolved.loss, "l2"),
+    (resolved.joint, "loss_weight"),
+    (resolved.eval, "noise_variances"),
+    *((resolved.eval.corruptions, kind) for kind in resolved.eval.corruptions),
+  ):
+    group[field] = tuple(float(x) for x in group[field])
+  return ml_collections.FrozenConfigDict(resolved)
+
+
+def phases(config: ml_collections.ConfigDict) -> tuple[str, ...]:
+  """The phases that a run trains, in order.
+
+  `pretrain` runs unless it has no epochs or `init_from` replaces it; `joint`
+  runs unless it has no epochs. With wiring "none" there is no classifier, and
+  `joint` goes on with super-resolution alone: the control at lambda = 0.
+  """
+  pretrain = config.pretrain.num_epochs > 0 and not config.init_from
+  joint = config.joint.num_epochs > 0
+  return ("pretrain",) * pretrain + ("joint",) * joint
+
+
+def learning_rates(
+  config: ml_collections.ConfigDict, phase: str
+) -> dict[str, float]:
+  """The learning rate of each subtree that the phase's network has."""
+  rates = config[phase].learning_rate.to_dict()
+  if config.model.wiring == "none":
+    rates.pop("classifier", None)
+  return rates
+
+
+def loss_weights(
+  config: ml_collections.ConfigDict, phase: str
+) -> tuple[float | None, ...]:
+  """The values of lambda that a phase fans out over; None before `joint`.
+
+  Without a classifier `joint` has lambda 0 whatever `joint.loss_weight` says.
+  """
+  if phase == "pretrain":
+    return (None,)
+  return (0.0,) if config.model.wiring == "none" else config.joint.loss_weight
+
+
+def population_size(config: ml_collections.ConfigDict, phase: str) -> int:
+  """Members of a phase: seeds x values of L2 x loss weights."""
+  fan_out = len(config.loss.l2) * len(loss_weights(config, phase))
+  return config.num_seeds * fan_out
+
+
+def method_name(config: ml_collections.ConfigDict, phase: str) -> str:
+  """What a result row calls the network after a phase.
+
+  "fsrcnn", "wdsr" or "srmd_retrained" after pretrain; "sr2_fsrcnn",
+  "sequential_wdsr", "sr_continued_fsrcnn" (no classifier) and so on after
+  joint.
+  """
+  if phase == "pretrain":
+    # "srmd" is the released one.
+    is_srmd = config.model.trunk == "srmd"
+    return "srmd_retrained" if is_srmd else config.model.trunk
+  prefixes = {
+    "none": "sr_continued",
+    "parallel": "sr2",
+    "sequential": "sequential",
+  }
+  return f"{prefixes[config.model.wiring]}_{config.model.trunk}"
+
+
+def corruption_levels(
+  config: ml_collections.ConfigDict,
+) -> tuple[tuple[str, float], ...]:
+  """Every corruption with each of its levels, corruption by corruption."""
+  return tuple(
+    (corruption, level)
+    for corruption, levels in sorted(config.eval.corruptions.items())
+    for level in levels
+  )
+
+
+def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
+  """Nested dicts for JSON, in the fields' order; tuples become lists."""
+  values = _flatten(config)
+  return _nest({field: values[field] for field in fields.CHECKS})
+
+
+def recorded(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+  """An older run's config as this version reads it.
+
+  A field that it lacks, because it was added later, takes its value from `new`,
+  and a single `loss.l2` is one of several.
+
+  Args:
+    old: nested dicts, as `to_dict` gave them when that run was started.
+    new: as `to_dict` gives them.
+  """
+  values = {**_flatten(new), **_flatten(old)}
+  if isinstance(values["loss.l2"], int | float):
+    values["loss.l2"] = [values["loss.l2"]]
+  return _nest(values)
+
+
+def added_fields(
+  old: Mapping[str, Any], new: Mapping[str, Any]
+) -> dict[str, Any]:
+  """The fields that `recorded` takes from `new`, with their values."""
+  before = _flatten(old)
+  return {
+    field: value
+    for field, value in _flatten(new).items()
+    if field not in before
+  }
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+  """One line per field that differs: "joint.loss_weight: (9.0,) -> (0.11,)".
+
+  Args:
+    old: nested dicts as `to_dict` gives them, perhaps of another version.
+    new: likewise; lists equal tuples.
+  """
+  before, after = _flatten(old), _flatten(new)
+  lines = []
+  for field in dict.fromkeys((*before, *after)):
+    pair = [fields.as_tuple(side.get(field)) for side in (before, after)]
+    if pair[0] != pair[1]:
+      lines.append(f"{field}: {' -> '.join(map(fields.in_words, pair))}")
+  return lines
+
+
+def _nest(values: Mapping[str, Any]) -> dict[str, Any]:
+  """Nested dicts from dotted names; tuples become lists."""
+  nested: dict[str, Any] = {}
+  for field, value in values.items():
+    *groups, name = field.split(".")
+    group = nested
+    for word in groups:
+      group = group.setdefault(word, {})
+    group[name] = list(value) if isinstance(value, tuple) else value
+  return nested
+
+
+def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+  """Every leaf of nested dicts or configs under its dotted name."""
+  leaves: dict[str, Any] = {}
+  for name, value in tree.items():
+    if isinstance(value, (Mapping, ml_collections.ConfigDict)):
+      leaves.update(_flatten(value, f"{prefix}{name}."))
+    else:
+      leaves[f"{prefix}{name}"] = value
+  return leaves

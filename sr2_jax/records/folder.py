@@ -1,0 +1,177 @@
+"""A run's folder: who works on it, what the run is, and whether it is done.
+
+Holds config.json, metrics.jsonl, results.jsonl, checkpoints/, per_image/,
+examples/, images/, tensorboard/ and, at the end, DONE.
+"""
+
+import contextlib
+import fcntl
+import json
+import pathlib
+import time
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from sr2_jax import errors, files
+from sr2_jax.config import checks as config_lib
+
+_LOCK_ATTEMPTS = 10
+_LOCK_PAUSE = 0.05  # seconds
+
+
+class RunFolder:
+  """Paths and state of one run folder.
+
+  Args:
+    path: the folder; created by `claim`.
+  """
+
+  def __init__(self, path: str | pathlib.Path) -> None:
+    self.path = pathlib.Path(path)
+    self.images = self.path / "images"
+    self._config = self.path / "config.json"
+    self._done = self.path / "DONE"
+
+  def checkpoints(self, phase: str, kind: str = "last") -> pathlib.Path:
+    """Folder of a phase's checkpoints; kind "last" or "best"."""
+    return self.path / "checkpoints" / phase / kind
+
+  @contextlib.contextmanager
+  def claim(self) -> Iterator[None]:
+    """Keeps other runs out of the folder; the lock goes with the process.
+
+    Raises:
+      UserError: if another live process has it, or it cannot be written.
+    """
+    lock = self.path / ".lock"
+    try:
+      self.path.mkdir(parents=True, exist_ok=True)
+      file = lock.open("a")
+    except OSError as error:
+      raise errors.UserError(
+        f"{self.path}: cannot be written ({error.strerror}).\n"
+        "Give another folder with --workdir."
+      ) from error
+    with file:
+      try:
+        _lock(file)
+      except BlockingIOError as error:
+        raise errors.UserError(
+          f"{self.path}: another run works in this folder.\n"
+          "Wait until it has ended, or give another --workdir."
+        ) from error
+      except OSError as error:
+        raise errors.UserError(
+          f"{self.path}: its file system has no locks ({error.strerror}).\n"
+          "Give a folder on another one with --workdir."
+        ) from error
+      yield
+
+  @property
+  def is_claimed(self) -> bool:
+    """Whether a live process works in the folder."""
+    try:
+      with (self.path / ".lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+      return True
+    except OSError:
+      pass  # There is no folder yet, or `claim` will say what is wrong.
+    return False
+
+  def read(self) -> dict[str, Any] | None:
+    """config.json, or None before the first start.
+
+    Raises:
+      UserError: if it is damaged.
+    """
+    if not self._config.exists():
+      return None
+    try:
+      description = json.loads(self._config.read_text())
+      return {**description, "config": {**description["config"]}}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+      raise errors.UserError(
+        f"{self._config}: damaged ({error}).\n"
+        "Restore it from a copy, or give another --workdir."
+      ) from error
+
+  def check(
+    self,
+    config: dict[str, Any],
+    ignore: tuple[str, ...] = (),
+    *,
+    way_out: str = "Give the same config to go on, or another --workdir to "
+    "start anew.",
+  ) -> None:
+    """Refuses a config that is not the one that this folder was started with.
+
+    Args:
+      config: the resolved config as a plain dict.
+      ignore: fields and groups of fields that may differ.
+      way_out: the second line of the refusal.
+
+    Raises:
+      UserError: with the differences.
+    """
+    recorded = self.read()
+    if recorded is None:
+      return
+
+    def is_ignored(line: str) -> bool:
+      field = line.partition(":")[0]
+      return any(
+        field == name or field.startswith(f"{name}.") for name in ignore
+      )
+
+    differences = [
+      line
+      for line in config_lib.difference(
+        config_lib.recorded(recorded["config"], config), config
+      )
+      if not is_ignored(line)
+    ]
+    if differences:
+      raise errors.UserError(
+        f"{self.path} was started with another config: "
+        f"{'; '.join(differences)}.\n{way_out}"
+      )
+
+  @property
+  def has_begun(self) -> bool:
+    """Whether there is a checkpoint or a row, which the config has shaped."""
+    rows = (self.path / name for name in ("metrics.jsonl", "results.jsonl"))
+    return (
+      self.is_done
+      or any(path.exists() and path.stat().st_size for path in rows)
+      # A checkpoint is a folder with the number of its step; what a killed
+      # save leaves has more to its name. Damaged ones count as well.
+      or any(
+        path.name.rpartition("_")[2].isdigit()
+        for path in self.path.glob("checkpoints/*/*/*")
+      )
+    )
+
+  def record(self, description: dict[str, Any]) -> None:
+    """Writes config.json."""
+    text = json.dumps(description, indent=2) + "\n"
+    files.write_atomically(self._config, text.encode())
+
+  @property
+  def is_done(self) -> bool:
+    """Whether the run in this folder has finished."""
+    return self._done.exists()
+
+  def set_done(self) -> None:
+    """Marks the run as finished."""
+    files.write_atomically(self._done, b"")
+
+
+def _lock(file: TextIO) -> None:
+  """Takes the lock of a folder; another's `is_claimed` may hold it briefly."""
+  for _ in range(_LOCK_ATTEMPTS - 1):
+    with contextlib.suppress(BlockingIOError):
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      return
+    time.sleep(_LOCK_PAUSE)
+  fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,215 @@
+"""Sums of measurements with signs, and how sure they are; no JAX.
+
+Differences, differences of differences, slopes and thresholds are all weighted
+sums of cells (subject, metric, condition). A sum is formed for each seed, from
+that seed's numbers alone, and for each image; 95 % t-intervals over the seeds
+(training) and over the images (test set) follow from these paired values.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from sr2_jax.records import rows as rows_lib
+from sr2_jax.report.paper import measurements as measurements_lib
+
+_Seeds = tuple[int | None, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Term:
+  """A cell and its weight in a sum."""
+
+  weight: float
+  subject: measurements_lib.Subject
+  metric: str
+  condition: measurements_lib.Condition
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+  """A 95 % interval; half_width may be nan."""
+
+  mean: float
+  half_width: float
+
+  @property
+  def low(self) -> float:
+    """Lower end."""
+    return self.mean - self.half_width
+
+  @property
+  def high(self) -> float:
+    """Upper end."""
+    return self.mean + self.half_width
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+  """The value of a sum.
+
+  Attributes:
+    value: mean over the seeds.
+    seeds: those that all of its cells have; empty where none is trained.
+    over_seeds: None for fewer than two seeds.
+    over_images: of the images' sums, each a mean over the seeds; None where a
+      cell has no scores of single images.
+    num_images: images behind `over_images`.
+  """
+
+  value: float
+  seeds: tuple[int, ...]
+  over_seeds: Interval | None
+  over_images: Interval | None
+  num_images: int
+
+
+def interval(values: Sequence[float] | np.ndarray) -> Interval:
+  """Mean and 95 % t-interval of at least two values."""
+  values = np.asarray(values, np.float64)
+  mean = float(values.mean())
+  if not np.isfinite(values).all():
+    return Interval(mean, math.nan)
+  spread = float(values.std(ddof=1))
+  quantile = rows_lib.t_quantile(len(values))
+  return Interval(mean, quantile * spread / math.sqrt(len(values)))
+
+
+def estimate(
+  evidence: measurements_lib.Evidence, terms: Sequence[Term]
+) -> Estimate | None:
+  """The weighted sum, or None where a cell was not run.
+
+  Methods without training (seed None) count the same for every seed. Cells of
+  different images are not compared: None, and a note in the evidence.
+  """
+  cells = _cells(evidence, terms)
+  seeds = _shared_seeds(cells)
+  if not seeds:
+    return None
+  sums = [
+    math.fsum(
+      term.weight * _of_seed(cell, seed)
+      for term, cell in zip(terms, cells, strict=True)
+    )
+    for seed in seeds
+  ]
+  images = _per_image(evidence, terms, cells, seeds)
+  enough = images is not None and len(images) > 1
+  return Estimate(
+    value=float(np.mean(sums)),
+    seeds=tuple(seed for seed in seeds if seed is not None),
+    over_seeds=interval(sums) if len(sums) > 1 else None,
+    over_images=interval(images) if images is not None and enough else None,
+    num_images=0 if images is None else len(images),
+  )
+
+
+def relative(
+  evidence: measurements_lib.Evidence, numerator: Term, denominator: Term
+) -> Estimate | None:
+  """How far the mean of one cell lies above that of another, as a part of it.
+
+  r = mean(a) / mean(b) - 1 over the shared seeds. Its intervals are those of
+  the paired values (a - (1 + r) b) / mean(b) over seeds and over images (delta
+  method), which keep what a seed or an image does to both. The weights of the
+  terms do not count. None as in `estimate`.
+  """
+  cells = _cells(evidence, (numerator, denominator))
+  seeds = _shared_seeds(cells)
+  if not seeds:
+    return None
+  above, below = (
+    np.array([_of_seed(cell, seed) for seed in seeds]) for cell in cells
+  )
+  if not below.mean() > 0:
+    return None
+  ratio = float(above.mean() / below.mean())
+  over_seeds = None
+  if len(seeds) > 1:
+    spread = interval((above - ratio * below) / below.mean())
+    over_seeds = Interval(ratio - 1, spread.half_width)
+  weights = (1 / below.mean(), -ratio / below.mean())
+  images = _per_image(
+    evidence,
+    [
+      dataclasses.replace(term, weight=float(weight))
+      for term, weight in zip((numerator, denominator), weights, strict=True)
+    ],
+    cells,
+    seeds,
+  )
+  over_images = None
+  if images is not None and len(images) > 1:
+    over_images = Interval(ratio - 1, interval(images).half_width)
+  return Estimate(
+    value=ratio - 1,
+    seeds=tuple(seed for seed in seeds if seed is not None),
+    over_seeds=over_seeds,
+    over_images=over_images,
+    num_images=0 if images is None else len(images),
+  )
+
+
+def _cells(
+  evidence: measurements_lib.Evidence, terms: Sequence[Term]
+) -> list[dict[int | None, float]]:
+  """The values of each term by seed; [{}] where they are of other images."""
+  found = {}
+  for term in terms:
+    cell = (term.subject, term.metric, term.condition)
+    found[evidence.num_images(*cell)] = term
+  if len(found.keys() - {None}) > 1:
+    measured = (
+      f"`{term.subject.method}` on {count:,} images"
+      for count, term in found.items()
+      if count is not None
+    )
+    evidence.note(
+      f"`{terms[0].metric}` is not compared: {', '.join(measured)}."
+    )
+    return [{}]
+  return [
+    evidence.by_seed(term.subject, term.metric, term.condition)
+    for term in terms
+  ]
+
+
+def _shared_seeds(cells: Sequence[dict[int | None, float]]) -> _Seeds:
+  """Seeds that all trained cells have; (None,) where none is trained."""
+  if not all(cells):
+    return ()
+  trained = [set(cell) for cell in cells if set(cell) != {None}]
+  if not trained:
+    return (None,)
+  shared = set.intersection(*trained)
+  return tuple(sorted(seed for seed in shared if seed is not None))
+
+
+def _of_seed(cell: dict[int | None, float], seed: int | None) -> float:
+  return cell[seed] if seed in cell else cell[None]
+
+
+def _per_image(
+  evidence: measurements_lib.Evidence,
+  terms: Sequence[Term],
+  cells: Sequence[dict[int | None, float]],
+  seeds: _Seeds,
+) -> np.ndarray | None:
+  """Each image's sum, mean over the seeds: [N], or None."""
+  total: np.ndarray | None = None
+  for term, cell in zip(terms, cells, strict=True):
+    for seed in seeds:
+      scores = evidence.per_image(
+        term.subject,
+        term.metric,
+        term.condition,
+        seed if seed in cell else None,
+      )
+      if scores is None or (total is not None and scores.shape != total.shape):
+        return None
+      share = term.weight / len(seeds) * scores
+      total = share if total is None else total + share
+  return total

@@ -1,0 +1,167 @@
+"""How a sentence about measurements is judged: parts, intervals, verdicts.
+
+A claim is a sentence and one or several parts. A part is a sum of measurements
+(`contrast`) and the range in which it lies if the sentence is true. No JAX.
+"""
+
+import dataclasses
+import enum
+import math
+from collections.abc import Sequence
+
+from sr2_jax.report.paper import estimates as estimates_lib
+from sr2_jax.report.paper import measurements as measurements_lib
+
+
+class Verdict(enum.Enum):
+  """What the measurements say of a sentence."""
+
+  HOLDS = "holds"
+  FAILS = "does not hold"
+  UNDECIDED = "undecided"
+  ONE_SEED = "undecided (one seed)"
+  NOT_RUN = "not run"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Part:
+  """One sum, and where it lies if the sentence is true.
+
+  Attributes:
+    text: what the sum is, in words.
+    terms: the sum.
+    low: the sum lies above it.
+    high: the sum lies below it.
+    paper: the sum of the paper's own numbers, where it gives them.
+    relative: the terms are numerator and denominator of `contrast.relative`.
+  """
+
+  text: str
+  terms: tuple[estimates_lib.Term, ...]
+  low: float = 0.0
+  high: float = math.inf
+  paper: float | None = None
+  relative: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Claim:
+  """A sentence of the paper.
+
+  Attributes:
+    quote: the sentence, or the part of it that is tested, word for word.
+    where: its place in the paper.
+    criterion: what it is held to.
+    parts: all of which have to hold.
+    any_part: one that holds is enough.
+    is_verbatim: False for what the paper shows and does not say.
+  """
+
+  quote: str
+  where: str
+  criterion: str
+  parts: tuple[Part, ...]
+  any_part: bool = False
+  is_verbatim: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+  """What was measured of a part."""
+
+  part: Part
+  estimate: estimates_lib.Estimate | None
+  verdict: Verdict
+
+
+@dataclasses.dataclass(frozen=True)
+class Ruling:
+  """What was measured of a claim."""
+
+  claim: Claim
+  findings: tuple[Finding, ...]
+  verdict: Verdict
+
+
+def judge(known: measurements_lib.Evidence, claim: Claim) -> Ruling:
+  """Weighs a claim's parts; `RULES` has it in words."""
+  findings = []
+  for part in claim.parts:
+    if part.relative:
+      estimate = estimates_lib.relative(known, *part.terms)
+    else:
+      estimate = estimates_lib.estimate(known, part.terms)
+    findings.append(Finding(part, estimate, judge_part(part, estimate)))
+  verdicts = [finding.verdict for finding in findings]
+  rule = _any_of if claim.any_part else _all_of
+  return Ruling(claim, tuple(findings), rule(verdicts))
+
+
+RULES = (
+  "A part of a claim is a number (a difference, a difference of differences, a "
+  "slope) and the range in which it lies if the sentence is true.",
+  "The number is formed within each seed, from weights with that seed in every "
+  "network, and then averaged over the seeds. “± … seeds” is half its 95 % "
+  "t-interval over the seeds: what another training would change.",
+  "Where scores of single images are stored, the number is formed for each "
+  "image as well, from its mean over the seeds. “± … images” is half the 95 % "
+  "t-interval over the images: what other test images would change.",
+  "A part holds if each of these intervals lies inside the range, and does not "
+  "hold if each lies outside; all else is undecided. With one seed there is no "
+  "interval over seeds, and the verdict is undecided whatever the images say. "
+  "Between methods without training the images alone decide.",
+  "A claim holds if all its parts hold, and does not hold if one does not. "
+  "With “at some level” it holds if one part does, and does not hold if none "
+  "does. A part that was not run leaves what the others do not settle as not "
+  "run.",
+  "No correction is made for the number of claims, nor for the levels that a "
+  "claim “at some level” may choose from. At 95 % a two-sided interval misses "
+  "in one of twenty tests by chance; of eight independent levels one would lie "
+  "above its range in up to one of five, of levels of the same networks less "
+  "often.",
+)
+
+
+def judge_part(part: Part, estimate: estimates_lib.Estimate | None) -> Verdict:
+  """Where both intervals lie, against the part's range."""
+  if estimate is None:
+    return Verdict.NOT_RUN
+  if len(estimate.seeds) == 1:
+    return Verdict.ONE_SEED
+  intervals = [
+    interval
+    for interval in (estimate.over_seeds, estimate.over_images)
+    if interval is not None
+  ]
+  if not intervals:
+    return Verdict.UNDECIDED
+  if all(x.low > part.low and x.high < part.high for x in intervals):
+    return Verdict.HOLDS
+  if all(x.high < part.low for x in intervals) or all(
+    x.low > part.high for x in intervals
+  ):
+    return Verdict.FAILS
+  return Verdict.UNDECIDED
+
+
+def _all_of(verdicts: Sequence[Verdict]) -> Verdict:
+  order = (
+    Verdict.FAILS,
+    Verdict.NOT_RUN,
+    Verdict.UNDECIDED,
+    Verdict.ONE_SEED,
+    Verdict.HOLDS,
+  )
+  return min(verdicts, key=order.index)
+
+
+def _any_of(verdicts: Sequence[Verdict]) -> Verdict:
+  if Verdict.HOLDS in verdicts:
+    return Verdict.HOLDS
+  order = (
+    Verdict.NOT_RUN,
+    Verdict.UNDECIDED,
+    Verdict.ONE_SEED,
+    Verdict.FAILS,
+  )
+  return min(verdicts, key=order.index)

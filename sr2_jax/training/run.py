@@ -1,0 +1,351 @@
+"""A run: its config, folder, data and devices, and how it is opened."""
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import pathlib
+import platform
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from sr2_jax import cache_dir, errors, parallel
+from sr2_jax.config import checks as config_lib
+from sr2_jax.data import dataset as dataset_lib
+from sr2_jax.models import srmd_weights
+from sr2_jax.records import folder as folder_lib
+from sr2_jax.records import provenance
+from sr2_jax.records import rows as rows_lib
+from sr2_jax.training import checkpoint, population, preemption, steps
+from sr2_jax.training import phase as phase_lib
+
+# What a later start may change; config.json keeps what each start had.
+_SURROUNDINGS = ("devices", "python", "packages", "git_revision")
+_PACKAGES = (
+  "jax",
+  "jaxlib",
+  "flax",
+  "optax",
+  "orbax-checkpoint",
+  "tensorflow-datasets",
+  "dm-pix",
+  "ml-collections",
+  "numpy",
+)
+
+
+# What may differ in --mode=eval. A row's key says which variance, corruption,
+# split and step it is of; it says nothing of the other fields under `eval`.
+_FREE_IN_EVALUATION = (
+  "eval.noise_variances", "eval.corruptions", "eval.splits", "eval.checkpoint",
+  "eval.srmd",
+  "data.device_bytes", "parallel", "log", "steps_per_call",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class ReleasedSrmd:
+  """The SRMD network as its authors trained it.
+
+  Attributes:
+    params: of `SR2(trunk="srmd")`, NumPy arrays.
+    basis: float32 [15, 225], which it expects blur kernels in.
+  """
+
+  params: dict[str, Any]
+  basis: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """What all phases of a run share.
+
+  Attributes:
+    config: resolved.
+    folder: where everything goes.
+    dataset: uint8 images in memory.
+    layout: the devices.
+    stop: requests to stop.
+    released_srmd: what `eval.srmd` names, or None.
+  """
+
+  config: Any
+  folder: folder_lib.RunFolder
+  dataset: dataset_lib.Dataset
+  layout: parallel.Layout
+  stop: preemption.StopRequest
+  released_srmd: ReleasedSrmd | None = None
+
+  def phase(
+    self, name: str, *, num_train_images: int | None = None
+  ) -> phase_lib.Phase:
+    """The phase of this name; on this run's training images, or so many."""
+    return phase_lib.create(
+      self.config,
+      name,
+      image_shape=self.dataset.train.images.shape[1:],
+      num_train_images=num_train_images or len(self.dataset.train.images),
+      num_classes=self.dataset.num_classes,
+      axis_name=self.layout.axis_name,
+    )
+
+
+@contextlib.contextmanager
+def open_run(
+  config: Any, workdir: str | pathlib.Path, *, evaluate_only: bool = False
+) -> Iterator[Run | None]:
+  """Claims the folder, checks it against the config, and loads the data.
+
+  Yields None where the run has finished and is only to be trained.
+  """
+  config = config_lib.resolve(config)
+  folder = folder_lib.RunFolder(workdir)
+  if evaluate_only and folder.read() is None:
+    raise errors.UserError(
+      f"{folder.path} is no run folder: it has no config.json.\n"
+      "Give the --workdir of a run, or leave --mode=eval out to train."
+    )
+  claim = (
+    folder.claim() if parallel.is_main_process() else contextlib.nullcontext()
+  )
+  with claim:
+    if evaluate_only:
+      folder.check(
+        config_lib.to_dict(config),
+        ignore=(*_FREE_IN_EVALUATION, *_moved(folder, config)),
+        way_out=f"--mode=eval changes {', '.join(_FREE_IN_EVALUATION)} alone: "
+        "give the run's own values of the others.",
+      )
+    elif folder.has_begun:
+      folder.check(config_lib.to_dict(config), ignore=_moved(folder, config))
+    elif config.init_from and not folder_lib.RunFolder(config.init_from).read():
+      raise errors.UserError(
+        f'config.init_from is "{config.init_from}", which is no run folder: '
+        "it has no config.json."
+      )
+    if folder.is_done and not evaluate_only:
+      say(
+        f"{folder.path} has finished: its results are in {rows_lib.FILE_NAME}"
+        " and images/. Nothing to do."
+      )
+      yield None
+      return
+    _use_compilation_cache()
+    config_lib.validate_devices(
+      config, len(jax.devices()), parallel.num_processes()
+    )
+    layout = parallel.layout(
+      config.parallel.layout, config.parallel.num_devices
+    )
+    say(f"loading {config.data.name}")
+    dataset = dataset_lib.load(config.data)
+    for note in dataset.notes:
+      say(note)
+    height, width = dataset.train.images.shape[1:3]
+    config_lib.validate_image_size(config, height, width)
+    if len(dataset.train.images) < config.batch_size:
+      raise errors.UserError(
+        f"config.batch_size is {config.batch_size}, more than the "
+        f"{len(dataset.train.images)} training images of {dataset.name}."
+      )
+    run = Run(
+      config,
+      folder,
+      dataset,
+      layout,
+      preemption.StopRequest(),
+      _read_released_srmd(config),
+    )
+    _check_or_record(run, evaluate_only=evaluate_only)
+    yield run
+
+
+def _moved(folder: folder_lib.RunFolder, config: Any) -> tuple[str, ...]:
+  """`init_from`, where it may differ: that run may lie elsewhere by now."""
+  recorded = folder.read()
+  has_source = recorded and recorded["config"].get("init_from")
+  return ("init_from",) if has_source and config.init_from else ()
+
+
+def _read_released_srmd(config: Any) -> ReleasedSrmd | None:
+  """What `eval.srmd` names; before training, which may take days."""
+  if not config.eval.srmd.weights:
+    return None
+  return ReleasedSrmd(
+    srmd_weights.read(config.eval.srmd.weights, scale=config.degradation.scale),
+    srmd_weights.read_basis(config.eval.srmd.pca),
+  )
+
+
+def pretrained_state(
+  run: Run,
+) -> tuple[steps.TrainState, population.Population]:
+  """The end of this run's pretraining, or of `init_from`'s.
+
+  Returns:
+    NumPy arrays, and the members that they are of.
+
+  Raises:
+    UserError: if that pretraining differs, has not finished or is damaged.
+  """
+  origin, folder = run, run.folder
+  num_train_images = len(run.dataset.train.images)
+  if run.config.init_from:
+    folder = folder_lib.RunFolder(run.config.init_from)
+    description = folder.read()
+    if description is None:
+      raise errors.UserError(
+        f"config.init_from={folder.path} has no config.json any more."
+      )
+    source = config_lib.recorded(
+      description["config"], config_lib.to_dict(run.config)
+    )
+    description["config"] = source
+    _check_complete(folder, description)
+    config_lib.validate_init_from(run.config, source)
+    source_config = ml_collections.FrozenConfigDict(source)
+    origin = dataclasses.replace(run, config=source_config)
+    recorded = description["dataset"]
+    num_train_images = recorded["num_train_images"]
+    limits = (c.data.max_train_images for c in (source_config, run.config))
+    if (
+      len(set(limits)) == 1
+      and recorded["fingerprint"] != run.dataset.fingerprint
+    ):
+      raise errors.UserError(
+        f"config.init_from={folder.path} was pretrained on other images: "
+        f"{run.dataset.name} has another fingerprint now."
+      )
+  phase = origin.phase("pretrain", num_train_images=num_train_images)
+  checkpoints = checkpoint.Checkpoints(
+    folder.checkpoints("pretrain"), read_only=True
+  )
+  if phase.num_steps not in checkpoints.steps:
+    raise errors.UserError(
+      f"{folder.path} has no finished pretraining.\n"
+      "Run it to the end of that phase first."
+    )
+  try:
+    state = checkpoints.restore(phase.num_steps, phase.form())
+  except ValueError as error:
+    raise errors.UserError(
+      f"damaged checkpoint in {folder.checkpoints('pretrain')}: {error}."
+    ) from error
+  return state, phase.population
+
+
+def _check_complete(
+  folder: folder_lib.RunFolder, description: dict[str, Any]
+) -> None:
+  """Raises UserError where another run's config.json lacks something."""
+  try:
+    config_lib.validate_names(ml_collections.ConfigDict(description["config"]))
+    recorded = description.get("dataset")
+    if not isinstance(recorded, dict) or not (
+      {"num_train_images", "fingerprint"} <= recorded.keys()
+    ):
+      raise errors.UserError("what it says of the data is missing.")
+  except errors.UserError as error:
+    raise errors.UserError(
+      f"config.init_from: {folder.path / 'config.json'} is damaged, or of "
+      f"another version: {error}\n"
+      "Restore it from a copy, or give another run folder."
+    ) from error
+
+
+def describe(run: Run) -> dict[str, Any]:
+  """What config.json says of a run: all that its numbers depend on.
+
+  `later` gets an entry for each later start whose devices, Python, packages or
+  revision were others: the mode ("train" or "eval") and what had changed.
+  """
+  device = run.layout.devices[0]
+  return {
+    "config": config_lib.to_dict(run.config),
+    "dataset": {
+      "name": run.dataset.name,
+      "fingerprint": run.dataset.fingerprint,
+      "num_train_images": len(run.dataset.train.images),
+      "class_names": list(run.dataset.class_names),
+      "notes": list(run.dataset.notes),
+    },
+    "devices": {
+      "kind": device.device_kind,
+      "platform": device.platform,
+      "count": len(run.layout.devices),
+      "processes": parallel.num_processes(),
+      "cpu_cores": provenance.cpu_cores(),
+    },
+    "python": platform.python_version(),
+    "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+    "git_revision": provenance.git_revision(),
+    "later": [],
+  }
+
+
+def _check_or_record(run: Run, *, evaluate_only: bool) -> None:
+  """Compares a resumed run with config.json, or writes it at the first start.
+
+  A start that failed before its first checkpoint and row was none: what failed
+  may have been the config.
+
+  Raises:
+    UserError: if the data are others.
+  """
+  new = describe(run)
+  old = run.folder.read()
+  if old is None or not (evaluate_only or run.folder.has_begun):
+    if run.config.init_from:
+      pretrained_state(run)  # Raises before anything is recorded.
+    if parallel.is_main_process():
+      run.folder.record(new)
+    return
+  fingerprint = old.get("dataset", {}).get("fingerprint")
+  if fingerprint != run.dataset.fingerprint:
+    raise errors.UserError(
+      f"{run.dataset.name} has changed since {run.folder.path} was started: "
+      "its fingerprint is another.\n"
+      "Restore the data, or give another --workdir to start anew."
+    )
+  added = config_lib.added_fields(old["config"], new["config"])
+  for field, value in added.items():
+    say(
+      f"note: there was no config.{field} when this run was started; it is "
+      f"taken to be {value}"
+    )
+  later = old.get("later", [])
+  latest = {part: old.get(part) for part in _SURROUNDINGS}
+  for start in later:
+    latest.update(
+      (part, start[part]) for part in _SURROUNDINGS if part in start
+    )
+  changed = {
+    part: new[part] for part in _SURROUNDINGS if latest[part] != new[part]
+  }
+  for part, value in changed.items():
+    say(
+      f"note: {part} changed since this run was last started "
+      f"({latest[part]} -> {value}); its numbers may differ in the last bits"
+    )
+  if changed and parallel.is_main_process():
+    mode = "eval" if evaluate_only else "train"
+    run.folder.record({**old, "later": [*later, {"mode": mode, **changed}]})
+
+
+def say(text: str) -> None:
+  """A line for the person who watches; from one process."""
+  if parallel.is_main_process():
+    print(text, file=sys.stderr, flush=True)
+
+
+def _use_compilation_cache() -> None:
+  """Keeps compiled programs on disk, unless the user has chosen a place."""
+  if jax.config.values["jax_compilation_cache_dir"] is None:
+    folder = cache_dir.folder("xla")
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    # By default only programs that took a second to compile are kept.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

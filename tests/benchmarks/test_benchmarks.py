@@ -1,0 +1,397 @@
+"""What benchmarks compute, write and print; how fast anything is: no test."""
+
+import dataclasses
+import math
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from benchmarks import (
+  convolutions,
+  digits,
+  effort,
+  goals,
+  prepared,
+  records,
+  run,
+  sides,
+  table,
+  worker,
+)
+from sr2_jax.models import conv, sr2
+from sr2_jax.training import optimizer
+
+ROOT = pathlib.Path(run.__file__).parents[1]
+MACHINE = {
+  "date": "2026-01-31T14:05+00:00",
+  "processor": "a processor",
+  "cores": 2,
+  "load_average": [0.1, 0.2, 0.3],
+  "system": "Linux x86_64",
+  "python": "3.11.7",
+  "packages": {"jax": "0.10.2", "torch": "missing"},
+  "git_revision": "0123abc",
+}
+# Parameters of each network, gray images, at x2 and x4.
+NUM_PARAMETERS = {
+  "fsrcnn": (63_064, 226_396),
+  "wdsr": (321_736, 361_192),
+  "sr2_fsrcnn": (3_469_882, 3_633_214),
+  "sr2_wdsr": (3_714_658, 3_754_114),
+  "sequential_fsrcnn": (3_438_037, 3_601_369),
+}
+
+
+@pytest.fixture(scope="module")
+def peers():
+  pytest.importorskip("torch", reason="PyTorch is not installed")
+  from benchmarks import peers
+
+  return peers
+
+
+def test_the_table_of_goals_is_complete():
+  # Issue "As fast as the hardware allows": at least, aim.
+  expected = {
+    f"{network}_x{scale}": (0.6, 1.0)
+    for network in NUM_PARAMETERS
+    for scale in (2, 4)
+  } | {
+    "geometric_mean": (1.0, 1.3),
+    "inputs": (10.0, 5.0),
+    "evaluation": (5.0, 20.0),
+    "population": (1.2, 2.0),
+    "quickstart_cold": (120.0, 60.0),
+    "quickstart_warm": (120.0, 60.0),
+    "first_step": (8.0, 4.0),
+    "memory": (2.5, 1.5),
+  }
+  actual = {name: (row.at_least, row.aim) for name, row in goals.ROWS.items()}
+  assert actual == expected
+  assert {row.kind for row in goals.ROWS.values()} == set(run.MEASURE)
+
+
+def test_quick_leaves_out_what_takes_long():
+  quick = goals.select([], quick=True)
+  assert set(quick) < set(goals.select([], quick=False)) == set(goals.ROWS)
+  assert not {"population", "quickstart_cold"} & set(quick)
+  for more, less in zip(effort.FULL, effort.QUICK, strict=True):
+    assert more > less
+
+
+@pytest.mark.parametrize(
+  ("patterns", "expected"),
+  [
+    (["memory", "fsrcnn_x2"], ["fsrcnn_x2", "memory"]),
+    (["sr2_*_x2"], ["sr2_fsrcnn_x2", "sr2_wdsr_x2"]),
+    (["inputs", "wdsr_x2"], ["wdsr_x2", "inputs"]),
+    (["geometric_mean"], [*goals.TRAINING, "geometric_mean"]),
+    (["quickstart_warm"], ["quickstart_cold", "quickstart_warm"]),
+  ],
+)
+def test_select(patterns, expected):
+  assert goals.select(patterns, quick=False) == expected
+
+
+def test_quick_selects_few_steps_for_what_needs_some():
+  names = goals.select(["inputs"], quick=True)
+  assert 1 < len(names) < len(goals.TRAINING)
+
+
+def test_select_names_what_there_is_not():
+  with pytest.raises(ValueError, match='no row is called "memroy"'):
+    goals.select(["memroy"], quick=False)
+
+
+def test_versus_is_the_median_of_the_rounds_ratios():
+  # The machine was slow in the last round, and ours in the second.
+  measured = records.versus([1.0, 4.0, 2.0], [2.0, 2.0, 4.0], per_second=64)
+  assert measured.ratio == 2.0
+  assert (measured.ours, measured.theirs) == (32.0, 32.0)
+  measured = records.versus([1.0], [3.0])
+  assert (measured.ours, measured.theirs, measured.ratio) == (1.0, 3.0, 3.0)
+
+
+def test_geometric_mean():
+  ratios = [records.Measurement(ratio=ratio) for ratio in (0.5, 8.0)]
+  assert records.geometric_mean(ratios) == pytest.approx(2.0)
+  failed = records.Measurement(error="no")
+  assert records.geometric_mean([*ratios, failed]) == pytest.approx(2.0)
+  assert records.geometric_mean([failed]) is None
+
+
+def _step(ours, theirs, inputs):
+  compared = records.versus([ours], [theirs], per_second=64)
+  samples = {**compared.samples, "inputs_s": [inputs]}
+  return dataclasses.replace(compared, samples=samples, note="as trained")
+
+
+STEPS = {"fsrcnn_x4": _step(0.1, 0.2, 0.004), "wdsr_x2": _step(1, 0.5, 0.01)}
+
+
+def test_rows_computed_from_training_steps():
+  failed = {**STEPS, "wdsr_x4": records.Measurement(error="no")}
+  mean = run.training.geometric_mean(failed)
+  assert mean.ratio == pytest.approx(1.0)
+  assert mean.note == "over 2 of the 10 networks"
+  inputs = run.training.inputs(failed)
+  assert inputs.ours == pytest.approx(4.0)
+  assert inputs.note.endswith("FSRCNN x4 4.0 %, WDSR x2 1.0 %")
+  with pytest.raises(ValueError, match="no training step"):
+    run.training.inputs({})
+
+
+def test_record_survives_its_file(tmp_path):
+  record = records.Record(MACHINE, True, STEPS)
+  path = tmp_path / "results" / "record.json"
+  record.write(path)
+  assert records.read(path) == record
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"rows": {"a": {"b": 1}}}'])
+def test_a_file_of_another_kind_is_named(tmp_path, capsys, text):
+  path = tmp_path / "record.json"
+  path.write_text(text)
+  assert run.main(["--show", str(path)]) == 2
+  assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+  ("value", "unit", "expected"),
+  [
+    (2734.6, "img/s", "2,735 img/s"),
+    (4.26, "s", "4.3 s"),
+    (1234.5, "s", "1,234 s"),
+    (1.234, "GB", "1.23 GB"),
+    (3.14, "%", "3.1 %"),
+    (0.996, "x", "1.00"),
+    (None, "s", "-"),
+  ],
+)
+def test_number(value, unit, expected):
+  assert table.number(value, unit) == expected
+
+
+@pytest.mark.parametrize(
+  ("name", "measurement", "expected"),
+  [
+    ("fsrcnn_x2", {"ratio": 1.0}, "aim met"),
+    ("fsrcnn_x2", {"ratio": 0.6}, "met"),
+    ("fsrcnn_x2", {"ratio": 0.59}, "missed"),
+    ("memory", {"ours": 1.5}, "aim met"),
+    ("memory", {"ours": 2.5}, "met"),
+    ("memory", {"ours": 2.51}, "missed"),
+    ("memory", {"error": "no"}, "failed"),
+    ("memory", {}, "not measured"),
+  ],
+)
+def test_verdict(name, measurement, expected):
+  measured = records.Measurement(**measurement)
+  assert table.verdict(goals.ROWS[name], measured) == expected
+  assert table.verdict(goals.ROWS[name], None) == "not measured"
+
+
+def test_markdown(tmp_path, capsys):
+  failed = records.Measurement(error="ValueError: it broke")
+  rows = {
+    **STEPS,
+    "population": records.Measurement(ours=50.0, theirs=90.0, ratio=1.8),
+    "memory": failed,
+  }
+  path = tmp_path / "record.json"
+  records.Record(MACHINE, False, rows).write(path)
+  assert table.main([str(path)]) == 0
+  text = capsys.readouterr().out
+  lines = {
+    cells[0]: cells[1:]
+    for line in text.splitlines()
+    if line.startswith("| ")
+    for cells in [[cell.strip() for cell in line.strip("|").split("|")]]
+  }
+  assert set(lines) == {"what", *(row.what for row in goals.ROWS.values())}
+  assert lines["training step, FSRCNN x4"] == [
+    "640 img/s", "320 img/s", "2.00", "≥ 0.6", "≥ 1.0", "aim met",
+  ]  # fmt: skip
+  assert lines["population of 6 against six solo runs"][:3] == [
+    "50.0 s", "90.0 s (solo runs)", "1.80",
+  ]  # fmt: skip
+  memory = goals.ROWS["memory"].what
+  assert lines[memory] == ["-", "-", "-", "≤ 2.5 GB", "≤ 1.5 GB", "failed"]
+  assert f"* {memory}: failed: ValueError: it broke" in text
+  assert text.count("as trained") == 1
+  assert "2 cores of a processor" in text
+
+
+def test_a_busy_machine_is_named():
+  record = records.Record({**MACHINE, "load_average": [2.0, 0, 0]}, False, {})
+  assert "BUSY" in table.markdown(record)
+  for load in (MACHINE["load_average"], None):
+    record = records.Record({**MACHINE, "load_average": load}, False, {})
+    assert "BUSY" not in table.markdown(record)
+
+
+def test_a_failing_row_lets_the_others_go_on(tmp_path, monkeypatch, capsys):
+  def fail(*_):
+    raise ValueError("it broke,\nbadly")
+
+  fine = records.Measurement(ours=1.0)
+  monkeypatch.setitem(run.MEASURE, "first_step", fail)
+  monkeypatch.setitem(run.MEASURE, "memory", lambda *_: fine)
+  path = tmp_path / "record.json"
+  argv = ["--only", "first_step", "memory", "--out", str(path)]
+  assert run.main(argv) == 1
+  written = records.read(path).rows
+  assert written["first_step"].error == "ValueError: it broke, badly"
+  assert written["memory"].ours == 1.0
+  assert "not measured" in capsys.readouterr().out
+
+
+def test_a_mistyped_row_ends_with_code_2(capsys):
+  with pytest.raises(SystemExit) as stopped:
+    run.main(["--only", "memroy"])
+  assert stopped.value.code == 2
+  assert "memroy" in capsys.readouterr().err
+
+
+class FakeSide:
+  """Remembers requests; each thing takes a second for one."""
+
+  def __init__(self, requests):
+    self.requests = requests
+
+  def run(self, name, count=1):
+    self.requests.append((name, count))
+    return float(count)
+
+
+def test_take_turns_alternates():
+  requests = []
+  side = FakeSide(requests)
+  seconds = sides.take_turns(
+    {"a": (side, "step"), "b": (side, "other")}, rounds=2, seconds=3.0
+  )
+  assert seconds == {"a": [1.0, 1.0], "b": [1.0, 1.0]}
+  turns = [("step", 3), ("other", 3)]
+  assert requests[-4:] == turns * 2
+
+
+def test_worker_answers():
+  done = []
+  kinds = {"count": lambda case: prepared.Prepared(done.append, case)}
+  it = worker.Worker(kinds)
+  request = {"do": "prepare", "name": "a", "kind": "count", "case": {"n": 1}}
+  assert it.answer(request) == {"n": 1}
+  assert it.answer({"do": "run", "name": "a", "count": 3}) >= 0
+  assert done == [3]
+  it.answer({"do": "clear"})
+  with pytest.raises(KeyError):
+    it.answer({"do": "run", "name": "a", "count": 3})
+  with pytest.raises(ValueError, match="does not know how to fly"):
+    it.answer({"do": "fly"})
+
+
+def test_inputs_of_the_peer_are_means_of_blocks():
+  images = np.arange(2 * 4 * 4, dtype=np.uint8).reshape(2, 4, 4, 1)
+  low_res = digits.low_res(images, 2)
+  assert low_res.shape == (2, 2, 2, 1)
+  assert low_res[0, 0, 0, 0] == pytest.approx((0 + 1 + 4 + 5) / 4 / 255)
+
+
+def test_digits_are_repeated_where_there_is_no_mnist(monkeypatch, tmp_path):
+  monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+  images, labels, source = digits.test(5_002)
+  assert images.shape == (5_002, 28, 28, 1)
+  np.testing.assert_array_equal(images[5_000:], images[:2])
+  np.testing.assert_array_equal(labels[5_000:], labels[:2])
+  assert "repeated" in source
+
+
+@pytest.mark.parametrize("network", NUM_PARAMETERS)
+def test_peers_have_our_number_of_parameters(peers, network):
+  _, trunk, wiring = goals.NETWORKS[network]
+  for scale, expected in zip(
+    goals.SCALES, NUM_PARAMETERS[network], strict=True
+  ):
+    peer = peers.create(trunk, wiring, scale=scale, channels=1)
+    assert sum(p.numel() for p in peer.parameters()) == expected
+
+
+@pytest.mark.parametrize("network", NUM_PARAMETERS)
+def test_peers_regularize_the_same_kernels(peers, network):
+  assert peers.L2_EXEMPT == sr2.L2_EXEMPT
+  _, trunk, wiring = goals.NETWORKS[network]
+  model = sr2.SR2(trunk, wiring, 2, 1)
+  params = jax.eval_shape(
+    lambda key: model.init(
+      key, np.zeros((1, 8, 8, 1), np.float32), train=False
+    ),
+    jax.random.key(0),
+  )["params"]
+  mask = optimizer.l2_mask(params, scope="authors", exempt=sr2.L2_EXEMPT)
+  ours = {
+    ".".join(entry.key for entry in path[:-1]): leaf.size
+    for (path, is_regularized), leaf in zip(
+      jax.tree_util.tree_leaves_with_path(mask),
+      jax.tree.leaves(params),
+      strict=True,
+    )
+    if is_regularized
+  }
+  peer = peers.create(trunk, wiring, scale=2, channels=1)
+  theirs = {
+    name.removesuffix(".weight"): value.numel()
+    for name, value in peers.regularized(peer)
+  }
+  assert ours == theirs
+
+
+def test_image_scores_of_equal_images():
+  from benchmarks import image_scores
+
+  images = np.random.default_rng(0).uniform(size=(2, 28, 28))
+  with np.errstate(divide="ignore"):
+    sums = image_scores.sums((images, images))
+  np.testing.assert_allclose(sums[:3], 2.0)
+  assert math.isinf(sums[3])
+
+
+def test_help_needs_nothing_heavy():
+  program = (
+    "import sys; from benchmarks import run, table; print(sorted("
+    "{'jax', 'torch', 'numpy', 'skimage'} & set(sys.modules)))"
+  )
+  done = subprocess.run(
+    [sys.executable, "-c", program],
+    check=True,
+    capture_output=True,
+    text=True,
+    cwd=ROOT,
+  )
+  assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+  "shape", [(3, 2, 4, 3, 1), (3, 2, 4, 3, 2), (2, 3, 3, 3, 1)]
+)
+def test_every_form_of_a_convolution_is_timed(shape):
+  found = convolutions.times(shape, batch=1, runs=1)
+  parts = {"result", "kernel gradient"}
+  assert set(found) == parts | ({"input gradient"} if shape[4] > 1 else set())
+  for chosen, values in found.values():
+    assert chosen in values
+    assert set(values) == {"xla", "patches", "bands", "map"} | (
+      {"rows"} if shape[4] == 1 else set()
+    )
+    assert min(values.values()) > 0
+
+
+def test_the_operator_of_a_large_map_is_not_timed():
+  geometry = conv.geometry_of((64, 28, 28, 64), (3, 3, 64, 64), (1, 1), "SAME")
+  assert geometry is not None
+  assert convolutions.forms_for(64, 64, geometry) == {
+    "xla", "patches", "rows", "bands"
+  }  # fmt: skip

@@ -1,0 +1,395 @@
+import json
+
+import ml_collections
+import pytest
+
+from experiments import default
+from sr2_jax import errors
+from sr2_jax.config import checks as config_lib
+from sr2_jax.config import fields
+
+
+def _config(**changes):
+  """The default config with some fields changed, by dotted name."""
+  config = default.get_config()
+  config.update_from_flattened_dict(changes)
+  return config
+
+
+# What SRMD needs beside its trunk.
+SRMD = {"model.trunk": "srmd", "model.wiring": "none", "joint.num_epochs": 0}
+
+
+def _message(config):
+  with pytest.raises(errors.UserError) as caught:
+    config_lib.validate(config)
+  message = str(caught.value)
+  assert len(message.splitlines()) <= 2
+  return message
+
+
+def _leaves(tree, prefix=""):
+  for name, value in tree.items():
+    if isinstance(value, (dict, ml_collections.ConfigDict)):
+      yield from _leaves(value, f"{prefix}{name}.")
+    else:
+      yield f"{prefix}{name}"
+
+
+def test_srmd_is_valid():
+  config = _config(**SRMD)
+  config_lib.validate(config)
+  assert config_lib.phases(config) == ("pretrain",)
+  assert config_lib.method_name(config, "pretrain") == "srmd_retrained"
+
+
+def test_default_is_valid():
+  config_lib.validate(default.get_config())
+
+
+def test_value_that_its_field_does_not_accept():
+  message = _message(_config(**{"joint.loss_weight": (0.1, -9.0)}))
+  assert message.startswith("config.joint.loss_weight has to be one or more")
+  assert message.endswith("not (0.1, -9.0).")
+
+
+def test_unknown_field_names_the_nearest():
+  config = default.get_config()
+  config.joint.los_weight = (1.0,)
+  assert "did you mean config.joint.loss_weight?" in _message(config)
+
+
+def test_missing_field():
+  config = default.get_config()
+  del config.adam["eps"]
+  assert "config.adam.eps is missing" in _message(config)
+
+
+@pytest.mark.parametrize(
+  ("changes", "expected"),
+  [
+    ({"seed": 2**32 - 1, "num_seeds": 2}, "config.num_seeds"),
+    ({"model.shared_layers": 2}, "config.model.shared_layers"),
+    ({"model.expansion": 4}, "config.model.expansion"),
+    (
+      {"model.trunk": "wdsr", "model.batch_norm": False},
+      "config.model.batch_norm",
+    ),
+    (
+      {"model.trunk": "wdsr", "model.transposed_convolution": True},
+      "config.model.transposed_convolution",
+    ),
+    ({"model.trunk": "srmd"}, 'config.model.wiring has to be "none"'),
+    ({**SRMD, "joint.num_epochs": 1}, "config.joint.num_epochs has to be 0"),
+    ({**SRMD, "init_from": "runs/other"}, "config.init_from"),
+    ({**SRMD, "model.shared_layers": 2}, "config.model.shared_layers"),
+    ({**SRMD, "model.expansion": 2}, 'trunk "srmd"'),
+    ({**SRMD, "model.batch_norm": False}, "config.model.batch_norm"),
+    (
+      {**SRMD, "model.transposed_convolution": True},
+      "config.model.transposed_convolution",
+    ),
+    # At x2 the degradation's blur has a variance of 1.25 px².
+    ({**SRMD, "srmd.min_blur_variance": 1.3}, "degradation's blur, 1.25 px²"),
+    ({**SRMD, "srmd.max_blur_variance": 1.2}, "config.srmd.min_blur_variance"),
+    (
+      {
+        **SRMD,
+        "srmd.max_blur_variance": 1.2,
+        "degradation.anti_aliasing": False,
+        "degradation.blur_sigma_per_scale": 0.2,
+        "srmd.min_blur_variance": 0.2,
+      },
+      "0.16 px²",
+    ),
+    ({"eval.srmd.weights": "package"}, "config.eval.srmd.pca"),
+    ({"degradation.scale": 3}, "28x28"),
+    ({"degradation.scale": 7, "data.name": "svhn_cropped"}, "32x32"),
+    ({"augmentation.max_shift": 28}, "config.augmentation.max_shift"),
+    ({"data.name": "folder"}, "config.data.path"),
+    ({"data.name": "folder", "data.path": "no/such"}, "no/such"),
+    ({"data.path": "somewhere"}, "config.data.path"),
+    ({"data.max_train_images": 63}, "config.batch_size"),
+    (
+      {
+        "degradation.blur_sigma_per_scale": 0.0,
+        "eval.corruptions.blur": (2.0,),
+      },
+      "config.eval.corruptions.blur",
+    ),
+    ({"pretrain.num_epochs": 0, "joint.num_epochs": 0}, "nothing to train"),
+    (
+      {
+        "joint.learning_rate.shared": 0.0,
+        "joint.learning_rate.sr": 0.0,
+        "joint.learning_rate.classifier": 0.0,
+      },
+      "config.joint.learning_rate",
+    ),
+    (
+      {
+        "model.wiring": "none",
+        "joint.learning_rate.shared": 0.0,
+        "joint.learning_rate.sr": 0.0,
+      },
+      "config.joint.learning_rate",
+    ),
+  ],
+)
+def test_wrong_combination(changes, expected):
+  assert expected in _message(_config(**changes))
+
+
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"model.trunk": "wdsr", "model.shared_layers": 16, "model.expansion": 4},
+    {"model.batch_norm": False, "model.transposed_convolution": True},
+    {"model.wiring": "none"},
+    {"degradation.scale": 7, "data.name": "mnist5k"},
+    {"joint.learning_rate.shared": 0.0, "joint.learning_rate.sr": 0.0},
+    {"data.max_train_images": 64},
+  ],
+)
+def test_right_combination(changes):
+  config_lib.validate(_config(**changes))
+
+
+def test_folder_that_exists(tmp_path):
+  changes = {"data.name": "folder", "data.path": str(tmp_path)}
+  config_lib.validate(_config(**changes))
+
+
+def test_processes_that_would_have_no_device_are_refused():
+  config = _config(**{"parallel.num_devices": 2, "batch_size": 64})
+  config_lib.validate_devices(config, 4)
+  with pytest.raises(errors.UserError, match="all 4 devices"):
+    config_lib.validate_devices(config, 4, num_processes=2)
+  config = _config(**{"batch_size": 63})
+  with pytest.raises(errors.UserError, match="divide") as caught:
+    config_lib.validate_devices(config, 4, num_processes=2)
+  assert "num_devices=" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+  ("size", "expected"),
+  [
+    ((10, 28), "at least 11 px"),
+    ((28, 10), "at least 11 px"),
+    ((12, 15), "does not divide the image size of 12x15 px; 3 do"),
+    ((13, 17), "does not divide the image size of 13x17 px."),
+  ],
+)
+def test_image_size_that_does_not_fit(size, expected):
+  with pytest.raises(errors.UserError, match=expected):
+    config_lib.validate_image_size(default.get_config(), *size)
+
+
+def test_image_size_that_fits():
+  config_lib.validate_image_size(default.get_config(), 12, 40)
+
+
+@pytest.mark.parametrize(
+  ("changes", "num_devices", "expected"),
+  [
+    ({"batch_size": 65}, 4, "config.batch_size is 65"),
+    ({"batch_size": 64, "eval.batch_size": 98}, 4, "config.eval.batch_size"),
+    ({"parallel.num_devices": 8}, 4, "config.parallel.num_devices is 8"),
+    (
+      {"parallel.layout": "members", "num_seeds": 3},
+      2,
+      "config.num_seeds is 3",
+    ),
+    (
+      {
+        "parallel.layout": "members",
+        "num_seeds": 3,
+        "joint.loss_weight": (0.11, 9.0),
+      },
+      6,
+      "num_devices=3 would do",
+    ),
+  ],
+)
+def test_work_that_does_not_spread(changes, num_devices, expected):
+  with pytest.raises(errors.UserError, match=expected):
+    config_lib.validate_devices(_config(**changes), num_devices)
+
+
+@pytest.mark.parametrize(
+  ("changes", "num_devices"),
+  [
+    ({}, 4),
+    ({"batch_size": 65, "parallel.num_devices": 1}, 4),
+    ({"parallel.layout": "members", "num_seeds": 4, "batch_size": 65}, 4),
+    # Only joint runs: 3 seeds x 2 loss weights.
+    (
+      {
+        "parallel.layout": "members",
+        "num_seeds": 3,
+        "joint.loss_weight": (0.11, 9.0),
+        "pretrain.num_epochs": 0,
+      },
+      6,
+    ),
+    # Without a classifier there is one loss weight.
+    (
+      {
+        "parallel.layout": "members",
+        "num_seeds": 3,
+        "joint.loss_weight": (0.11, 9.0),
+        "model.wiring": "none",
+      },
+      3,
+    ),
+  ],
+)
+def test_work_that_spreads(changes, num_devices):
+  config_lib.validate_devices(_config(**changes), num_devices)
+
+
+@pytest.mark.parametrize(
+  ("changes", "expected"),
+  [
+    ({}, ("pretrain", "joint")),
+    ({"model.wiring": "none"}, ("pretrain", "joint")),
+    ({"joint.num_epochs": 0}, ("pretrain",)),
+    ({"pretrain.num_epochs": 0}, ("joint",)),
+    ({"init_from": "runs/other"}, ("joint",)),
+    ({"init_from": "runs/other", "joint.num_epochs": 0}, ()),
+  ],
+)
+def test_phases(changes, expected):
+  assert config_lib.phases(_config(**changes)) == expected
+
+
+@pytest.mark.parametrize(
+  ("trunk", "wiring", "after_pretrain", "after_joint"),
+  [
+    ("fsrcnn", "parallel", "fsrcnn", "sr2_fsrcnn"),
+    ("fsrcnn", "sequential", "fsrcnn", "sequential_fsrcnn"),
+    ("wdsr", "parallel", "wdsr", "sr2_wdsr"),
+    ("wdsr", "sequential", "wdsr", "sequential_wdsr"),
+    ("fsrcnn", "none", "fsrcnn", "sr_continued_fsrcnn"),
+    ("wdsr", "none", "wdsr", "sr_continued_wdsr"),
+  ],
+)
+def test_method_name(trunk, wiring, after_pretrain, after_joint):
+  config = _config(**{"model.trunk": trunk, "model.wiring": wiring})
+  assert config_lib.method_name(config, "pretrain") == after_pretrain
+  assert config_lib.method_name(config, "joint") == after_joint
+
+
+@pytest.mark.parametrize(
+  ("dataset", "fill", "expected"),
+  [
+    ("mnist", "auto", "zero"),
+    ("mnist5k", "auto", "zero"),
+    ("svhn_cropped", "auto", "edge"),
+    ("folder", "auto", "edge"),
+    ("mnist", "edge", "edge"),
+    ("svhn_cropped", "zero", "zero"),
+  ],
+)
+def test_resolve_fill(dataset, fill, expected):
+  config = _config(**{"data.name": dataset, "augmentation.fill": fill})
+  resolved = config_lib.resolve(config)
+  assert resolved.augmentation.fill == expected
+  assert config.augmentation.fill == fill
+
+
+def test_resolve_freezes_and_makes_floats():
+  resolved = config_lib.resolve(_config(**{"joint.loss_weight": (9, 0)}))
+  assert [type(x) for x in resolved.joint.loss_weight] == [float, float]
+  with pytest.raises(AttributeError):
+    resolved.seed = 1
+  config_lib.validate(resolved)
+  assert config_lib.to_dict(config_lib.resolve(resolved)) == (
+    config_lib.to_dict(resolved)
+  )
+
+
+def test_resolve_makes_floats_of_corruptions():
+  config = _config(**{"eval.corruptions.jpeg": (50, 10)})
+  levels = config_lib.resolve(config).eval.corruptions
+  assert [type(x) for x in levels.jpeg] == [float, float]
+  assert levels.blur == ()
+
+
+def test_corruption_levels_come_corruption_by_corruption():
+  changes = {
+    "eval.corruptions.speckle": (0.2,),
+    "eval.corruptions.jpeg": (50, 10),
+  }
+  assert config_lib.corruption_levels(default.get_config()) == ()
+  resolved = config_lib.resolve(_config(**changes))
+  assert config_lib.corruption_levels(resolved) == (
+    ("jpeg", 50.0),
+    ("jpeg", 10.0),
+    ("speckle", 0.2),
+  )
+
+
+def test_to_dict_survives_json_in_the_order_of_fields():
+  config = config_lib.resolve(default.get_config())
+  as_dict = config_lib.to_dict(config)
+  again = json.loads(json.dumps(as_dict, allow_nan=False))
+  assert again == as_dict
+  assert list(_leaves(again)) == list(fields.CHECKS)
+  assert config_lib.difference(again, as_dict) == []
+
+
+def test_difference():
+  old = config_lib.to_dict(default.get_config())
+  changes = {
+    "joint.loss_weight": (0.11,),
+    "model.batch_norm": False,
+    "init_from": "runs/other",
+    "seed": 3,
+  }
+  new = config_lib.to_dict(_config(**changes))
+  assert config_lib.difference(old, new) == [
+    "seed: 0 -> 3",
+    'init_from: "" -> "runs/other"',
+    "model.batch_norm: true -> false",
+    "joint.loss_weight: (9.0,) -> (0.11,)",
+  ]
+
+
+def test_difference_of_fields_that_one_side_lacks():
+  old = {"a": 1, "group": {"gone": 2}, "same": [1.0]}
+  new = {"a": 1, "group": {"come": 3}, "same": (1.0,)}
+  assert config_lib.difference(old, new) == [
+    "group.gone: 2 -> nothing",
+    "group.come: nothing -> 3",
+  ]
+
+
+@pytest.mark.parametrize(
+  ("changes", "expected"),
+  [
+    ({"degradation.scale": 4}, "degradation.scale: 2 -> 4"),
+    ({"model.trunk": "wdsr"}, 'model.trunk: "fsrcnn" -> "wdsr"'),
+    ({"data.split_seed": 1}, "data.split_seed"),
+    ({"num_seeds": 4}, "seeds 5 to 7; this run asks for 5 to 8"),
+    ({"seed": 4}, "seeds 5 to 7"),
+  ],
+)
+def test_init_from_another_pretraining(changes, expected):
+  source = config_lib.to_dict(_config(seed=5, num_seeds=3))
+  config = _config(**{"seed": 5, "num_seeds": 3, "init_from": "a", **changes})
+  with pytest.raises(errors.UserError, match=expected.replace("(", r"\(")):
+    config_lib.validate_init_from(config, source)
+
+
+def test_init_from_for_another_wiring_and_loss_weight():
+  source = config_lib.to_dict(_config(num_seeds=3))
+  changes = {
+    "seed": 1,
+    "num_seeds": 2,
+    "init_from": "runs/a",
+    "model.wiring": "sequential",
+    "joint.loss_weight": (0.11,),
+    "experiment": "sequential",
+  }
+  config_lib.validate_init_from(_config(**changes), source)

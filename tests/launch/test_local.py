@@ -1,0 +1,286 @@
+"""The order of jobs and their ends, with a program that trains nothing."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from launch import jobs as jobs_lib
+from launch import local
+from sr2_jax.records import folder as folder_lib
+from tests.launch import test_jobs
+
+ROOT = pathlib.Path(__file__).parents[2]
+TIMEOUT = 60  # seconds
+
+# Does what the experiment's name says.
+PROGRAM = """
+import json, pathlib, signal, sys, time
+
+flags = dict(argument.split("=", 1) for argument in sys.argv[1:])
+name = flags["--config.experiment"]
+folder = pathlib.Path(flags["--workdir"])
+folder.mkdir(exist_ok=True)
+if flags.get("--mode") == "eval":
+  name += ", evaluating at " + flags["--config.eval.noise_variances"]
+print("hello from", name)
+if name == "fails":
+  print("first\\n\\nsecond\\nthird\\nfourth", file=sys.stderr)
+  sys.exit(2)
+if name == "dies":
+  import os
+  os.kill(os.getpid(), signal.SIGKILL)
+if name == "waits":
+  got = []
+  for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda number, _: got.append(number))
+  (folder / "ready").touch()
+  while not got or (got == [signal.SIGINT] and not (folder / "end").exists()):
+    time.sleep(0.01)
+  print("signals", [int(number) for number in got])
+  sys.exit(128 + got[0])
+row = {"kind": "train", "phase": "pretrain", "step": 20}
+(folder / "metrics.jsonl").write_text(json.dumps(row) + "\\n")
+(folder / "DONE").touch()
+"""
+
+
+@pytest.fixture(autouse=True)
+def _program(tmp_path, monkeypatch):
+  monkeypatch.chdir(ROOT)
+  path = tmp_path / "program.py"
+  path.write_text(PROGRAM)
+  monkeypatch.setattr(local, "COMMAND", (sys.executable, str(path)))
+
+
+def make_jobs(tmp_path, *names, sources=None):
+  sources = sources or {}
+  runs = ", ".join(
+    f"runs.Run({name!r}, 'tests/tiny.py', {{'joint.num_epochs': 0}} "
+    f"if {name not in sources} else {{}}, {sources.get(name)!r})"
+    for name in names
+  )
+  sweep = test_jobs.write_sweep(tmp_path, f"return [{runs}]")
+  return jobs_lib.load(sweep, tmp_path)
+
+
+def run(jobs, tmp_path, signals=None):
+  outcomes = local.run(jobs, tmp_path, signals or local.Signals())
+  assert [outcome.name for outcome in outcomes] == [job.name for job in jobs]
+  return outcomes
+
+
+def test_goes_on_past_a_failure(tmp_path, capsys):
+  jobs = make_jobs(
+    tmp_path,
+    *("good", "fails", "after", "after_after", "dies", "last"),
+    sources={"after": "fails", "after_after": "after", "last": "good"},
+  )
+  outcomes = run(jobs, tmp_path)
+  assert [outcome.state for outcome in outcomes] == [
+    "finished", "failed", "skipped", "skipped", "failed", "finished",
+  ]  # fmt: skip
+  _, fails, after, after_after, dies, _ = outcomes
+  assert fails.reason == (
+    f"exit code 2, see {tmp_path / 'fails.log'}\nsecond\nthird\nfourth"
+  )
+  assert after.reason == "it starts from fails, which has not finished"
+  assert after_after.reason == "it starts from after, which has not finished"
+  assert "exit code 137" in dies.reason
+  assert [outcome.seconds is None for outcome in outcomes] == [
+    False, False, True, True, False, False,
+  ]  # fmt: skip
+  shown = capsys.readouterr().err
+  assert shown.index("[1/6] good: 0 % of all steps") < shown.index(
+    "hello from g"
+  )
+  assert "[6/6] last: " in shown
+  assert f"fails failed: {fails.reason}\n" in shown
+
+
+def test_logs_are_appended_and_shown(tmp_path, capsys):
+  jobs = make_jobs(tmp_path, "fails")
+  for _ in range(2):
+    run(jobs, tmp_path)
+  log = (tmp_path / "fails.log").read_text()
+  assert log.count("hello from fails\n") == 2
+  # The second start shows its own part of the log alone.
+  assert capsys.readouterr().err.count("hello from fails\n") == 2
+
+
+def test_finished_runs_are_skipped_without_a_process(tmp_path, monkeypatch):
+  names = [f"run{number}" for number in range(20)]
+  jobs = make_jobs(tmp_path, *names)
+  for job in jobs:
+    test_jobs.begin(job, done=True)
+  monkeypatch.setattr(local.subprocess, "Popen", None)
+  assert {o.state for o in run(jobs, tmp_path)} == {"finished before"}
+  assert not list(tmp_path.glob("*.log"))
+
+
+def test_finished_with_another_config_is_a_failure(tmp_path):
+  [job] = make_jobs(tmp_path, "good")
+  test_jobs.begin(job, done=True)
+  path = tmp_path / "good" / "config.json"
+  path.write_text(path.read_text().replace('"seed": 0', '"seed": 7'))
+  [outcome] = run([job], tmp_path)
+  assert outcome.state == "failed"
+  assert "seed: 7 -> 0" in outcome.reason
+  assert not list(tmp_path.glob("*.log"))
+
+
+def test_finished_runs_are_evaluated_again(tmp_path, capsys):
+  """With fields of `eval` that they were not trained with."""
+  sweep = test_jobs.write_sweep(
+    tmp_path, "return [runs.Run('good', 'tests/tiny.py', {})]"
+  )
+  [trained] = jobs_lib.load(sweep, tmp_path)
+  test_jobs.begin(trained, done=True)
+  settings = {"eval.noise_variances": "0.5"}
+  [refused] = run(jobs_lib.load(sweep, tmp_path, settings=settings), tmp_path)
+  assert "--mode=eval evaluates it again" in refused.reason
+  jobs = jobs_lib.load(sweep, tmp_path, settings=settings, mode="eval")
+  (tmp_path / "good" / "DONE").rename(tmp_path / "done")
+  [unfinished] = run(jobs, tmp_path)
+  assert unfinished.state == "failed"
+  assert "has not finished training" in unfinished.reason
+  (tmp_path / "done").rename(tmp_path / "good" / "DONE")
+  [outcome] = run(jobs, tmp_path)
+  assert outcome.state == "finished"
+  shown = capsys.readouterr().err
+  assert "hello from good, evaluating at 0.5" in shown
+  assert "of all steps done" not in shown
+  assert json.loads((tmp_path / "speeds.json").read_text()) == {}
+
+
+def test_evaluating_needs_no_source(tmp_path):
+  jobs = make_jobs(tmp_path, "fails", "good", sources={"good": "fails"})
+  for job in jobs:
+    test_jobs.begin(job, done=True)
+  jobs = [dataclasses.replace(job, mode="eval") for job in jobs]
+  assert [o.state for o in run(jobs, tmp_path)] == ["failed", "finished"]
+
+
+def test_speeds_are_kept_while_a_run_goes_on(tmp_path, monkeypatch):
+  """A kill of the sweep must not cost what it has measured."""
+  monkeypatch.setattr(local, "_SECONDS_BETWEEN_OVERALL", 0.0)
+  saves = []
+  monkeypatch.setattr(local.estimate.Speeds, "save", lambda _: saves.append(0))
+  run(make_jobs(tmp_path, "good"), tmp_path)
+  assert len(saves) > 1
+
+
+def test_speeds_are_measured_and_kept(tmp_path):
+  run(make_jobs(tmp_path, "good"), tmp_path)
+  speeds = json.loads((tmp_path / "speeds.json").read_text())
+  seconds, steps = speeds["fsrcnn_x4 mnist5k"]
+  assert steps == 20 * 2
+  assert 0 < seconds < TIMEOUT
+
+
+def in_background(work):
+  """Runs work, which sends signals to this process, and reports errors."""
+  failures = []
+
+  def call():
+    try:
+      work()
+    except BaseException as error:
+      failures.append(error)
+      os.kill(os.getpid(), signal.SIGTERM)
+
+  thread = threading.Thread(target=call)
+  thread.start()
+  return thread, failures
+
+
+def wait_for(condition):
+  deadline = time.monotonic() + TIMEOUT
+  while not condition():
+    assert time.monotonic() < deadline
+    time.sleep(0.01)
+
+
+@pytest.fixture
+def heeds_hangups():
+  """As a terminal starts a program, even where nohup has started the tests."""
+  before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+  yield
+  signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+  ("numbers", "passed_on"),
+  [
+    ([signal.SIGTERM], [15]),
+    ([signal.SIGHUP], [15]),
+    ([signal.SIGINT, signal.SIGTERM], [2, 15]),
+  ],
+)
+def test_signals_reach_the_run_and_end_the_sweep(
+  tmp_path, capsys, numbers, passed_on, heeds_hangups
+):
+  jobs = make_jobs(tmp_path, "waits", "good")
+  signals = local.Signals()
+
+  def send():
+    for number in numbers:
+      wait_for((tmp_path / "waits" / "ready").exists)
+      os.kill(os.getpid(), number)
+      wait_for(lambda number=number: number in signals.received)
+      time.sleep(3 * local._POLL_SECONDS)
+
+  with signals.listening():
+    thread, failures = in_background(send)
+    outcomes = run(jobs, tmp_path, signals)
+    thread.join()
+  assert not failures
+  assert [outcome.state for outcome in outcomes] == ["stopped", "not started"]
+  assert signals.received == numbers
+  assert f"signals {passed_on}" in capsys.readouterr().err
+
+
+def test_handlers_are_put_back_and_nohup_is_honoured():
+  before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+  try:
+    interrupt = signal.getsignal(signal.SIGINT)
+    with local.Signals().listening():
+      assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+      assert signal.getsignal(signal.SIGINT) is not interrupt
+    assert signal.getsignal(signal.SIGINT) is interrupt
+  finally:
+    signal.signal(signal.SIGHUP, before)
+
+
+def test_waits_for_a_run_that_a_killed_sweep_has_left(tmp_path, capsys):
+  """And takes what it has finished meanwhile."""
+  [job] = make_jobs(tmp_path, "good")
+  claim = folder_lib.RunFolder(job.folder.path).claim()
+  claim.__enter__()
+
+  def finish():
+    time.sleep(5 * local._POLL_SECONDS)
+    test_jobs.begin(job, done=True)
+    claim.__exit__(None, None, None)
+
+  thread, failures = in_background(finish)
+  [outcome] = run([job], tmp_path)
+  thread.join()
+  assert not failures
+  assert outcome.state == "finished before"
+  assert "still works in" in capsys.readouterr().err
+
+
+def test_waiting_can_be_stopped(tmp_path):
+  [job] = make_jobs(tmp_path, "good")
+  signals = local.Signals()
+  signals.received.append(signal.SIGINT)
+  with folder_lib.RunFolder(job.folder.path).claim():
+    [outcome] = run([job], tmp_path, signals)
+  assert outcome.state == "not started"

@@ -1,0 +1,254 @@
+"""The command; and whole sweeps with real kills."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from launch import local, sweep
+from sr2_jax.records import rows as rows_lib
+
+ROOT = pathlib.Path(__file__).parents[2]
+PAIR = "--sweep=tests/tiny_sweep.py"
+TIMEOUT = 400  # seconds; compiling on a busy machine takes long
+
+
+@pytest.fixture(autouse=True)
+def _in_root(monkeypatch):
+  monkeypatch.chdir(ROOT)
+
+
+def main(*arguments):
+  return sweep.main(["sweep.py", *map(str, arguments)])
+
+
+@pytest.mark.parametrize(
+  ("arguments", "expected"),
+  [
+    ([], "--sweep, --workdir"),
+    ([PAIR], "--workdir"),
+    ([PAIR, "--workdir=x", "--dryrun"], "--dryrun"),
+    (["--sweep=experiments/papr.py:cpu", "--workdir=x"], "paper.py?"),
+    (["--sweep=experiments/paper.py:cpv", "--workdir=x"], '"cpv"'),
+    ([PAIR, "--workdir=x", "--only", "third"], "--only third"),
+    ([PAIR, "--workdir=x", "--set", "eval.clip"], "FIELD=VALUE"),
+    ([PAIR, "--workdir=x", "--set", "eval.clp=1"], "config.eval.clip?"),
+    ([PAIR, "--workdir=requirements.txt"], "cannot be written"),
+  ],
+)
+def test_mistake(capsys, arguments, expected):
+  assert main(*arguments) == 2
+  captured = capsys.readouterr()
+  assert captured.out == ""
+  assert expected in captured.err
+  assert len(captured.err.splitlines()) <= 2
+  assert not pathlib.Path("x").exists()
+
+
+def test_help_names_every_flag_and_exit_code(capsys):
+  assert main("--help") == 0
+  text = capsys.readouterr().out
+  for word in (
+    "--sweep",
+    "--workdir",
+    "--only",
+    "--set",
+    "--mode",
+    "--dry-run",
+  ):
+    assert f"\n  {word}" in text
+  for code in ("0  ", "1  ", "2  ", "129", "130", "143"):
+    assert f"\n  {code}" in text
+  assert max(map(len, text.splitlines())) <= 80
+
+
+def test_dry_run_lists_and_starts_nothing(tmp_path, capsys):
+  arguments = ["--sweep=experiments/paper.py:cpu", "--dry-run"]
+  assert main(*arguments, f"--workdir={tmp_path / 'paper'}") == 0
+  lines = capsys.readouterr().out.splitlines()
+  assert lines[1].split() == [
+    "mnist_fsrcnn_x4", "not", "started",
+    "pretrain", "~3,000", "x", "3,", "joint", "~750", "x", "6",
+  ]  # fmt: skip
+  assert " runs: 0 % of all steps done, time left unknown" in lines[-1]
+  assert not (tmp_path / "paper").exists()
+
+
+def test_dry_run_of_evaluating_lists_what_has_finished(tmp_path, capsys):
+  (tmp_path / "first").mkdir()
+  (tmp_path / "first" / "DONE").touch()
+  arguments = (PAIR, "--dry-run", "--mode=eval", "--set", "eval.clip=true")
+  assert main(*arguments, f"--workdir={tmp_path}") == 0
+  assert capsys.readouterr().out.splitlines() == [
+    "run      state",
+    "first    to be evaluated",
+    "control  not finished",
+  ]
+
+
+def test_summary_has_a_line_a_run_and_the_reasons():
+  assert sweep.summary(
+    [
+      local.Outcome("a", "finished before"),
+      local.Outcome("long_name", "failed", 75.0, "exit code 3, see x\nbecause"),
+      local.Outcome("c", "skipped", reason="it starts from long_name"),
+    ]
+  ).splitlines() == [
+    "",
+    "run        state            time",
+    "a          finished before  -",
+    "long_name  failed           1:15 min",
+    "c          skipped          -",
+    "",
+    "long_name failed:",
+    "  exit code 3, see x",
+    "  because",
+    "",
+    "c skipped:",
+    "  it starts from long_name",
+  ]
+
+
+@pytest.mark.parametrize(
+  ("states", "received", "code"),
+  [
+    (["finished", "finished before"], [], 0),
+    (["finished", "failed"], [], 1),
+    (["finished", "skipped"], [], 1),
+    (["stopped", "not started"], [2], 130),
+    (["finished", "not started"], [15, 2], 143),
+    (["stopped"], [1], 129),
+    (["stopped"], [], 1),  # the run was signalled, and not the sweep
+  ],
+)
+def test_exit_codes(tmp_path, monkeypatch, capsys, states, received, code):
+  def engine(jobs, workdir, signals):
+    assert [job.name for job in jobs] == ["first", "control"]
+    assert workdir == tmp_path
+    signals.received.extend(received)
+    return [local.Outcome(str(i), state) for i, state in enumerate(states)]
+
+  monkeypatch.setitem(sweep.ENGINES, "local", engine)
+  assert main(PAIR, f"--workdir={tmp_path}") == code
+  assert states[0] in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+  """A cache of compiled programs that all the processes here share."""
+  cache = tmp_path_factory.mktemp("cache")
+  return os.environ | {"SR2_JAX_CACHE_DIR": str(cache), "JAX_PLATFORMS": "cpu"}
+
+
+@contextlib.contextmanager
+def started(environment, workdir, *arguments):
+  """A running sweep; it and its run are killed at the end."""
+  workdir.mkdir(parents=True, exist_ok=True)
+  with (workdir / "sweep.log").open("w") as log:
+    process = subprocess.Popen(
+      (
+        sys.executable, "-m", "launch.sweep", f"--workdir={workdir}", *arguments
+      ),
+      cwd=ROOT,
+      env=environment,
+      stdout=log,
+      stderr=log,
+    )  # fmt: skip
+    try:
+      yield process
+    finally:
+      if process.poll() is None:
+        for child in children(process):
+          os.kill(child, signal.SIGKILL)
+        process.kill()
+      process.wait()
+
+
+def children(process):
+  path = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
+  return [int(number) for number in path.read_text().split()]
+
+
+def output(workdir):
+  return (workdir / "sweep.log").read_text()
+
+
+def finish(process, workdir, expect):
+  code = process.wait(TIMEOUT)
+  text = output(workdir)
+  assert code == expect, text
+  assert "Traceback" not in text, text
+  return text
+
+
+def wait_for(condition, process, workdir):
+  deadline = time.monotonic() + TIMEOUT
+  while not condition():
+    assert process.poll() is None, output(workdir)
+    assert time.monotonic() < deadline, output(workdir)
+    time.sleep(0.02)
+
+
+def has_checkpoint(workdir, name):
+  return lambda: any(
+    path.name.isdigit()
+    for path in (workdir / name).glob("checkpoints/*/last/*")
+  )
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
+def test_kills_and_signals_cost_no_finished_run(environment, tmp_path):
+  """Killed in the first run, stopped by Ctrl-C in the second, then finished."""
+  with started(environment, tmp_path, PAIR) as process:
+    wait_for(has_checkpoint(tmp_path, "first"), process, tmp_path)
+    [orphan] = children(process)
+    os.kill(orphan, signal.SIGSTOP)  # It must not finish meanwhile.
+    process.kill()
+    process.wait()
+
+  # What the killed sweep has left goes on; the next one waits for it.
+  with started(environment, tmp_path, PAIR) as process:
+    wait_for(lambda: "waiting for it" in output(tmp_path), process, tmp_path)
+    os.kill(orphan, signal.SIGKILL)
+    # Meanwhile a second sweep is refused.
+    assert main(PAIR, f"--workdir={tmp_path}") == 2
+    wait_for(has_checkpoint(tmp_path, "control"), process, tmp_path)
+    process.send_signal(signal.SIGINT)
+    text = finish(process, tmp_path, 130)
+  assert "resuming pretrain at step" in text
+  assert "[2/2] control: " in text
+  assert "stopped: joint is saved at step" in text
+  assert "\nfirst    finished " in text
+  assert "\ncontrol  stopped " in text
+
+  with started(environment, tmp_path, PAIR) as process:
+    text = finish(process, tmp_path, 0)
+  assert "resuming joint at step" in text
+  assert "\nfirst    finished before  -" in text
+  assert "\ncontrol  finished " in text
+  rows = rows_lib.read(tmp_path / "control")
+  assert {
+    (row.method, row.phase, row.loss_weight, row.seed)
+    for row in rows
+    if row.method != "bicubic"
+  } == {("sr_continued_fsrcnn", "joint", 0.0, seed) for seed in (0, 1)}
+
+  logs = {path: path.stat().st_size for path in tmp_path.glob("[fc]*.log")}
+  assert len(logs) == 2
+  assert main(PAIR, f"--workdir={tmp_path}") == 0
+  assert logs == {path: path.stat().st_size for path in logs}
+
+
+def test_a_failed_run_costs_those_that_start_from_it(environment, tmp_path):
+  failing = f"{PAIR}:failing"
+  with started(environment, tmp_path, failing) as process:
+    text = finish(process, tmp_path, 1)
+  assert "\nbad        failed " in text
+  assert "\nafter_bad  skipped " in text
+  assert "\nfirst      finished " in text
+  assert "\n  Lower config.pretrain.learning_rate, or leave" in text

@@ -1,0 +1,224 @@
+"""Who may work in a run folder, and with which config."""
+
+import fcntl
+import json
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from sr2_jax import errors
+from sr2_jax.records import folder as folder_lib
+
+HOLDER = """
+import sys, time
+from sr2_jax import run_folder
+with run_folder.RunFolder(sys.argv[1]).claim():
+  print("claimed", flush=True)
+  time.sleep(60)
+"""
+
+CONFIG = {
+  "seed": 0,
+  "eval": {"clip": False},
+  "joint": {"loss_weight": [9.0]},
+  "loss": {"l2": [0.01]},
+}
+
+
+def recorded(path, **description):
+  folder = folder_lib.RunFolder(path)
+  folder.record({"config": CONFIG, **description})
+  return folder
+
+
+def test_paths_lie_in_the_folder(tmp_path):
+  folder = folder_lib.RunFolder(str(tmp_path))
+  assert folder.path == tmp_path
+  assert folder.images == tmp_path / "images"
+  assert folder.checkpoints("joint") == tmp_path / "checkpoints/joint/last"
+  assert folder.checkpoints("joint", "best").parts[-2:] == ("joint", "best")
+  assert not list(tmp_path.iterdir())
+
+
+def test_lock_goes_with_the_process_that_holds_it(tmp_path):
+  """Refused while another process lives, free at once after kill -9."""
+  path = tmp_path / "new" / "run"
+  with subprocess.Popen(
+    [sys.executable, "-c", HOLDER, str(path)],
+    stdout=subprocess.PIPE,
+    text=True,
+  ) as holder:
+    try:
+      assert holder.stdout is not None
+      assert holder.stdout.readline() == "claimed\n"
+      folder = folder_lib.RunFolder(path)
+      with (
+        pytest.raises(errors.UserError, match=f"^{path}: another run works"),
+        folder.claim(),
+      ):
+        raise AssertionError("claimed twice")
+    finally:
+      holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    with folder.claim():
+      pass
+
+
+def test_asking_whether_a_folder_is_claimed_keeps_nobody_out(tmp_path):
+  """And leaves nothing behind."""
+  folder = folder_lib.RunFolder(tmp_path / "new")
+  assert not folder.is_claimed
+  assert not folder.path.exists()
+  with folder.claim():
+    assert folder.is_claimed
+  assert not folder.is_claimed
+  with (folder.path / ".lock").open() as file:
+    # As `is_claimed` does at the moment of a claim.
+    fcntl.flock(file, fcntl.LOCK_SH)
+    release = threading.Timer(0.15, fcntl.flock, (file, fcntl.LOCK_UN))
+    release.start()
+    with folder.claim():
+      pass
+    release.join()
+
+
+def test_lock_is_free_after_its_block_even_after_an_error(tmp_path):
+  folder = folder_lib.RunFolder(tmp_path)
+  with pytest.raises(ZeroDivisionError), folder.claim():
+    raise ZeroDivisionError
+  with (
+    folder.claim(),
+    pytest.raises(errors.UserError, match="--workdir"),
+    folder.claim(),
+  ):
+    raise AssertionError("claimed twice")
+  with folder.claim():
+    pass
+
+
+@pytest.mark.parametrize("name", ["file", "file/run"])
+def test_folder_that_cannot_be_made_is_named(tmp_path, name):
+  (tmp_path / "file").write_text("in the way")
+  folder = folder_lib.RunFolder(tmp_path / name)
+  with (
+    pytest.raises(errors.UserError, match=r"cannot be written \(.+\)\.\nGive"),
+    folder.claim(),
+  ):
+    raise AssertionError("claimed a file")
+  assert folder.read() is None
+
+
+def test_record_is_read_back(tmp_path):
+  folder = folder_lib.RunFolder(tmp_path / "run")
+  assert folder.read() is None
+  folder.record({"config": CONFIG, "dataset": {"name": "mnist"}})
+  assert folder.read() == {"config": CONFIG, "dataset": {"name": "mnist"}}
+  assert [path.name for path in folder.path.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize(
+  "text",
+  ["", '{"config": {"seed"', "[]", "{}", '{"config": 3}', '{"config": []}'],
+)
+def test_damaged_record_is_named(tmp_path, text):
+  (tmp_path / "config.json").write_text(text)
+  folder = folder_lib.RunFolder(tmp_path)
+  with pytest.raises(errors.UserError, match=r"config\.json: damaged \(.+\)"):
+    folder.read()
+  with pytest.raises(errors.UserError, match="Restore it from a copy"):
+    folder.check(CONFIG)
+
+
+def test_record_that_is_no_text_is_damaged(tmp_path):
+  (tmp_path / "config.json").write_bytes(b"\xff\xfe{}")
+  with pytest.raises(errors.UserError, match="damaged"):
+    folder_lib.RunFolder(tmp_path).read()
+
+
+def test_same_config_goes_on(tmp_path):
+  """JSON made lists of tuples and kept floats exactly."""
+  folder = recorded(tmp_path, python="3.11")
+  folder.check({**CONFIG, "joint": {"loss_weight": (9.0,)}})
+  folder_lib.RunFolder(tmp_path / "new").check(CONFIG)
+
+
+def test_an_older_versions_config_goes_on(tmp_path):
+  """Without a field that was added since, and with one L2 by itself."""
+  older = {
+    "seed": 0,
+    "eval": {},
+    "joint": CONFIG["joint"],
+    "loss": {"l2": 0.01},
+  }
+  folder = folder_lib.RunFolder(tmp_path)
+  folder.record({"config": older})
+  folder.check(CONFIG)
+  with pytest.raises(errors.UserError, match="seed: 0 -> 1"):
+    folder.check({**CONFIG, "seed": 1})
+
+
+def test_other_config_is_refused_with_every_difference(tmp_path):
+  folder = recorded(tmp_path)
+  other = {**CONFIG, "seed": 1, "eval": {"clip": True}}
+  with pytest.raises(errors.UserError) as caught:
+    folder.check(other)
+  message = str(caught.value)
+  assert f"{tmp_path} was started with another config" in message
+  assert "seed: 0 -> 1; eval.clip: false -> true." in message
+  assert "loss_weight" not in message
+  assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize("ignored", ["eval", "eval.clip"])
+def test_ignored_fields_may_differ_and_no_others(tmp_path, ignored):
+  folder = recorded(tmp_path)
+  clipped = {**CONFIG, "eval": {"clip": True}}
+  folder.check(clipped, ignore=(ignored,))
+  with pytest.raises(errors.UserError, match=r"seed: 0 -> 1\.\nGo away\."):
+    folder.check({**clipped, "seed": 1}, ignore=(ignored,), way_out="Go away.")
+  with pytest.raises(errors.UserError, match=r"eval\.clip: "):
+    folder.check(clipped, ignore=("eval.cli", "lip", "clip"))
+
+
+@pytest.mark.parametrize(
+  "name",
+  [
+    "metrics.jsonl",
+    "results.jsonl",
+    "checkpoints/pretrain/last/00000003/state",
+    "checkpoints/joint/damaged/last_00000003/state",
+    "DONE",
+  ],
+)
+def test_run_has_begun_with_its_first_checkpoint_or_row(tmp_path, name):
+  folder = recorded(tmp_path)
+  for nothing in (
+    "tensorboard/pretrain/events",
+    "checkpoints/pretrain/last/00000003.orbax-checkpoint-tmp/state",
+  ):
+    (tmp_path / nothing).parent.mkdir(parents=True)
+    (tmp_path / nothing).write_text("left by a kill")
+  for empty in ("metrics.jsonl", "results.jsonl"):
+    (tmp_path / empty).touch()
+  assert not folder.has_begun
+  (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+  (tmp_path / name).write_text("something")
+  assert folder.has_begun
+
+
+def test_a_field_that_there_is_no_more_is_a_difference(tmp_path):
+  config = {**CONFIG, "eval": {}}
+  with pytest.raises(errors.UserError, match=r"eval\.clip: false -> nothing"):
+    recorded(tmp_path).check(config)
+
+
+def test_done(tmp_path):
+  folder = recorded(tmp_path)
+  assert not folder.is_done
+  folder.set_done()
+  assert folder.is_done
+  assert folder_lib.RunFolder(tmp_path).is_done
+  assert json.loads((tmp_path / "config.json").read_text())

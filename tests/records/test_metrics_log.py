@@ -1,0 +1,313 @@
+import io
+import json
+import math
+import os
+import resource
+import signal
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from sr2_jax import errors
+from sr2_jax.records import metrics_log
+
+
+def _row(step, *, kind="train", phase="pretrain", seed=0, **metrics):
+  return {
+    "kind": kind,
+    "phase": phase,
+    "step": step,
+    "seed": seed,
+    "l2": 0.01,
+    "loss_weight": 9.0 if phase == "joint" else None,
+    **(metrics or {"loss": np.float32(1 / (step + 1)), "loss_sr": 0.5}),
+  }
+
+
+def _steps():
+  """What an uninterrupted run writes, step by step: (phase, step, rows)."""
+  for phase in ("pretrain", "joint"):
+    for step in (50, 100, 150):
+      rows = [_row(step, phase=phase, seed=seed) for seed in (0, 1)]
+      if step == 100:
+        rows.append(_row(step, kind="validation", phase=phase, ssim=0.8))
+      yield phase, step, rows
+
+
+def _write_all(workdir, **options):
+  metric_writer = metrics_log.Writer(
+    workdir, **({"tensorboard": False} | options)
+  )
+  metric_writer.truncate("pretrain", 0)
+  for _, _, rows in _steps():
+    metric_writer.write(rows)
+  metric_writer.close()
+  return (workdir / "metrics.jsonl").read_bytes()
+
+
+def _after(phase, step):
+  """The steps that come after one."""
+  return [
+    rows
+    for other, other_step, rows in _steps()
+    if (other == "joint", other_step) > (phase == "joint", step)
+  ]
+
+
+def test_a_line_is_sorted_strict_json(tmp_path):
+  metric_writer = metrics_log.Writer(tmp_path, tensorboard=False)
+  metric_writer.write(
+    [_row(7, loss_sr=np.float32(0.1), loss=math.nan, f1=math.inf)]
+  )
+  # It is in the file before any sync or close.
+  [line] = (tmp_path / "metrics.jsonl").read_text().splitlines()
+  metric_writer.close()
+  assert line == (
+    '{"kind": "train", "phase": "pretrain", "step": 7, "seed": 0, '
+    '"l2": 0.01, "loss_weight": null, "f1": null, "loss": null, '
+    '"loss_sr": 0.10000000149011612}'
+  )
+
+
+@pytest.mark.parametrize(
+  "row",
+  [
+    {"kind": "train", "phase": "joint", "step": 1, "seed": 0, "loss": 0.0},
+    _row(1, kind="test"),
+    _row(1, phase="finetune"),
+  ],
+)
+def test_a_wrong_row_is_refused_before_anything_is_written(tmp_path, row):
+  metric_writer = metrics_log.Writer(tmp_path, tensorboard=False)
+  with pytest.raises(ValueError, match="metric row"):
+    metric_writer.write([_row(1), row])
+  assert not (tmp_path / "metrics.jsonl").exists()
+
+
+def test_other_processes_write_nothing(tmp_path):
+  metric_writer = metrics_log.Writer(tmp_path, tensorboard=True, active=False)
+  metric_writer.truncate("pretrain", 0)
+  metric_writer.write([_row(1)])
+  metric_writer.image("joint", "grid", np.zeros((4, 4, 3), np.uint8), 1)
+  metric_writer.throughput("joint", 1, 100.0)
+  metric_writer.sync()
+  metric_writer.close()
+  assert os.listdir(tmp_path) == []
+
+
+def test_a_resumed_run_writes_the_same_bytes(tmp_path):
+  uninterrupted = _write_all(tmp_path / "whole")
+  resumed = tmp_path / "resumed"
+  for phase, step, _ in _steps():
+    assert _write_all(resumed) == uninterrupted
+    metric_writer = metrics_log.Writer(resumed, tensorboard=False)
+    metric_writer.truncate(phase, step)
+    rest = _after(phase, step)
+    kept = (resumed / "metrics.jsonl").read_bytes()
+    assert uninterrupted.startswith(kept)
+    assert len(kept.splitlines()) + sum(map(len, rest)) == 14
+    for rows in rest:
+      metric_writer.write(rows)
+    metric_writer.close()
+    assert (resumed / "metrics.jsonl").read_bytes() == uninterrupted
+
+
+def test_a_write_that_the_system_cuts_short_is_an_error(tmp_path):
+  """And the torn row is gone before the next one would be glued to it."""
+  metric_writer = metrics_log.Writer(tmp_path, tensorboard=False)
+  metric_writer.write([_row(1)])
+  size = (tmp_path / "metrics.jsonl").stat().st_size
+  before = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, before[1]))
+  try:
+    with pytest.raises(OSError, match="File too large"):
+      metric_writer.write([_row(2)])
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+  metric_writer.truncate(_row(1)["phase"], 1)
+  metric_writer.write([_row(2)])
+  metric_writer.close()
+  lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+  assert [json.loads(line)["step"] for line in lines] == [1, 2]
+
+
+def test_every_torn_last_line_is_dropped(tmp_path):
+  uninterrupted = _write_all(tmp_path)
+  path = tmp_path / "metrics.jsonl"
+  start = uninterrupted[:-1].rindex(b"\n") + 1
+  expected = uninterrupted[: uninterrupted.index(b'"phase": "joint"')]
+  expected = expected[: expected.rindex(b"\n") + 1]
+  for end in range(start, len(uninterrupted) + 1):
+    path.write_bytes(uninterrupted[:end])
+    metric_writer = metrics_log.Writer(tmp_path, tensorboard=False)
+    metric_writer.truncate("pretrain", 150)
+    assert path.read_bytes() == expected, end
+    for rows in _after("pretrain", 150):
+      metric_writer.write(rows)
+    metric_writer.close()
+    assert path.read_bytes() == uninterrupted, end
+
+
+def test_a_line_that_lost_only_its_end_is_mended(tmp_path):
+  whole = _write_all(tmp_path)
+  (tmp_path / "metrics.jsonl").write_bytes(whole[:-1])
+  metrics_log.Writer(tmp_path, tensorboard=False).truncate("joint", 150)
+  assert (tmp_path / "metrics.jsonl").read_bytes() == whole
+
+
+def test_truncate_can_drop_all(tmp_path):
+  _write_all(tmp_path)
+  metrics_log.Writer(tmp_path, tensorboard=False).truncate("pretrain", 0)
+  assert (tmp_path / "metrics.jsonl").read_bytes() == b""
+
+
+def test_truncate_of_a_new_run_creates_nothing(tmp_path):
+  metrics_log.Writer(tmp_path / "new", tensorboard=True).truncate("pretrain", 0)
+  assert not (tmp_path / "new").exists()
+
+
+def test_truncate_within_a_run_goes_on_in_the_new_file(tmp_path):
+  metric_writer = metrics_log.Writer(tmp_path, tensorboard=False)
+  metric_writer.write([_row(1)])
+  metric_writer.write([_row(2)])
+  metric_writer.truncate("pretrain", 1)
+  metric_writer.write([_row(3)])
+  metric_writer.close()
+  lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+  assert [json.loads(line)["step"] for line in lines] == [1, 3]
+
+
+def test_damage_before_a_row_that_stays_is_named(tmp_path):
+  lines = _write_all(tmp_path).splitlines(keepends=True)
+  path = tmp_path / "metrics.jsonl"
+  path.write_bytes(b"".join([lines[0], b'{"kind": "tr\n', *lines[2:]]))
+  metric_writer = metrics_log.Writer(tmp_path, tensorboard=False)
+  with pytest.raises(errors.UserError, match=r"metrics\.jsonl:2: damaged"):
+    metric_writer.truncate("joint", 150)
+  # Where only line 1 has to stay, the damage goes with the rest.
+  metric_writer.truncate("pretrain", 0)
+  assert path.read_bytes() == b""
+
+
+def test_a_kill_in_truncate_leaves_the_old_file(tmp_path, monkeypatch):
+  whole = _write_all(tmp_path)
+
+  def killed(descriptor):
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patch:
+    patch.setattr(os, "fsync", killed)
+    with pytest.raises(KeyboardInterrupt):
+      metrics_log.Writer(tmp_path, tensorboard=False).truncate("pretrain", 50)
+  assert (tmp_path / "metrics.jsonl").read_bytes() == whole
+
+
+def test_sigkill_loses_no_row_that_was_written(tmp_path):
+  code = (
+    "import os, signal, sys; from sr2_jax import writer\n"
+    "metric_writer = writer.Writer(sys.argv[1], tensorboard=False)\n"
+    "row = dict(kind='train', phase='joint', seed=0, l2=0.0, loss_weight=9)\n"
+    "for step in range(1, 101):\n"
+    "  metric_writer.write([row | dict(step=step, loss=1 / step)])\n"
+    "os.kill(os.getpid(), signal.SIGKILL)\n"
+  )
+  process = subprocess.run(
+    [sys.executable, "-c", code, str(tmp_path)], check=False
+  )
+  assert process.returncode == -signal.SIGKILL
+  lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+  assert [json.loads(line)["step"] for line in lines] == [*range(1, 101)]
+
+
+# TensorBoard
+
+
+@pytest.fixture(scope="module")
+def event_pb2():
+  return pytest.importorskip("tensorboardX.proto.event_pb2")
+
+
+def _events(folder, event_pb2):
+  """The records of a run's event files, in the order of TensorBoard."""
+  events = []
+  for path in sorted(folder.glob("events.out.tfevents.*")):
+    data = path.read_bytes()
+    while data:
+      (length,) = struct.unpack("<Q", data[:8])
+      events.append(event_pb2.Event.FromString(data[12 : 12 + length]))
+      data = data[12 + length + 4 :]
+  return events
+
+
+def _scalars(folder, event_pb2):
+  """(tag, step) -> value, after forgetting what TensorBoard is told to."""
+  scalars = {}
+  for event in _events(folder, event_pb2):
+    if event.HasField("session_log"):
+      assert event.session_log.status == event_pb2.SessionLog.START
+      scalars = {k: v for k, v in scalars.items() if k[1] < event.step}
+    for value in event.summary.value:
+      assert (value.tag, event.step) not in scalars
+      scalars[value.tag, event.step] = value.simple_value
+  return scalars
+
+
+def test_scalars_have_one_run_a_member(tmp_path, event_pb2):
+  _write_all(tmp_path, tensorboard=True)
+  root = tmp_path / "tensorboard"
+  runs = {str(path.parent.relative_to(root)) for path in root.rglob("events*")}
+  assert runs == {
+    "pretrain/seed_0_l2_0.01",
+    "pretrain/seed_1_l2_0.01",
+    "joint/seed_0_l2_0.01_lambda_9",
+    "joint/seed_1_l2_0.01_lambda_9",
+  }
+  scalars = _scalars(root / "joint/seed_0_l2_0.01_lambda_9", event_pb2)
+  assert scalars["validation/ssim", 100] == pytest.approx(0.8)
+  assert scalars["train/loss", 150] == pytest.approx(1 / 151)
+  assert len(scalars) == 7
+
+
+def test_a_number_that_is_not_finite_is_no_scalar(tmp_path, event_pb2):
+  metric_writer = metrics_log.Writer(tmp_path, tensorboard=True)
+  metric_writer.write([_row(1, loss=math.nan, loss_sr=0.5)])
+  metric_writer.close()
+  scalars = _scalars(
+    tmp_path / "tensorboard/pretrain/seed_0_l2_0.01", event_pb2
+  )
+  assert scalars == {("train/loss_sr", 1): 0.5}
+
+
+def test_pictures_and_throughput_are_read_back(tmp_path, event_pb2):
+  image_lib = pytest.importorskip("PIL.Image")
+  picture = np.arange(6 * 5 * 3, dtype=np.uint8).reshape(6, 5, 3)
+  metric_writer = metrics_log.Writer(tmp_path, tensorboard=True)
+  metric_writer.image("joint", "examples", picture, 20)
+  metric_writer.throughput("joint", 30, 1234.5)
+  metric_writer.sync()
+  # Read before `close`: sync keeps its word.
+  _, shown, speed = _events(tmp_path / "tensorboard/joint", event_pb2)
+  metric_writer.close()
+  assert (shown.step, shown.summary.value[0].tag) == (20, "examples")
+  png = io.BytesIO(shown.summary.value[0].image.encoded_image_string)
+  assert np.array_equal(np.asarray(image_lib.open(png)), picture)
+  assert speed.summary.value[0].tag == "images_per_second"
+  assert speed.summary.value[0].simple_value == 1234.5
+  assert not (tmp_path / "metrics.jsonl").exists()
+
+
+@pytest.mark.parametrize("last", [("pretrain", 100), ("joint", 50)])
+def test_tensorboard_forgets_what_is_written_again(tmp_path, event_pb2, last):
+  runs = ("pretrain/seed_1_l2_0.01", "joint/seed_1_l2_0.01_lambda_9")
+  root = tmp_path / "tensorboard"
+  _write_all(tmp_path, tensorboard=True)
+  whole = [_scalars(root / run, event_pb2) for run in runs]
+  metric_writer = metrics_log.Writer(tmp_path, tensorboard=True)
+  metric_writer.truncate(*last)
+  for rows in _after(*last):
+    metric_writer.write(rows)
+  metric_writer.close()
+  assert [_scalars(root / run, event_pb2) for run in runs] == whole

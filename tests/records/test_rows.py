@@ -1,0 +1,405 @@
+import dataclasses
+import json
+import math
+import os
+
+import numpy as np
+import pytest
+
+from sr2_jax import errors
+from sr2_jax.records import rows as rows_lib
+
+
+def _row(**changes):
+  fields = {
+    "experiment": "quickstart",
+    "method": "sr2_fsrcnn",
+    "dataset": "mnist5k",
+    "split": "test",
+    "scale": 4,
+    "shared_layers": 1,
+    "l2": 0.01,
+    "loss_weight": 9.0,
+    "seed": 0,
+    "phase": "joint",
+    "step": 600,
+    "noise_variance": 3.2e-5,
+    "metric": "ssim",
+    "value": 0.8125,
+    "n": 500,
+  }
+  return rows_lib.Row(**(fields | changes))
+
+
+BICUBIC = {
+  "method": "bicubic",
+  "seed": None,
+  "l2": None,
+  "loss_weight": None,
+  "shared_layers": None,
+  "phase": "none",
+  "step": 0,
+}
+
+
+def test_a_row_keeps_the_documented_fields():
+  assert rows_lib.FIELDS == (
+    "experiment",
+    "method",
+    "dataset",
+    "split",
+    "scale",
+    "shared_layers",
+    "l2",
+    "loss_weight",
+    "seed",
+    "phase",
+    "step",
+    "noise_variance",
+    "corruption",
+    "corruption_level",
+    "metric",
+    "value",
+    "n",
+  )
+
+
+def test_numpy_scalars_become_python_numbers():
+  row = _row(value=np.float32(0.5), seed=np.int64(3), loss_weight=9)
+  assert row == _row(value=0.5, seed=3, loss_weight=9.0)
+  assert type(row.value) is float
+  assert type(row.seed) is int
+  assert type(row.loss_weight) is float
+
+
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"metric": "ssmi"},
+    {"value": "0.5"},
+    {"value": None},
+    {"seed": 1.5},
+    {"seed": True},
+    {"n": None},
+    {"method": None},
+    {"noise_variance": None},
+    {"corruption": "rain", "corruption_level": 1.0},
+    {"corruption": "jpeg"},
+    {"corruption_level": 1.0},
+    {"corruption": "jpeg", "corruption_level": "50"},
+  ],
+)
+def test_a_wrong_field_is_refused(changes):
+  with pytest.raises(ValueError, match=next(iter(changes))):
+    _row(**changes)
+
+
+def test_merge_then_read_gives_the_rows_back(tmp_path):
+  rows = [_row(), _row(seed=1, value=1 / 3), _row(**BICUBIC)]
+  rows_lib.merge(tmp_path, rows)
+  assert rows_lib.read(tmp_path) == rows
+  assert rows_lib.read(str(tmp_path / "results.jsonl")) == rows
+  assert rows_lib.read([tmp_path, tmp_path]) == rows * 2
+
+
+SPECKLE = {
+  "noise_variance": 0.0,
+  "corruption": "speckle",
+  "corruption_level": 0.1,
+}
+
+
+@pytest.mark.parametrize(
+  "changes", [{"value": 0.3}, {"step": 700}, {"value": float("nan")}]
+)
+def test_two_runs_of_one_name_are_told_apart(tmp_path, changes):
+  """Not merged: one's number would take the other's place."""
+  paths = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+  rows_lib.merge(paths[0], [_row(), _row(seed=1)])
+  rows_lib.merge(paths[1], [_row(seed=2), _row(seed=1, **changes)])
+  with pytest.raises(errors.UserError, match="two runs") as caught:
+    rows_lib.read(paths)
+  for expected in (*map(str, paths), "quickstart"):
+    assert expected in str(caught.value)
+  assert len(rows_lib.read(paths[0])) == 2
+
+
+def test_seeds_in_files_of_their_own_are_one_run(tmp_path):
+  """With a measurement in common that another machine rounded otherwise."""
+  paths = [tmp_path / f"{seed}.jsonl" for seed in (0, 1)]
+  for seed, path in enumerate(paths):
+    bicubic = _row(**BICUBIC, value=0.5 + 1e-7 * seed)
+    rows_lib.merge(path, [_row(seed=seed), bicubic])
+  assert len(rows_lib.read(paths)) == 4
+
+
+def test_a_copy_of_a_run_with_two_steps_agrees_with_it(tmp_path):
+  paths = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+  for path in paths:
+    rows_lib.merge(path, [_row(), _row(step=400, value=0.9)])
+  assert len(rows_lib.read(paths)) == 4
+  rows_lib.merge(paths[1], [_row(value=0.7)])
+  with pytest.raises(errors.UserError, match="two runs"):
+    rows_lib.read(paths)
+
+
+def test_rows_from_before_l2_still_read(tmp_path):
+  path = tmp_path / "results.jsonl"
+  old = dataclasses.asdict(_row(**SPECKLE))
+  del old["l2"]
+  path.write_text(json.dumps(old) + "\n")
+  assert rows_lib.read(path) == [_row(**SPECKLE, l2=None)]
+
+
+def test_rows_from_before_corruptions_still_read(tmp_path):
+  """And stand beside new ones, which replace those of the same key."""
+  path = tmp_path / "results.jsonl"
+  old = dataclasses.asdict(_row())
+  del old["corruption"], old["corruption_level"]
+  path.write_text(json.dumps(old) + "\n")
+  assert rows_lib.read(path) == [_row()]
+  rows_lib.merge(path, [_row(value=0.25), _row(**SPECKLE)])
+  assert rows_lib.read(path) == [_row(value=0.25), _row(**SPECKLE)]
+  del old["n"]
+  path.write_text(json.dumps(old | {"corruption": None}) + "\n")
+  with pytest.raises(errors.UserError, match="not a row"):
+    rows_lib.read(path)
+
+
+def test_every_line_is_strict_json(tmp_path):
+  rows_lib.merge(
+    tmp_path, [_row(metric="f1", value=math.nan), _row(value=math.inf)]
+  )
+
+  def refuse(constant):
+    raise AssertionError(constant)
+
+  for line in (tmp_path / "results.jsonl").read_text().splitlines():
+    assert json.loads(line, parse_constant=refuse)["value"] is None
+  assert all(math.isnan(row.value) for row in rows_lib.read(tmp_path))
+
+
+def test_merge_replaces_in_place_and_appends_in_order(tmp_path):
+  rows_lib.merge(tmp_path, [_row(seed=seed, value=0.1) for seed in range(3)])
+  rows_lib.merge(
+    tmp_path,
+    [
+      _row(seed=7, value=0.2),
+      _row(seed=1, value=0.3, n=100),
+      _row(seed=7, value=0.4),
+      _row(seed=1, step=700, value=0.5),
+    ],
+  )
+  rows = rows_lib.read(tmp_path)
+  assert [(row.seed, row.step, row.value, row.n) for row in rows] == [
+    (0, 600, 0.1, 500),
+    (1, 600, 0.3, 100),
+    (2, 600, 0.1, 500),
+    (7, 600, 0.4, 500),
+    (1, 700, 0.5, 500),
+  ]
+
+
+def test_merge_replaces_rows_that_did_not_note_l2(tmp_path):
+  old, bicubic = _row(l2=None, value=0.1), _row(**BICUBIC)
+  other = _row(l2=None, noise_variance=1e-3)
+  rows_lib.merge(tmp_path, [old, bicubic, other])
+  new = [_row(value=0.2), _row(**BICUBIC)]
+  rows_lib.merge(tmp_path, new)
+  other = dataclasses.replace(other, l2=0.01)
+  assert rows_lib.read(tmp_path) == [new[0], bicubic, other]
+  # Of the best checkpoint now: still one network.
+  rows_lib.merge(tmp_path, [_row(l2=None, seed=1)])
+  rows_lib.merge(tmp_path, [_row(step=400, seed=1)])
+  assert {row.l2 for row in rows_lib.read(tmp_path)} == {None, 0.01}
+  assert len(rows_lib.summarize(rows_lib.read(tmp_path))) == 3
+
+
+def test_merging_again_changes_no_byte(tmp_path):
+  rows = [_row(noise_variance=variance) for variance in (0.0, 1e-5, 3.2e-3)]
+  rows_lib.merge(tmp_path, rows)
+  before = (tmp_path / "results.jsonl").read_bytes()
+  rows_lib.merge(tmp_path, reversed(rows))
+  assert (tmp_path / "results.jsonl").read_bytes() == before
+  assert os.listdir(tmp_path) == ["results.jsonl"]
+
+
+def test_a_kill_while_writing_leaves_the_old_rows(tmp_path, monkeypatch):
+  rows_lib.merge(tmp_path, [_row()])
+
+  def killed(descriptor):
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patch:
+    patch.setattr(os, "fsync", killed)
+    with pytest.raises(KeyboardInterrupt):
+      rows_lib.merge(tmp_path, [_row(value=0.0)])
+  assert rows_lib.read(tmp_path) == [_row()]
+  rows_lib.merge(tmp_path, [_row(value=0.25)])
+  assert rows_lib.read(tmp_path) == [_row(value=0.25)]
+  assert os.listdir(tmp_path) == ["results.jsonl"]
+
+
+def test_read_finds_the_runs_below_a_folder(tmp_path):
+  rows_lib.merge(tmp_path / "b" / "results.jsonl", [_row(experiment="b")])
+  rows_lib.merge(tmp_path / "a" / "results.jsonl", [_row(experiment="a")])
+  assert [row.experiment for row in rows_lib.read(tmp_path)] == ["a", "b"]
+
+
+def test_nothing_to_read_is_a_user_error(tmp_path):
+  with pytest.raises(errors.UserError, match="nowhere: no such"):
+    rows_lib.read(tmp_path / "nowhere")
+  with pytest.raises(errors.UserError, match=r"no results\.jsonl"):
+    rows_lib.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+  "damage",
+  [
+    b'{"experiment": "quick',
+    b"",
+    b"[1]",
+    b"{}",
+    b"\xff\x00",
+    json.dumps(dataclasses.asdict(_row()) | {"extra": 1}).encode(),
+    json.dumps(dataclasses.asdict(_row()) | {"scale": "4"}).encode(),
+    json.dumps(dataclasses.asdict(_row()) | {"metric": "mse"}).encode(),
+  ],
+)
+def test_a_damaged_row_is_named(tmp_path, damage):
+  rows_lib.merge(tmp_path, [_row(), _row(seed=1)])
+  path = tmp_path / "results.jsonl"
+  lines = path.read_bytes().splitlines()
+  path.write_bytes(b"\n".join([lines[0], damage, lines[1]]) + b"\n")
+  with pytest.raises(errors.UserError, match=r"results\.jsonl:2: no row"):
+    rows_lib.read(tmp_path)
+  with pytest.raises(errors.UserError, match=r"results\.jsonl:2: no row"):
+    rows_lib.merge(tmp_path, [_row()])
+
+
+def test_the_interval_is_scipys_t_interval():
+  stats = pytest.importorskip("scipy.stats")
+  generator = np.random.default_rng(0)
+  for count in range(2, 51):
+    values = generator.normal(size=count).tolist()
+    low, high = stats.t.interval(
+      0.95, count - 1, loc=np.mean(values), scale=stats.sem(values)
+    )
+    assert rows_lib.half_width(values) == pytest.approx((high - low) / 2, 1e-9)
+
+
+def test_the_interval_of_three_seeds_by_hand():
+  # t = 4.302653 for two degrees of freedom, from a printed table.
+  expected = 4.302653 * 0.01 / math.sqrt(3)
+  assert rows_lib.half_width([0.8, 0.81, 0.79]) == pytest.approx(expected, 1e-6)
+
+
+def test_the_interval_at_its_edges():
+  assert rows_lib.half_width([]) is None
+  assert rows_lib.half_width([0.5]) is None
+  assert rows_lib.half_width([0.5, 0.5]) == 0
+  assert math.isnan(rows_lib.half_width([0.5, math.nan]))
+
+
+def test_summarize_averages_over_seeds_alone():
+  rows = [
+    _row(seed=seed, noise_variance=variance, value=value)
+    for variance, values in {
+      0.0: (0.9, 0.8, 0.7),
+      1e-2: (0.5, 0.5, 0.8),
+    }.items()
+    for seed, value in enumerate(values)
+  ]
+  clean, noisy = rows_lib.summarize(rows)
+  assert (clean.noise_variance, noisy.noise_variance) == (0.0, 1e-2)
+  assert clean.mean == pytest.approx(0.8)
+  assert noisy.mean == pytest.approx(0.6)
+  assert clean.half_width == rows_lib.half_width([0.9, 0.8, 0.7])
+  assert clean.seeds == (0, 1, 2)
+  assert (clean.loss_weight, clean.phase, clean.n) == (9.0, "joint", 500)
+
+
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"experiment": "other"},
+    {"method": "fsrcnn"},
+    {"dataset": "mnist"},
+    {"split": "validation"},
+    {"scale": 2},
+    {"shared_layers": 4},
+    {"l2": 0.1},
+    {"loss_weight": 0.11},
+    {"phase": "pretrain"},
+    {"noise_variance": 0.0},
+    {"corruption": "jpeg", "corruption_level": 50.0},
+    {"metric": "f1"},
+  ],
+)
+def test_summarize_keeps_other_fields_apart(changes):
+  assert len(rows_lib.summarize([_row(), _row(seed=1, **changes)])) == 2
+
+
+def test_one_seed_counts_once_with_its_last_step():
+  rows = [
+    _row(step=600, value=0.8),
+    _row(step=400, value=0.9),
+    _row(seed=1, step=600, value=0.6),
+    _row(seed=1, step=600, value=0.7),
+  ]
+  [summary] = rows_lib.summarize(rows)
+  assert summary.seeds == (0, 1)
+  assert summary.mean == pytest.approx(0.75)
+
+
+def test_rows_of_other_weights_never_fill_a_gap():
+  """Best weights, evaluated at levels and metrics that the last have not."""
+  last, best = {"step": 600, "value": 0.8}, {"step": 400, "value": 0.9}
+  rows = [
+    _row(**last, noise_variance=0.0, metric="ssim"),
+    _row(**best, noise_variance=0.5, metric="ssim"),
+    _row(**best, noise_variance=0.0, metric="f1"),
+  ]
+  for some in (rows, rows[::-1]):
+    [summary] = rows_lib.summarize(some)
+    assert (summary.mean, summary.metric) == (0.8, "ssim")
+  assert len(rows_lib.summarize(rows[1:])) == 2
+  other_split = _row(**best, split="validation")
+  assert len(rows_lib.summarize([rows[0], other_split])) == 2
+
+
+def test_the_best_step_of_one_l2_hides_no_other():
+  rows = [_row(step=600, l2=0.01), _row(step=400, l2=0.1)]
+  assert {x.l2 for x in rows_lib.summarize(rows)} == {0.01, 0.1}
+
+
+def test_numbers_of_images_that_differ_show():
+  [summary] = rows_lib.summarize([_row(n=500), _row(seed=1, n=50)])
+  assert (summary.n, summary.n_max) == (50, 500)
+
+
+def test_corruptions_are_kept_apart_by_kind_and_level():
+  rows = [
+    _row(**(SPECKLE | {"seed": seed, "corruption": kind, **level}))
+    for kind in ("speckle", "blur")
+    for level in ({"corruption_level": 0.1}, {"corruption_level": 0.2})
+    for seed in (0, 1)
+  ]
+  summaries = rows_lib.summarize(rows)
+  assert [(x.corruption, x.corruption_level) for x in summaries] == [
+    ("speckle", 0.1), ("speckle", 0.2), ("blur", 0.1), ("blur", 0.2),
+  ]  # fmt: skip
+  assert {x.seeds for x in summaries} == {(0, 1)}
+
+
+def test_rows_of_other_weights_fill_no_gap_among_corruptions():
+  rows = [_row(step=600), _row(step=400, **SPECKLE)]
+  [summary] = rows_lib.summarize(rows)
+  assert summary.corruption is None
+
+
+def test_bicubic_has_no_seeds_and_no_interval():
+  [summary] = rows_lib.summarize([_row(**BICUBIC)])
+  assert summary.seeds == ()
+  assert summary.half_width is None
+  assert summary.mean == 0.8125

@@ -1,0 +1,122 @@
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from sr2_jax.records import rows as rows_lib
+from sr2_jax.report import __main__ as report
+from sr2_jax.report import tables
+from tests import paper_world, result_rows
+
+
+def test_the_command_prints_tables_and_draws_into_the_run(tmp_path, capsys):
+  run = tmp_path / "quickstart"
+  rows_lib.merge(run / "results.jsonl", result_rows.run())
+  assert report.main([str(run)]) == 0
+  output = capsys.readouterr().out
+  for metric in ("ssim", "accuracy"):
+    assert (
+      tables.table(result_rows.run(), metric=metric, split="test") in output
+    )
+  path = run / "images" / "curves_test.png"
+  assert output.splitlines()[-1] == str(path)
+  with Image.open(path) as image:
+    assert image.width > 1600
+
+
+def test_the_command_prints_corruptions_last(tmp_path, capsys):
+  rows = result_rows.corrupted("sr2_fsrcnn", 0.8, jpeg=(10, 50))
+  other = result_rows.corrupted("wdsr", 0.8, blur=(2.0,))
+  other = [dataclasses.replace(row, scale=2) for row in other]
+  rows = [*rows, *other, *result_rows.run()]
+  rows_lib.merge(tmp_path / "results.jsonl", rows)
+  assert report.main([str(tmp_path)]) == 0
+  output = capsys.readouterr().out
+  table = tables.corruption_table(rows, metric="ssim", split="test")
+  assert output.index(table) > output.index("Accuracy")
+  # Of scale 2 there are no rows to draw a curve from.
+  assert output.splitlines()[-1].endswith("curves_test.png")
+
+
+def test_the_command_takes_several_runs(tmp_path, capsys):
+  for scale in (2, 4):
+    rows = [
+      result_rows.row(scale=scale, split="validation", metric=m)
+      for m in ("ssim", "f1")
+    ]
+    rows_lib.merge(tmp_path / f"x{scale}" / "results.jsonl", rows)
+  out = tmp_path / "out"
+  arguments = [
+    str(tmp_path / "x2"), str(tmp_path / "x4"), "--out", str(out),
+    "--split", "validation", "--metric", "f1",
+  ]  # fmt: skip
+  assert report.main(arguments) == 0
+  output = capsys.readouterr().out
+  title = "F1 (mean over the classes, weighted by their size)"
+  assert output.count(f"{title}: mnist5k validation") == 2
+  assert "SSIM" not in output
+  assert sorted(path.name for path in out.iterdir()) == [
+    "curves_validation_mnist5k_x2.png",
+    "curves_validation_mnist5k_x4.png",
+    "report.html",
+    "report.md",
+  ]
+
+
+@pytest.mark.parametrize("folder", ["file", "file/out"])
+def test_an_output_folder_that_cannot_be_made(tmp_path, capsys, folder):
+  (tmp_path / "file").write_text("in the way")
+  rows_lib.merge(tmp_path / "rows.jsonl", result_rows.run())
+  arguments = [str(tmp_path / "rows.jsonl"), "--out", str(tmp_path / folder)]
+  assert report.main(arguments) == 2
+  [line] = capsys.readouterr().err.splitlines()
+  assert str(tmp_path / "file") in line
+
+
+def test_a_folder_of_runs_gets_a_page(tmp_path, monkeypatch, capsys):
+  monkeypatch.chdir(tmp_path)
+  paper_world.write_run(
+    tmp_path / "runs" / "wdsr", "wdsr", paper_world.constant(0.7)
+  )
+  assert report.main(["runs", "--metric", "ssim"]) == 0
+  lines = capsys.readouterr().out.splitlines()
+  assert lines[-2:] == ["report/report.md", "report/report.html"]
+  text = (tmp_path / "report" / "report.md").read_text()
+  assert "python -m sr2_jax.report runs --out report" in text
+  assert "| WDSR | 0.768 | 0.700 ± 0.002 |" in text
+
+
+def test_one_run_alone_gets_no_page_unless_a_folder_is_named(tmp_path):
+  run = paper_world.write_run(
+    tmp_path / "wdsr", "wdsr", paper_world.constant(0.7)
+  )
+  assert report.main([str(run)]) == 0
+  assert not list(tmp_path.rglob("report.*"))
+  assert report.main([str(run), "--out", str(tmp_path / "out")]) == 0
+  assert (tmp_path / "out" / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+  "arguments", [["nowhere"], ["run", "--split", "train"]]
+)
+def test_a_users_error_is_two_lines(tmp_path, monkeypatch, capsys, arguments):
+  monkeypatch.chdir(tmp_path)
+  rows_lib.merge("run/results.jsonl", [result_rows.row()])
+  assert report.main(arguments) == 2
+  output = capsys.readouterr()
+  assert output.out == ""
+  assert 1 <= len(output.err.splitlines()) <= 2
+
+
+def test_help_needs_no_matplotlib():
+  code = (
+    "import sys; from sr2_jax import report\n"
+    "try: report.main(['--help'])\n"
+    "finally: assert 'matplotlib' not in sys.modules"
+  )
+  output = subprocess.run(
+    [sys.executable, "-c", code], check=True, capture_output=True, text=True
+  )
+  assert "usage: python -m sr2_jax.report" in output.stdout

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from sr2_jax.training import population
+
+
+def test_expand_goes_seed_by_seed():
+  members = population.expand((4, 5), (0.1, 0.0), (9.0, 0.11))
+  assert members.seeds == (4, 4, 4, 4, 5, 5, 5, 5)
+  assert members.l2s == (0.1, 0.1, 0.0, 0.0) * 2
+  assert members.loss_weights == (9.0, 0.11) * 4
+  assert members.size == 8
+  assert members.fields(2) == {"seed": 4, "l2": 0.0, "loss_weight": 9.0}
+
+
+def test_arrays_have_zero_where_there_is_no_loss_weight():
+  arrays = population.expand((4, 5), (0.1,), (None,)).arrays()
+  assert arrays.seed.dtype == np.uint32
+  assert arrays.l2.dtype == arrays.loss_weight.dtype == np.float32
+  np.testing.assert_array_equal(arrays.l2, np.float32([0.1, 0.1]))
+  np.testing.assert_array_equal(arrays.seed, [4, 5])
+  np.testing.assert_array_equal(arrays.loss_weight, [0, 0])
+
+
+def test_members_start_from_those_of_their_seed_and_l2():
+  members = population.expand((4, 5), (0.1, 0.0), (9.0, 0.11))
+  pretrained = population.expand((3, 4, 5), (0.0, 0.1, 1.0), (None,))
+  for place, origin in enumerate(members.origins(pretrained)):
+    assert members.seeds[place] == pretrained.seeds[origin]
+    assert members.l2s[place] == pretrained.l2s[origin]
+
+
+def test_members_of_any_l2_start_from_a_single_one():
+  members = population.expand((4, 5), (0.1, 0.0), (9.0,))
+  pretrained = population.expand((3, 4, 5), (1.0,), (None,))
+  assert members.origins(pretrained) == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+  ("seeds", "l2s"), [((3,), (0.1, 0.0)), ((4, 5), (0.1, 0.2))]
+)
+def test_members_without_an_origin(seeds, l2s):
+  members = population.expand((4,), (0.1, 0.0), (9.0,))
+  with pytest.raises(ValueError, match="not in list"):
+    members.origins(population.expand(seeds, l2s, (None,)))
+
+
+def test_take_one_drops_the_axis_and_several_keep_it():
+  tree = {"a": np.arange(6).reshape(3, 2)}
+  np.testing.assert_array_equal(population.take(tree, 1)["a"], [2, 3])
+  np.testing.assert_array_equal(
+    population.take(tree, [2, 0])["a"], [[4, 5], [0, 1]]
+  )
+
+
+def test_where_chooses_member_by_member():
+  new = {"a": np.ones((2, 3)), "b": np.array([1.0, 1.0])}
+  old = {"a": np.zeros((2, 3)), "b": np.array([0.0, 0.0])}
+  chosen = population.where(np.array([False, True]), new, old)
+  np.testing.assert_array_equal(chosen["a"], [[0, 0, 0], [1, 1, 1]])
+  np.testing.assert_array_equal(chosen["b"], [0, 1])

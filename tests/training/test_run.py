@@ -1,0 +1,610 @@
+"""How a run is opened, and what it starts from; nothing is trained here."""
+
+import dataclasses
+import importlib.metadata
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import default
+from sr2_jax import errors, parallel
+from sr2_jax.config import checks as config_lib
+from sr2_jax.data import dataset as dataset_lib
+from sr2_jax.records import folder as folder_lib
+from sr2_jax.training import checkpoint, population, preemption
+from sr2_jax.training import run as run_lib
+
+SIZE = 12
+
+
+def write_images(root):
+  """Two classes of ten images: 12 to train, 4 to validate, 4 to test."""
+  random = np.random.default_rng(0)
+  for label in ("a", "b"):
+    (root / label).mkdir(parents=True)
+    for number in range(10):
+      pixels = random.integers(0, 256, (SIZE, SIZE), np.uint8)
+      Image.fromarray(pixels).save(root / label / f"{number}.png")
+  return root
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+  return write_images(tmp_path_factory.mktemp("images") / "data")
+
+
+@pytest.fixture(autouse=True)
+def surroundings(tmp_path, monkeypatch):
+  """A cache of the test's own, and JAX's settings as they were."""
+  monkeypatch.setenv("SR2_JAX_CACHE_DIR", str(tmp_path / "cache"))
+  names = (
+    "jax_compilation_cache_dir",
+    "jax_persistent_cache_min_compile_time_secs",
+  )
+  before = {name: getattr(jax.config, name) for name in names}
+  yield
+  for name, value in before.items():
+    jax.config.update(name, value)
+
+
+def make_config(images, **changes):
+  config = default.get_config()
+  config.experiment = "opened"
+  config.batch_size = 4
+  config.data.name = "folder"
+  config.data.path = str(images)
+  config.pretrain.num_epochs = 2
+  config.eval.batch_size = 4
+  config.parallel.num_devices = 1
+  config.update_from_flattened_dict(
+    {name.replace("__", "."): value for name, value in changes.items()}
+  )
+  return config_lib.resolve(config)
+
+
+def make_run(folder, images, **changes):
+  """A run without its folder's claim and record."""
+  config = make_config(images, **changes)
+  return run_lib.Run(
+    config=config,
+    folder=folder_lib.RunFolder(folder),
+    dataset=dataset_lib.load(config.data),
+    layout=parallel.layout("data", 1),
+    stop=preemption.StopRequest(),
+  )
+
+
+def begin(folder):
+  """Leaves what a run has once it is under way."""
+  (folder / "metrics.jsonl").write_text("{}\n")
+
+
+def edit_record(folder, edit):
+  path = folder / "config.json"
+  description = json.loads(path.read_text())
+  edit(description)
+  path.write_text(json.dumps(description))
+
+
+def test_description_has_what_the_numbers_depend_on(images, tmp_path):
+  run = make_run(tmp_path, images)
+  description = run_lib.describe(run)
+  assert description["config"] == config_lib.to_dict(run.config)
+  assert description["dataset"]["name"] == "folder"
+  assert description["dataset"]["class_names"] == ["a", "b"]
+  assert description["dataset"]["fingerprint"] == run.dataset.fingerprint
+  assert description["dataset"]["notes"] == list(run.dataset.notes)
+  devices = description["devices"]
+  assert devices["platform"] == jax.devices()[0].platform
+  assert (devices["count"], devices["processes"]) == (1, 1)
+  assert devices["cpu_cores"] >= 1
+  for name in ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"):
+    assert description["packages"][name] == importlib.metadata.version(name)
+  assert json.loads(json.dumps(description)) == description
+
+
+def test_first_start_records_and_the_second_is_silent(images, tmp_path, capsys):
+  config, workdir = make_config(images), tmp_path / "run"
+  with run_lib.open_run(config, workdir) as run:
+    assert run is not None
+    assert len(run.dataset.train.images) == 12
+    assert run.layout.devices == tuple(jax.devices()[:1])
+    assert run.phase("pretrain").num_steps == 6
+    assert run.phase("joint").low_res_shape == (6, 6, 1)
+    assert run.phase("joint").model.num_classes == 2
+    with (
+      pytest.raises(errors.UserError, match="another run works"),
+      run_lib.open_run(config, workdir),
+    ):
+      raise AssertionError("opened twice")
+  record = (workdir / "config.json").read_text()
+  assert json.loads(record) == run_lib.describe(run)
+  capsys.readouterr()
+  with run_lib.open_run(config, workdir):
+    pass
+  assert (workdir / "config.json").read_text() == record
+  assert "note:" not in capsys.readouterr().err
+
+
+def test_other_config_is_refused(images, tmp_path):
+  with run_lib.open_run(make_config(images), tmp_path):
+    begin(tmp_path)
+  with (
+    pytest.raises(errors.UserError, match=r"seed: 0 -> 1\."),
+    run_lib.open_run(make_config(images, seed=1), tmp_path),
+  ):
+    raise AssertionError("opened")
+
+
+def test_config_may_change_until_there_is_a_checkpoint_or_a_row(
+  images, tmp_path
+):
+  """What failed before may have been the config."""
+  with run_lib.open_run(make_config(images), tmp_path):
+    pass
+  config = make_config(images, seed=1)
+  with run_lib.open_run(config, tmp_path) as run:
+    assert run is not None
+    assert json.loads((tmp_path / "config.json").read_text()) == (
+      run_lib.describe(run)
+    )
+    assert run.config.seed == 1
+    begin(tmp_path)
+  with (
+    pytest.raises(errors.UserError, match=r"seed: 1 -> 0\."),
+    run_lib.open_run(make_config(images), tmp_path),
+  ):
+    raise AssertionError("opened")
+
+
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"eval__clip": True},
+    {"eval__noise_seed": 1},
+    {"eval__max_images": 3},
+    {"eval__batch_size": 2},
+  ],
+)
+def test_evaluation_may_not_change_what_no_row_tells_apart(
+  images, tmp_path, changes
+):
+  with run_lib.open_run(make_config(images), tmp_path):
+    begin(tmp_path)
+  field = next(iter(changes)).replace("__", ".")
+  with (
+    pytest.raises(errors.UserError, match=f"{field}: .* -> ") as caught,
+    run_lib.open_run(
+      make_config(images, **changes), tmp_path, evaluate_only=True
+    ),
+  ):
+    raise AssertionError("opened")
+  assert "\n--mode=eval changes eval.noise_variances" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"eval__noise_variances": (0.5,)},
+    {"eval__corruptions__jpeg": (50.0,)},
+    {"eval__srmd__pca": "basis.mat"},
+    {"eval__splits": ("test",)},
+    {"eval__checkpoint": "best"},
+    {"log__tensorboard": False},
+    {"data__device_bytes": 1},
+  ],
+)
+def test_evaluation_may_change_what_training_does_not_see(
+  images, tmp_path, changes
+):
+  with run_lib.open_run(make_config(images), tmp_path):
+    begin(tmp_path)
+  record = (tmp_path / "config.json").read_text()
+  config = make_config(images, **changes)
+  with run_lib.open_run(config, tmp_path, evaluate_only=True) as run:
+    assert run is not None
+    assert run.config == config
+  assert (tmp_path / "config.json").read_text() == record
+  with (
+    pytest.raises(errors.UserError, match=next(iter(changes)).split("_")[0]),
+    run_lib.open_run(config, tmp_path),
+  ):
+    raise AssertionError("opened")
+  with (
+    pytest.raises(errors.UserError, match="seed"),
+    run_lib.open_run(make_config(images, seed=1), tmp_path, evaluate_only=True),
+  ):
+    raise AssertionError("opened")
+
+
+def test_finished_run_is_left_alone(images, tmp_path, capsys):
+  config = make_config(images)
+  with run_lib.open_run(config, tmp_path) as run:
+    assert run is not None
+    run.folder.set_done()
+  with run_lib.open_run(config, tmp_path) as run:
+    assert run is None
+  assert "has finished" in capsys.readouterr().err
+  with run_lib.open_run(config, tmp_path, evaluate_only=True) as run:
+    assert run is not None
+  with (
+    pytest.raises(errors.UserError, match="seed: 0 -> 1"),
+    run_lib.open_run(make_config(images, seed=1), tmp_path),
+  ):
+    raise AssertionError("opened")
+
+
+def test_a_run_whose_source_has_moved_goes_on(images, source, tmp_path):
+  """It needs the source no more once it has begun."""
+  moved = tmp_path / "moved"
+  workdir = tmp_path / "run"
+  options = {"seed": 3, "num_seeds": 1}
+  config = make_config(images, init_from=str(source), **options)
+  with run_lib.open_run(config, workdir):
+    begin(workdir)
+  source.rename(moved)
+  for place in (source, moved):
+    config = make_config(images, init_from=str(place), **options)
+    for evaluate_only in (False, True):
+      with run_lib.open_run(config, workdir, evaluate_only=evaluate_only):
+        pass
+  with (
+    pytest.raises(errors.UserError, match=r'init_from: ".*" -> ""'),
+    run_lib.open_run(make_config(images, **options), workdir),
+  ):
+    raise AssertionError("opened")
+
+
+def test_a_new_run_needs_its_source(images, tmp_path):
+  config = make_config(images, init_from=str(tmp_path / "none"))
+  with (
+    pytest.raises(errors.UserError, match=r"none.*which is no run folder"),
+    run_lib.open_run(config, tmp_path / "run"),
+  ):
+    raise AssertionError("opened")
+
+
+def test_a_field_that_was_added_since_is_noted(images, tmp_path, capsys):
+  config = make_config(images)
+  with run_lib.open_run(config, tmp_path):
+    begin(tmp_path)
+  edit_record(tmp_path, lambda d: d["config"]["eval"].pop("clip"))
+  with run_lib.open_run(config, tmp_path):
+    pass
+  assert "no config.eval.clip when this run was" in capsys.readouterr().err
+
+
+def test_evaluation_needs_a_run_and_makes_none(images, tmp_path):
+  workdir = tmp_path / "none"
+  with (
+    pytest.raises(errors.UserError, match=f"{workdir} is no run folder"),
+    run_lib.open_run(make_config(images), workdir, evaluate_only=True),
+  ):
+    raise AssertionError("opened")
+  assert not workdir.exists()
+
+
+@pytest.mark.parametrize("evaluate_only", [False, True])
+def test_changed_data_are_refused(tmp_path, evaluate_only):
+  root = write_images(tmp_path / "data")
+  config, workdir = make_config(root), tmp_path / "run"
+  with run_lib.open_run(config, workdir):
+    begin(workdir)
+  Image.fromarray(np.zeros((SIZE, SIZE), np.uint8)).save(root / "b" / "9.png")
+  with (
+    pytest.raises(errors.UserError, match="folder has changed since"),
+    run_lib.open_run(config, workdir, evaluate_only=evaluate_only),
+  ):
+    raise AssertionError("opened")
+
+
+def test_changed_surroundings_are_noted_when_training(images, tmp_path, capsys):
+  config = make_config(images)
+  with run_lib.open_run(config, tmp_path):
+    begin(tmp_path)
+  edit_record(tmp_path, lambda d: d["packages"].update(jax="0.0.1"))
+  capsys.readouterr()
+  with run_lib.open_run(config, tmp_path):
+    pass
+  notes = capsys.readouterr().err
+  assert "note: packages changed" in notes
+  assert "0.0.1" in notes
+  assert "python changed" not in notes
+  with run_lib.open_run(config, tmp_path):
+    pass
+  assert "note: packages" not in capsys.readouterr().err
+  edit_record(tmp_path, lambda d: d["later"][0]["packages"].update(jax="0.1"))
+  with run_lib.open_run(config, tmp_path, evaluate_only=True):
+    pass
+  assert "note: packages" in capsys.readouterr().err
+  record = folder_lib.RunFolder(tmp_path).read()
+  assert record["packages"]["jax"] == "0.0.1"
+  assert [start["mode"] for start in record["later"]] == ["train", "eval"]
+  assert record["later"][0]["packages"]["jax"] == "0.1"
+  now = {"jax": importlib.metadata.version("jax")}
+  assert record["later"][1]["packages"].items() >= now.items()
+  assert "git_revision" not in record["later"][1]
+
+
+@pytest.mark.parametrize("part", ["dataset", "devices", "git_revision"])
+def test_record_with_a_part_missing(images, tmp_path, capsys, part):
+  """Of another version, perhaps; a run without a fingerprint is refused."""
+  config = make_config(images)
+  with run_lib.open_run(config, tmp_path):
+    begin(tmp_path)
+  edit_record(tmp_path, lambda description: description.pop(part))
+  if part == "dataset":
+    with (
+      pytest.raises(errors.UserError, match=f"{tmp_path}"),
+      run_lib.open_run(config, tmp_path),
+    ):
+      raise AssertionError("opened")
+    return
+  with run_lib.open_run(config, tmp_path):
+    pass
+  assert f"note: {part} changed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"batch_size": 13}, "batch_size is 13, more than the 12 training"),
+    ({"degradation__scale": 5}, "scale=5 does not divide"),
+    ({"parallel__num_devices": 5}, "num_devices is 5"),
+    ({"parallel__num_devices": 3}, "batch_size is 4, which 3 devices"),
+  ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_recorded(
+  images, tmp_path, changes, message
+):
+  with (
+    pytest.raises(errors.UserError, match=message),
+    run_lib.open_run(make_config(images, **changes), tmp_path),
+  ):
+    raise AssertionError("opened")
+  assert not (tmp_path / "config.json").exists()
+
+
+def test_released_srmd_is_read_before_anything_is_recorded(
+  images, tmp_path, monkeypatch
+):
+  """Not after a training of days; a wrong basis likewise."""
+  weights, basis = tmp_path / "srmd.bin", tmp_path / "basis.mat"
+  config = make_config(
+    images, eval__srmd__weights=str(weights), eval__srmd__pca=str(basis)
+  )
+  folder = tmp_path / "run"
+  for missing in (weights, basis):
+    with (
+      pytest.raises(errors.UserError, match=str(missing)),
+      run_lib.open_run(config, folder),
+    ):
+      raise AssertionError("opened")
+    assert not (folder / "config.json").exists()
+    # The weights are there from now on.
+    monkeypatch.setattr(
+      run_lib.srmd_weights, "read", lambda path, *, scale: {"scale": scale}
+    )
+  one = np.ones((15, 225), np.float32)
+  monkeypatch.setattr(run_lib.srmd_weights, "read_basis", lambda path: one)
+  with run_lib.open_run(config, folder) as run:
+    assert run.released_srmd.params == {"scale": 2}
+    assert run.released_srmd.basis is one
+
+
+def test_compiled_programs_are_kept_in_the_cache_folder(images, tmp_path):
+  jax.config.update("jax_compilation_cache_dir", None)
+  with run_lib.open_run(make_config(images), tmp_path / "run"):
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "cache/xla")
+    assert jax.config.jax_persistent_cache_min_compile_time_secs == 0
+
+
+def test_compilation_cache_of_the_user_stays(images, tmp_path):
+  jax.config.update("jax_compilation_cache_dir", str(tmp_path / "mine"))
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 7.0)
+  with run_lib.open_run(make_config(images), tmp_path / "run"):
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "mine")
+    assert jax.config.jax_persistent_cache_min_compile_time_secs == 7
+
+
+def fill(form, seeds):
+  """A state in which every number of a member is its seed."""
+  return jax.tree.map(
+    lambda like: np.stack(
+      [np.full(like.shape[1:], seed, like.dtype) for seed in seeds]
+    ),
+    form,
+  )
+
+
+@pytest.fixture(scope="module")
+def pretrained(images, tmp_path_factory):
+  """A run folder with the seeds 3 to 5 pretrained, at steps 3 and 6 of 6."""
+  folder = tmp_path_factory.mktemp("runs") / "pretrained"
+  run = make_run(folder, images, seed=3, num_seeds=3)
+  run.folder.record(run_lib.describe(run))
+  phase = run.phase("pretrain")
+  assert phase.num_steps == 6
+  checkpoints = checkpoint.Checkpoints(
+    run.folder.checkpoints("pretrain"), keep=2
+  )
+  checkpoints.save(3, fill(phase.form(), (0, 0, 0)))
+  checkpoints.save(6, fill(phase.form(), (3, 4, 5)))
+  checkpoints.close()
+  return folder
+
+
+@pytest.fixture
+def source(pretrained, tmp_path):
+  """A copy of it, to be changed."""
+  return shutil.copytree(pretrained, tmp_path / "source")
+
+
+def starting_from(source, images, **changes):
+  """A run of the first pretrained seed, beside its source."""
+  return make_run(
+    source.parent / "run", images, init_from=str(source), seed=3, **changes
+  )
+
+
+def assert_origins(run, seeds):
+  """The run's members start from those of these seeds."""
+  state, members = run_lib.pretrained_state(run)
+  origins = run.phase("joint").population.origins(members)
+  for leaf in jax.tree.leaves(population.take(state, origins)):
+    for member, seed in zip(leaf, seeds, strict=True):
+      np.testing.assert_array_equal(member, np.full_like(member, seed))
+
+
+def test_own_pretraining(images, pretrained):
+  run = make_run(pretrained, images, seed=3, num_seeds=3)
+  assert_origins(run, (3, 4, 5))
+  state, _ = run_lib.pretrained_state(run)
+  assert jax.tree.structure(state) == jax.tree.structure(
+    run.phase("pretrain").form()
+  )
+
+
+@pytest.mark.parametrize("seeds", [(3, 4, 5), (4, 5), (5,)])
+@pytest.mark.parametrize("wiring", ["parallel", "sequential"])
+def test_pretraining_of_another_run_gives_the_members_by_seed(
+  images, pretrained, tmp_path, seeds, wiring
+):
+  """Its own optimizer settings, epochs and seeds count, not this run's."""
+  run = make_run(
+    tmp_path,
+    images,
+    init_from=str(pretrained),
+    seed=seeds[0],
+    num_seeds=len(seeds),
+    model__wiring=wiring,
+    loss__l2=(0.0,),
+    pretrain__num_epochs=7,
+    pretrain__learning_rate__shared=0.0,
+  )
+  assert_origins(run, seeds)
+
+
+def test_pretraining_on_more_images_is_found(images, pretrained, tmp_path):
+  """`validate_init_from` lets data.max_train_images differ, as it may."""
+  run = make_run(
+    tmp_path,
+    images,
+    init_from=str(pretrained),
+    seed=3,
+    data__max_train_images=8,
+  )
+  assert_origins(run, (3,))
+
+
+def test_pretraining_on_images_that_lay_elsewhere_is_found(images, source):
+  edit_record(source, lambda d: d["config"]["data"].update(path="elsewhere"))
+  assert_origins(starting_from(source, images), (3,))
+
+
+def test_pretraining_by_an_older_version_is_found(images, source):
+  """Without a field that was added since, and with one L2 by itself."""
+  edit_record(source, lambda d: d["config"]["eval"].pop("corruptions"))
+  edit_record(source, lambda d: d["config"]["loss"].update(l2=0.01))
+  run = starting_from(source, images, loss__l2=(0.1, 0.01))
+  assert_origins(run, (3, 3))
+
+
+def test_pretraining_with_other_l2_is_refused(images, source):
+  edit_record(source, lambda d: d["config"]["loss"].update(l2=[0.0, 0.1]))
+  run = starting_from(source, images, loss__l2=(0.1, 0.01))
+  with pytest.raises(errors.UserError, match=r"l2 of 0, 0.1; not with 0\.01"):
+    run_lib.pretrained_state(run)
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_pretraining_on_other_images_is_refused(images, source, is_moved):
+  edit_record(source, lambda d: d["dataset"].update(fingerprint="0" * 64))
+  if is_moved:
+    edit_record(source, lambda d: d["config"]["data"].update(path="elsewhere"))
+  run = starting_from(source, images)
+  with pytest.raises(errors.UserError, match=f"{source}"):
+    run_lib.pretrained_state(run)
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"model__trunk": "wdsr"}, 'model.trunk: "fsrcnn" -> "wdsr"'),
+    ({"degradation__scale": 4}, "degradation.scale: 2 -> 4"),
+    ({"seed": 2}, "holds the seeds 3 to 5; this run asks for 2 to 2"),
+    ({"num_seeds": 4}, "holds the seeds 3 to 5; this run asks for 3 to 6"),
+  ],
+)
+def test_pretraining_that_differs_is_refused(
+  images, pretrained, tmp_path, changes, message
+):
+  changes = {"seed": 3, **changes}
+  run = make_run(tmp_path, images, init_from=str(pretrained), **changes)
+  with pytest.raises(errors.UserError, match=message):
+    run_lib.pretrained_state(run)
+
+
+@pytest.mark.parametrize(
+  "what", ["checkpoints", "checkpoints/pretrain/last/*6"]
+)
+def test_pretraining_that_has_not_finished_is_refused(images, source, what):
+  for path in source.glob(what):
+    shutil.rmtree(path)
+  run = starting_from(source, images)
+  with pytest.raises(errors.UserError, match="no finished pretraining"):
+    run_lib.pretrained_state(run)
+
+
+@pytest.mark.parametrize(
+  ("edit", "what"),
+  [
+    (lambda d: d["config"].update(novel=1), r"There is no config\.novel"),
+    (lambda d: d.pop("dataset"), "the data is missing"),
+    (lambda d: d["dataset"].pop("fingerprint"), "the data is missing"),
+  ],
+)
+def test_pretraining_whose_record_is_another_versions_is_refused(
+  images, source, edit, what
+):
+  edit_record(source, edit)
+  run = starting_from(source, images)
+  with pytest.raises(errors.UserError, match=what) as caught:
+    run_lib.pretrained_state(run)
+  assert f"{source / 'config.json'} is damaged" in str(caught.value)
+  assert str(caught.value).count("\n") == 1
+
+
+def test_pretraining_whose_folder_is_gone_is_refused(images, tmp_path):
+  run = make_run(tmp_path / "run", images, init_from=str(tmp_path / "gone"))
+  with pytest.raises(errors.UserError, match=r"gone has no config\.json"):
+    run_lib.pretrained_state(run)
+
+
+# Orbax abandons its reads when one fails, and its event loop complains later.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_damaged_pretraining_is_refused(images, source):
+  """And not replaced by the checkpoint before it: that is another state."""
+  (folder,) = source.glob("checkpoints/pretrain/last/*6")
+  files = [path for path in folder.rglob("*") if path.is_file()]
+  largest = max(files, key=lambda path: path.stat().st_size)
+  content = bytearray(largest.read_bytes())
+  content[len(content) // 2] ^= 1
+  largest.write_bytes(content)
+  run = starting_from(source, images)
+  with pytest.raises(errors.UserError, match=f"damaged checkpoint in {source}"):
+    run_lib.pretrained_state(run)
+
+
+def test_phase_of_a_run_knows_its_devices(images, tmp_path):
+  run = make_run(tmp_path, images, num_seeds=2)
+  members = dataclasses.replace(run, layout=parallel.layout("members", 2))
+  assert run.phase("pretrain").model.axis_name == run.layout.axis_name
+  assert members.phase("pretrain").model.axis_name is None
+  assert members.phase("joint").population == population.expand(
+    (0, 1), (0.01,), (9.0,)
+  )
