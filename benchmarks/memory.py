@@ -85,7 +85,7 @@ def train(num_images: int, num_steps: int, workdir: str) -> None:
   from experiments import default
   from sr2_jax import parallel
   from sr2_jax import train as train_lib
-  from sr2_jax.config import checks as config_lib
+  from sr2_jax.config import derived
   from sr2_jax.data import dataset
   from sr2_jax.records import folder as folder_lib
   from sr2_jax.records import metrics_log
@@ -105,7 +105,7 @@ def train(num_images: int, num_steps: int, workdir: str) -> None:
   config.degradation.scale = 4
   # Validation is there, but short.
   config.eval.max_images = 500
-  config = config_lib.resolve(config)
+  config = derived.resolve(config)
   run = run_lib.Run(
     config,
     folder_lib.RunFolder(workdir),

@@ -12,7 +12,7 @@ from jax import lax
 from benchmarks import digits, goals, prepared
 from experiments import default
 from sr2_jax import parallel, rng
-from sr2_jax.config import checks as config_lib
+from sr2_jax.config import derived
 from sr2_jax.data import dataset
 from sr2_jax.evaluation import evaluate
 from sr2_jax.imaging import augmentation
@@ -33,7 +33,7 @@ def config_of(network: str, scale: int) -> Any:
   config.model.wiring = wiring
   config.degradation.scale = scale
   config.joint.loss_weight = (_LOSS_WEIGHTS[wiring],)
-  return config_lib.resolve(config)
+  return derived.resolve(config)
 
 
 def phase_of(

@@ -20,7 +20,7 @@ import numpy as np
 from jax import lax
 
 from sr2_jax import parallel
-from sr2_jax.config import checks as config_lib
+from sr2_jax.config import derived
 from sr2_jax.models import conv
 from sr2_jax.training import phase as phase_lib
 
@@ -126,7 +126,7 @@ class Cost:
 def cost(name: str) -> Cost:
   """Counts the joint training step of experiments/<name>.py."""
   config = importlib.import_module(f"experiments.{name}").get_config()
-  config = config_lib.resolve(config)
+  config = derived.resolve(config)
   # The forms of convolution for the CPU would be counted in place of XLA's.
   with mock.patch.object(
     conv, "conv_general_dilated", lax.conv_general_dilated

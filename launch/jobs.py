@@ -15,8 +15,7 @@ import ml_collections
 
 from experiments import runs
 from sr2_jax import errors, main
-from sr2_jax.config import checks as config_lib
-from sr2_jax.config import fields
+from sr2_jax.config import derived, fields, record
 from sr2_jax.data import published
 from sr2_jax.records import folder as folder_lib
 
@@ -203,7 +202,7 @@ def is_finished(job: Job) -> bool:
     return False
   # Where its source lies may be typed differently.
   job.folder.check(
-    config_lib.to_dict(job.config),
+    record.to_dict(job.config),
     ignore=("init_from",),
     way_out="Give another --workdir, or move that run's folder away; where "
     "only fields of `eval` differ, --mode=eval evaluates it again.",
@@ -225,13 +224,13 @@ def parts(job: Job) -> list[Part] | None:
     Part(
       phase=phase,
       kind=(
-        f"{config_lib.method_name(config, phase)}_x{config.degradation.scale} "
+        f"{derived.method(config, phase).key}_x{config.degradation.scale} "
         f"{config.data.name}"
       ),
-      num_members=config_lib.population_size(config, phase),
+      num_members=derived.population_size(config, phase),
       num_steps=config[phase].num_epochs * steps_per_epoch,
     )
-    for phase in config_lib.phases(config)
+    for phase in derived.phases(config)
   ]
 
 
@@ -257,7 +256,7 @@ def _recorded_images(job: Job) -> int | None:
   """As this run has found them, or another one on the same data beside it."""
   beside = job.folder.path.parent.glob("*/config.json")
   others = (folder_lib.RunFolder(path.parent) for path in sorted(beside))
-  data = config_lib.to_dict(job.config)["data"]
+  data = record.to_dict(job.config)["data"]
   for folder in (job.folder, *others):
     try:
       description = folder.read() or {}
@@ -270,7 +269,7 @@ def _recorded_images(job: Job) -> int | None:
 
 def steps_done(job: Job) -> dict[str, int]:
   """Steps of each phase that metrics.jsonl has rows of, by its last lines."""
-  phases = config_lib.phases(job.config)
+  phases = derived.phases(job.config)
   of_phases = {part.phase: part.num_steps for part in parts(job) or ()}
   if job.folder.is_done:
     return of_phases

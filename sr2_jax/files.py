@@ -1,4 +1,4 @@
-"""Files that are replaced at once, and survive a loss of power; no JAX."""
+"""Atomic writes that survive a loss of power, and the cache folder; no JAX."""
 
 import contextlib
 import io
@@ -54,3 +54,20 @@ def sync_folder(path: pathlib.Path) -> None:
     os.fsync(descriptor)
   finally:
     os.close(descriptor)
+
+
+def cache_folder(name: str) -> pathlib.Path:
+  """The folder of this machine called `name` ("data", "xla").
+
+  It holds what can be made again at any time, and may not exist yet.
+
+  It lies in $SR2_JAX_CACHE_DIR, else in $XDG_CACHE_HOME/sr2_jax, else in
+  ~/.cache/sr2_jax. An empty variable counts as unset.
+  """
+  if chosen := os.environ.get("SR2_JAX_CACHE_DIR"):
+    base = pathlib.Path(chosen)
+  elif shared := os.environ.get("XDG_CACHE_HOME"):
+    base = pathlib.Path(shared) / "sr2_jax"
+  else:
+    base = pathlib.Path("~/.cache/sr2_jax")
+  return base.expanduser() / name

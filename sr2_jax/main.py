@@ -58,8 +58,7 @@ from ml_collections import config_flags
 from ml_collections.config_flags import tuple_parser
 
 from sr2_jax import errors
-from sr2_jax.config import checks as config_lib
-from sr2_jax.config import fields
+from sr2_jax.config import checks, derived, fields
 
 # Nothing more can be written: a full disk, a quota, the size of a file.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -149,11 +148,11 @@ def parse(argv: Sequence[str]) -> Command:
     )
   _check_processes(values)
   config = load_config(values.config)
-  config_lib.validate_names(config)
+  checks.validate_names(config)
   _apply_overrides(config, left)
   _expand_home(config)
-  config_lib.validate(config)
-  config = config_lib.resolve(config)
+  checks.validate(config)
+  config = derived.resolve(config)
   workdir = pathlib.Path(values.workdir or f"runs/{config.experiment}")
   return Command(
     config=config,

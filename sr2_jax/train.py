@@ -5,12 +5,13 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from sr2_jax import errors, parallel
-from sr2_jax.config import checks as config_lib
+from sr2_jax import errors, messages, parallel
+from sr2_jax.config import derived
 from sr2_jax.evaluation import evaluate
 from sr2_jax.records import metrics_log
 from sr2_jax.records import rows as rows_lib
@@ -43,7 +44,7 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
       name: checkpoint.Checkpoints(
         run.folder.checkpoints(name), keep=config.checkpoint.keep
       )
-      for name in config_lib.phases(config)
+      for name in derived.phases(config)
     }
     start = where_to_start(run, open_checkpoints)
     metric_writer = metrics_log.Writer(
@@ -60,7 +61,7 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
         if name == start.phase.name:
           first_step = start.step
         else:
-          run_lib.say(f"preparing {name}")
+          messages.say(f"preparing {name}")
           before = run.phase("pretrain").population
           state, first_step = phase.start_from(state, before), 0
         state = train_phase(
@@ -86,7 +87,7 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
       checkpoints.close()
     metric_writer.close()
     if parallel.is_main_process():
-      summary.show(run, rows_lib.read(run.folder.path))
+      show(run, rows_lib.read(run.folder.path))
       run.folder.set_done()
 
 
@@ -103,7 +104,7 @@ def evaluate_checkpoint(config: Any, workdir: str | pathlib.Path) -> None:
   with run_lib.open_run(config, workdir, evaluate_only=True) as run:
     assert run is not None
     rows: list[rows_lib.Row] = []
-    for name in config_lib.phases(config):
+    for name in derived.phases(config):
       phase = run.phase(name)
       restored = restore_for_evaluation(run, phase)
       if restored is not None:
@@ -120,7 +121,46 @@ def evaluate_checkpoint(config: Any, workdir: str | pathlib.Path) -> None:
         "Train first: the same command without --mode=eval."
       )
     if parallel.is_main_process():
-      summary.show(run, rows, checkpoint=config.eval.checkpoint)
+      show(run, rows, checkpoint=config.eval.checkpoint)
+
+
+def show(
+  run: run_lib.Run,
+  rows: Sequence[rows_lib.Row],
+  *,
+  checkpoint: str = "last",
+) -> None:
+  """Draws and prints a run's rows, beside those of `init_from`'s pretraining.
+
+  Args:
+    run: the run.
+    rows: of one checkpoint of each phase.
+    checkpoint: which one that is, "last" or "best".
+  """
+  summary.show(
+    [*pretraining_rows(run.config), *rows],
+    run.folder.path,
+    splits=run.config.eval.splits,
+    checkpoint=checkpoint,
+  )
+
+
+def pretraining_rows(config: Any) -> list[rows_lib.Row]:
+  """Rows of the pretraining that `init_from` names, of this run's seeds.
+
+  Empty if that file is damaged: a run must not fail because of another run's
+  file.
+  """
+  source = pathlib.Path(config.init_from) / rows_lib.FILE_NAME
+  if not config.init_from or not source.exists():
+    return []
+  seeds = range(config.seed, config.seed + config.num_seeds)
+  try:
+    rows = rows_lib.read(source)
+  except errors.UserError as error:
+    messages.say(f"left out of tables and curves: {error}")
+    return []
+  return [row for row in rows if row.phase == "pretrain" and row.seed in seeds]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,19 +183,19 @@ def where_to_start(
   2. `init_from`: joint, from the pretrained weights of another run.
   3. The first phase, from the seeds.
   """
-  run_lib.say("preparing the networks")  # Tracing them takes seconds.
+  messages.say("preparing the networks")  # Tracing them takes seconds.
   for name in reversed(checkpoints):
     phase = run.phase(name)
     newest = checkpoints[name].restore_latest(phase.form())
     if newest is not None:
       step, state = newest
-      run_lib.say(f"resuming {name} at step {step:,} of {phase.num_steps:,}")
+      messages.say(f"resuming {name} at step {step:,} of {phase.num_steps:,}")
       return Start(phase, step, state)
 
   phase = run.phase(next(iter(checkpoints)))
   if run.config.init_from:
     pretrained, members = run_lib.pretrained_state(run)
-    run_lib.say(f"starting from the weights of {run.config.init_from}")
+    messages.say(f"starting from the weights of {run.config.init_from}")
     return Start(phase, 0, phase.start_from(pretrained, members))
   return Start(phase, 0, phase.create_state())
 

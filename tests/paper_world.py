@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from sr2_jax import names
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report.paper import values as paper_values
 
@@ -31,7 +32,7 @@ def write_run(
 ):
   """A run folder with one method; `score(metric, level, seed, weight)` is the
   score of its images: a number or an array [num_images]."""
-  trained = method not in rows_lib.UNTRAINED
+  trained = method not in names.UNTRAINED
   if loss_weights is None:
     prefix = method.rpartition("_")[0]
     loss_weights = (paper_values.LOSS_WEIGHTS.get(prefix),)

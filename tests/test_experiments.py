@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from experiments import default, paper, runs
-from sr2_jax.config import checks as config_lib
+from sr2_jax.config import checks, derived, record
 
 FOLDER = pathlib.Path(default.__file__).parent
 FILES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
@@ -37,11 +37,11 @@ def test_every_file_is_a_config_or_a_sweep():
 @pytest.mark.parametrize("name", CONFIGS)
 def test_experiment_is_valid(name):
   config = _get_config(name)
-  config_lib.validate(config)
+  checks.validate(config)
   assert config.experiment == name
   # SRMD has no classifier.
   joint = () if name.startswith("srmd_") else ("joint",)
-  assert config_lib.phases(config) == ("pretrain", *joint)
+  assert derived.phases(config) == ("pretrain", *joint)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -86,9 +86,9 @@ def test_paper_settings(name):
 
 def test_paper_experiments_differ_in_what_they_say_alone():
   for name in PAPER:
-    changes = config_lib.difference(
-      config_lib.to_dict(default.get_config()),
-      config_lib.to_dict(_get_config(name)),
+    changes = record.difference(
+      record.to_dict(default.get_config()),
+      record.to_dict(_get_config(name)),
     )
     changed = {line.partition(":")[0] for line in changes}
     assert changed <= {"experiment", "model.trunk", "degradation.scale"}
@@ -98,7 +98,7 @@ def test_paper_experiments_differ_in_what_they_say_alone():
 def test_srmd_is_trained_by_its_own_recipe(name, scale):
   config = _get_config(name)
   assert config.model.trunk == "srmd"
-  assert config_lib.method_name(config, "pretrain") == "srmd_retrained"
+  assert derived.method(config, "pretrain").key == "srmd_retrained"
   assert config.degradation.scale == scale
   assert config.loss.super_resolution == "l1"
   assert config.loss.l2 == (0,)
@@ -124,7 +124,7 @@ def _config_of(run):
     run.config.removesuffix(".py").replace("/", ".")
   ).get_config()
   config.update_from_flattened_dict({**run.overrides, "experiment": run.name})
-  config_lib.validate(config)
+  checks.validate(config)
   return config
 
 
@@ -147,8 +147,8 @@ def test_runs_are_valid_and_can_follow_each_other(name, budget):
     configs[run.name] = _config_of(run)
     if run.init_from is not None:
       assert run.init_from in names
-      source = config_lib.to_dict(configs[run.init_from])
-      config_lib.validate_init_from(configs[run.name], source)
+      source = record.to_dict(configs[run.init_from])
+      checks.validate_init_from(configs[run.name], source)
     names.append(run.name)
   assert len(set(names)) == len(names)
 
@@ -220,19 +220,19 @@ def test_srmd_trains_one_seed_in_pretrain_alone(budget):
     config = _config_of(run)
     assert run.name.endswith(f"_srmd_retrained_x{scale}")
     assert config.num_seeds == 1
-    assert config_lib.phases(config) == ("pretrain",)
-    assert config_lib.method_name(config, "pretrain") == "srmd_retrained"
+    assert derived.phases(config) == ("pretrain",)
+    assert derived.method(config, "pretrain").key == "srmd_retrained"
 
 
 @pytest.mark.parametrize("budget", ["paper", "cpu"])
 def test_what_the_papers_runs_are(budget):
   assert {
     name: (
-      config_lib.method_name(config, "joint"),
+      derived.method(config, "joint").key,
       config.data.name,
       config.degradation.scale,
       config.model.shared_layers,
-      config_lib.loss_weights(config, "joint"),
+      derived.loss_weights(config, "joint"),
     )
     for name, config in _without_srmd(budget).items()
   } == EXPECTED
@@ -263,8 +263,8 @@ def test_budgets_shorten_and_change_nothing_else(budget, epochs, few):
   for name, config in _without_srmd(budget).items():
     assert (config.pretrain.num_epochs, config.joint.num_epochs) == epochs
     assert config.num_seeds == (1 if any(w in name for w in few) else 3)
-    changes = config_lib.difference(
-      config_lib.to_dict(default.get_config()), config_lib.to_dict(config)
+    changes = record.difference(
+      record.to_dict(default.get_config()), record.to_dict(config)
     )
     allowed = BUDGET_FIELDS
     if budget == "cpu" and name.startswith("svhn"):
@@ -279,7 +279,7 @@ def test_smoke_needs_no_download_and_no_run_twice():
   configs = _without_srmd("smoke")
   methods = [
     (
-      config_lib.method_name(config, "joint"),
+      derived.method(config, "joint").key,
       config.degradation.scale,
       config.model.shared_layers,
     )

@@ -1,6 +1,7 @@
 """A file is the old one or the new one, whatever happens in between."""
 
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -90,3 +91,24 @@ def test_data_then_name_are_on_disk(tmp_path, monkeypatch):
   monkeypatch.setattr(os, "fsync", watched)
   files.write_atomically(path, b"data")
   assert seen == [(False, False), (True, True)]
+
+
+@pytest.mark.parametrize(
+  ("variables", "expected"),
+  [
+    ({"SR2_JAX_CACHE_DIR": "/a", "XDG_CACHE_HOME": "/b"}, "/a/data"),
+    ({"SR2_JAX_CACHE_DIR": "", "XDG_CACHE_HOME": "/b"}, "/b/sr2_jax/data"),
+    ({"XDG_CACHE_HOME": ""}, "/home/user/.cache/sr2_jax/data"),
+    ({}, "/home/user/.cache/sr2_jax/data"),
+    ({"SR2_JAX_CACHE_DIR": "~/mine"}, "/home/user/mine/data"),
+  ],
+)
+def test_the_environment_chooses_the_cache_folder(
+  monkeypatch, variables, expected
+):
+  monkeypatch.delenv("SR2_JAX_CACHE_DIR", raising=False)
+  monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+  monkeypatch.setenv("HOME", "/home/user")
+  for name, value in variables.items():
+    monkeypatch.setenv(name, value)
+  assert files.cache_folder("data") == pathlib.Path(expected)

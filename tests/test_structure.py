@@ -1,14 +1,9 @@
-"""Holds the project's shape by reading its files; docs/design.md explains it.
-
-main -> train -> {evaluate, steps, ...} -> {imaging, models, ...}: a module may
-import from its own layer and those below, and never in a circle.
-"""
+"""The project's shape, read off its files; docs/design.md explains it."""
 
 import ast
 import graphlib
 import importlib.util
 import pathlib
-import re
 import subprocess
 import sys
 
@@ -16,35 +11,40 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 
-# From the top down; a package stands for all its modules.
-LAYERS = (
-  {"main", "report"},
-  {"train", "report_page"},
-  {"evaluate", "summary", "paper_claims", "paper_figures", "report_runs"},
-  {"examples", "verdicts"},
-  {"feed", "run", "figures", "contrast", "paper_values"},
-  {"phase", "run_folder", "evidence", "noise_curves", "tables"},
-  {"steps", "data", "checkpoint", "writer", "preemption", "archive"},
-  {"imaging", "models", "optimizer", "population", "parallel", "rng"}
-  | {"results"},
-  {"cache_dir", "catalog", "config", "document", "errors", "fields", "files"}
-  | {"progress", "provenance", "runtime"},
-)
+# Who may import whom: a package, or a module that stands alone, and what it may
+# use beside itself and GROUND.
+GROUND = {
+  "cpu_tuning",
+  "errors",
+  "files",
+  "messages",
+  "names",
+  "parallel",
+  "rng",
+}
+MAY_IMPORT = {
+  "main": {"train", "config"},
+  "train": {"evaluation", "training", "report", "records", "config"},
+  "evaluation": {"training", "records", "config", "models", "data", "imaging"},
+  "training": {"records", "config", "models", "data", "imaging"},
+  "report": {"records", "config"},
+  "records": {"config"},
+  "config": {"data"},
+  "data": set(),
+  "models": {"imaging"},
+  "imaging": set(),
+  **dict.fromkeys(GROUND, GROUND),
+}
 # Folders of the project that hold modules, beside the tests.
 FOLDERS = ("sr2_jax", "experiments", "launch", "benchmarks")
-# What these import, and what that imports in turn, needs no accelerator.
-WITHOUT_JAX = (
-  "archive", "catalog", "config", "contrast", "document", "errors", "evidence",
-  "fields", "figures", "files", "main", "noise_curves", "paper_claims",
-  "paper_figures", "paper_values", "progress", "provenance", "report",
-  "report_page", "report_runs", "results", "tables", "verdicts", "writer",
-)  # fmt: skip
+# What these hold imports nothing heavy, however indirectly.
+WITHOUT_JAX = ("config", "errors", "files", "names", "records", "report")
 HEAVY = {
   "chex", "dm_pix", "flax", "jax", "jaxlib", "mlxtend", "optax", "orbax",
   "pix", "tensorflow", "tensorflow_datasets",
 }  # fmt: skip
 # Modules whose behaviour shows in another module's tests.
-TESTED_ELSEWHERE = {"errors": "main"}
+TESTED_ELSEWHERE = {"sr2_jax.errors": "sr2_jax.main"}
 
 
 def _modules(folder):
@@ -86,25 +86,21 @@ def _own(names):
         break
 
 
-def _layer(module):
-  """How far down a module of sr2_jax stands, by its first word."""
-  word = module.split(".")[1]
-  found = [i for i, layer in enumerate(LAYERS) if word in layer]
-  assert found, f"{module} has no layer: give it one in LAYERS"
-  return found[0]
+def _room(module):
+  """The package of a module of sr2_jax, or the module where it stands alone."""
+  return module.split(".")[1]
 
 
-def test_layers_name_what_there_is_once():
-  names = [name for layer in LAYERS for name in layer]
-  assert sorted(names) == sorted({name.split(".")[1] for name in PACKAGE})
+def test_every_room_has_its_line():
+  assert MAY_IMPORT.keys() == {_room(module) for module in PACKAGE}
 
 
 @pytest.mark.parametrize("module", PACKAGE)
-def test_imports_point_down(module):
-  layer = _layer(module)
+def test_imports_are_allowed(module):
+  allowed = MAY_IMPORT[_room(module)] | GROUND | {_room(module)}
   for imported in _own(_imports(PACKAGE[module])):
     assert imported in PACKAGE, f"{module} imports {imported}"
-    assert _layer(imported) >= layer, f"{module} imports {imported}"
+    assert _room(imported) in allowed, f"{module} imports {imported}"
 
 
 @pytest.mark.parametrize("modules", [PACKAGE, EXPERIMENTS, LAUNCH, BENCHMARKS])
@@ -127,9 +123,11 @@ def test_what_the_project_imports_of_itself_exists(module):
       assert list(_own([name])), f"{module} imports {name}, not a module"
 
 
-@pytest.mark.parametrize("start", [*WITHOUT_JAX, *LAUNCH])
+LIGHT = [module for module in PACKAGE if _room(module) in WITHOUT_JAX]
+
+
+@pytest.mark.parametrize("start", ["sr2_jax.main", *LIGHT, *LAUNCH])
 def test_no_jax_however_indirectly(start):
-  start = start if start in LAUNCH else f"sr2_jax.{start}"
   seen, queue = {start}, [start]
   while queue:
     module = queue.pop()
@@ -145,7 +143,7 @@ def test_no_jax_however_indirectly(start):
 
 def _loaded(names, suspects):
   """Which of the suspects these modules of ours load."""
-  names = ", ".join(f"sr2_jax.{name}" for name in names)
+  names = ", ".join(names)
   program = (
     f"import sys, {names}; print(*sorted({suspects!r} & {{*sys.modules}}))"
   )
@@ -160,12 +158,14 @@ def _loaded(names, suspects):
 
 
 def test_no_jax_in_fact():
-  assert not _loaded(WITHOUT_JAX, HEAVY)
+  assert not _loaded(["sr2_jax.main", *LIGHT], HEAVY)
 
 
 def test_a_command_answers_before_it_loads_what_takes_seconds():
   suspects = {"matplotlib", "scipy", "tensorboardX", "tqdm"}
-  assert not _loaded(("main", "report", "results", "writer"), suspects)
+  commands = ("sr2_jax.main", "sr2_jax.report.__main__")
+  records = ("sr2_jax.records.rows", "sr2_jax.records.metrics_log")
+  assert not _loaded((*commands, *records), suspects)
 
 
 @pytest.mark.parametrize("module", EXPERIMENTS)
@@ -196,7 +196,7 @@ def test_models_read_no_config(module):
   tree = PACKAGE[module]
   imported = {name.split(".")[0] for name in _imports(tree)}
   assert not {"ml_collections", "experiments", "absl"} & imported
-  assert "sr2_jax.config" not in _own(_imports(tree))
+  assert not {_room(name) for name in _own(_imports(tree))} & {"config"}
   named = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
   named |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
   assert "config" not in named
@@ -231,27 +231,16 @@ def test_public_functions_are_annotated(module):
 
 @pytest.mark.parametrize("module", [*PACKAGE, *LAUNCH])
 def test_module_has_a_mirror_test(module):
-  name = module.rpartition(".")[2]
-  name = TESTED_ELSEWHERE.get(name, name)
-  test = ROOT / "tests" / f"test_{name}.py"
-  assert test.is_file(), f"{module} has no {test.name}"
+  module = TESTED_ELSEWHERE.get(module, module)
+  *rooms, name = module.removeprefix("sr2_jax.").split(".")
+  test = ROOT.joinpath("tests", *rooms, f"test_{name.strip('_')}.py")
+  assert test.is_file(), f"{module} has no {test.relative_to(ROOT)}"
 
 
-def test_packages_are_empty_and_listed():
-  listed = re.search(
-    r"^packages = \[(.*?)\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S
-  )
-  assert listed is not None
-  folders = {
-    path.parent
-    for folder in ("sr2_jax", "experiments", "launch")
-    for path in (ROOT / folder).rglob("__init__.py")
-  }
-  assert set(re.findall(r'"(.*?)"', listed[1])) == {
-    ".".join(folder.relative_to(ROOT).parts) for folder in folders
-  }
-  for folder in folders:
-    assert (folder / "__init__.py").read_text() == ""
+def test_packages_are_empty():
+  for folder in ("sr2_jax", "experiments", "launch"):
+    for path in (ROOT / folder).rglob("__init__.py"):
+      assert path.read_text() == "", path
 
 
 def test_no_module_is_a_drawer():
@@ -262,6 +251,6 @@ def test_no_module_is_a_drawer():
 def test_all_modules_are_found():
   # Guards the tests above against an empty list.
   assert importlib.util.find_spec("sr2_jax.main") is not None
-  assert {"sr2_jax.main", "sr2_jax.config"} <= set(PACKAGE)
+  assert {"sr2_jax.main", "sr2_jax.names"} <= set(PACKAGE)
   assert "experiments.default" in EXPERIMENTS
   assert "launch.sweep" in LAUNCH

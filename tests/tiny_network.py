@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments import default
 from sr2_jax import parallel, rng
-from sr2_jax.config import checks as config_lib
+from sr2_jax.config import derived
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.imaging import degradation, noise
 from sr2_jax.records import folder as folder_lib
@@ -66,7 +66,7 @@ def make_run(folder, **changes):
     {name.replace("__", "."): value for name, value in changes.items()}
   )
   return run_lib.Run(
-    config=config_lib.resolve(config),
+    config=derived.resolve(config),
     folder=folder_lib.RunFolder(folder),
     dataset=dataset_lib.Dataset(
       name="mnist5k",

@@ -10,7 +10,7 @@ from typing import Any
 import ml_collections
 
 from sr2_jax import errors
-from sr2_jax.config import fields
+from sr2_jax.config import derived, fields, record
 from sr2_jax.data import published
 
 # The window of Wang et al.'s SSIM, in high-resolution pixels.
@@ -49,7 +49,7 @@ def validate_names(config: ml_collections.ConfigDict) -> None:
   Raises:
     UserError: names the field, and the nearest that exists.
   """
-  values = _flatten(config)
+  values = record.flatten(config)
   for field in values:
     if field not in fields.CHECKS:
       raise errors.UserError(fields.unknown_field(field))
@@ -61,7 +61,7 @@ def validate_names(config: ml_collections.ConfigDict) -> None:
 
 
 def _validate_values(config: ml_collections.ConfigDict) -> None:
-  for field, value in _flatten(config).items():
+  for field, value in record.flatten(config).items():
     if not fields.CHECKS[field].accepts(value):
       raise errors.UserError(fields.wrong_value(field, value))
 
@@ -155,7 +155,7 @@ def _validate_srmd(config: ml_collections.ConfigDict) -> None:
 
 
 def _validate_phases(config: ml_collections.ConfigDict) -> None:
-  names = phases(config)
+  names = derived.phases(config)
   if not names:
     reasons = {
       "pretrain": (
@@ -170,7 +170,7 @@ def _validate_phases(config: ml_collections.ConfigDict) -> None:
       f"({reasons['pretrain']}), and no joint phase ({reasons['joint']})."
     )
   for name in names:
-    if not any(learning_rates(config, name).values()):
+    if not any(derived.learning_rates(config, name).values()):
       raise errors.UserError(
         f"Every config.{name}.learning_rate is 0, so {name} would train "
         f"nothing; config.{name}.num_epochs=0 skips the phase."
@@ -270,13 +270,15 @@ def _parts(config: ml_collections.ConfigDict) -> dict[str, int]:
       "config.eval.batch_size": config.eval.batch_size,
     }
   parts = {}
-  for phase in phases(config):
+  for phase in derived.phases(config):
     fan_out = {
       "config.loss.l2": len(config.loss.l2),
-      "config.joint.loss_weight": len(loss_weights(config, phase)),
+      "config.joint.loss_weight": len(derived.loss_weights(config, phase)),
     }
     names = [f" x values of {name}" for name, n in fan_out.items() if n > 1]
-    parts["config.num_seeds" + "".join(names)] = population_size(config, phase)
+    parts["config.num_seeds" + "".join(names)] = derived.population_size(
+      config, phase
+    )
   return parts
 
 
@@ -293,7 +295,7 @@ def validate_init_from(
     UserError: names the first field of data, degradation or model that
       differs, or the seeds or L2 that were not pretrained.
   """
-  for line in difference(dict(source), to_dict(config)):
+  for line in record.difference(dict(source), record.to_dict(config)):
     field = line.partition(":")[0]
     # The images' fingerprint is compared, not where they lie.
     if field.startswith(("data.", "degradation.", "model.")) and field not in (
@@ -322,168 +324,3 @@ def validate_init_from(
       f"config.init_from={config.init_from} was pretrained with config.loss.l2 "
       f"of {', '.join(f'{l2:g}' for l2 in l2s)}; not with {missing[0]:g}."
     )
-
-
-def resolve(
-  config: ml_collections.ConfigDict,
-) -> ml_collections.FrozenConfigDict:
-  """A frozen copy of a validated config in which nothing is left open.
-
-  `augmentation.fill` "auto" becomes "zero" on MNIST and "edge" elsewhere, and
-  numbers in tuples become floats, as single ones are.
-  """
-  resolved = ml_collections.ConfigDict(config.to_dict())
-  if resolved.augmentation.fill == "auto":
-    is_mnist = resolved.data.name.startswith("mnist")
-    resolved.augmentation.fill = "zero" if is_mnist else "edge"
-  for group, field in (
-    (resolved.loss, "l2"),
-    (resolved.joint, "loss_weight"),
-    (resolved.eval, "noise_variances"),
-    *((resolved.eval.corruptions, kind) for kind in resolved.eval.corruptions),
-  ):
-    group[field] = tuple(float(x) for x in group[field])
-  return ml_collections.FrozenConfigDict(resolved)
-
-
-def phases(config: ml_collections.ConfigDict) -> tuple[str, ...]:
-  """The phases that a run trains, in order.
-
-  `pretrain` runs unless it has no epochs or `init_from` replaces it; `joint`
-  runs unless it has no epochs. With wiring "none" there is no classifier, and
-  `joint` goes on with super-resolution alone: the control at lambda = 0.
-  """
-  pretrain = config.pretrain.num_epochs > 0 and not config.init_from
-  joint = config.joint.num_epochs > 0
-  return ("pretrain",) * pretrain + ("joint",) * joint
-
-
-def learning_rates(
-  config: ml_collections.ConfigDict, phase: str
-) -> dict[str, float]:
-  """The learning rate of each subtree that the phase's network has."""
-  rates = config[phase].learning_rate.to_dict()
-  if config.model.wiring == "none":
-    rates.pop("classifier", None)
-  return rates
-
-
-def loss_weights(
-  config: ml_collections.ConfigDict, phase: str
-) -> tuple[float | None, ...]:
-  """The values of lambda that a phase fans out over; None before `joint`.
-
-  Without a classifier `joint` has lambda 0 whatever `joint.loss_weight` says.
-  """
-  if phase == "pretrain":
-    return (None,)
-  return (0.0,) if config.model.wiring == "none" else config.joint.loss_weight
-
-
-def population_size(config: ml_collections.ConfigDict, phase: str) -> int:
-  """Members of a phase: seeds x values of L2 x loss weights."""
-  fan_out = len(config.loss.l2) * len(loss_weights(config, phase))
-  return config.num_seeds * fan_out
-
-
-def method_name(config: ml_collections.ConfigDict, phase: str) -> str:
-  """What a result row calls the network after a phase.
-
-  "fsrcnn", "wdsr" or "srmd_retrained" after pretrain; "sr2_fsrcnn",
-  "sequential_wdsr", "sr_continued_fsrcnn" (no classifier) and so on after
-  joint.
-  """
-  if phase == "pretrain":
-    # "srmd" is the released one.
-    is_srmd = config.model.trunk == "srmd"
-    return "srmd_retrained" if is_srmd else config.model.trunk
-  prefixes = {
-    "none": "sr_continued",
-    "parallel": "sr2",
-    "sequential": "sequential",
-  }
-  return f"{prefixes[config.model.wiring]}_{config.model.trunk}"
-
-
-def corruption_levels(
-  config: ml_collections.ConfigDict,
-) -> tuple[tuple[str, float], ...]:
-  """Every corruption with each of its levels, corruption by corruption."""
-  return tuple(
-    (corruption, level)
-    for corruption, levels in sorted(config.eval.corruptions.items())
-    for level in levels
-  )
-
-
-def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
-  """Nested dicts for JSON, in the fields' order; tuples become lists."""
-  values = _flatten(config)
-  return _nest({field: values[field] for field in fields.CHECKS})
-
-
-def recorded(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-  """An older run's config as this version reads it.
-
-  A field that it lacks, because it was added later, takes its value from `new`,
-  and a single `loss.l2` is one of several.
-
-  Args:
-    old: nested dicts, as `to_dict` gave them when that run was started.
-    new: as `to_dict` gives them.
-  """
-  values = {**_flatten(new), **_flatten(old)}
-  if isinstance(values["loss.l2"], int | float):
-    values["loss.l2"] = [values["loss.l2"]]
-  return _nest(values)
-
-
-def added_fields(
-  old: Mapping[str, Any], new: Mapping[str, Any]
-) -> dict[str, Any]:
-  """The fields that `recorded` takes from `new`, with their values."""
-  before = _flatten(old)
-  return {
-    field: value
-    for field, value in _flatten(new).items()
-    if field not in before
-  }
-
-
-def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-  """One line per field that differs: "joint.loss_weight: (9.0,) -> (0.11,)".
-
-  Args:
-    old: nested dicts as `to_dict` gives them, perhaps of another version.
-    new: likewise; lists equal tuples.
-  """
-  before, after = _flatten(old), _flatten(new)
-  lines = []
-  for field in dict.fromkeys((*before, *after)):
-    pair = [fields.as_tuple(side.get(field)) for side in (before, after)]
-    if pair[0] != pair[1]:
-      lines.append(f"{field}: {' -> '.join(map(fields.in_words, pair))}")
-  return lines
-
-
-def _nest(values: Mapping[str, Any]) -> dict[str, Any]:
-  """Nested dicts from dotted names; tuples become lists."""
-  nested: dict[str, Any] = {}
-  for field, value in values.items():
-    *groups, name = field.split(".")
-    group = nested
-    for word in groups:
-      group = group.setdefault(word, {})
-    group[name] = list(value) if isinstance(value, tuple) else value
-  return nested
-
-
-def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
-  """Every leaf of nested dicts or configs under its dotted name."""
-  leaves: dict[str, Any] = {}
-  for name, value in tree.items():
-    if isinstance(value, (Mapping, ml_collections.ConfigDict)):
-      leaves.update(_flatten(value, f"{prefix}{name}."))
-    else:
-      leaves[f"{prefix}{name}"] = value
-  return leaves

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from sr2_jax import names
+
 _LARGEST_FLOAT32 = 3.4028234663852886e38
 LARGEST_SEED = 2**32 - 1
 _NUM_IDENTITY_MAPPINGS = 16
@@ -108,10 +110,21 @@ def _numbers() -> Check:
   )
 
 
-def _levels(expected: str, accepts: Callable[[Any], bool]) -> Check:
-  """Different numbers, or none, that are all accepted."""
+def _levels(corruption: names.Corruption) -> Check:
+  """Different levels of a corruption, or none."""
+  in_interval = _number(corruption.levels)
+
+  def accepts(value: Any) -> bool:
+    # The command line makes floats of numbers in tuples.
+    return (
+      in_interval.accepts(value)
+      and abs(value) <= _LARGEST_FLOAT32
+      and (not corruption.whole_levels or value == int(value))
+    )
+
+  kind = "whole numbers" if corruption.whole_levels else "numbers"
   return Check(
-    f"different {expected}, as in 1,10, or nothing",
+    f"different {kind} in {corruption.levels}, as in 1,10, or nothing",
     lambda values: _are_distinct(values, accepts, minimum=0),
   )
 
@@ -151,8 +164,8 @@ CHECKS: dict[str, Check] = {
   "srmd.isotropic": _boolean(),
   "srmd.max_noise_std": _number("[0, 1]"),
   "srmd.clean_fraction": _number("[0, 1]"),
-  "model.trunk": _choice("fsrcnn", "wdsr", "srmd"),
-  "model.wiring": _choice("none", "parallel", "sequential"),
+  "model.trunk": _choice(*names.TRUNKS),
+  "model.wiring": _choice(*names.WIRINGS),
   "model.shared_layers": _integer(1, _NUM_IDENTITY_MAPPINGS),
   "model.expansion": _integer(1),
   "model.batch_norm": _boolean(),
@@ -175,21 +188,10 @@ CHECKS: dict[str, Check] = {
   "joint.learning_rate.classifier": _at_least_zero(),
   "joint.loss_weight": _numbers(),
   "eval.noise_variances": _numbers(),
-  "eval.corruptions.speckle": _levels("numbers >= 0", _is_at_least_zero),
-  "eval.corruptions.salt_and_pepper": _levels(
-    "numbers in [0, 1]", _number("[0, 1]").accepts
-  ),
-  "eval.corruptions.poisson": _levels(
-    "numbers in (0, 1e6]", _number("(0, 1e6]").accepts
-  ),
-  "eval.corruptions.jpeg": _levels(
-    "whole numbers from 1 to 100",
-    # The command line makes floats of numbers in tuples.
-    lambda value: _number("[1, 100]").accepts(value) and value == int(value),
-  ),
-  "eval.corruptions.blur": _levels(
-    "numbers in [0, 10]", _number("[0, 10]").accepts
-  ),
+  **{
+    f"eval.corruptions.{key}": _levels(corruption)
+    for key, corruption in names.CORRUPTIONS.items()
+  },
   "eval.noise_seed": _integer(0, LARGEST_SEED),
   "eval.batch_size": _integer(1),
   "eval.splits": _choices("validation", "test"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sr2_jax import cache_dir, files
+from sr2_jax import files
 
 # uint8 [N, H, W, C] and int32 [N].
 Arrays = tuple[np.ndarray, np.ndarray]
@@ -33,7 +33,7 @@ def images_and_labels(
     decode: makes the arrays; called at most once.
   """
   key = hashlib.sha256(source.encode()).hexdigest()[:16]
-  path = cache_dir.folder("data") / f"{name}-{key}.arrays"
+  path = files.cache_folder("data") / f"{name}-{key}.arrays"
   arrays = _read(path)
   if arrays is None:
     arrays = decode()

@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from sr2_jax import errors, parallel
-from sr2_jax.config import checks as config_lib
+from sr2_jax import errors, messages, parallel
+from sr2_jax.config import derived
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.evaluation import examples
 from sr2_jax.models import bicubic, sr2
@@ -348,7 +348,7 @@ def _evaluate_splits(
   new_rows: list[rows_lib.Row] = []
   for split in config.eval.splits:
     for name, (levels, program) in sweeps.items():
-      run_lib.say(f"evaluating {method} on {split}{name}")
+      messages.say(f"evaluating {method} on {split}{name}")
       noise_variances = [level["noise_variance"] for level in levels]
       scores = evaluate(
         functools.partial(program, noise_variances=noise_variances),
@@ -392,7 +392,7 @@ def _corruption_levels(config: Any) -> list[dict[str, Any]]:
   """The fields of rows at each level of each corruption."""
   return [
     {"noise_variance": 0.0, "corruption": corruption, "corruption_level": level}
-    for corruption, level in config_lib.corruption_levels(config)
+    for corruption, level in derived.corruption_levels(config)
   ]
 
 

@@ -12,11 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sr2_jax import errors, rng
-from sr2_jax.config import checks as config_lib
+from sr2_jax import errors, messages, names, rng
+from sr2_jax.config import derived
 from sr2_jax.imaging import noise
 from sr2_jax.records import arrays as arrays_lib
-from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import figures
 from sr2_jax.training import phase as phase_lib
 from sr2_jax.training import population, steps
@@ -110,7 +109,7 @@ def picture(run: run_lib.Run, phase: phase_lib.Phase) -> figures.Examples:
   own = arrays_lib.read(arrays_lib.examples_path(run.folder.path, phase.method))
   assert own is not None, "write comes before picture"
   columns = {}
-  for method in rows_lib.UNTRAINED:
+  for method in names.UNTRAINED:
     found = _of_member(run.folder.path, method, seed=None, like=own)
     if found is not None:
       columns[method] = found
@@ -143,7 +142,7 @@ def _baseline(
   config = run.config
   if config.init_from:
     folder = pathlib.Path(config.init_from)
-  elif "pretrain" in config_lib.phases(config):
+  elif "pretrain" in derived.phases(config):
     folder = run.folder.path
   else:
     return {}
@@ -155,7 +154,7 @@ def _baseline(
     like=like,
   )
   if found is None:
-    run_lib.say(
+    messages.say(
       f"no {config.model.trunk} in the picture: {folder} has no examples of "
       "the same inputs"
     )
@@ -190,7 +189,7 @@ def _of_member(
     )
     low_res, super_res = arrays["low_res"], arrays["super_res"]
   except (errors.UserError, KeyError):
-    run_lib.say(f"left out of the picture: {path} cannot be used")
+    messages.say(f"left out of the picture: {path} cannot be used")
     return None
   if place is None or low_res.shape != like["low_res"].shape:
     return None

@@ -154,7 +154,7 @@ def jpeg(images: jax.Array, quality: jax.Array | float) -> jax.Array:
   return jnp.clip(levels, 0, 255).astype(images.dtype) / 255
 
 
-# Those that draw, by their names in `results.CORRUPTIONS`.
+# Those that draw, by their keys in `names.CORRUPTIONS`.
 RANDOM: dict[str, Callable[[jax.Array, jax.Array, jax.Array], jax.Array]] = {
   "speckle": speckle,
   "salt_and_pepper": salt_and_pepper,

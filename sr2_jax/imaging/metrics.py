@@ -175,3 +175,18 @@ def _banded(size: int, window: np.ndarray) -> jax.Array:
 def _check_same_shape(a: jax.Array, b: jax.Array) -> None:
   if a.shape != b.shape:
     raise ValueError(f"images differ in shape: {a.shape} and {b.shape}")
+
+
+# Super-resolution losses by name: arrays [B, H, W, C] to [B].
+SR_LOSSES = {
+  "mse": mean_squared_error,
+  "l1": mean_absolute_error,
+}
+
+# What is measured on super-resolved images: arrays [B, H, W, C] to [B].
+IMAGE_METRICS = {
+  "ssim": ssim,
+  "ssim_uniform7": lambda a, b: ssim_uniform7(a, b, value_range=1.0),
+  "ssim_uniform7_range2": lambda a, b: ssim_uniform7(a, b, value_range=2.0),
+  "psnr_db": psnr_db,
+}

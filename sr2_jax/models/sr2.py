@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 
+from sr2_jax import names
 from sr2_jax.models import classifier, fsrcnn, layers, srmd, wdsr
 
 # A trunk turns the low-resolution image into the features that both tasks
@@ -13,10 +14,6 @@ TRUNKS = {
   "wdsr": (wdsr.Trunk, wdsr.Head),
   "srmd": (srmd.Trunk, srmd.Head),
 }
-
-# Where the classifier is attached: nowhere (the super-resolution baseline), to
-# the shared features (SR2), or to the super-resolved image.
-WIRINGS = ("none", "parallel", "sequential")
 
 # The top-level subtrees of params and batch_stats.
 SUBTREES = ("shared", "sr", "classifier")
@@ -36,7 +33,7 @@ class SR2(nn.Module):
 
   Attributes:
     trunk: a key of TRUNKS.
-    wiring: one of WIRINGS.
+    wiring: a key of `names.WIRINGS`.
     scale: super-resolution factor.
     channels: of the image, 1 or 3.
     num_classes: length of the logits.
@@ -134,8 +131,10 @@ class SR2(nn.Module):
   def _check_names(self) -> None:
     if self.trunk not in TRUNKS:
       raise ValueError(f"trunk {self.trunk!r} is none of {tuple(TRUNKS)}.")
-    if self.wiring not in WIRINGS:
-      raise ValueError(f"wiring {self.wiring!r} is none of {WIRINGS}.")
+    if self.wiring not in names.WIRINGS:
+      raise ValueError(
+        f"wiring {self.wiring!r} is none of {tuple(names.WIRINGS)}."
+      )
     unknown = set(self.frozen) - set(SUBTREES)
     if unknown:
       raise ValueError(f"frozen {sorted(unknown)} is none of {SUBTREES}.")

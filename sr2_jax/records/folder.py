@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 from sr2_jax import errors, files
-from sr2_jax.config import checks as config_lib
+from sr2_jax.config import record
 
 _LOCK_ATTEMPTS = 10
 _LOCK_PAUSE = 0.05  # seconds
@@ -126,8 +126,8 @@ class RunFolder:
 
     differences = [
       line
-      for line in config_lib.difference(
-        config_lib.recorded(recorded["config"], config), config
+      for line in record.difference(
+        record.recorded(recorded["config"], config), config
       )
       if not is_ignored(line)
     ]

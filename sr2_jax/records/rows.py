@@ -16,34 +16,9 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sr2_jax import errors, files
+from sr2_jax import errors, files, names
 
 FILE_NAME = "results.jsonl"
-
-# Definitions are in `imaging.metrics`; losses are per image, as trained.
-METRICS = (
-  "ssim",
-  "ssim_uniform7",
-  "ssim_uniform7_range2",
-  "psnr_db",
-  "accuracy",
-  "f1",
-  "loss_sr",
-  "loss_classifier",
-)
-
-# Methods that nobody trains here: phase "none".
-UNTRAINED = ("bicubic", "srmd")
-
-# What stands in place of Gaussian noise, and what its levels are; definitions
-# are in `imaging.corruptions`.
-CORRUPTIONS = {
-  "speckle": "Speckle, variance",
-  "salt_and_pepper": "Salt and pepper, part of the pixels",
-  "poisson": "Poisson, photons at white",
-  "jpeg": "JPEG, quality",
-  "blur": "Blur, times the trained Gaussian's width",
-}
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
@@ -66,6 +41,37 @@ _OPTIONAL = ("shared_layers", "loss_weight", "seed", *_LATER)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Member:
+  """Which weights numbers are of: one network of a population.
+
+  Attributes:
+    seed: of its training; None for a method that a run does not train.
+    l2: weight of L2 regularization; None likewise.
+    loss_weight: lambda of the paper's equation 1; None before `joint`.
+  """
+
+  seed: int | None = None
+  l2: float | None = None
+  loss_weight: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Condition:
+  """How the evaluated low-resolution images were degraded further.
+
+  Attributes:
+    noise_variance: of the Gaussian noise; 0 with a corruption.
+    corruption: a key of `names.CORRUPTIONS`, applied instead of the noise, or
+      None.
+    level: the corruption's level, or None.
+  """
+
+  noise_variance: float = 0.0
+  corruption: str | None = None
+  level: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
   """One number of one network (or of bicubic) at one level of noise.
 
@@ -76,9 +82,7 @@ class Row:
 
   Attributes:
     experiment: `config.experiment`.
-    method: "bicubic", "srmd" (as released) or "srmd_retrained"; a trunk's
-      name (after `pretrain`); or "sr2_", "sequential_" or "sr_continued_" and
-      the trunk's name (after `joint`).
+    method: a key of `names.METHODS`, or of another version's.
     dataset: `config.data.name`.
     split: "validation" or "test".
     scale: super-resolution factor.
@@ -91,12 +95,13 @@ class Row:
     step: training steps done in that phase.
     noise_variance: of the Gaussian noise on low-resolution images in [0, 1];
       the configured float, not its float32 neighbour. 0 with a corruption.
-    corruption: one of CORRUPTIONS, which stands in place of the noise, or None.
+    corruption: a key of `names.CORRUPTIONS`, applied instead of the noise, or
+      None.
     corruption_level: variance of the multiplicative noise (speckle), part of
       the pixels (salt_and_pepper), photons at full white (poisson), quality
       from 1 to 100 (jpeg), or width of the Gaussian before the anti-aliasing,
       over that in training (blur).
-    metric: one of METRICS.
+    metric: a key of `names.METRICS`.
     value: mean over the images.
     n: number of images.
   """
@@ -127,14 +132,15 @@ class Row:
       self._convert(name, numbers.Real, float)
     for name in _STRINGS:
       self._convert(name, str, str)
-    if self.metric not in METRICS:
+    if self.metric not in names.METRICS:
       raise ValueError(
-        f"unknown metric {self.metric!r}; the metrics are {', '.join(METRICS)}"
+        f"unknown metric {self.metric!r}; the metrics are "
+        f"{', '.join(names.METRICS)}"
       )
-    if self.corruption not in (None, *CORRUPTIONS):
+    if self.corruption not in (None, *names.CORRUPTIONS):
       raise ValueError(
         f"unknown corruption {self.corruption!r}; there are "
-        f"{', '.join(CORRUPTIONS)}"
+        f"{', '.join(names.CORRUPTIONS)}"
       )
     if (self.corruption is None) != (self.corruption_level is None):
       raise ValueError("corruption and corruption_level go together")
@@ -148,13 +154,25 @@ class Row:
     object.__setattr__(self, name, target(value))
 
   @property
+  def member(self) -> Member:
+    """Which weights of its method the number is of."""
+    return Member(seed=self.seed, l2=self.l2, loss_weight=self.loss_weight)
+
+  @property
+  def condition(self) -> Condition:
+    """How the images were degraded further."""
+    return Condition(
+      self.noise_variance, self.corruption, self.corruption_level
+    )
+
+  @property
   def key(self) -> tuple[Any, ...]:
     """Every field but value and n: what a new row replaces."""
     return self.without("value", "n")
 
-  def without(self, *names: str) -> tuple[Any, ...]:
+  def without(self, *fields: str) -> tuple[Any, ...]:
     """Every field but these."""
-    return tuple(getattr(self, name) for name in FIELDS if name not in names)
+    return tuple(getattr(self, name) for name in FIELDS if name not in fields)
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Row))

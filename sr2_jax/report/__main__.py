@@ -11,7 +11,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Sequence
 
-from sr2_jax import errors
+from sr2_jax import errors, names
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import tables
 from sr2_jax.report.paper import measurements as measurements_lib
@@ -79,7 +79,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
   parser.add_argument(
     "--metric",
     action="append",
-    choices=rows_lib.METRICS,
+    choices=names.METRICS,
     help=f"a metric to tabulate, repeatable (default: {', '.join(_METRICS)})",
   )
   return parser.parse_args(arguments)

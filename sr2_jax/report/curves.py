@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib import axes
 
+from sr2_jax import names
 from sr2_jax.report import tables
 
 INK = "#222222"
@@ -27,7 +28,7 @@ COLORS = {
   "sequential": ("#D55E00", "#E69F00"),
   "sr2": ("#009E73", "#CC79A7", "#000000"),
 }
-MARKERS: dict[str, str] = dict(zip(tables.FAMILIES, "xsDP^o", strict=True))
+MARKERS: dict[str, str] = dict(zip(names.FAMILIES, "xsDP^o", strict=True))
 
 
 @dataclasses.dataclass(frozen=True)

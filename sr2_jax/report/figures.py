@@ -16,7 +16,7 @@ from matplotlib import lines as lines_lib
 from matplotlib.backends import backend_agg
 from PIL import Image
 
-from sr2_jax import files
+from sr2_jax import files, names
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import curves as curves_lib
 from sr2_jax.report import tables
@@ -63,7 +63,7 @@ def curves(
     raise ValueError(f"need rows of one data set and scale, got {[*settings]}")
   [((dataset, scale), summaries)] = settings.items()
   lines = tables.lines(summaries)
-  labels = tables.labels(lines, name_of=tables.display_name)
+  labels = tables.labels(lines, name_of=lambda key: names.method(key).title)
   styles = _styles(lines)
   found = {summary.metric for summary in summaries}
   metrics = [metric for metric in CURVES if metric in found]
@@ -197,7 +197,7 @@ def _styles(lines: Iterable[tables.Line]) -> dict[tables.Line, dict[str, Any]]:
   styles: dict[tables.Line, dict[str, Any]] = {}
   seen = collections.Counter()
   for line in lines:
-    family = tables.family(line.method)
+    family = names.method(line.method).family
     index = seen[family]
     seen[family] += 1
     turn, color = divmod(index, len(curves_lib.COLORS[family]))
@@ -244,7 +244,7 @@ def _blocks(examples: Examples) -> list[tuple[str, list[_Column]]]:
   for level, variance in enumerate(examples.noise_variances):
     columns = [_Column("Input", examples.low_res[level])]
     for method, images in examples.columns.items():
-      name = tables.display_name(method)
+      name = names.method(method).title
       name = textwrap.fill(name, 8, break_long_words=False)
       captions = []
       if method in examples.predictions:

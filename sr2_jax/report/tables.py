@@ -5,36 +5,10 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from sr2_jax import names
 from sr2_jax.records import rows as rows_lib
 
-# What a table's title says, and the decimals of its cells.
-_DEFINITIONS = {
-  "ssim": "SSIM (Gaussian 11x11 window, sigma 1.5, range 1)",
-  "ssim_uniform7": "SSIM (uniform 7x7 window, range 1)",
-  "ssim_uniform7_range2": "SSIM (uniform 7x7 window, range 2)",
-  "psnr_db": "PSNR (dB)",
-  "accuracy": "Accuracy (part of the images)",
-  "f1": "F1 (mean over the classes, weighted by their size)",
-  "loss_sr": "Super-resolution loss",
-  "loss_classifier": "Cross-entropy of the classifier",
-}
-_DECIMALS = {"psnr_db": 2, "loss_sr": 4}
-_LESS_IS_BETTER = ("loss_sr", "loss_classifier")
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-_TRUNKS = {"fsrcnn": "FSRCNN", "wdsr": "WDSR"}
-_NAMES = {
-  "sr_continued": "{}, continued",
-  "sequential": "Sequential {}",
-  "sr2": "SR² {}",
-}
-_OTHERS = {
-  "bicubic": "Bicubic",
-  "srmd": "SRMD",
-  "srmd_retrained": "SRMD retrained",
-}
-# The families of methods, in the order of a table.
-FAMILIES = ("bicubic", "trunk", "sr_continued", "other", "sequential", "sr2")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +107,7 @@ def labels(
     "experiment": str,
     "phase": str,
   }
-  names = {}
+  found = {}
   for line in of_lines:
     parts = [name_of(line.method)]
     same = [other for other in of_lines if other.method == line.method]
@@ -143,28 +117,8 @@ def labels(
       if len(alike) < len(same) and value is not None:
         parts.append(text(value))
         same = alike
-    names[line] = ", ".join(parts)
-  return names
-
-
-def family(method: str) -> str:
-  """Which of FAMILIES a method belongs to."""
-  if method in _TRUNKS:
-    return "trunk"
-  prefix, _, trunk = method.rpartition("_")
-  if method == "bicubic" or (prefix in _NAMES and trunk in _TRUNKS):
-    return prefix or method
-  return "other"
-
-
-def display_name(method: str) -> str:
-  """A method's name in a figure."""
-  prefix, _, trunk = method.rpartition("_")
-  if method in _TRUNKS:
-    return _TRUNKS[method]
-  if prefix in _NAMES and trunk in _TRUNKS:
-    return _NAMES[prefix].format(_TRUNKS[trunk])
-  return _OTHERS.get(method, method)
+    found[line] = ", ".join(parts)
+  return found
 
 
 def count_seeds(summaries: Iterable[rows_lib.Summary]) -> str:
@@ -206,7 +160,7 @@ def _level(summary: rows_lib.Summary) -> float:
 
 def _order(line: Line) -> tuple[Any, ...]:
   return (
-    FAMILIES.index(family(line.method)),
+    names.FAMILIES.index(names.method(line.method).family),
     line.method,
     line.shared_layers or 0,
     *(-1.0 if x is None else x for x in (line.l2, line.loss_weight)),
@@ -224,10 +178,13 @@ def _block(summaries: Sequence[rows_lib.Summary]) -> list[str]:
 def _corruption_blocks(summaries: Sequence[rows_lib.Summary]) -> list[str]:
   """The same with a block for each corruption."""
   text = _title(summaries)
-  for corruption, heading in rows_lib.CORRUPTIONS.items():
-    chosen = [x for x in summaries if x.corruption == corruption]
+  for corruption in names.CORRUPTIONS.values():
+    chosen = [x for x in summaries if x.corruption == corruption.key]
     if chosen:
-      text += ["", *_grid(chosen, heading=heading, number_of="{:g}".format)]
+      text += [
+        "",
+        *_grid(chosen, heading=corruption.title, number_of="{:g}".format),
+      ]
   return text
 
 
@@ -238,7 +195,7 @@ def _title(summaries: Sequence[rows_lib.Summary]) -> list[str]:
   most = max(summary.n_max for summary in summaries)
   images = "-".join(f"{count:,}" for count in dict.fromkeys((fewest, most)))
   title = (
-    f"{_DEFINITIONS[first.metric]}: {first.dataset} {first.split}, "
+    f"{names.METRICS[first.metric].title}: {first.dataset} {first.split}, "
     f"x{first.scale}, {images} images, {count_seeds(summaries)}"
   )
   note = "* best of its column"
@@ -274,7 +231,7 @@ def _cells(
   entries: Sequence[rows_lib.Summary | None], metric: str
 ) -> list[str]:
   """The cells of a column; points, ± and stars stand below each other."""
-  decimals = _DECIMALS.get(metric, 3)
+  decimals = names.METRICS[metric].decimals
   means, halves = [], []
   for entry in entries:
     half = None if entry is None else entry.half_width
@@ -284,7 +241,9 @@ def _cells(
       "" if half is None else f"{half:.{decimals}f}".removeprefix("0")
     )
   finite = [x.mean for x in entries if x is not None and math.isfinite(x.mean)]
-  best = (min if metric in _LESS_IS_BETTER else max)(finite, default=None)
+  best = (min if names.METRICS[metric].less_is_better else max)(
+    finite, default=None
+  )
   mean_width, half_width = max(map(len, means)), max(map(len, halves))
   return [
     mean.rjust(mean_width)

@@ -11,7 +11,7 @@ import optax
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from sr2_jax import parallel, rng
-from sr2_jax.config import checks as config_lib
+from sr2_jax.config import derived
 from sr2_jax.imaging import (
   augmentation,
   blur_kernels,
@@ -244,7 +244,7 @@ def create(
   """
   height, width, channels = image_shape
   scale = config.degradation.scale
-  learning_rates = config_lib.learning_rates(config, name)
+  learning_rates = derived.learning_rates(config, name)
   is_joint = name == "joint"
   steps_per_epoch = num_train_images // config.batch_size
   degrade = degradation_of(config, height, width)
@@ -259,11 +259,11 @@ def create(
     )
   return Phase(
     name=name,
-    method=config_lib.method_name(config, name),
+    method=derived.method(config, name).key,
     population=population_lib.expand(
       range(config.seed, config.seed + config.num_seeds),
       config.loss.l2,
-      config_lib.loss_weights(config, name),
+      derived.loss_weights(config, name),
     ),
     steps_per_epoch=steps_per_epoch,
     num_steps=config[name].num_epochs * steps_per_epoch,

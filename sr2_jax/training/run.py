@@ -5,7 +5,6 @@ import dataclasses
 import importlib.metadata
 import pathlib
 import platform
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,8 +12,8 @@ import jax
 import ml_collections
 import numpy as np
 
-from sr2_jax import cache_dir, errors, parallel
-from sr2_jax.config import checks as config_lib
+from sr2_jax import errors, files, messages, parallel
+from sr2_jax.config import checks, derived, record
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.models import srmd_weights
 from sr2_jax.records import folder as folder_lib
@@ -102,7 +101,7 @@ def open_run(
 
   Yields None where the run has finished and is only to be trained.
   """
-  config = config_lib.resolve(config)
+  config = derived.resolve(config)
   folder = folder_lib.RunFolder(workdir)
   if evaluate_only and folder.read() is None:
     raise errors.UserError(
@@ -115,38 +114,38 @@ def open_run(
   with claim:
     if evaluate_only:
       folder.check(
-        config_lib.to_dict(config),
+        record.to_dict(config),
         ignore=(*_FREE_IN_EVALUATION, *_moved(folder, config)),
         way_out=f"--mode=eval changes {', '.join(_FREE_IN_EVALUATION)} alone: "
         "give the run's own values of the others.",
       )
     elif folder.has_begun:
-      folder.check(config_lib.to_dict(config), ignore=_moved(folder, config))
+      folder.check(record.to_dict(config), ignore=_moved(folder, config))
     elif config.init_from and not folder_lib.RunFolder(config.init_from).read():
       raise errors.UserError(
         f'config.init_from is "{config.init_from}", which is no run folder: '
         "it has no config.json."
       )
     if folder.is_done and not evaluate_only:
-      say(
+      messages.say(
         f"{folder.path} has finished: its results are in {rows_lib.FILE_NAME}"
         " and images/. Nothing to do."
       )
       yield None
       return
     _use_compilation_cache()
-    config_lib.validate_devices(
+    checks.validate_devices(
       config, len(jax.devices()), parallel.num_processes()
     )
     layout = parallel.layout(
       config.parallel.layout, config.parallel.num_devices
     )
-    say(f"loading {config.data.name}")
+    messages.say(f"loading {config.data.name}")
     dataset = dataset_lib.load(config.data)
     for note in dataset.notes:
-      say(note)
+      messages.say(note)
     height, width = dataset.train.images.shape[1:3]
-    config_lib.validate_image_size(config, height, width)
+    checks.validate_image_size(config, height, width)
     if len(dataset.train.images) < config.batch_size:
       raise errors.UserError(
         f"config.batch_size is {config.batch_size}, more than the "
@@ -201,12 +200,10 @@ def pretrained_state(
       raise errors.UserError(
         f"config.init_from={folder.path} has no config.json any more."
       )
-    source = config_lib.recorded(
-      description["config"], config_lib.to_dict(run.config)
-    )
+    source = record.recorded(description["config"], record.to_dict(run.config))
     description["config"] = source
     _check_complete(folder, description)
-    config_lib.validate_init_from(run.config, source)
+    checks.validate_init_from(run.config, source)
     source_config = ml_collections.FrozenConfigDict(source)
     origin = dataclasses.replace(run, config=source_config)
     recorded = description["dataset"]
@@ -243,7 +240,7 @@ def _check_complete(
 ) -> None:
   """Raises UserError where another run's config.json lacks something."""
   try:
-    config_lib.validate_names(ml_collections.ConfigDict(description["config"]))
+    checks.validate_names(ml_collections.ConfigDict(description["config"]))
     recorded = description.get("dataset")
     if not isinstance(recorded, dict) or not (
       {"num_train_images", "fingerprint"} <= recorded.keys()
@@ -265,7 +262,7 @@ def describe(run: Run) -> dict[str, Any]:
   """
   device = run.layout.devices[0]
   return {
-    "config": config_lib.to_dict(run.config),
+    "config": record.to_dict(run.config),
     "dataset": {
       "name": run.dataset.name,
       "fingerprint": run.dataset.fingerprint,
@@ -311,9 +308,9 @@ def _check_or_record(run: Run, *, evaluate_only: bool) -> None:
       "its fingerprint is another.\n"
       "Restore the data, or give another --workdir to start anew."
     )
-  added = config_lib.added_fields(old["config"], new["config"])
+  added = record.added_fields(old["config"], new["config"])
   for field, value in added.items():
-    say(
+    messages.say(
       f"note: there was no config.{field} when this run was started; it is "
       f"taken to be {value}"
     )
@@ -327,7 +324,7 @@ def _check_or_record(run: Run, *, evaluate_only: bool) -> None:
     part: new[part] for part in _SURROUNDINGS if latest[part] != new[part]
   }
   for part, value in changed.items():
-    say(
+    messages.say(
       f"note: {part} changed since this run was last started "
       f"({latest[part]} -> {value}); its numbers may differ in the last bits"
     )
@@ -336,16 +333,10 @@ def _check_or_record(run: Run, *, evaluate_only: bool) -> None:
     run.folder.record({**old, "later": [*later, {"mode": mode, **changed}]})
 
 
-def say(text: str) -> None:
-  """A line for the person who watches; from one process."""
-  if parallel.is_main_process():
-    print(text, file=sys.stderr, flush=True)
-
-
 def _use_compilation_cache() -> None:
   """Keeps compiled programs on disk, unless the user has chosen a place."""
   if jax.config.values["jax_compilation_cache_dir"] is None:
-    folder = cache_dir.folder("xla")
+    folder = files.cache_folder("xla")
     jax.config.update("jax_compilation_cache_dir", str(folder))
     # By default only programs that took a second to compile are kept.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -37,22 +37,6 @@ Describe = Callable[[jax.Array], jax.Array]
 Corrupt = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 Program = Callable[..., Any]
 
-# Super-resolution losses by name: arrays [B, H, W, C] to [B].
-SR_LOSSES = {
-  "mse": metrics.mean_squared_error,
-  "l1": metrics.mean_absolute_error,
-}
-
-# What is measured on super-resolved images: arrays [B, H, W, C] to [B].
-IMAGE_METRICS = {
-  "ssim": metrics.ssim,
-  "ssim_uniform7": lambda a, b: metrics.ssim_uniform7(a, b, value_range=1.0),
-  "ssim_uniform7_range2": lambda a, b: metrics.ssim_uniform7(
-    a, b, value_range=2.0
-  ),
-  "psnr_db": metrics.psnr_db,
-}
-
 
 @flax.struct.dataclass
 class TrainState:
@@ -136,7 +120,7 @@ def train_program(
     augment: (keys [B], images) to images.
     degrade: (keys [B], high-resolution images) to low-resolution images and
       their descriptions or None.
-    sr_loss: key of `SR_LOSSES`.
+    sr_loss: key of `metrics.SR_LOSSES`.
     normalize_weights: divide both losses by 1 + loss_weight.
     batch_size: images a member sees in a step, over all shards.
     num_shards: devices that share a batch.
@@ -182,7 +166,7 @@ def train_program(
         mutable=["batch_stats"],
       )
       terms = {
-        "loss_sr": SR_LOSSES[sr_loss](outputs["super_res"], high_res),
+        "loss_sr": metrics.SR_LOSSES[sr_loss](outputs["super_res"], high_res),
       }
       total = terms["loss_sr"]
       if "logits" in outputs:
@@ -290,7 +274,7 @@ def image_scores(
   super_res: jax.Array, high_res: jax.Array, *, sr_loss: str
 ) -> dict[str, jax.Array]:
   """Every image metric and `loss_sr` of each image, [B]."""
-  functions = IMAGE_METRICS | {"loss_sr": SR_LOSSES[sr_loss]}
+  functions = metrics.IMAGE_METRICS | {"loss_sr": metrics.SR_LOSSES[sr_loss]}
   return {
     name: function(super_res, high_res) for name, function in functions.items()
   }
@@ -334,7 +318,7 @@ def eval_program(
     apply: (variables, low_res, noise_variance) to "super_res" and, with a
       classifier, "logits", as `SR2` gives them.
     degrade: high-resolution to low-resolution images, without noise.
-    sr_loss: key of `SR_LOSSES`.
+    sr_loss: key of `metrics.SR_LOSSES`.
     clip: clip super-resolved images to [0, 1] before measuring.
     noise_seed: of the noise draw, which all variances share, scaled.
     num_shards: devices that share a batch.

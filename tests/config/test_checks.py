@@ -1,12 +1,9 @@
-import json
-
 import ml_collections
 import pytest
 
 from experiments import default
 from sr2_jax import errors
-from sr2_jax.config import checks as config_lib
-from sr2_jax.config import fields
+from sr2_jax.config import checks, derived, record
 
 
 def _config(**changes):
@@ -22,7 +19,7 @@ SRMD = {"model.trunk": "srmd", "model.wiring": "none", "joint.num_epochs": 0}
 
 def _message(config):
   with pytest.raises(errors.UserError) as caught:
-    config_lib.validate(config)
+    checks.validate(config)
   message = str(caught.value)
   assert len(message.splitlines()) <= 2
   return message
@@ -38,13 +35,13 @@ def _leaves(tree, prefix=""):
 
 def test_srmd_is_valid():
   config = _config(**SRMD)
-  config_lib.validate(config)
-  assert config_lib.phases(config) == ("pretrain",)
-  assert config_lib.method_name(config, "pretrain") == "srmd_retrained"
+  checks.validate(config)
+  assert derived.phases(config) == ("pretrain",)
+  assert derived.method(config, "pretrain").key == "srmd_retrained"
 
 
 def test_default_is_valid():
-  config_lib.validate(default.get_config())
+  checks.validate(default.get_config())
 
 
 def test_value_that_its_field_does_not_accept():
@@ -152,22 +149,22 @@ def test_wrong_combination(changes, expected):
   ],
 )
 def test_right_combination(changes):
-  config_lib.validate(_config(**changes))
+  checks.validate(_config(**changes))
 
 
 def test_folder_that_exists(tmp_path):
   changes = {"data.name": "folder", "data.path": str(tmp_path)}
-  config_lib.validate(_config(**changes))
+  checks.validate(_config(**changes))
 
 
 def test_processes_that_would_have_no_device_are_refused():
   config = _config(**{"parallel.num_devices": 2, "batch_size": 64})
-  config_lib.validate_devices(config, 4)
+  checks.validate_devices(config, 4)
   with pytest.raises(errors.UserError, match="all 4 devices"):
-    config_lib.validate_devices(config, 4, num_processes=2)
+    checks.validate_devices(config, 4, num_processes=2)
   config = _config(**{"batch_size": 63})
   with pytest.raises(errors.UserError, match="divide") as caught:
-    config_lib.validate_devices(config, 4, num_processes=2)
+    checks.validate_devices(config, 4, num_processes=2)
   assert "num_devices=" not in str(caught.value)
 
 
@@ -182,11 +179,11 @@ def test_processes_that_would_have_no_device_are_refused():
 )
 def test_image_size_that_does_not_fit(size, expected):
   with pytest.raises(errors.UserError, match=expected):
-    config_lib.validate_image_size(default.get_config(), *size)
+    checks.validate_image_size(default.get_config(), *size)
 
 
 def test_image_size_that_fits():
-  config_lib.validate_image_size(default.get_config(), 12, 40)
+  checks.validate_image_size(default.get_config(), 12, 40)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +210,7 @@ def test_image_size_that_fits():
 )
 def test_work_that_does_not_spread(changes, num_devices, expected):
   with pytest.raises(errors.UserError, match=expected):
-    config_lib.validate_devices(_config(**changes), num_devices)
+    checks.validate_devices(_config(**changes), num_devices)
 
 
 @pytest.mark.parametrize(
@@ -245,124 +242,7 @@ def test_work_that_does_not_spread(changes, num_devices, expected):
   ],
 )
 def test_work_that_spreads(changes, num_devices):
-  config_lib.validate_devices(_config(**changes), num_devices)
-
-
-@pytest.mark.parametrize(
-  ("changes", "expected"),
-  [
-    ({}, ("pretrain", "joint")),
-    ({"model.wiring": "none"}, ("pretrain", "joint")),
-    ({"joint.num_epochs": 0}, ("pretrain",)),
-    ({"pretrain.num_epochs": 0}, ("joint",)),
-    ({"init_from": "runs/other"}, ("joint",)),
-    ({"init_from": "runs/other", "joint.num_epochs": 0}, ()),
-  ],
-)
-def test_phases(changes, expected):
-  assert config_lib.phases(_config(**changes)) == expected
-
-
-@pytest.mark.parametrize(
-  ("trunk", "wiring", "after_pretrain", "after_joint"),
-  [
-    ("fsrcnn", "parallel", "fsrcnn", "sr2_fsrcnn"),
-    ("fsrcnn", "sequential", "fsrcnn", "sequential_fsrcnn"),
-    ("wdsr", "parallel", "wdsr", "sr2_wdsr"),
-    ("wdsr", "sequential", "wdsr", "sequential_wdsr"),
-    ("fsrcnn", "none", "fsrcnn", "sr_continued_fsrcnn"),
-    ("wdsr", "none", "wdsr", "sr_continued_wdsr"),
-  ],
-)
-def test_method_name(trunk, wiring, after_pretrain, after_joint):
-  config = _config(**{"model.trunk": trunk, "model.wiring": wiring})
-  assert config_lib.method_name(config, "pretrain") == after_pretrain
-  assert config_lib.method_name(config, "joint") == after_joint
-
-
-@pytest.mark.parametrize(
-  ("dataset", "fill", "expected"),
-  [
-    ("mnist", "auto", "zero"),
-    ("mnist5k", "auto", "zero"),
-    ("svhn_cropped", "auto", "edge"),
-    ("folder", "auto", "edge"),
-    ("mnist", "edge", "edge"),
-    ("svhn_cropped", "zero", "zero"),
-  ],
-)
-def test_resolve_fill(dataset, fill, expected):
-  config = _config(**{"data.name": dataset, "augmentation.fill": fill})
-  resolved = config_lib.resolve(config)
-  assert resolved.augmentation.fill == expected
-  assert config.augmentation.fill == fill
-
-
-def test_resolve_freezes_and_makes_floats():
-  resolved = config_lib.resolve(_config(**{"joint.loss_weight": (9, 0)}))
-  assert [type(x) for x in resolved.joint.loss_weight] == [float, float]
-  with pytest.raises(AttributeError):
-    resolved.seed = 1
-  config_lib.validate(resolved)
-  assert config_lib.to_dict(config_lib.resolve(resolved)) == (
-    config_lib.to_dict(resolved)
-  )
-
-
-def test_resolve_makes_floats_of_corruptions():
-  config = _config(**{"eval.corruptions.jpeg": (50, 10)})
-  levels = config_lib.resolve(config).eval.corruptions
-  assert [type(x) for x in levels.jpeg] == [float, float]
-  assert levels.blur == ()
-
-
-def test_corruption_levels_come_corruption_by_corruption():
-  changes = {
-    "eval.corruptions.speckle": (0.2,),
-    "eval.corruptions.jpeg": (50, 10),
-  }
-  assert config_lib.corruption_levels(default.get_config()) == ()
-  resolved = config_lib.resolve(_config(**changes))
-  assert config_lib.corruption_levels(resolved) == (
-    ("jpeg", 50.0),
-    ("jpeg", 10.0),
-    ("speckle", 0.2),
-  )
-
-
-def test_to_dict_survives_json_in_the_order_of_fields():
-  config = config_lib.resolve(default.get_config())
-  as_dict = config_lib.to_dict(config)
-  again = json.loads(json.dumps(as_dict, allow_nan=False))
-  assert again == as_dict
-  assert list(_leaves(again)) == list(fields.CHECKS)
-  assert config_lib.difference(again, as_dict) == []
-
-
-def test_difference():
-  old = config_lib.to_dict(default.get_config())
-  changes = {
-    "joint.loss_weight": (0.11,),
-    "model.batch_norm": False,
-    "init_from": "runs/other",
-    "seed": 3,
-  }
-  new = config_lib.to_dict(_config(**changes))
-  assert config_lib.difference(old, new) == [
-    "seed: 0 -> 3",
-    'init_from: "" -> "runs/other"',
-    "model.batch_norm: true -> false",
-    "joint.loss_weight: (9.0,) -> (0.11,)",
-  ]
-
-
-def test_difference_of_fields_that_one_side_lacks():
-  old = {"a": 1, "group": {"gone": 2}, "same": [1.0]}
-  new = {"a": 1, "group": {"come": 3}, "same": (1.0,)}
-  assert config_lib.difference(old, new) == [
-    "group.gone: 2 -> nothing",
-    "group.come: nothing -> 3",
-  ]
+  checks.validate_devices(_config(**changes), num_devices)
 
 
 @pytest.mark.parametrize(
@@ -376,14 +256,14 @@ def test_difference_of_fields_that_one_side_lacks():
   ],
 )
 def test_init_from_another_pretraining(changes, expected):
-  source = config_lib.to_dict(_config(seed=5, num_seeds=3))
+  source = record.to_dict(_config(seed=5, num_seeds=3))
   config = _config(**{"seed": 5, "num_seeds": 3, "init_from": "a", **changes})
   with pytest.raises(errors.UserError, match=expected.replace("(", r"\(")):
-    config_lib.validate_init_from(config, source)
+    checks.validate_init_from(config, source)
 
 
 def test_init_from_for_another_wiring_and_loss_weight():
-  source = config_lib.to_dict(_config(num_seeds=3))
+  source = record.to_dict(_config(num_seeds=3))
   changes = {
     "seed": 1,
     "num_seeds": 2,
@@ -392,4 +272,4 @@ def test_init_from_for_another_wiring_and_loss_weight():
     "joint.loss_weight": (0.11,),
     "experiment": "sequential",
   }
-  config_lib.validate_init_from(_config(**changes), source)
+  checks.validate_init_from(_config(**changes), source)

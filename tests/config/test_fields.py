@@ -4,11 +4,12 @@ import ml_collections
 import pytest
 
 from experiments import default
+from sr2_jax import names
 from sr2_jax.config import fields
 from sr2_jax.data import dataset
-from sr2_jax.imaging import augmentation
+from sr2_jax.imaging import augmentation, metrics
 from sr2_jax.models import sr2, wdsr
-from sr2_jax.training import optimizer, steps
+from sr2_jax.training import optimizer
 
 
 def _leaves(config, prefix=""):
@@ -29,21 +30,21 @@ def test_every_field_has_a_check_that_its_default_passes():
 
 
 @pytest.mark.parametrize(
-  ("field", "names"),
+  ("field", "choices"),
   [
     ("data.name", dataset._LOADERS),
     ("augmentation.fill", {*augmentation._BORDER, "auto"}),
     ("model.trunk", sr2.TRUNKS),
-    ("model.wiring", sr2.WIRINGS),
-    ("loss.super_resolution", steps.SR_LOSSES),
+    ("model.wiring", names.WIRINGS),
+    ("loss.super_resolution", metrics.SR_LOSSES),
     ("loss.l2_scope", optimizer.L2_SCOPES),
   ],
 )
-def test_choices_are_those_that_the_code_knows(field, names):
+def test_choices_are_those_that_the_code_knows(field, choices):
   """`fields` imports none of it, so that a wrong flag is told at once."""
   check = fields.CHECKS[field]
-  assert set(re.findall(r'"(\w+)"', check.expected)) == set(names)
-  assert all(map(check.accepts, names))
+  assert set(re.findall(r'"(\w+)"', check.expected)) == set(choices)
+  assert all(map(check.accepts, choices))
 
 
 def test_as_many_layers_are_shared_as_wdsr_has():

@@ -11,9 +11,9 @@ import pytest
 import scipy.ndimage
 import sklearn.metrics
 
-from sr2_jax import errors, parallel, rng
+from sr2_jax import errors, names, parallel, rng
 from sr2_jax.evaluation import evaluate
-from sr2_jax.imaging import corruptions, degradation, noise
+from sr2_jax.imaging import corruptions, degradation, metrics, noise
 from sr2_jax.models import bicubic, sr2
 from sr2_jax.records import arrays as arrays_lib
 from sr2_jax.records import folder as folder_lib
@@ -325,8 +325,8 @@ def test_every_number_gets_its_row(evaluated):
       for member in zip(*tiny_network.FOUR_MEMBERS, strict=True)
       for variance in tiny_network.VARIANCES
     }
-    assert {row.metric for row in network} == set(rows_lib.METRICS)
-    assert len(network) == 4 * 2 * len(rows_lib.METRICS)
+    assert {row.metric for row in network} == set(names.METRICS)
+    assert len(network) == 4 * 2 * len(names.METRICS)
     assert {(r.phase, r.shared_layers) for r in network} == {("joint", 1)}
     other = [row for row in of_split if row.method == "bicubic"]
     assert {
@@ -334,10 +334,10 @@ def test_every_number_gets_its_row(evaluated):
       for r in other
     } == {("none", None, None, None, None, 0)}
     assert {row.metric for row in other} == {
-      *steps.IMAGE_METRICS,
+      *metrics.IMAGE_METRICS,
       "loss_sr",
     }
-    assert len(other) == 2 * (len(steps.IMAGE_METRICS) + 1)
+    assert len(other) == 2 * (len(metrics.IMAGE_METRICS) + 1)
   assert {row.n for row in rows} == {9}
   assert {(r.experiment, r.dataset, r.scale) for r in rows} == {
     ("evaluated", "mnist5k", 2)
@@ -562,7 +562,7 @@ def test_scores_of_each_image_are_kept(evaluated, split):
     ("sr2_fsrcnn", network, 4),
     ("bicubic", other, 1),
   ):
-    for metric in arrays.keys() & set(rows_lib.METRICS):
+    for metric in arrays.keys() & set(names.METRICS):
       assert arrays[metric].shape == (members, len(tiny_network.VARIANCES), 9)
       assert arrays[metric].dtype == np.float32
       means = [

@@ -12,7 +12,6 @@ from skimage.util import random_noise
 
 from sr2_jax.config import fields
 from sr2_jax.imaging import corruptions
-from sr2_jax.records import rows as rows_lib
 
 RANDOM = {name: jax.jit(f) for name, f in corruptions.RANDOM.items()}
 LEVELS = {
@@ -52,7 +51,7 @@ def test_names_agree():
     for name in fields.CHECKS
     if name.startswith("eval.corruptions.")
   }
-  assert names == set(rows_lib.CORRUPTIONS)
+  assert names == set(names.CORRUPTIONS)
   assert {*corruptions.RANDOM, "jpeg", "blur"} == names
 
 

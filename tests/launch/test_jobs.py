@@ -7,7 +7,7 @@ import pytest
 
 from launch import jobs as jobs_lib
 from sr2_jax import errors
-from sr2_jax.config import checks as config_lib
+from sr2_jax.config import derived, record
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAIR = "tests/tiny_sweep.py"
@@ -38,7 +38,7 @@ def begin(job, *rows, num_train_images=32, done=False):
   job.folder.path.mkdir(parents=True, exist_ok=True)
   job.folder.record(
     {
-      "config": config_lib.to_dict(job.config),
+      "config": record.to_dict(job.config),
       "dataset": {"num_train_images": num_train_images},
     }
   )
@@ -59,7 +59,7 @@ def test_jobs_of_a_sweep(tmp_path):
   assert first.config.joint.num_epochs == 0
   assert first.config.augmentation.fill == "zero"  # resolved
   assert control.config.init_from == str(tmp_path / "first")
-  assert config_lib.phases(control.config) == ("joint",)
+  assert derived.phases(control.config) == ("joint",)
   assert first.folder.path == tmp_path / "first"
   assert first.arguments == (
     "--config=tests/tiny.py",

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from sr2_jax import names
 from sr2_jax.models import sr2
 
 NUM_MEMBERS = 2
@@ -128,7 +129,7 @@ def test_sr2_wdsr_equals_pytorch(peers, shared_layers, expansion, train):
 
 
 @pytest.mark.parametrize("trunk", ["fsrcnn", "wdsr"])
-@pytest.mark.parametrize("wiring", sr2.WIRINGS)
+@pytest.mark.parametrize("wiring", names.WIRINGS)
 @pytest.mark.parametrize("axis_name", [None, "device"])
 def test_top_level_subtrees(trunk, wiring, axis_name):
   model = sr2.SR2(trunk, wiring, 2, 1, axis_name=axis_name)
@@ -365,7 +366,7 @@ def test_bfloat16_reaches_every_layer():
     assert equation.outvars[0].aval.dtype == jnp.bfloat16, equation
 
 
-@pytest.mark.parametrize("wiring", sr2.WIRINGS)
+@pytest.mark.parametrize("wiring", names.WIRINGS)
 def test_the_trunk_of_the_guide_works_as_it_stands(monkeypatch, wiring):
   guide = pathlib.Path(__file__).parents[2] / "docs" / "extending.md"
   code = re.search(r"```python\n(.*?)```", guide.read_text(), re.DOTALL)

@@ -3,7 +3,6 @@ import re
 
 import pytest
 
-from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import tables
 from tests import result_rows
 
@@ -175,10 +174,6 @@ def test_each_data_set_and_scale_has_its_own_table():
   assert tables.table(rows, metric="f1", split="test") == ""
 
 
-def test_every_metric_has_a_definition():
-  assert set(tables._DEFINITIONS) == set(rows_lib.METRICS)
-
-
 def test_a_table_of_corruptions_in_full():
   levels = {"jpeg": (10, 50), "speckle": (0.05,)}
   rows = [
@@ -231,23 +226,6 @@ def test_numbers_of_noise(value, plain, figure):
   assert tables.display_number(value) == figure
 
 
-@pytest.mark.parametrize(
-  ("method", "family", "name"),
-  [
-    ("bicubic", "bicubic", "Bicubic"),
-    ("wdsr", "trunk", "WDSR"),
-    ("sr_continued_fsrcnn", "sr_continued", "FSRCNN, continued"),
-    ("sequential_fsrcnn", "sequential", "Sequential FSRCNN"),
-    ("sr2_wdsr", "sr2", "SR² WDSR"),
-    ("sr_continued", "other", "sr_continued"),
-    ("other_wdsr", "other", "other_wdsr"),
-  ],
-)
-def test_family_and_name_of_a_method(method, family, name):
-  assert tables.family(method) == family
-  assert tables.display_name(method) == name
-
-
 def test_what_is_not_trained_here_is_one_line_of_several_experiments():
   rows = [
     result_rows.row(method, experiment=experiment, phase="none", seed=None)
@@ -259,4 +237,3 @@ def test_what_is_not_trained_here_is_one_line_of_several_experiments():
   assert [line.split()[0] for line in _lines(text)] == [
     "bicubic", "srmd", "srmd_retrained",
   ]  # fmt: skip
-  assert tables.display_name("srmd_retrained") == "SRMD retrained"

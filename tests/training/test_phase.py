@@ -15,7 +15,7 @@ import skimage.transform
 
 from experiments import default
 from sr2_jax import parallel, rng
-from sr2_jax.config import checks as config_lib
+from sr2_jax.config import derived
 from sr2_jax.imaging import blur_kernels
 from sr2_jax.models import sr2
 from sr2_jax.training import phase as phase_lib
@@ -34,7 +34,7 @@ def make_config(**changes):
   config.update_from_flattened_dict(
     {name.replace("__", "."): value for name, value in changes.items()}
   )
-  return config_lib.resolve(config)
+  return derived.resolve(config)
 
 
 def make_phase(name, *, shape=(SIZE, SIZE, 1), axis_name=None, **changes):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from experiments import default
 from sr2_jax import errors, parallel
-from sr2_jax.config import checks as config_lib
+from sr2_jax.config import derived, record
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.training import checkpoint, population, preemption
@@ -63,7 +63,7 @@ def make_config(images, **changes):
   config.update_from_flattened_dict(
     {name.replace("__", "."): value for name, value in changes.items()}
   )
-  return config_lib.resolve(config)
+  return derived.resolve(config)
 
 
 def make_run(folder, images, **changes):
@@ -93,7 +93,7 @@ def edit_record(folder, edit):
 def test_description_has_what_the_numbers_depend_on(images, tmp_path):
   run = make_run(tmp_path, images)
   description = run_lib.describe(run)
-  assert description["config"] == config_lib.to_dict(run.config)
+  assert description["config"] == record.to_dict(run.config)
   assert description["dataset"]["name"] == "folder"
   assert description["dataset"]["class_names"] == ["a", "b"]
   assert description["dataset"]["fingerprint"] == run.dataset.fingerprint

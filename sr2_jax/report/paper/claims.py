@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from sr2_jax import names
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import tables
 from sr2_jax.report.paper import estimates as estimates_lib
@@ -85,8 +86,8 @@ NOT_TESTED = (
 )
 
 
-def _noise(variance: float) -> measurements_lib.Condition:
-  return measurements_lib.Condition(variance)
+def _noise(variance: float) -> rows_lib.Condition:
+  return rows_lib.Condition(variance)
 
 
 def _cell(
@@ -226,9 +227,9 @@ def _table1(ssim: str) -> list[verdicts.Claim]:
       (method for method, of in paper_values.TABLE1 if of == scale),
       key=lambda method: -paper_values.TABLE1[method, scale],
     )
-    names = " > ".join(paper_values.name(method) for method in order)
+    order_text = " > ".join(names.method(method).title for method in order)
     return verdicts.Claim(
-      quote=f"The order of Table 1 at x{scale}: {names}",
+      quote=f"The order of Table 1 at x{scale}: {order_text}",
       where="Table 1",
       criterion=f"Each neighbour's difference of SSIM {at} lies above 0.",
       parts=above(scale, *itertools.pairwise(order)),
@@ -531,18 +532,18 @@ def _shared_layers(ssim: str) -> list[verdicts.Claim]:
 def _beyond(corruptions: Mapping[str, Sequence[float]]) -> list[verdicts.Claim]:
   """Degradations that the paper names but does not test."""
   parts = []
-  for kind, name in rows_lib.CORRUPTIONS.items():
+  for kind, corruption in names.CORRUPTIONS.items():
     # A level that is no number is none that was run.
     levels = corruptions.get(kind) or (math.nan,)
     parts.append(
       verdicts.Part(
-        text=f"accuracy, {name.partition(',')[0].lower()}",
+        text=f"accuracy, {corruption.title.partition(',')[0].lower()}",
         terms=tuple(
           estimates_lib.Term(
             sign / len(levels),
             subject,
             "accuracy",
-            measurements_lib.Condition(0.0, kind, level),
+            rows_lib.Condition(0.0, kind, level),
           )
           for level in levels
           for subject, sign in zip(BEYOND, (1.0, -1.0), strict=True)

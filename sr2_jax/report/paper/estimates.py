@@ -25,7 +25,7 @@ class Term:
   weight: float
   subject: measurements_lib.Subject
   metric: str
-  condition: measurements_lib.Condition
+  condition: rows_lib.Condition
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,8 @@ from matplotlib import layout_engine
 from matplotlib.backends import backend_agg, backend_svg
 from PIL import Image
 
+from sr2_jax import names
+from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import blocks as blocks_lib
 from sr2_jax.report import curves as curves_lib
 from sr2_jax.report import figures, tables
@@ -133,8 +135,8 @@ def curves(
       )
     curves_lib.draw(panel, of_subjects, _LOOK)
     png, svg = _render(figure)
-  names = ", ".join(paper_values.full_name(subject) for subject in found)
-  alt = f"{spec.metric_name} over the noise variance, {title}: {names}"
+  shown = ", ".join(paper_values.full_name(subject) for subject in found)
+  alt = f"{spec.metric_name} over the noise variance, {title}: {shown}"
   return blocks_lib.Picture(spec.stem, alt, png, svg, width=518)
 
 
@@ -157,10 +159,10 @@ def panels(
   cell = zoom * reference.high_res.shape[1]
   with matplotlib.rc_context(_SETTINGS):
     png, svg = _draw_panels(entries, cell)
-  names = ", ".join(entry.name.replace("\n", " ") for entry in entries)
+  shown = ", ".join(entry.name.replace("\n", " ") for entry in entries)
   alt = (
     f"Test image {position}, σ² = {tables.display_number(spec.noise_variance)}:"
-    f" {names}"
+    f" {shown}"
   )
   tiles = [_tile(index, entry, cell) for index, entry in enumerate(entries)]
   width = len(entries) * (cell + _GAP) + _GAP
@@ -188,10 +190,7 @@ def _of_same_images(
   """The subjects that were measured, on as many images as most others."""
   counts = {
     subject: max(
-      evidence.num_images(
-        subject, spec.metric, measurements_lib.Condition(level)
-      )
-      or 0
+      evidence.num_images(subject, spec.metric, rows_lib.Condition(level)) or 0
       for level in levels
     )
     for subject in spec.subjects
@@ -229,7 +228,7 @@ def _points(
   own = set(evidence.seeds(subject, metric))
   wanted = own & set(seeds) if own else {None}
   for level in evidence.noise_variances(subject, metric):
-    cell = evidence.by_seed(subject, metric, measurements_lib.Condition(level))
+    cell = evidence.by_seed(subject, metric, rows_lib.Condition(level))
     values = [cell[seed] for seed in wanted if seed in cell]
     if values and len(values) == len(wanted):
       over = estimates_lib.interval(values) if len(values) > 1 else None
@@ -265,7 +264,7 @@ def _in_two_lines(name: str, longest: int = 0) -> str:
 def _style(
   subject: measurements_lib.Subject, shown: Sequence[measurements_lib.Subject]
 ) -> dict[str, Any]:
-  family = subject.method.rpartition("_")[0] or "trunk"
+  family = names.method(subject.method).family
   same = [other for other in shown if other.method == subject.method]
   # Of two SR2 networks the one with more shared layers has SR2's colour.
   if len(same) > 1 and subject != max(same, key=_distinction):

@@ -1,8 +1,8 @@
-"""What a sweep has measured: rows, scores of single images, examples; no JAX.
+"""What runs have measured: rows, per-image scores, examples; no JAX.
 
-Everything is looked up by what was measured (`Subject`, `Condition`), never by
-a run's name. Where several experiments measured the same subject, one of them
-is taken and the others are named in `Evidence.notes`.
+Everything is looked up by what was measured, a subject under a condition, never
+by a run's name. Where several experiments measured the same subject, one is
+taken and the others are named in `Evidence.notes`.
 """
 
 import collections
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sr2_jax import errors
+from sr2_jax import errors, names
 from sr2_jax.records import arrays as arrays_lib
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import rows as rows_lib
@@ -41,21 +41,6 @@ class Subject:
   scale: int
   shared_layers: int | None = None
   loss_weight: float | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Condition:
-  """How the test images were spoiled.
-
-  Attributes:
-    noise_variance: of the Gaussian noise; 0 beside a corruption.
-    corruption: what stands in place of the noise, as in a row, or None.
-    level: its level.
-  """
-
-  noise_variance: float = 0.0
-  corruption: str | None = None
-  level: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +99,9 @@ class _Source:
 
   experiment: str
   l2: float | None
-  values: Mapping[tuple[str, Condition], Mapping[int | None, rows_lib.Row]]
+  values: Mapping[
+    tuple[str, rows_lib.Condition], Mapping[int | None, rows_lib.Row]
+  ]
   steps: Mapping[int | None, int]
   folders: Mapping[int | None, pathlib.Path]
   num_images: int
@@ -151,7 +138,7 @@ class Evidence:
       for name, other in (stand_ins or {}).items()
       if name not in found and other in found
     }
-    names = {other: name for name, other in self.stood_in.items()}
+    replaced = {other: name for name, other in self.stood_in.items()}
     self.split = split
     self._l2 = l2
     self.notes: list[str] = []
@@ -159,7 +146,7 @@ class Evidence:
       list
     )
     for row, file in rows:
-      dataset = names.get(row.dataset, row.dataset)
+      dataset = replaced.get(row.dataset, row.dataset)
       self._rows[row.method, dataset, row.scale].append((row, file))
     self._sources: dict[Subject, _Source | None] = {}
     self._arrays: dict[pathlib.Path, dict[str, np.ndarray] | None] = {}
@@ -173,7 +160,7 @@ class Evidence:
     return None if source is None else source.experiment
 
   def by_seed(
-    self, subject: Subject, metric: str, condition: Condition
+    self, subject: Subject, metric: str, condition: rows_lib.Condition
   ) -> dict[int | None, float]:
     """The value of each seed, of None without training; {} where not run."""
     source = self._source(subject)
@@ -193,7 +180,7 @@ class Evidence:
     return {seed: row.value for seed, row in rows.items()}
 
   def num_images(
-    self, subject: Subject, metric: str, condition: Condition
+    self, subject: Subject, metric: str, condition: rows_lib.Condition
   ) -> int | None:
     """Images behind each value of `by_seed`; None where not run."""
     source = self._source(subject)
@@ -233,7 +220,7 @@ class Evidence:
     levels: dict[str, set[float]] = {}
     for (_, *setting), rows in self._rows.items():
       for row, _ in rows if setting == [dataset, scale] else ():
-        condition = _condition(row)
+        condition = row.condition
         if condition.corruption is not None and condition.level is not None:
           levels.setdefault(condition.corruption, set()).add(condition.level)
     return {kind: tuple(sorted(found)) for kind, found in levels.items()}
@@ -249,7 +236,7 @@ class Evidence:
         level
         for level in levels
         if all(
-          self.by_seed(subject, metric, Condition(0.0, kind, level))
+          self.by_seed(subject, metric, rows_lib.Condition(0.0, kind, level))
           for subject in subjects
         )
       )
@@ -261,7 +248,7 @@ class Evidence:
     self,
     subject: Subject,
     metric: str,
-    condition: Condition,
+    condition: rows_lib.Condition,
     seed: int | None,
   ) -> np.ndarray | None:
     """Scores of single images, float64 [N] in the split's order, or None.
@@ -374,7 +361,7 @@ class Evidence:
         key=lambda x: (self._is_other_l2(x), -len(x.steps), -x.num_images),
       )
       # Interpolation is the same everywhere: nothing to tell.
-      if len(sources) > 1 and subject.method not in rows_lib.UNTRAINED:
+      if len(sources) > 1 and subject.method not in names.UNTRAINED:
         taken, *others = (_name(source, sources) for source in sources)
         self.note(
           f"{_describe(subject)}: taken from {taken}; "
@@ -388,7 +375,7 @@ class Evidence:
     return None not in (self._l2, source.l2) and not _same(source.l2, self._l2)
 
   def _measured(
-    self, source: _Source, metric: str, condition: Condition
+    self, source: _Source, metric: str, condition: rows_lib.Condition
   ) -> dict[int | None, rows_lib.Row]:
     """A source's rows at a condition: of the seeds with the most images.
 
@@ -466,16 +453,12 @@ def _gather(experiment: str, l2: float | None, rows: list[Any]) -> _Source:
   for row, file in rows:
     if row.step != last[rows_lib.weights(row)]:
       continue
-    key = (row.metric, _condition(row))
+    key = (row.metric, row.condition)
     values.setdefault(key, {})[row.seed] = row
     steps[row.seed] = row.step
     folders[row.seed] = file.parent
     num_images = max(num_images, row.n)
   return _Source(experiment, l2, values, steps, folders, num_images)
-
-
-def _condition(row: rows_lib.Row) -> Condition:
-  return Condition(row.noise_variance, row.corruption, row.corruption_level)
 
 
 def _same(a: float | None, b: float | None) -> bool:
@@ -484,7 +467,7 @@ def _same(a: float | None, b: float | None) -> bool:
   return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-12)
 
 
-def _same_condition(a: Condition, b: Condition) -> bool:
+def _same_condition(a: rows_lib.Condition, b: rows_lib.Condition) -> bool:
   return (
     a.corruption == b.corruption
     and _same(a.noise_variance, b.noise_variance)

@@ -4,7 +4,7 @@ import itertools
 import pathlib
 from collections.abc import Collection, Iterable, Sequence
 
-from sr2_jax import files
+from sr2_jax import files, names
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import blocks as blocks_lib
 from sr2_jax.report import tables
@@ -261,12 +261,12 @@ def _table1(evidence: measurements_lib.Evidence) -> list[blocks_lib.Block]:
   ]
   for scale in paper_values.SCALES:
     rows = []
-    for method in paper_values.METHODS:
+    for method in names.METHODS:
       subject = paper_values.subject(method, scale)
       known = paper_values.TABLE1.get((method, scale))
       rows.append(
         (
-          paper_values.name(method),
+          names.method(method).title,
           "—" if known is None else f"{known:.3f}",
           *(
             _mean(evidence, subject, ssim, level) for ssim in paper_values.SSIMS
@@ -297,9 +297,7 @@ def _abstract(evidence: measurements_lib.Evidence) -> list[blocks_lib.Block]:
     cells: list[str | blocks_lib.Cell] = [tables.display_number(level)]
     for metric in (*paper_values.SSIMS, "accuracy"):
       terms = [
-        estimates_lib.Term(
-          1.0, subject, metric, measurements_lib.Condition(level)
-        )
+        estimates_lib.Term(1.0, subject, metric, rows_lib.Condition(level))
         for subject in (sr2, sequential)
       ]
       gain = estimates_lib.relative(evidence, *terms)
@@ -377,7 +375,7 @@ def _control(evidence: measurements_lib.Evidence) -> list[blocks_lib.Block]:
         cells += [_signed(estimate) for estimate in estimates]
         cells.append(_credit(*estimates))
       rows.append(cells)
-    title = f"{paper_values.name(trunk)} at x{scale}"
+    title = f"{names.method(trunk).title} at x{scale}"
     if dataset == svhn:
       title += f", SVHN, {shared_layers} sl."
     short = ("SR² − baseline", "SR² − continued", "Credited")
@@ -403,7 +401,7 @@ def _minus(
   metric: str,
   level: float,
 ) -> list[estimates_lib.Term]:
-  condition = measurements_lib.Condition(level)
+  condition = rows_lib.Condition(level)
   return [
     estimates_lib.Term(1.0, above, metric, condition),
     estimates_lib.Term(-1.0, below, metric, condition),
@@ -593,12 +591,12 @@ def _missing(
   evidence: measurements_lib.Evidence,
   subjects: Iterable[measurements_lib.Subject],
 ) -> str:
-  names = [
+  missing = [
     f"{paper_values.full_name(subject)} at x{subject.scale}"
     for subject in subjects
     if subject not in evidence
   ]
-  return f" Not run: {', '.join(names)}." if names else ""
+  return f" Not run: {', '.join(missing)}." if missing else ""
 
 
 def _beyond(evidence: measurements_lib.Evidence) -> list[blocks_lib.Block]:
@@ -634,11 +632,14 @@ def _beyond_tables(
   conditions = [
     (
       f"Gaussian noise, σ² = {tables.display_number(strong)}",
-      measurements_lib.Condition(strong),
+      rows_lib.Condition(strong),
     ),
     *(
-      (f"{name} {level:g}", measurements_lib.Condition(0.0, kind, level))
-      for kind, name in rows_lib.CORRUPTIONS.items()
+      (
+        f"{corruption.title} {level:g}",
+        rows_lib.Condition(0.0, kind, level),
+      )
+      for kind, corruption in names.CORRUPTIONS.items()
       for level in corruptions.get(kind, ())
     ),
   ]
@@ -647,7 +648,7 @@ def _beyond_tables(
     paper_values.subject(
       method, scale, dataset=dataset, shared_layers=shared_layers
     )
-    for method in paper_values.METHODS
+    for method in names.METHODS
     for shared_layers in ((1, 4) if on_svhn else (1,))
   )
   blocks: list[blocks_lib.Block] = []
@@ -680,8 +681,8 @@ def _beyond_tables(
       ),
     ]
   absent = [
-    name.partition(",")[0]
-    for kind, name in rows_lib.CORRUPTIONS.items()
+    corruption.title.partition(",")[0]
+    for kind, corruption in names.CORRUPTIONS.items()
     if kind not in corruptions
   ]
   if absent:
@@ -730,7 +731,7 @@ def _runs(
   wanted = [
     paper_values.subject(method, scale)
     for scale in paper_values.SCALES
-    for method in paper_values.METHODS
+    for method in names.METHODS
   ]
   wanted += paper_claims.required_subjects(claims)
   absent = [
@@ -769,7 +770,7 @@ def _mean(
   *,
   of: Collection[int] | None = None,
 ) -> str | blocks_lib.Cell:
-  condition = measurements_lib.Condition(level)
+  condition = rows_lib.Condition(level)
   return _mean_at(evidence, subject, metric, condition, of=of)
 
 
@@ -777,7 +778,7 @@ def _mean_at(
   evidence: measurements_lib.Evidence,
   subject: measurements_lib.Subject,
   metric: str,
-  condition: measurements_lib.Condition,
+  condition: rows_lib.Condition,
   *,
   of: Collection[int] | None = None,
 ) -> str | blocks_lib.Cell:
@@ -801,7 +802,7 @@ def _seeds(
   metric: str,
   level: float,
 ) -> str:
-  values = evidence.by_seed(subject, metric, measurements_lib.Condition(level))
+  values = evidence.by_seed(subject, metric, rows_lib.Condition(level))
   if not values:
     return "—"
   if set(values) == {None}:

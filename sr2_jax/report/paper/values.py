@@ -3,8 +3,7 @@
 Noise variances are those of images in [0, 1].
 """
 
-from sr2_jax.records import rows as rows_lib
-from sr2_jax.report import tables
+from sr2_jax import names
 from sr2_jax.report.paper import measurements as measurements_lib
 
 MNIST, SVHN = "mnist", "svhn_cropped"
@@ -49,26 +48,6 @@ LEVELS = (0.0, *AUTHORS_RANGE, 3.2e-3, 1e-2)
 # SSIM's definitions. The paper cites Wang et al. and names no settings; the
 # authors' released code computes the first, so that one decides on claims.
 SSIMS = ("ssim_uniform7_range2", "ssim_uniform7", "ssim")
-# Methods in the order of the tables.
-METHODS = (
-  "bicubic",
-  "srmd",
-  "srmd_retrained",
-  "fsrcnn",
-  "sr_continued_fsrcnn",
-  "sequential_fsrcnn",
-  "sr2_fsrcnn",
-  "wdsr",
-  "sr_continued_wdsr",
-  "sequential_wdsr",
-  "sr2_wdsr",
-)
-_NAMES = {
-  "srmd": "SRMD (released)",
-  "srmd_retrained": "SRMD retrained",
-  "sr_continued_fsrcnn": "FSRCNN continued",
-  "sr_continued_wdsr": "WDSR continued",
-}
 
 
 def subject(
@@ -81,28 +60,23 @@ def subject(
 ) -> measurements_lib.Subject:
   """A method as the paper trains it, unless another loss weight is given."""
   if loss_weight is None:
-    loss_weight = LOSS_WEIGHTS.get(method.rpartition("_")[0])
+    loss_weight = LOSS_WEIGHTS.get(names.method(method).family)
   return measurements_lib.Subject(
     method,
     dataset,
     scale,
     # SRMD and interpolation share nothing.
     None
-    if method in (*rows_lib.UNTRAINED, "srmd_retrained")
+    if names.method(method).family in ("bicubic", "other")
     else shared_layers,
     loss_weight,
   )
 
 
-def name(method: str) -> str:
-  """A method's name on the page."""
-  return _NAMES.get(method) or tables.display_name(method)
-
-
 def full_name(of: measurements_lib.Subject) -> str:
   """A name with what the paper's usual training does not have."""
-  text = name(of.method)
-  usual = LOSS_WEIGHTS.get(of.method.rpartition("_")[0])
+  text = names.method(of.method).title
+  usual = LOSS_WEIGHTS.get(names.method(of.method).family)
   if of.loss_weight != usual:
     text += f", λ = {of.loss_weight:g}"
   # One shared layer is worth a word where the paper compares it with four.

@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from sr2_jax.records import rows as rows_lib
 from sr2_jax.report.paper import estimates as estimates_lib
 from sr2_jax.report.paper import measurements as measurements_lib
 from sr2_jax.report.paper import values as paper_values
 from tests import paper_world
 
-NOISE = measurements_lib.Condition(1e-4)
+NOISE = rows_lib.Condition(1e-4)
 SR2 = paper_values.subject("sr2_fsrcnn", 4)
 FSRCNN = paper_values.subject("fsrcnn", 4)
 BICUBIC = paper_values.subject("bicubic", 4)
@@ -119,8 +120,8 @@ def test_rows_alone_have_no_interval_over_images(tmp_path):
 def test_weights_of_several_cells(tmp_path):
   known = _world(tmp_path)
   terms = [
-    _term(2.0, SR2, measurements_lib.Condition(1e-2)),
-    _term(-2.0, SR2, measurements_lib.Condition(0.0)),
+    _term(2.0, SR2, rows_lib.Condition(1e-2)),
+    _term(-2.0, SR2, rows_lib.Condition(0.0)),
   ]
   found = estimates_lib.estimate(known, terms)
   assert found.value == pytest.approx(-0.2, abs=1e-6)
@@ -129,7 +130,7 @@ def test_weights_of_several_cells(tmp_path):
 
 def test_a_missing_cell_is_not_run(tmp_path):
   known = _world(tmp_path)
-  missing = _term(1, SR2, measurements_lib.Condition(0.7))
+  missing = _term(1, SR2, rows_lib.Condition(0.7))
   assert estimates_lib.estimate(known, [_term(1, SR2), missing]) is None
   assert estimates_lib.relative(known, missing, _term(1, SR2)) is None
 

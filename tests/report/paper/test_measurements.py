@@ -9,7 +9,7 @@ from sr2_jax.report.paper import measurements as measurements_lib
 from sr2_jax.report.paper import values as paper_values
 from tests import paper_world, result_rows
 
-NOISE = measurements_lib.Condition(1e-4)
+NOISE = rows_lib.Condition(1e-4)
 SR2 = paper_values.subject("sr2_fsrcnn", 4)
 
 
@@ -42,7 +42,7 @@ def test_rows_are_found_by_what_they_are_of(tmp_path):
     assert known.by_seed(other, "ssim", NOISE) == {}
     assert known.per_image(other, "ssim", NOISE, 0) is None
     assert known.examples(other) is None
-  assert known.by_seed(SR2, "ssim", measurements_lib.Condition(0.3)) == {}
+  assert known.by_seed(SR2, "ssim", rows_lib.Condition(0.3)) == {}
   assert not known.notes
 
 
@@ -267,8 +267,8 @@ def test_corruptions_are_no_noise(tmp_path):
   ]
   rows_lib.merge(tmp_path / "rows.jsonl", rows)
   known = _read(tmp_path / "rows.jsonl")
-  jpeg = measurements_lib.Condition(0.0, "jpeg", 20.0)
-  assert known.by_seed(SR2, "ssim", measurements_lib.Condition(0.0)) == {0: 0.9}
+  jpeg = rows_lib.Condition(0.0, "jpeg", 20.0)
+  assert known.by_seed(SR2, "ssim", rows_lib.Condition(0.0)) == {0: 0.9}
   assert known.by_seed(SR2, "ssim", jpeg) == {0: 0.4}
   assert known.noise_variances(SR2, "ssim") == [0.0]
   assert known.corruptions("mnist", 4) == {"jpeg": (20.0,)}

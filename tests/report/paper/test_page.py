@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from sr2_jax import names
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report.paper import measurements as measurements_lib
 from sr2_jax.report.paper import page as page_lib
@@ -213,7 +214,7 @@ def test_corruptions_have_a_row_each(tmp_path):
     )
     for method, value in (("sr2_fsrcnn", 0.9), ("sequential_fsrcnn", 0.7))
     for metric in ("ssim_uniform7_range2", "accuracy")
-    for kind in rows_lib.CORRUPTIONS
+    for kind in names.CORRUPTIONS
     for level in (1.0, 2.0)
     for seed in (0, 1, 2)
   ]

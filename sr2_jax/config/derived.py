@@ -1,0 +1,84 @@
+"""What follows from a checked config: phases, members, names; no JAX."""
+
+import ml_collections
+
+from sr2_jax import names
+
+
+def resolve(
+  config: ml_collections.ConfigDict,
+) -> ml_collections.FrozenConfigDict:
+  """A frozen copy of a validated config in which nothing is left open.
+
+  `augmentation.fill` "auto" becomes "zero" on MNIST and "edge" elsewhere, and
+  numbers in tuples become floats, as single ones are.
+  """
+  resolved = ml_collections.ConfigDict(config.to_dict())
+  if resolved.augmentation.fill == "auto":
+    is_mnist = resolved.data.name.startswith("mnist")
+    resolved.augmentation.fill = "zero" if is_mnist else "edge"
+  for group, field in (
+    (resolved.loss, "l2"),
+    (resolved.joint, "loss_weight"),
+    (resolved.eval, "noise_variances"),
+    *((resolved.eval.corruptions, kind) for kind in resolved.eval.corruptions),
+  ):
+    group[field] = tuple(float(x) for x in group[field])
+  return ml_collections.FrozenConfigDict(resolved)
+
+
+def phases(config: ml_collections.ConfigDict) -> tuple[str, ...]:
+  """The phases that a run trains, in order.
+
+  `pretrain` runs unless it has no epochs or `init_from` replaces it; `joint`
+  runs unless it has no epochs. With wiring "none" there is no classifier, and
+  `joint` goes on with super-resolution alone: the control at lambda = 0.
+  """
+  pretrain = config.pretrain.num_epochs > 0 and not config.init_from
+  joint = config.joint.num_epochs > 0
+  return ("pretrain",) * pretrain + ("joint",) * joint
+
+
+def learning_rates(
+  config: ml_collections.ConfigDict, phase: str
+) -> dict[str, float]:
+  """The learning rate of each subtree that the phase's network has."""
+  rates = config[phase].learning_rate.to_dict()
+  if config.model.wiring == "none":
+    rates.pop("classifier", None)
+  return rates
+
+
+def loss_weights(
+  config: ml_collections.ConfigDict, phase: str
+) -> tuple[float | None, ...]:
+  """The values of lambda that a phase fans out over; None before `joint`.
+
+  Without a classifier `joint` has lambda 0 whatever `joint.loss_weight` says.
+  """
+  if phase == "pretrain":
+    return (None,)
+  return (0.0,) if config.model.wiring == "none" else config.joint.loss_weight
+
+
+def population_size(config: ml_collections.ConfigDict, phase: str) -> int:
+  """Members of a phase: seeds x values of L2 x loss weights."""
+  fan_out = len(config.loss.l2) * len(loss_weights(config, phase))
+  return config.num_seeds * fan_out
+
+
+def method(config: ml_collections.ConfigDict, phase: str) -> names.Method:
+  """What the network is after a phase."""
+  model = config.model
+  return names.method_after(phase, trunk=model.trunk, wiring=model.wiring)
+
+
+def corruption_levels(
+  config: ml_collections.ConfigDict,
+) -> tuple[tuple[str, float], ...]:
+  """Every corruption with each of its levels, corruption by corruption."""
+  return tuple(
+    (corruption, level)
+    for corruption, levels in sorted(config.eval.corruptions.items())
+    for level in levels
+  )

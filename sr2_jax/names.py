@@ -1,0 +1,201 @@
+"""What everything is called, once: keys, titles and order; no JAX.
+
+Configs and rows hold the keys, tables and figures show the titles. Every list
+of trunks, wirings, methods, metrics or corruptions is one of these.
+"""
+
+import dataclasses
+
+PHASES = ("pretrain", "joint")
+
+
+@dataclasses.dataclass(frozen=True)
+class Trunk:
+  """A super-resolution network.
+
+  Attributes:
+    key: `model.trunk`.
+    title: its name in figures.
+    classifies: whether a classifier can be attached to it.
+  """
+
+  key: str
+  title: str
+  classifies: bool = True
+
+
+TRUNKS = {
+  trunk.key: trunk
+  for trunk in (
+    Trunk("fsrcnn", "FSRCNN"),
+    Trunk("wdsr", "WDSR"),
+    Trunk("srmd", "SRMD", classifies=False),
+  )
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Wiring:
+  """Where the classifier is attached in `joint`.
+
+  Attributes:
+    key: `model.wiring`.
+    family: of the methods that it makes; their prefix.
+    title: of these methods, with {} for the trunk's.
+  """
+
+  key: str
+  family: str
+  title: str
+
+
+WIRINGS = {
+  wiring.key: wiring
+  for wiring in (
+    # No classifier: the control, super-resolution trained for as long.
+    Wiring("none", "sr_continued", "{} continued"),
+    # On the super-resolved image.
+    Wiring("sequential", "sequential", "Sequential {}"),
+    # On the shared layers: SR2.
+    Wiring("parallel", "sr2", "SR² {}"),
+  )
+}
+
+# What tells the methods of a table or figure apart by their style, in the order
+# of a table's lines. "trunk" is a trunk after `pretrain`.
+FAMILIES = ("bicubic", "trunk", "sr_continued", "other", "sequential", "sr2")
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+  """A network after a phase, or what the networks are compared with.
+
+  Attributes:
+    key: its name in rows and files.
+    title: its name in figures.
+    family: one of FAMILIES.
+    trunk: a key of TRUNKS, or None.
+    is_trained: whether a run trains it; phase "none" in rows otherwise.
+  """
+
+  key: str
+  title: str
+  family: str
+  trunk: str | None = None
+  is_trained: bool = True
+
+
+def _methods_of(trunk: Trunk) -> list[Method]:
+  """The trunk after `pretrain`, then after `joint` by each wiring."""
+  return [
+    Method(trunk.key, trunk.title, "trunk", trunk.key),
+    *(
+      Method(
+        f"{wiring.family}_{trunk.key}",
+        wiring.title.format(trunk.title),
+        wiring.family,
+        trunk.key,
+      )
+      for wiring in WIRINGS.values()
+    ),
+  ]
+
+
+METHODS = {
+  method.key: method
+  for method in (
+    Method("bicubic", "Bicubic", "bicubic", is_trained=False),
+    Method("srmd", "SRMD (released)", "other", "srmd", is_trained=False),
+    Method("srmd_retrained", "SRMD retrained", "other", "srmd"),
+    *(
+      method
+      for trunk in TRUNKS.values()
+      if trunk.classifies
+      for method in _methods_of(trunk)
+    ),
+  )
+}
+UNTRAINED = tuple(m.key for m in METHODS.values() if not m.is_trained)
+
+
+def method(key: str) -> Method:
+  """The method of this key; one that is not known here is its own title."""
+  return METHODS.get(key) or Method(key, key, "other")
+
+
+def method_after(phase: str, *, trunk: str, wiring: str) -> Method:
+  """What a network is after a phase.
+
+  "fsrcnn", "wdsr" or "srmd_retrained" after `pretrain`; "sr2_fsrcnn",
+  "sequential_wdsr", "sr_continued_fsrcnn" and so on after `joint`.
+  """
+  if phase == "joint":
+    return METHODS[f"{WIRINGS[wiring].family}_{trunk}"]
+  return METHODS[trunk if TRUNKS[trunk].classifies else f"{trunk}_retrained"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+  """What is measured of images.
+
+  Attributes:
+    key: its name in rows.
+    title: what a table says above its numbers.
+    decimals: of these numbers.
+    less_is_better: whether the lowest one is the best.
+  """
+
+  key: str
+  title: str
+  decimals: int = 3
+  less_is_better: bool = False
+
+
+# Definitions are in `imaging.metrics`; losses are per image, as trained.
+METRICS = {
+  metric.key: metric
+  for metric in (
+    Metric("ssim", "SSIM (Gaussian 11x11 window, sigma 1.5, range 1)"),
+    Metric("ssim_uniform7", "SSIM (uniform 7x7 window, range 1)"),
+    Metric("ssim_uniform7_range2", "SSIM (uniform 7x7 window, range 2)"),
+    Metric("psnr_db", "PSNR (dB)", decimals=2),
+    Metric("accuracy", "Accuracy (fraction of the images)"),
+    Metric("f1", "F1 (mean over the classes, weighted by their size)"),
+    Metric("loss_sr", "Super-resolution loss", 4, less_is_better=True),
+    Metric(
+      "loss_classifier",
+      "Cross-entropy of the classifier",
+      less_is_better=True,
+    ),
+  )
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Corruption:
+  """A degradation of low-resolution images that evaluation alone applies.
+
+  Attributes:
+    key: the field `eval.corruptions.<key>`, and its name in rows.
+    title: what a table says above its levels.
+    levels: the interval of these, such as "(0, 1e6]".
+    whole_levels: whether they are whole numbers.
+  """
+
+  key: str
+  title: str
+  levels: str
+  whole_levels: bool = False
+
+
+# Definitions are in `imaging.corruptions`.
+CORRUPTIONS = {
+  corruption.key: corruption
+  for corruption in (
+    Corruption("speckle", "Speckle, variance", "[0, inf)"),
+    Corruption("salt_and_pepper", "Salt and pepper, fraction", "[0, 1]"),
+    Corruption("poisson", "Poisson, photons at white", "(0, 1e6]"),
+    Corruption("jpeg", "JPEG, quality", "[1, 100]", whole_levels=True),
+    Corruption("blur", "Blur, times the trained width", "[0, 10]"),
+  )
+}

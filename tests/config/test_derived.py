@@ -1,0 +1,100 @@
+import ml_collections
+import pytest
+
+from experiments import default
+from sr2_jax.config import checks, derived, record
+
+
+def _config(**changes):
+  """The default config with some fields changed, by dotted name."""
+  config = default.get_config()
+  config.update_from_flattened_dict(changes)
+  return config
+
+
+def _leaves(tree, prefix=""):
+  for name, value in tree.items():
+    if isinstance(value, (dict, ml_collections.ConfigDict)):
+      yield from _leaves(value, f"{prefix}{name}.")
+    else:
+      yield f"{prefix}{name}"
+
+
+@pytest.mark.parametrize(
+  ("changes", "expected"),
+  [
+    ({}, ("pretrain", "joint")),
+    ({"model.wiring": "none"}, ("pretrain", "joint")),
+    ({"joint.num_epochs": 0}, ("pretrain",)),
+    ({"pretrain.num_epochs": 0}, ("joint",)),
+    ({"init_from": "runs/other"}, ("joint",)),
+    ({"init_from": "runs/other", "joint.num_epochs": 0}, ()),
+  ],
+)
+def test_phases(changes, expected):
+  assert derived.phases(_config(**changes)) == expected
+
+
+@pytest.mark.parametrize(
+  ("trunk", "wiring", "after_pretrain", "after_joint"),
+  [
+    ("fsrcnn", "parallel", "fsrcnn", "sr2_fsrcnn"),
+    ("fsrcnn", "sequential", "fsrcnn", "sequential_fsrcnn"),
+    ("wdsr", "parallel", "wdsr", "sr2_wdsr"),
+    ("wdsr", "sequential", "wdsr", "sequential_wdsr"),
+    ("fsrcnn", "none", "fsrcnn", "sr_continued_fsrcnn"),
+    ("wdsr", "none", "wdsr", "sr_continued_wdsr"),
+  ],
+)
+def test_method_name(trunk, wiring, after_pretrain, after_joint):
+  config = _config(**{"model.trunk": trunk, "model.wiring": wiring})
+  assert derived.method(config, "pretrain").key == after_pretrain
+  assert derived.method(config, "joint").key == after_joint
+
+
+@pytest.mark.parametrize(
+  ("dataset", "fill", "expected"),
+  [
+    ("mnist", "auto", "zero"),
+    ("mnist5k", "auto", "zero"),
+    ("svhn_cropped", "auto", "edge"),
+    ("folder", "auto", "edge"),
+    ("mnist", "edge", "edge"),
+    ("svhn_cropped", "zero", "zero"),
+  ],
+)
+def test_resolve_fill(dataset, fill, expected):
+  config = _config(**{"data.name": dataset, "augmentation.fill": fill})
+  resolved = derived.resolve(config)
+  assert resolved.augmentation.fill == expected
+  assert config.augmentation.fill == fill
+
+
+def test_resolve_freezes_and_makes_floats():
+  resolved = derived.resolve(_config(**{"joint.loss_weight": (9, 0)}))
+  assert [type(x) for x in resolved.joint.loss_weight] == [float, float]
+  with pytest.raises(AttributeError):
+    resolved.seed = 1
+  checks.validate(resolved)
+  assert record.to_dict(derived.resolve(resolved)) == (record.to_dict(resolved))
+
+
+def test_resolve_makes_floats_of_corruptions():
+  config = _config(**{"eval.corruptions.jpeg": (50, 10)})
+  levels = derived.resolve(config).eval.corruptions
+  assert [type(x) for x in levels.jpeg] == [float, float]
+  assert levels.blur == ()
+
+
+def test_corruption_levels_come_corruption_by_corruption():
+  changes = {
+    "eval.corruptions.speckle": (0.2,),
+    "eval.corruptions.jpeg": (50, 10),
+  }
+  assert derived.corruption_levels(default.get_config()) == ()
+  resolved = derived.resolve(_config(**changes))
+  assert derived.corruption_levels(resolved) == (
+    ("jpeg", 50.0),
+    ("jpeg", 10.0),
+    ("speckle", 0.2),
+  )

@@ -1,0 +1,56 @@
+import json
+
+import ml_collections
+
+from experiments import default
+from sr2_jax.config import derived, fields, record
+
+
+def _config(**changes):
+  """The default config with some fields changed, by dotted name."""
+  config = default.get_config()
+  config.update_from_flattened_dict(changes)
+  return config
+
+
+def _leaves(tree, prefix=""):
+  for name, value in tree.items():
+    if isinstance(value, (dict, ml_collections.ConfigDict)):
+      yield from _leaves(value, f"{prefix}{name}.")
+    else:
+      yield f"{prefix}{name}"
+
+
+def test_to_dict_survives_json_in_the_order_of_fields():
+  config = derived.resolve(default.get_config())
+  as_dict = record.to_dict(config)
+  again = json.loads(json.dumps(as_dict, allow_nan=False))
+  assert again == as_dict
+  assert list(_leaves(again)) == list(fields.CHECKS)
+  assert record.difference(again, as_dict) == []
+
+
+def test_difference():
+  old = record.to_dict(default.get_config())
+  changes = {
+    "joint.loss_weight": (0.11,),
+    "model.batch_norm": False,
+    "init_from": "runs/other",
+    "seed": 3,
+  }
+  new = record.to_dict(_config(**changes))
+  assert record.difference(old, new) == [
+    "seed: 0 -> 3",
+    'init_from: "" -> "runs/other"',
+    "model.batch_norm: true -> false",
+    "joint.loss_weight: (9.0,) -> (0.11,)",
+  ]
+
+
+def test_difference_of_fields_that_one_side_lacks():
+  old = {"a": 1, "group": {"gone": 2}, "same": [1.0]}
+  new = {"a": 1, "group": {"come": 3}, "same": (1.0,)}
+  assert record.difference(old, new) == [
+    "group.gone: 2 -> nothing",
+    "group.come: nothing -> 3",
+  ]
