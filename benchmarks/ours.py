@@ -14,10 +14,10 @@ from experiments import default
 from sr2_jax import parallel, rng
 from sr2_jax.config import derived
 from sr2_jax.data import dataset
-from sr2_jax.evaluation import evaluate
+from sr2_jax.evaluation import program, scores
 from sr2_jax.imaging import augmentation
+from sr2_jax.training import inputs, population, steps
 from sr2_jax.training import phase as phase_lib
-from sr2_jax.training import population, steps
 
 # Lambda of the paper, where a network has a classifier.
 _LOSS_WEIGHTS = {"none": 9.0, "parallel": 9.0, "sequential": 0.11}
@@ -46,6 +46,7 @@ def phase_of(
     image_shape=images.shape[1:],
     num_train_images=len(images),
     num_classes=10,
+    platform=layout.platform,
     axis_name=layout.axis_name,
   )
 
@@ -78,7 +79,9 @@ def training_step(case: dict[str, Any]) -> prepared.Prepared:
     jax.block_until_ready((state, pending))
 
   # A population of one: its arrays are one network's.
-  num_parameters = sum(x.size for x in jax.tree.leaves(phase.form().params))
+  num_parameters = sum(
+    x.size for x in jax.tree.leaves(phase.abstract_state().params)
+  )
   return prepared.Prepared(work, {"num_parameters": num_parameters})
 
 
@@ -106,14 +109,14 @@ def step_inputs(case: dict[str, Any]) -> prepared.Prepared:
     first = (step % phase.steps_per_epoch) * batch_size
     chosen = lax.dynamic_slice_in_dim(order, first, batch_size)
     key = jax.random.fold_in(rng.stream(member.seed, "augment"), step)
+    keys = rng.per_image(key, jnp.arange(batch_size, dtype=jnp.int32))
     high_res = augmentation.augment(
-      rng.per_image(key, jnp.arange(batch_size, dtype=jnp.int32)),
-      steps.to_float(images[chosen]),
-      **config.augmentation.to_dict(),
+      keys, steps.to_float(images[chosen]), **config.augmentation.to_dict()
     )
-    return high_res, phase.degrade(high_res)
+    low_res, _ = phase.degrade(keys, high_res)
+    return high_res, low_res
 
-  def program(
+  def front(
     state: tuple[()], of_members: Any, shared: Any, shard: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
     del state, shard
@@ -123,7 +126,7 @@ def step_inputs(case: dict[str, Any]) -> prepared.Prepared:
       members, order, images, step
     )
 
-  mapped = layout.map(program)
+  mapped = layout.map(front)
   inputs = _step_inputs(phase, images, labels, layout)
 
   def work(count: int) -> None:
@@ -143,35 +146,32 @@ def evaluation(case: dict[str, Any]) -> prepared.Prepared:
   images, labels, source = digits.test(case["num_images"])
   layout = parallel.layout("data", 0)
   phase = phase_of(config, images, layout)
-  program = layout.map(
-    steps.eval_program(
-      apply=steps.inference(phase.model),
-      degrade=phase.degrade,
-      sr_loss=config.loss.super_resolution,
-      clip=config.eval.clip,
-      noise_seed=config.eval.noise_seed,
-      num_shards=layout.num_shards,
-      axis_name=layout.axis_name,
-    )
+  settings = program.Settings(
+    apply=phase.network.apply,
+    degrade=inputs.degradation_of(config, *images.shape[1:3]),
+    sr_loss=config.loss.super_resolution,
+    clip=config.eval.clip,
+    noise_seed=config.eval.noise_seed,
+    num_shards=layout.num_shards,
+    axis_name=layout.axis_name,
   )
-  variables = layout.put_members(evaluate.variables_of(phase.create_state()))
+  mapped = layout.map(program.create(settings))
+  variables = layout.put_members(phase.create_state().variables)
   noise_variances = np.asarray(config.eval.noise_variances, np.float32)
   split = dataset.Split(images, labels)
 
-  def dispatch(batch: steps.EvalBatch) -> Any:
+  def start(batch: program.EvalBatch) -> Any:
     shared = layout.put_shared((batch, noise_variances))
-    return program(variables, (), shared)
+    return mapped(variables, (), shared)
 
-  def batches() -> Iterator[steps.EvalBatch]:
-    return evaluate.batches(split, batch_size=config.eval.batch_size)
+  def batches() -> Iterator[program.EvalBatch]:
+    return scores.batches(split, batch_size=config.eval.batch_size)
 
   def work(count: int) -> None:
     for _ in range(count):
-      evaluate.evaluate(
-        dispatch, layout.fetch_members, batches(), num_classes=10
-      )
+      scores.measure(start, layout.fetch_members, batches(), num_classes=10)
 
-  jax.block_until_ready(dispatch(next(batches())))  # Compiles.
+  jax.block_until_ready(start(next(batches())))  # Compiles.
 
   return prepared.Prepared(work, {"images": source})
 

@@ -13,15 +13,12 @@ import math
 import re
 from collections.abc import Iterator
 from typing import Any
-from unittest import mock
 
 import jax
 import numpy as np
-from jax import lax
 
 from sr2_jax import parallel
 from sr2_jax.config import derived
-from sr2_jax.models import conv
 from sr2_jax.training import phase as phase_lib
 
 NETWORKS = ("fsrcnn_x2", "fsrcnn_x4", "wdsr_x2", "wdsr_x4")
@@ -127,13 +124,9 @@ def cost(name: str) -> Cost:
   """Counts the joint training step of experiments/<name>.py."""
   config = importlib.import_module(f"experiments.{name}").get_config()
   config = derived.resolve(config)
-  # The forms of convolution for the CPU would be counted in place of XLA's.
-  with mock.patch.object(
-    conv, "conv_general_dilated", lax.conv_general_dilated
-  ):
-    traced = _trace(config, num_devices=1)
-    lowered = traced.lower()
-    spread = _trace(config, num_devices=_SHARDS).lower().as_text()
+  traced = _trace(config, num_devices=1)
+  lowered = traced.lower()
+  spread = _trace(config, num_devices=_SHARDS).lower().as_text()
   # Less work on machine code; fusion is the same.
   compiled = lowered.compile(
     compiler_options={"xla_backend_optimization_level": 0}
@@ -163,11 +156,13 @@ def _trace(config: Any, *, num_devices: int) -> Any:
     image_shape=_IMAGE_SHAPE,
     num_train_images=_NUM_TRAIN_IMAGES,
     num_classes=_NUM_CLASSES,
+    # XLA's own convolutions, not the forms for the CPU.
+    platform="tpu",
     axis_name=layout.axis_name,
   )
   step = phase_lib.train_steps(phase, config, layout, steps_per_call=1)
   return jax.jit(lambda *inputs: step(*inputs)).trace(
-    phase.form(),
+    phase.abstract_state(),
     (phase.population.arrays(), np.zeros((1, _NUM_TRAIN_IMAGES), np.int32)),
     (
       jax.ShapeDtypeStruct((_NUM_TRAIN_IMAGES, *_IMAGE_SHAPE), np.uint8),

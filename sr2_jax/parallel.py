@@ -85,6 +85,11 @@ class Layout:
     return len(self.devices) if self.splits_data else 1
 
   @property
+  def platform(self) -> str:
+    """What the devices are: "cpu", "gpu" or "tpu"."""
+    return self.devices[0].platform
+
+  @property
   def axis_name(self) -> str | None:
     """Axis that a program averages over; None where shards do not meet."""
     return _AXIS if self.num_shards > 1 else None

@@ -1,21 +1,19 @@
-"""A run from start to finish: train, resume, evaluate, report."""
+"""A run from start to finish: train, resume, evaluate, store, show."""
 
 import collections
 import contextlib
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from sr2_jax import errors, messages, parallel
+from sr2_jax import errors, messages, output, parallel
 from sr2_jax.config import derived
-from sr2_jax.evaluation import evaluate
+from sr2_jax.evaluation import evaluate, methods
 from sr2_jax.records import metrics_log
 from sr2_jax.records import rows as rows_lib
-from sr2_jax.report import summary
 from sr2_jax.training import checkpoint, feed, steps
 from sr2_jax.training import phase as phase_lib
 from sr2_jax.training import progress as progress_lib
@@ -72,22 +70,25 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
           checkpoints=open_checkpoints[name],
           metric_writer=metric_writer,
         )
-        if name == names[0]:
-          evaluate.evaluate_bicubic(run, phase)
-          evaluate.evaluate_srmd(run, phase)
-        evaluate.evaluate_phase(
+        for kind in ("last", "best"):
+          restored = restore_for_evaluation(run, phase, kind)
+          if restored is not None:
+            output.store_weights(run, phase, kind, *restored)
+        evaluated = methods.of_phase(
           run,
           phase,
-          evaluate.variables_of(state),
+          state.variables,
           steps_done=[phase.num_steps] * phase.population.size,
-          metric_writer=metric_writer,
         )
+        others = methods.untrained(run) if name == names[0] else []
+        for method in (*others, evaluated):
+          output.store(run, evaluate.evaluate(run, method), metric_writer)
       evaluate.stop_if_asked(run)
     for checkpoints in open_checkpoints.values():
       checkpoints.close()
     metric_writer.close()
     if parallel.is_main_process():
-      show(run, rows_lib.read(run.folder.path))
+      output.show(run, rows_lib.read(run.folder.path))
       run.folder.set_done()
 
 
@@ -106,61 +107,27 @@ def evaluate_checkpoint(config: Any, workdir: str | pathlib.Path) -> None:
     rows: list[rows_lib.Row] = []
     for name in derived.phases(config):
       phase = run.phase(name)
-      restored = restore_for_evaluation(run, phase)
+      restored = restore_for_evaluation(run, phase, config.eval.checkpoint)
       if restored is not None:
         variables, steps_done = restored
-        if not rows:
-          rows += evaluate.evaluate_bicubic(run, phase)
-          rows += evaluate.evaluate_srmd(run, phase)
-        rows += evaluate.evaluate_phase(
+        output.store_weights(
+          run, phase, config.eval.checkpoint, variables, steps_done
+        )
+        evaluated = methods.of_phase(
           run, phase, variables, steps_done=steps_done
         )
+        others = [] if rows else methods.untrained(run)
+        for method in (*others, evaluated):
+          evaluation = evaluate.evaluate(run, method)
+          output.store(run, evaluation)
+          rows += evaluation.rows
     if not rows:
       raise errors.UserError(
         f"{run.folder.path} has no {config.eval.checkpoint} checkpoint.\n"
         "Train first: the same command without --mode=eval."
       )
     if parallel.is_main_process():
-      show(run, rows, checkpoint=config.eval.checkpoint)
-
-
-def show(
-  run: run_lib.Run,
-  rows: Sequence[rows_lib.Row],
-  *,
-  checkpoint: str = "last",
-) -> None:
-  """Draws and prints a run's rows, beside those of `init_from`'s pretraining.
-
-  Args:
-    run: the run.
-    rows: of one checkpoint of each phase.
-    checkpoint: which one that is, "last" or "best".
-  """
-  summary.show(
-    [*pretraining_rows(run.config), *rows],
-    run.folder.path,
-    splits=run.config.eval.splits,
-    checkpoint=checkpoint,
-  )
-
-
-def pretraining_rows(config: Any) -> list[rows_lib.Row]:
-  """Rows of the pretraining that `init_from` names, of this run's seeds.
-
-  Empty if that file is damaged: a run must not fail because of another run's
-  file.
-  """
-  source = pathlib.Path(config.init_from) / rows_lib.FILE_NAME
-  if not config.init_from or not source.exists():
-    return []
-  seeds = range(config.seed, config.seed + config.num_seeds)
-  try:
-    rows = rows_lib.read(source)
-  except errors.UserError as error:
-    messages.say(f"left out of tables and curves: {error}")
-    return []
-  return [row for row in rows if row.phase == "pretrain" and row.seed in seeds]
+      output.show(run, rows, checkpoint=config.eval.checkpoint)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +153,7 @@ def where_to_start(
   messages.say("preparing the networks")  # Tracing them takes seconds.
   for name in reversed(checkpoints):
     phase = run.phase(name)
-    newest = checkpoints[name].restore_latest(phase.form())
+    newest = checkpoints[name].restore_latest(phase.abstract_state())
     if newest is not None:
       step, state = newest
       messages.say(f"resuming {name} at step {step:,} of {phase.num_steps:,}")
@@ -235,7 +202,7 @@ def train_phase(
   validate = evaluate.validation(run, phase)
   best = checkpoint.Best(
     run.folder.checkpoints(phase.name, "best"),
-    evaluate.variables_of(phase.form()),
+    phase.abstract_state().variables,
   )
   progress = progress_lib.Progress(
     phase.name,
@@ -283,9 +250,7 @@ def train_phase(
         best.update(
           done,
           values["loss"],
-          functools.partial(
-            layout.fetch_members, evaluate.variables_of(on_devices)
-          ),
+          functools.partial(layout.fetch_members, on_devices.variables),
         )
       if (
         is_end
@@ -314,16 +279,15 @@ def train_phase(
 
 
 def restore_for_evaluation(
-  run: run_lib.Run, phase: phase_lib.Phase
+  run: run_lib.Run, phase: phase_lib.Phase, kind: str
 ) -> tuple[Any, list[int]] | None:
-  """Weights that `eval.checkpoint` means and each member's steps, if any."""
-  kind = run.config.eval.checkpoint
+  """The "last" or "best" weights and each member's steps, if there are any."""
   folder = run.folder.checkpoints(phase.name, kind)
   if not folder.is_dir():
     return None
   saved = checkpoint.Checkpoints(folder, read_only=True)
   if kind == "best":
-    form = checkpoint.best_form(evaluate.variables_of(phase.form()))
+    form = checkpoint.best_form(phase.abstract_state().variables)
     newest = saved.restore_latest(form, required=False)
     if newest is None:
       if saved.steps:
@@ -334,11 +298,11 @@ def restore_for_evaluation(
         )
       return None
     return newest[1]["variables"], newest[1]["step"].tolist()
-  newest = saved.restore_latest(phase.form())
+  newest = saved.restore_latest(phase.abstract_state())
   if newest is None:
     return None
   step, state = newest
-  return evaluate.variables_of(state), [step] * phase.population.size
+  return state.variables, [step] * phase.population.size
 
 
 def _train_rows(
@@ -376,10 +340,10 @@ def _rows(
       "kind": kind,
       "phase": phase.name,
       "step": step,
-      **phase.population.fields(member),
-      **{name: float(value[member]) for name, value in values.items()},
+      **dataclasses.asdict(member),
+      **{name: float(value[place]) for name, value in values.items()},
     }
-    for member in range(phase.population.size)
+    for place, member in enumerate(phase.population.members)
   ]
 
 

@@ -13,9 +13,7 @@ import time
 
 import pytest
 
-from sr2_jax import train
 from sr2_jax.records import rows as rows_lib
-from tests import result_rows, tiny_network
 
 ROOT = pathlib.Path(__file__).parents[1]
 TIMEOUT = 400  # seconds; compiling on a busy machine takes long
@@ -518,35 +516,3 @@ def test_two_processes_train_to_the_numbers_of_one(environment, tmp_path):
           ), (name, field)
         else:
           assert actual[field] == value, (name, field)
-
-
-def test_rows_of_the_pretraining_it_started_from(tmp_path):
-  """Of the run's seeds alone, and not what that run did afterwards."""
-  source, own = tmp_path / "source", tmp_path / "own"
-  own.mkdir()
-  source.mkdir()
-  theirs = [
-    result_rows.row("fsrcnn", seed=0),
-    result_rows.row("fsrcnn", seed=1),
-    result_rows.row("sr2_fsrcnn", seed=1),
-    result_rows.row("bicubic"),
-  ]
-  mine = [
-    result_rows.row("sr2_fsrcnn", seed=1, value=0.9),
-    result_rows.row("bicubic", value=0.9),
-  ]
-  rows_lib.merge(own, mine)
-  run = tiny_network.make_run(own, init_from=str(source), seed=1, num_seeds=1)
-  assert train.pretraining_rows(run.config) == []  # that run has no rows yet
-  rows_lib.merge(source, theirs)
-  assert train.pretraining_rows(run.config) == [theirs[1]]
-  assert train.pretraining_rows(tiny_network.make_run(own).config) == []
-
-
-def test_damaged_rows_of_another_run_are_left_out(tmp_path, capsys):
-  source = tmp_path / "source"
-  source.mkdir()
-  (source / rows_lib.FILE_NAME).write_text('{"torn')
-  run = tiny_network.make_run(tmp_path / "own", init_from=str(source))
-  assert train.pretraining_rows(run.config) == []
-  assert f"{source / rows_lib.FILE_NAME}:1" in capsys.readouterr().err

@@ -1,9 +1,7 @@
-"""Evaluation: every metric at every noise variance and corruption, as rows."""
+"""Rows, scores of each image and examples of a method, on a run's images."""
 
-import collections
 import dataclasses
-import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -11,173 +9,182 @@ import numpy as np
 
 from sr2_jax import errors, messages, parallel
 from sr2_jax.config import derived
-from sr2_jax.data import dataset as dataset_lib
-from sr2_jax.evaluation import examples
-from sr2_jax.models import bicubic, sr2
+from sr2_jax.evaluation import examples as examples_lib
+from sr2_jax.evaluation import methods, program
+from sr2_jax.evaluation import scores as scores_lib
 from sr2_jax.records import arrays as arrays_lib
-from sr2_jax.records import metrics_log
 from sr2_jax.records import rows as rows_lib
-from sr2_jax.report import figures
+from sr2_jax.training import inputs, steps
 from sr2_jax.training import phase as phase_lib
 from sr2_jax.training import run as run_lib
-from sr2_jax.training import steps
-
-# Batches that the host may be ahead of the devices.
-_BATCHES_AHEAD = 2
-
-# Starts the evaluation of a batch; a Program takes the variables, where there
-# are any to choose, before it and the noise variances after it.
-Dispatch = Callable[[steps.EvalBatch], Any]
-Program = Callable[..., Any]
-# Waits for what these return: NumPy arrays.
-Fetch = Callable[[Any], Mapping[str, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Scores:
-  """What the images of a split score.
+class Evaluation:
+  """What the evaluation of a method gives.
 
   Attributes:
-    values: means over the images, {metric: float64 [M, V]}, for members and
-      noise variances.
-    per_image: {metric: float32 [M, V, N]}, in the order of the split; accuracy
-      is 0 or 1, and f1 has no part in it.
-    n: number of images.
+    method: the method.
+    rows: one for each member, split, condition and metric.
+    per_image: by split, the scores of each image under Gaussian noise.
+    examples: a few test images; None on all processes but the first.
   """
 
-  values: dict[str, np.ndarray]
-  per_image: dict[str, np.ndarray]
-  n: int
+  method: methods.Method
+  rows: list[rows_lib.Row]
+  per_image: dict[str, arrays_lib.PerImage]
+  examples: arrays_lib.Examples | None
 
 
-def batches(
-  split: dataset_lib.Split, *, batch_size: int, max_images: int = 0
-) -> Iterator[steps.EvalBatch]:
-  """A split in batches of one size; the last is filled up under the mask.
+@dataclasses.dataclass(frozen=True)
+class _Sweep:
+  """Conditions that one program evaluates, and what makes their inputs."""
 
-  Args:
-    split: the images and labels.
-    batch_size: images in a batch.
-    max_images: stop after so many; 0 takes all.
+  title: str
+  conditions: list[rows_lib.Condition]
+  corrupt: inputs.Corrupt | None = None
+
+  @property
+  def noise_variances(self) -> np.ndarray:
+    return np.array([x.noise_variance for x in self.conditions], np.float64)
+
+
+def evaluate(run: run_lib.Run, method: methods.Method) -> Evaluation:
+  """Evaluates a method on every split, noise variance and corruption.
+
+  Raises:
+    Stopped: if a signal arrives between two batches.
   """
-  num_images = min(len(split.images), max_images or len(split.images))
-  for first in range(0, num_images, batch_size):
-    positions = np.arange(first, first + batch_size, dtype=np.int32)
-    mask = (positions < num_images).astype(np.float32)
-    positions = np.minimum(positions, num_images - 1)
-    yield steps.EvalBatch(
-      images=split.images[positions],
-      labels=split.labels[positions],
-      positions=positions,
-      mask=mask,
+  config = run.config
+  sweeps = [(sweep, _starter(run, method, sweep)) for sweep in _sweeps(run)]
+  rows: list[rows_lib.Row] = []
+  per_image = {}
+  for split in config.eval.splits:
+    for sweep, start in sweeps:
+      messages.say(f"evaluating {method.name.key} on {split}{sweep.title}")
+      scores = scores_lib.measure(
+        start,
+        jax.device_get
+        if method.layout is None
+        else method.layout.fetch_members,
+        _stoppable(run, _batches(run, split)),
+        num_classes=run.dataset.num_classes,
+      )
+      rows += _rows(run, method, scores, split=split, sweep=sweep)
+      if sweep.corrupt is None:
+        per_image[split] = arrays_lib.PerImage(
+          members=method.members,
+          steps=method.steps,
+          noise_variances=sweep.noise_variances,
+          scores=scores.per_image,
+        )
+  examples = None
+  if parallel.is_main_process():
+    examples = examples_lib.of_method(run, method)
+  return Evaluation(method, rows, per_image, examples)
+
+
+def _sweeps(run: run_lib.Run) -> list[_Sweep]:
+  """Gaussian noise, and corruptions if there are any.
+
+  Two programs and not one, because memory grows with a program's conditions.
+  """
+  config = run.config
+  sweeps = [_Sweep("", [*map(rows_lib.Condition, config.eval.noise_variances)])]
+  levels = derived.corruption_levels(config)
+  if levels:
+    conditions = [rows_lib.Condition(0.0, *level) for level in levels]
+    corrupt = inputs.corruptions_of(config, *run.image_shape[:2])
+    sweeps.append(_Sweep(" under corruptions", conditions, corrupt))
+  return sweeps
+
+
+def _starter(
+  run: run_lib.Run, method: methods.Method, sweep: _Sweep
+) -> scores_lib.Start:
+  """Starts the evaluation of a batch."""
+  settings = _settings(
+    run, method.apply, corrupt=sweep.corrupt, layout=method.layout
+  )
+  noise_variances = sweep.noise_variances.astype(np.float32)
+  if method.layout is not None:
+    return _on_devices(
+      method.layout,
+      settings,
+      method.layout.put_members(method.variables),
+      noise_variances,
     )
+  compiled = jax.jit(program.create(settings))
+  return lambda batch: compiled(
+    method.variables, (), (batch, noise_variances), np.int32(0)
+  )
 
 
-def evaluate(
-  dispatch: Dispatch,
-  fetch: Fetch,
-  batches_of_split: Iterator[steps.EvalBatch],
+def _on_devices(
+  layout: parallel.Layout,
+  settings: program.Settings,
+  variables: Any,
+  noise_variances: np.ndarray,
+) -> scores_lib.Start:
+  """Starts the evaluation of a batch by variables on the devices."""
+  mapped = layout.map(program.create(settings))
+  return lambda batch: mapped(
+    variables, (), layout.put_shared((batch, noise_variances))
+  )
+
+
+def _settings(
+  run: run_lib.Run,
+  apply: Any,
   *,
-  num_classes: int,
-) -> Scores:
-  """Scores of all images, and their means in float64.
-
-  The host dispatches a few batches before it waits for the first one's scores.
-
-  Args:
-    dispatch: starts the evaluation of a batch, as of `steps.eval_program`.
-    fetch: waits for what that returned.
-    batches_of_split: every image of the split once, under its batch's mask.
-    num_classes: of the labels.
-  """
-  pending: collections.deque[tuple[np.ndarray, Any]] = collections.deque()
-  fetched: list[dict[str, np.ndarray]] = []
-  labels: list[np.ndarray] = []
-
-  def settle(batches_ahead: int) -> None:
-    while len(pending) > batches_ahead:
-      is_image, outputs = pending.popleft()
-      scores = fetch(outputs)
-      fetched.append({name: x[..., is_image] for name, x in scores.items()})
-
-  for batch in batches_of_split:
-    is_image = batch.mask > 0
-    labels.append(batch.labels[is_image])
-    pending.append((is_image, dispatch(batch)))
-    settle(_BATCHES_AHEAD)
-  settle(0)
-
-  true = np.concatenate(labels)
-  per_image = {
-    name: np.concatenate([scores[name] for scores in fetched], axis=-1)
-    for name in fetched[0]
-  }
-  predicted = per_image.pop("predicted", None)
-  if predicted is not None:
-    per_image["accuracy"] = (predicted == true).astype(np.float32)
-  values = {
-    name: scores.mean(axis=-1, dtype=np.float64)
-    for name, scores in per_image.items()
-  }
-  if predicted is not None:
-    values["f1"] = weighted_f1(confusion(true, predicted, num_classes))
-  return Scores(values, per_image, len(true))
+  layout: parallel.Layout | None,
+  clip: bool | None = None,
+  corrupt: inputs.Corrupt | None = None,
+) -> program.Settings:
+  config = run.config
+  return program.Settings(
+    apply=apply,
+    degrade=inputs.degradation_of(config, *run.image_shape[:2]),
+    sr_loss=config.loss.super_resolution,
+    clip=config.eval.clip if clip is None else clip,
+    noise_seed=config.eval.noise_seed,
+    num_shards=1 if layout is None else layout.num_shards,
+    axis_name=None if layout is None else layout.axis_name,
+    corrupt=corrupt,
+  )
 
 
-def confusion(
-  true: np.ndarray, predicted: np.ndarray, num_classes: int
-) -> np.ndarray:
-  """Counts [..., true class, predicted class] of int [N] and [..., N]."""
-  cells = true * num_classes + predicted
-  counts = [
-    np.bincount(row, minlength=num_classes**2)
-    for row in cells.reshape(-1, len(true))
-  ]
-  return np.reshape(counts, (*cells.shape[:-1], num_classes, num_classes))
-
-
-def weighted_f1(confusion: np.ndarray) -> np.ndarray:
-  """Mean F1 of the classes, weighted by their images (the authors' choice).
-
-  Args:
-    confusion: counts [..., true class, predicted class].
-
-  Returns:
-    [...]; a class that is neither present nor predicted counts nothing.
-  """
-  hits = np.diagonal(confusion, axis1=-2, axis2=-1)
-  present, predicted = confusion.sum(-1), confusion.sum(-2)
-  f1 = 2 * hits / np.maximum(present + predicted, 1)
-  return (f1 * present).sum(-1) / present.sum(-1)
-
-
-def rows(
-  scores: Scores,
+def _rows(
+  run: run_lib.Run,
+  method: methods.Method,
+  scores: scores_lib.Scores,
   *,
-  levels: Sequence[dict[str, Any]],
-  members: Sequence[dict[str, Any]],
-  fields: dict[str, Any],
+  split: str,
+  sweep: _Sweep,
 ) -> list[rows_lib.Row]:
-  """One row for each member, level and metric.
-
-  Args:
-    scores: of [M, V] members and levels.
-    levels: the fields of each level: noise_variance, and corruption and
-      corruption_level where there is one.
-    members: the fields of each member: seed, l2, loss_weight and step.
-    fields: the other fields of the rows.
-  """
+  """One row for each member, condition and metric."""
   return [
     rows_lib.Row(
-      **fields,
-      **member,
-      **level,
+      experiment=run.config.experiment,
+      method=method.name.key,
+      dataset=run.dataset.name,
+      split=split,
+      scale=run.config.degradation.scale,
+      shared_layers=method.shared_layers,
+      **dataclasses.asdict(member),
+      phase=method.phase,
+      step=step,
+      noise_variance=condition.noise_variance,
+      corruption=condition.corruption,
+      corruption_level=condition.level,
       metric=metric,
-      value=values[index, place],
+      value=values[place, level],
       n=scores.n,
     )
-    for index, member in enumerate(members)
-    for place, level in enumerate(levels)
+    for place, (member, step) in enumerate(
+      zip(method.members, method.steps, strict=True)
+    )
+    for level, condition in enumerate(sweep.conditions)
     for metric, values in scores.values.items()
   ]
 
@@ -185,19 +192,24 @@ def rows(
 def validation(
   run: run_lib.Run, phase: phase_lib.Phase
 ) -> Callable[[steps.TrainState], dict[str, np.ndarray]]:
-  """Measures a state on noise-free validation images: {metric: [M]}.
+  """A function from a state on the devices to {metric: [M]} of validation.
 
-  `loss` is equation 1 with BatchNorm's running statistics, to be compared with
-  the training rows, where BatchNorm has the batch's. Nothing is clipped.
+  The images are without noise, and nothing is clipped. `loss` is equation 1
+  with BatchNorm's running statistics; in the training rows BatchNorm has those
+  of the batch.
   """
-  program = _eval_program(run, phase, clip=False)
+  layout = run.layout
+  settings = _settings(run, phase.network.apply, clip=False, layout=layout)
+  mapped = layout.map(program.create(settings))
+  no_noise = np.zeros(1, np.float32)
   loss_weights = phase.population.arrays().loss_weight.astype(np.float64)
 
   def validate(state: steps.TrainState) -> dict[str, np.ndarray]:
-    variables = variables_of(state)
-    scores = evaluate(
-      lambda batch: program(variables, batch, (0.0,)),
-      run.layout.fetch_members,
+    scores = scores_lib.measure(
+      lambda batch: mapped(
+        state.variables, (), layout.put_shared((batch, no_noise))
+      ),
+      layout.fetch_members,
       _batches(run, "validation"),
       num_classes=run.dataset.num_classes,
     )
@@ -212,283 +224,8 @@ def validation(
   return validate
 
 
-def evaluate_phase(
-  run: run_lib.Run,
-  phase: phase_lib.Phase,
-  variables: Any,
-  *,
-  steps_done: Sequence[int],
-  metric_writer: metrics_log.Writer | None = None,
-) -> list[rows_lib.Row]:
-  """Evaluates weights on every split, noise variance and corruption.
-
-  Leaves rows, the scores of each image, example images and a picture.
-
-  Args:
-    run: the run; its results.jsonl gets the rows.
-    phase: the phase that they come from.
-    variables: NumPy arrays with a member axis.
-    steps_done: training steps of each member.
-    metric_writer: shows the picture in TensorBoard.
-
-  Returns:
-    The rows.
-  """
-  on_devices = run.layout.put_members(variables)
-  members = [
-    {**phase.population.fields(member), "step": step}
-    for member, step in enumerate(steps_done)
-  ]
-
-  def program_of(corrupt: steps.Corrupt | None) -> Program:
-    clip = run.config.eval.clip
-    program = _eval_program(run, phase, clip=clip, corrupt=corrupt)
-    return functools.partial(program, on_devices)
-
-  new_rows = _evaluate_splits(
-    run,
-    program_of,
-    run.layout.fetch_members,
-    members=members,
-    method=phase.method,
-    phase=phase.name,
-    shared_layers=run.config.model.shared_layers,
-  )
-  stop_if_asked(run)
-  if parallel.is_main_process():
-    examples.write(
-      run,
-      phase,
-      steps.inference(phase.model, phase.describe),
-      variables,
-      method=phase.method,
-      members=members,
-    )
-    name = f"{phase.name}_examples"
-    picture = figures.example_grid(
-      examples.picture(run, phase), run.folder.images / f"{name}.png"
-    )
-    if metric_writer is not None:
-      metric_writer.image(phase.name, name, picture, phase.num_steps)
-      metric_writer.sync()
-  return new_rows
-
-
-def evaluate_bicubic(
-  run: run_lib.Run, phase: phase_lib.Phase
-) -> list[rows_lib.Row]:
-  """The same, without a picture, for bicubic interpolation."""
-  return _evaluate_untrained(
-    run, phase, _bicubic(phase), _NO_VARIABLES, method="bicubic"
-  )
-
-
-def evaluate_srmd(
-  run: run_lib.Run, phase: phase_lib.Phase
-) -> list[rows_lib.Row]:
-  """The same for the released SRMD network, if `eval.srmd` names one."""
-  if run.released_srmd is None:
-    return []
-  params = jax.tree.map(lambda x: x[None], run.released_srmd.params)
-  return _evaluate_untrained(
-    run, phase, _released_srmd(run), {"params": params}, method="srmd"
-  )
-
-
-def _evaluate_untrained(
-  run: run_lib.Run,
-  phase: phase_lib.Phase,
-  apply: steps.Apply,
-  variables: Any,
-  *,
-  method: str,
-) -> list[rows_lib.Row]:
-  """Evaluates what this run does not train, as a population of one."""
-  members = [{"seed": None, "l2": None, "loss_weight": None, "step": 0}]
-  new_rows = _evaluate_splits(
-    run,
-    functools.partial(_untrained_program, run, phase, apply, variables),
-    jax.device_get,
-    members=members,
-    method=method,
-    phase="none",
-    shared_layers=None,
-  )
-  if parallel.is_main_process():
-    examples.write(run, phase, apply, variables, method=method, members=members)
-  return new_rows
-
-
-def _evaluate_splits(
-  run: run_lib.Run,
-  program_of: Callable[[steps.Corrupt | None], Program],
-  fetch: Fetch,
-  *,
-  members: Sequence[dict[str, Any]],
-  method: str,
-  **fields: Any,
-) -> list[rows_lib.Row]:
-  """Evaluates one method; puts its rows and its images' scores on disk.
-
-  Args:
-    run: the run.
-    program_of: the program of Gaussian noise, or that of corruptions.
-    fetch: waits for what these return.
-    members: the fields seed, l2, loss_weight and step of each member's rows.
-    method: as in rows.
-    **fields: the other fields of rows that are the method's own.
-  """
-  config = run.config
-  # Two programs, and not one of all levels, for the memory that they take.
-  sweeps = {"": (_noise_levels(config), program_of(None))}
-  if levels := _corruption_levels(config):
-    height, width = run.dataset.test.images.shape[1:3]
-    corrupt = phase_lib.corruptions_of(config, height, width)
-    sweeps[" under corruptions"] = (levels, program_of(corrupt))
-  new_rows: list[rows_lib.Row] = []
-  for split in config.eval.splits:
-    for name, (levels, program) in sweeps.items():
-      messages.say(f"evaluating {method} on {split}{name}")
-      noise_variances = [level["noise_variance"] for level in levels]
-      scores = evaluate(
-        functools.partial(program, noise_variances=noise_variances),
-        fetch,
-        _stoppable(run, _batches(run, split)),
-        num_classes=run.dataset.num_classes,
-      )
-      if not name and parallel.is_main_process():
-        arrays_lib.write_per_image(
-          run.folder.path,
-          method=method,
-          split=split,
-          members=members,
-          noise_variances=noise_variances,
-          scores=scores.per_image,
-        )
-      new_rows += rows(
-        scores,
-        levels=levels,
-        members=members,
-        fields={
-          **fields,
-          "method": method,
-          "experiment": config.experiment,
-          "dataset": run.dataset.name,
-          "split": split,
-          "scale": config.degradation.scale,
-        },
-      )
-  if parallel.is_main_process():
-    rows_lib.merge(run.folder.path, new_rows)
-  return new_rows
-
-
-def _noise_levels(config: Any) -> list[dict[str, Any]]:
-  """The fields of rows at each noise variance."""
-  return [{"noise_variance": value} for value in config.eval.noise_variances]
-
-
-def _corruption_levels(config: Any) -> list[dict[str, Any]]:
-  """The fields of rows at each level of each corruption."""
-  return [
-    {"noise_variance": 0.0, "corruption": corruption, "corruption_level": level}
-    for corruption, level in derived.corruption_levels(config)
-  ]
-
-
-def variables_of(state: steps.TrainState) -> dict[str, Any]:
-  """What a model is applied with."""
-  return {"params": state.params, "batch_stats": state.batch_stats}
-
-
-def _eval_program(
-  run: run_lib.Run,
-  phase: phase_lib.Phase,
-  *,
-  clip: bool,
-  corrupt: steps.Corrupt | None = None,
-) -> Program:
-  """Evaluates a population, whose variables are on the devices, on a batch."""
-  layout = run.layout
-  program = layout.map(
-    steps.eval_program(
-      apply=steps.inference(phase.model, phase.describe),
-      clip=clip,
-      num_shards=layout.num_shards,
-      axis_name=layout.axis_name,
-      corrupt=corrupt,
-      **_eval_settings(run, phase),
-    )
-  )
-
-  def dispatch(
-    variables: Any, batch: steps.EvalBatch, noise_variances: Sequence[float]
-  ) -> Any:
-    shared = layout.put_shared((batch, np.asarray(noise_variances, np.float32)))
-    return program(variables, (), shared)
-
-  return dispatch
-
-
-# What stands for the variables of the one member of a method without any.
-_NO_VARIABLES = np.zeros((1,), np.float32)
-
-
-def _bicubic(phase: phase_lib.Phase) -> steps.Apply:
-  return lambda _variables, low_res, _noise_variance: {
-    "super_res": bicubic.upsample(low_res, phase.model.scale)
-  }
-
-
-def _released_srmd(run: run_lib.Run) -> steps.Apply:
-  assert run.released_srmd is not None
-  model = sr2.SR2(
-    trunk="srmd",
-    wiring="none",
-    scale=run.config.degradation.scale,
-    channels=run.dataset.test.images.shape[-1],
-  )
-  describe = phase_lib.description_of(run.config, basis=run.released_srmd.basis)
-  return steps.inference(model, describe)
-
-
-def _untrained_program(
-  run: run_lib.Run,
-  phase: phase_lib.Phase,
-  apply: steps.Apply,
-  variables: Any,
-  corrupt: steps.Corrupt | None,
-) -> Program:
-  """The same for what this run does not train: on one device, with M = 1."""
-  program = jax.jit(
-    steps.eval_program(
-      apply=apply,
-      clip=run.config.eval.clip,
-      num_shards=1,
-      axis_name=None,
-      corrupt=corrupt,
-      **_eval_settings(run, phase),
-    )
-  )
-
-  def dispatch(batch: steps.EvalBatch, noise_variances: Sequence[float]) -> Any:
-    variances = np.asarray(noise_variances, np.float32)
-    return program(variables, (), (batch, variances), np.int32(0))
-
-  return dispatch
-
-
-def _eval_settings(run: run_lib.Run, phase: phase_lib.Phase) -> dict[str, Any]:
-  config = run.config
-  return {
-    "degrade": phase.degrade,
-    "sr_loss": config.loss.super_resolution,
-    "noise_seed": config.eval.noise_seed,
-  }
-
-
-def _batches(run: run_lib.Run, split: str) -> Iterator[steps.EvalBatch]:
-  return batches(
+def _batches(run: run_lib.Run, split: str) -> Iterator[program.EvalBatch]:
+  return scores_lib.batches(
     getattr(run.dataset, split),
     batch_size=run.config.eval.batch_size,
     max_images=run.config.eval.max_images,
@@ -496,12 +233,12 @@ def _batches(run: run_lib.Run, split: str) -> Iterator[steps.EvalBatch]:
 
 
 def _stoppable(
-  run: run_lib.Run, items: Iterator[steps.EvalBatch]
-) -> Iterator[steps.EvalBatch]:
-  """Ends the run between two batches where it was asked to stop."""
-  for item in items:
+  run: run_lib.Run, batches: Iterator[program.EvalBatch]
+) -> Iterator[program.EvalBatch]:
+  """Ends the run between two batches if it was asked to stop."""
+  for batch in batches:
     stop_if_asked(run)
-    yield item
+    yield batch
 
 
 def stop_if_asked(run: run_lib.Run) -> None:

@@ -1,13 +1,12 @@
-"""Two-dimensional convolutions that are fast on the CPU as well.
+"""Two-dimensional convolutions: XLA's own, and others that are fast on the CPU.
 
-`conv_general_dilated` stands in for `lax.conv_general_dilated` in
-`nn.Conv(conv_general_dilated=...)`. On an accelerator it is XLA's convolution.
-On the CPU it is the fastest of five forms, chosen per shape by `choose`, which
-agree on finite values (some multiply by zero what others leave out). The kernel
-gradient is the transpose of a form; the input gradient is a convolution again
-or, for a strided one, the transpose of a form.
-`python -m benchmarks.convolutions` times all and marks the choice, in a process
-that `runtime` has prepared.
+`CONVOLUTIONS` has the functions that `nn.Conv(conv_general_dilated=...)` takes.
+"portable" is XLA's own on every device. "cpu" takes the fastest of five forms,
+chosen for each shape by `choose`. The forms agree on finite values (some
+multiply by zero what others leave out). The kernel gradient is the transpose of
+a form; the input gradient is another convolution or, for a strided one, the
+transpose of a form. `python -m benchmarks.convolutions` times all forms and
+marks the choice.
 First-order reverse-mode differentiation works, under any nesting of `vmap`;
 forward-mode and second-order differentiation do not.
 
@@ -385,7 +384,7 @@ def _convolve_bwd(
 _convolve.defvjp(_convolve_fwd, _convolve_bwd)
 
 
-def conv_general_dilated(
+def fast_on_cpu(
   lhs: jax.Array,
   rhs: jax.Array,
   window_strides: Sequence[int],
@@ -400,13 +399,12 @@ def conv_general_dilated(
 ) -> jax.Array:
   """`lax.conv_general_dilated`, to 1e-5 of the result's scale, but fast.
 
-  Fast for float32 NHWC images on the CPU, with no groups, no dilation and no
-  padding beyond the kernel; anything else is XLA's own.
+  Fast for float32 NHWC images on the CPU, without groups, dilation or padding
+  beyond the kernel. Anything else is XLA's own.
   """
   geometry = None
   if (
-    jax.default_backend() == "cpu"
-    and lhs.ndim == 4
+    lhs.ndim == 4
     and lhs.dtype == rhs.dtype == jnp.float32
     and preferred_element_type in (None, jnp.float32)
     and feature_group_count == batch_group_count == 1
@@ -430,6 +428,17 @@ def conv_general_dilated(
     precision=precision,
     preferred_element_type=preferred_element_type,
   )
+
+
+CONVOLUTIONS: dict[str, Callable[..., jax.Array]] = {
+  "portable": lax.conv_general_dilated,
+  "cpu": fast_on_cpu,
+}
+
+
+def for_platform(platform: str) -> str:
+  """The key of CONVOLUTIONS for devices of a platform, such as "cpu"."""
+  return "cpu" if platform == "cpu" else "portable"
 
 
 def geometry_of(

@@ -217,6 +217,7 @@ class Layers:
     momentum: of BatchNorm's running statistics.
     axis_name: mapped axis that BatchNorm averages its statistics over.
     dtype: what the layers compute in and return; None: what they are given.
+    convolution: key of `conv.CONVOLUTIONS`.
   """
 
   train: bool
@@ -224,6 +225,7 @@ class Layers:
   momentum: float = 0.99
   axis_name: str | None = None
   dtype: str | None = None
+  convolution: str = "portable"
 
   def conv(
     self, features: int, size: int, *, stride: int = 1, name: str
@@ -236,7 +238,7 @@ class Layers:
       padding="SAME",
       dtype=self.dtype,
       kernel_init=_he_normal,
-      conv_general_dilated=conv.conv_general_dilated,
+      conv_general_dilated=conv.CONVOLUTIONS[self.convolution],
       name=name,
     )
 
@@ -256,7 +258,7 @@ class Layers:
       padding=[(half, half + stride - 1)] * 2,
       dtype=self.dtype,
       kernel_init=_he_normal,
-      conv_general_dilated=conv.conv_general_dilated,
+      conv_general_dilated=conv.CONVOLUTIONS[self.convolution],
       name=name,
     )
 
@@ -291,7 +293,7 @@ class Layers:
 
       kernel, bias = mixed(kernel), mixed(bias) + jnp.tile(offset, sub_pixels)
     x, kernel, bias = dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-    x = conv.conv_general_dilated(
+    x = conv.CONVOLUTIONS[self.convolution](
       x, kernel, (1, 1), "SAME", dimension_numbers=conv.NHWC
     )
     return depth_to_space(x + _channels(bias, x), scale)

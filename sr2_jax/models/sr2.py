@@ -47,6 +47,8 @@ class SR2(nn.Module):
     dtype: of the layers' arithmetic, "float32" or "bfloat16"; None: that of
       the images, which the outputs always have. Parameters and BatchNorm's
       statistics are float32.
+    convolution: "portable", or "cpu" for the forms that are fast on the CPU
+      (`conv.CONVOLUTIONS`); the results are equal within rounding.
   """
 
   trunk: str
@@ -62,6 +64,7 @@ class SR2(nn.Module):
   frozen: tuple[str, ...] = ()
   axis_name: str | None = None
   dtype: str | None = None
+  convolution: str = "portable"
 
   @nn.compact
   def __call__(
@@ -126,6 +129,7 @@ class SR2(nn.Module):
       momentum=self.batch_norm_momentum,
       axis_name=self.axis_name,
       dtype=self.dtype,
+      convolution=self.convolution,
     )
 
   def _check_names(self) -> None:

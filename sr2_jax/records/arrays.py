@@ -1,27 +1,29 @@
-"""Arrays that evaluation leaves in a run folder beside its rows; no JAX.
+"""Arrays that an evaluation leaves in a run folder beside its rows; no JAX.
 
-Rows are means. `per_image/<method>_<split>.npz` has what each image scored, for
-tests that pair images, and `examples/<method>.npz` what a method made of a few
-test images, for pictures. In either, `members_seed` (int64 [M], -1 for none),
-`members_l2` and `members_loss_weight` (float64 [M], NaN for none) and `step`
-(int64 [M]) say which weights, `noise_variances` (float64 [V]) at what noise.
+Rows hold means. `per_image/<method>_<split>.npz` holds the scores of each
+image, for tests that pair images. `examples/<method>.npz` holds what a method
+made of a few test images, for pictures. In both, `members_seed` (int64 [M], -1
+for none), `members_l2` and `members_loss_weight` (float64 [M], NaN for none)
+and `step` (int64 [M]) identify the weights.
 
-Both are of the latest weights of a run, as its tables are: those of earlier
-ones, evaluated later, do not take their place. The same weights evaluated at
-other noise variances add to what is there.
+Both hold the latest weights of a run, as its tables do: earlier weights that
+are evaluated later do not replace them. The same weights at other noise
+variances are added.
 """
 
+import contextlib
 import dataclasses
 import pathlib
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from sr2_jax import errors, files
+from sr2_jax.records import rows as rows_lib
 
-# The metrics that are kept for each image; accuracy is 0 or 1.
+# The metrics that are kept of each image; accuracy is 0 or 1.
 PER_IMAGE = (
   "ssim", "ssim_uniform7", "ssim_uniform7_range2", "psnr_db", "accuracy",
 )  # fmt: skip
@@ -30,33 +32,75 @@ _LEVEL_AXES = {
   "noise_variances": 0, "low_res": 0, "super_res": 1, "predicted": 1,
   **dict.fromkeys(PER_IMAGE, 1),
 }  # fmt: skip
-# What tells members apart beside their seed, as in rows.
-_WEIGHTS = ("l2", "loss_weight")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Examples:
-  """B test images and what the networks get to see of them.
+class _OfMembers:
+  """What both kinds of files have.
+
+  Attributes:
+    members: M of them, in the order of the member axis.
+    steps: training steps of each.
+    noise_variances: float64 [V].
+  """
+
+  members: tuple[rows_lib.Member, ...]
+  steps: tuple[int, ...]
+  noise_variances: np.ndarray
+
+  def __post_init__(self) -> None:
+    if len(self.members) != len(self.steps):
+      raise ValueError("members and steps differ in number")
+
+  def place(self, member: rows_lib.Member) -> int | None:
+    """The member's place on the member axis; None if it is not there."""
+    for place, found in enumerate(self.members):
+      if found.is_close(member):
+        return place
+    return None
+
+  def level(self, noise_variance: float) -> int | None:
+    """The place of a noise variance; None if it is not there."""
+    close = np.isclose(self.noise_variances, noise_variance, 1e-6, 1e-12)
+    return int(close.argmax()) if close.any() else None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PerImage(_OfMembers):
+  """Scores of each image of a split.
+
+  Attributes:
+    scores: {metric: float32 [M, V, N]}, in the order of the split.
+  """
+
+  scores: Mapping[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Examples(_OfMembers):
+  """B test images, what a method sees of them, and what it makes of them.
 
   Attributes:
     positions: of the images in the test split, int64 [B].
-    labels: int64 [B].
-    noise_variances: float64 [V].
-    high_res: float32 [B, H, W, C].
-    low_res: float32 [V, B, h, w, C].
+    labels: true classes, int64 [B].
+    high_res: float32 [B, H, W, C]; None if the file has none.
+    low_res: float32 [V, B, h, w, C]; None if the file has none.
+    super_res: float32 [M, V, B, H, W, C].
+    predicted: classes, int64 [M, V, B]; None without a classifier.
   """
 
   positions: np.ndarray
   labels: np.ndarray
-  noise_variances: np.ndarray
-  high_res: np.ndarray
-  low_res: np.ndarray
+  high_res: np.ndarray | None
+  low_res: np.ndarray | None
+  super_res: np.ndarray
+  predicted: np.ndarray | None = None
 
 
 def per_image_path(
   folder: pathlib.Path, method: str, split: str
 ) -> pathlib.Path:
-  """The file of what each image scored."""
+  """The file of the scores of each image."""
   return folder / "per_image" / f"{method}_{split}.npz"
 
 
@@ -66,99 +110,113 @@ def examples_path(folder: pathlib.Path, method: str) -> pathlib.Path:
 
 
 def write_per_image(
-  folder: pathlib.Path,
-  *,
-  method: str,
-  split: str,
-  members: Sequence[Mapping[str, Any]],
-  noise_variances: Sequence[float],
-  scores: Mapping[str, np.ndarray],
+  folder: pathlib.Path, per_image: PerImage, *, method: str, split: str
 ) -> None:
-  """Writes what each image scored.
-
-  Args:
-    folder: the run folder.
-    method: as in rows.
-    split: as in rows.
-    members: the fields seed, l2, loss_weight and step of each member's rows.
-    noise_variances: V of them.
-    scores: {metric: [M, V, N]} in the order of the split; of these, those in
-      PER_IMAGE are kept.
-  """
-  arrays = {name: scores[name] for name in PER_IMAGE if name in scores}
-  _write(
-    per_image_path(folder, method, split),
-    members,
-    noise_variances=np.asarray(noise_variances, np.float64),
-    **{name: value.astype(np.float32) for name, value in arrays.items()},
-  )
+  """Writes the scores of each image, of the metrics in PER_IMAGE."""
+  scores = {
+    name: per_image.scores[name].astype(np.float32)
+    for name in PER_IMAGE
+    if name in per_image.scores
+  }
+  _write(per_image_path(folder, method, split), per_image, scores)
 
 
 def write_examples(
-  folder: pathlib.Path,
-  *,
-  method: str,
-  members: Sequence[Mapping[str, Any]],
-  examples: Examples,
-  super_res: np.ndarray,
-  predicted: np.ndarray | None,
+  folder: pathlib.Path, examples: Examples, *, method: str
 ) -> None:
-  """Writes the images, their inputs and what a method made of them.
+  """Writes example images, their inputs and what the method made of them."""
+  arrays = {
+    name: getattr(examples, name)
+    for name in ("positions", "labels", "high_res", "low_res")
+  }
+  arrays["super_res"] = examples.super_res.astype(np.float32)
+  if examples.predicted is not None:
+    arrays["predicted"] = examples.predicted.astype(np.int64)
+  _write(examples_path(folder, method), examples, arrays)
 
-  Args:
-    folder: the run folder.
-    method: as in rows.
-    members: as in `write_per_image`.
-    examples: the images.
-    super_res: [M, V, B, H, W, C].
-    predicted: classes [M, V, B], or None without a classifier.
+
+def read_per_image(
+  folder: pathlib.Path, method: str, split: str
+) -> PerImage | None:
+  """The scores of each image, or None if there is no such file.
+
+  Raises:
+    UserError: if the file is damaged.
   """
-  outputs: dict[str, Any] = {"super_res": super_res.astype(np.float32)}
-  if predicted is not None:
-    outputs["predicted"] = predicted.astype(np.int64)
-  _write(
-    examples_path(folder, method),
-    members,
-    **{
-      field.name: getattr(examples, field.name)
-      for field in dataclasses.fields(examples)
-    },
-    **outputs,
-  )
+  path = per_image_path(folder, method, split)
+  arrays = _read(path)
+  if arrays is None:
+    return None
+  with _named(path):
+    _check_shapes(arrays)
+    scores = {name: arrays[name] for name in PER_IMAGE if name in arrays}
+    return PerImage(**_head(arrays), scores=scores)
+
+
+def read_examples(folder: pathlib.Path, method: str) -> Examples | None:
+  """Example images, or None if there is no such file.
+
+  Raises:
+    UserError: if the file is damaged.
+  """
+  path = examples_path(folder, method)
+  arrays = _read(path)
+  if arrays is None:
+    return None
+  with _named(path):
+    _check_shapes(arrays)
+    return Examples(
+      **_head(arrays),
+      positions=arrays["positions"],
+      labels=arrays["labels"],
+      high_res=arrays.get("high_res"),
+      low_res=arrays.get("low_res"),
+      super_res=arrays["super_res"],
+      predicted=arrays.get("predicted"),
+    )
 
 
 def _write(
-  path: pathlib.Path, members: Sequence[Mapping[str, Any]], **arrays: Any
+  path: pathlib.Path, of: _OfMembers, arrays: Mapping[str, np.ndarray]
 ) -> None:
-  """Replaces a file at once, unless it is of later weights."""
-  step = np.array([member["step"] for member in members], np.int64)
+  """Replaces a file at once, unless it holds later weights."""
   try:
-    old = read(path) or {}
+    old = _read(path) or {}
   except errors.UserError:
     old = {}
-  old_step = old.get("step", np.empty(0, np.int64))
-  if old_step.shape == step.shape and np.any(old_step > step):
-    return
-  seeds = [member["seed"] for member in members]
-  of_members = {
-    "members_seed": np.array([-1 if s is None else s for s in seeds], np.int64),
-    # None becomes NaN.
-    **{
-      f"members_{name}": np.array([m[name] for m in members], np.float64)
-      for name in _WEIGHTS
-    },
-    "step": step,
+  new = {
+    **_members_as_arrays(of.members),
+    "step": np.array(of.steps, np.int64),
+    "noise_variances": np.asarray(of.noise_variances, np.float64),
+    **arrays,
   }
+  old_step = old.get("step", np.empty(0, np.int64))
+  if old_step.shape == new["step"].shape and np.any(old_step > new["step"]):
+    return
   with files.replacing(path) as file:
-    np.savez(file, **_with_levels_of(old, {**of_members, **arrays}))
+    np.savez(file, **_with_levels_of(old, new))
+
+
+def _members_as_arrays(
+  members: tuple[rows_lib.Member, ...],
+) -> dict[str, np.ndarray]:
+  seeds = [-1 if member.seed is None else member.seed for member in members]
+  return {
+    "members_seed": np.array(seeds, np.int64),
+    # None becomes NaN.
+    "members_l2": np.array([member.l2 for member in members], np.float64),
+    "members_loss_weight": np.array(
+      [member.loss_weight for member in members], np.float64
+    ),
+  }
 
 
 def _with_levels_of(
   old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]
 ) -> Mapping[str, Any]:
-  """New arrays and, at noise variances that only the old have, those.
+  """New arrays, with the old ones at noise variances that only these have.
 
-  Where they are of other members or images, the new arrays as they are.
+  Only the new ones if the old are of other members or images.
   """
   if old.keys() != new.keys():
     return new
@@ -177,20 +235,16 @@ def _with_levels_of(
       continue
     try:
       joined = np.concatenate([value, np.take(old[name], left, axis)], axis)
-    except ValueError:  # Of another number of images.
+    except ValueError:  # They are of another number of images.
       return new
     merged[name] = np.take(joined, order, axis)
   return merged
 
 
-def read(path: pathlib.Path) -> dict[str, np.ndarray] | None:
-  """The arrays of a file, None where there is none.
-
-  Raises:
-    UserError: if the file cannot be read.
-  """
+def _read(path: pathlib.Path) -> dict[str, np.ndarray] | None:
+  """The arrays of a file, or None if there is none."""
+  # Opened here, because NumPy leaves a damaged file open.
   try:
-    # Not by its name: NumPy leaves a damaged file open.
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
       return dict(arrays)
   except FileNotFoundError:
@@ -199,22 +253,46 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray] | None:
     raise errors.UserError(f"{path} cannot be read: {error}") from error
 
 
-def place_of(
-  arrays: Mapping[str, np.ndarray],
-  *,
-  seed: int | None,
-  l2: float | None,
-  loss_weight: float | None,
-) -> int | None:
-  """The place of a member on the member axis, None where it is not there.
-
-  Files that were written before members had an L2 are of none.
-  """
+def _head(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+  """Members, steps and noise variances of a file's arrays."""
   seeds = arrays["members_seed"]
-  is_member = seeds == (-1 if seed is None else seed)
-  for name, weight in zip(_WEIGHTS, (l2, loss_weight), strict=True):
-    weights = arrays.get(f"members_{name}", np.full(seeds.shape, np.nan))
-    wanted = np.nan if weight is None else weight
-    is_member &= np.isclose(weights, wanted, 1e-6, 1e-12, equal_nan=True)
-  places = np.flatnonzero(is_member)
-  return int(places[0]) if len(places) else None
+  # Older files have no L2; they match l2=None.
+  no_l2 = np.full(seeds.shape, np.nan)
+  weights = (arrays.get("members_l2", no_l2), arrays["members_loss_weight"])
+  return {
+    "members": tuple(
+      rows_lib.Member(
+        seed=None if seed < 0 else int(seed),
+        l2=None if np.isnan(l2) else float(l2),
+        loss_weight=None if np.isnan(loss_weight) else float(loss_weight),
+      )
+      for seed, l2, loss_weight in zip(seeds, *weights, strict=True)
+    ),
+    "steps": tuple(int(step) for step in arrays["step"]),
+    "noise_variances": arrays["noise_variances"],
+  }
+
+
+def _check_shapes(arrays: Mapping[str, np.ndarray]) -> None:
+  """Raises ValueError where arrays differ in members or noise variances."""
+  num_members, num_levels = len(arrays["step"]), len(arrays["noise_variances"])
+  for name, axis in _LEVEL_AXES.items():
+    if name not in arrays:
+      continue
+    expected = (num_members, num_levels)[1 - axis :]
+    if arrays[name].shape[: axis + 1] != expected:
+      raise ValueError(
+        f"{name} has the shape {arrays[name].shape}, but there are "
+        f"{num_members} members and {num_levels} noise variances"
+      )
+
+
+@contextlib.contextmanager
+def _named(path: pathlib.Path) -> Iterator[None]:
+  """Makes a UserError of what is wrong with a file's arrays."""
+  try:
+    yield
+  except KeyError as error:
+    raise errors.UserError(f"{path} is damaged: no array {error}") from error
+  except (ValueError, TypeError) as error:
+    raise errors.UserError(f"{path} is damaged: {error}") from error

@@ -54,6 +54,14 @@ class Member:
   l2: float | None = None
   loss_weight: float | None = None
 
+  def is_close(self, other: "Member") -> bool:
+    """Whether both are the same, up to the rounding of a file's numbers."""
+    return (
+      self.seed == other.seed
+      and is_close(self.l2, other.l2)
+      and is_close(self.loss_weight, other.loss_weight)
+    )
+
 
 @dataclasses.dataclass(frozen=True)
 class Condition:
@@ -69,6 +77,21 @@ class Condition:
   noise_variance: float = 0.0
   corruption: str | None = None
   level: float | None = None
+
+  def is_close(self, other: "Condition") -> bool:
+    """Whether both are the same, up to the rounding of a file's numbers."""
+    return (
+      self.corruption == other.corruption
+      and is_close(self.noise_variance, other.noise_variance)
+      and is_close(self.level, other.level)
+    )
+
+
+def is_close(a: float | None, b: float | None) -> bool:
+  """Whether two numbers of rows, or None, are the same up to rounding."""
+  if a is None or b is None:
+    return a is b
+  return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-12)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,8 @@ import flax.struct
 import jax
 import numpy as np
 
+from sr2_jax.records import rows as rows_lib
+
 
 @flax.struct.dataclass
 class Members:
@@ -59,13 +61,31 @@ class Population:
       ),
     )
 
-  def fields(self, member: int) -> dict[str, int | float | None]:
-    """What identifies a member in rows."""
-    return {
-      "seed": self.seeds[member],
-      "l2": self.l2s[member],
-      "loss_weight": self.loss_weights[member],
+  @property
+  def members(self) -> tuple[rows_lib.Member, ...]:
+    """What identifies each member in rows."""
+    return tuple(
+      rows_lib.Member(seed=seed, l2=l2, loss_weight=loss_weight)
+      for seed, l2, loss_weight in zip(
+        self.seeds, self.l2s, self.loss_weights, strict=True
+      )
+    )
+
+  @property
+  def folder_names(self) -> tuple[str, ...]:
+    """A name for each member: its seed, and L2 and lambda where they vary."""
+    varying = {
+      "l2": len(set(self.l2s)) > 1,
+      "lambda": len(set(self.loss_weights)) > 1,
     }
+    found = []
+    for member in self.members:
+      name = f"seed_{member.seed}"
+      for word, value in (("l2", member.l2), ("lambda", member.loss_weight)):
+        if varying[word]:
+          name += f"_{word}_{value!r}"
+      found.append(name)
+    return tuple(found)
 
   def origins(self, pretrained: "Population") -> list[int]:
     """The member of another population that each member starts from.

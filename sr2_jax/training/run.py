@@ -79,6 +79,12 @@ class Run:
   stop: preemption.StopRequest
   released_srmd: ReleasedSrmd | None = None
 
+  @property
+  def image_shape(self) -> tuple[int, int, int]:
+    """(H, W, C) of the high-resolution images."""
+    height, width, channels = self.dataset.train.images.shape[1:]
+    return height, width, channels
+
   def phase(
     self, name: str, *, num_train_images: int | None = None
   ) -> phase_lib.Phase:
@@ -86,9 +92,10 @@ class Run:
     return phase_lib.create(
       self.config,
       name,
-      image_shape=self.dataset.train.images.shape[1:],
+      image_shape=self.image_shape,
       num_train_images=num_train_images or len(self.dataset.train.images),
       num_classes=self.dataset.num_classes,
+      platform=self.layout.platform,
       axis_name=self.layout.axis_name,
     )
 
@@ -227,7 +234,7 @@ def pretrained_state(
       "Run it to the end of that phase first."
     )
   try:
-    state = checkpoints.restore(phase.num_steps, phase.form())
+    state = checkpoints.restore(phase.num_steps, phase.abstract_state())
   except ValueError as error:
     raise errors.UserError(
       f"damaged checkpoint in {folder.checkpoints('pretrain')}: {error}."

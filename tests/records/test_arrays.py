@@ -1,15 +1,18 @@
 """Files of arrays: what is kept, and of which weights."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from sr2_jax import errors
 from sr2_jax.records import arrays as arrays_lib
+from sr2_jax.records import rows as rows_lib
 
-MEMBERS = [
-  {"seed": 3, "l2": 0.01, "loss_weight": 0.5, "step": 8},
-  {"seed": 4, "l2": 0.0, "loss_weight": None, "step": 6},
-]
+MEMBERS = (
+  rows_lib.Member(seed=3, l2=0.01, loss_weight=0.5),
+  rows_lib.Member(seed=4, l2=0.0, loss_weight=None),
+)
 SCORES = {
   "ssim": np.arange(12.0).reshape(2, 2, 3),
   "accuracy": np.ones((2, 2, 3)),
@@ -22,16 +25,21 @@ def load(path):
     return dict(arrays)
 
 
-def write(folder, *, members=MEMBERS, scores=SCORES, levels=(0.0, 1e-3)):
-  arrays_lib.write_per_image(
-    folder,
-    method="fsrcnn",
-    split="test",
+def write(
+  folder, *, members=MEMBERS, steps=(8, 6), scores=SCORES, levels=(0.0, 1e-3)
+):
+  per_image = arrays_lib.PerImage(
     members=members,
-    noise_variances=levels,
+    steps=steps,
+    noise_variances=np.array(levels),
     scores=scores,
   )
+  arrays_lib.write_per_image(folder, per_image, method="fsrcnn", split="test")
   return load(folder / "per_image" / "fsrcnn_test.npz")
+
+
+def read(folder):
+  return arrays_lib.read_per_image(folder, "fsrcnn", "test")
 
 
 def test_scores_are_kept_without_losses(tmp_path):
@@ -63,8 +71,8 @@ def test_the_same_arrays_are_the_same_bytes(tmp_path):
 @pytest.mark.parametrize("step", [5, 8, 9])
 def test_later_weights_and_the_same_again_replace_earlier_ones(tmp_path, step):
   write(tmp_path)
-  members = [{**MEMBERS[0], "step": step}, MEMBERS[1]]
-  again = write(tmp_path, members=members, scores={"ssim": SCORES["ssim"] + 1})
+  scores = {"ssim": SCORES["ssim"] + 1}
+  again = write(tmp_path, steps=(step, 6), scores=scores)
   changes = step >= 8
   assert again["ssim"][0, 0, 0] == changes
   assert again["step"][0] == (step if changes else 8)
@@ -85,16 +93,22 @@ def test_other_levels_of_the_same_weights_are_added(tmp_path):
 @pytest.mark.parametrize("other", ["members", "step", "images", "metrics"])
 def test_other_levels_of_something_else_replace_the_old(tmp_path, other):
   write(tmp_path)
-  members, scores = MEMBERS, SCORES
+  members, steps, scores = MEMBERS, (8, 6), SCORES
   if other == "members":
-    members = [{**MEMBERS[0], "seed": 5}, MEMBERS[1]]
+    members = (dataclasses.replace(MEMBERS[0], seed=5), MEMBERS[1])
   if other == "step":
-    members = [{**MEMBERS[0], "step": 9}, MEMBERS[1]]
+    steps = (9, 6)
   if other == "images":
     scores = {name: value[..., :2] for name, value in SCORES.items()}
   if other == "metrics":
     scores = {"ssim": SCORES["ssim"]}
-  new = write(tmp_path, members=members, scores=scores, levels=(1e-3, 1e-4))
+  new = write(
+    tmp_path,
+    members=members,
+    steps=steps,
+    scores=scores,
+    levels=(1e-3, 1e-4),
+  )
   np.testing.assert_array_equal(new["noise_variances"], [1e-3, 1e-4])
   np.testing.assert_array_equal(new["ssim"], scores["ssim"])
 
@@ -112,21 +126,17 @@ def test_a_damaged_file_is_replaced(tmp_path, damage):
 @pytest.mark.parametrize("classifies", [False, True])
 def test_examples_hold_inputs_and_outputs(tmp_path, classifies):
   examples = arrays_lib.Examples(
+    members=MEMBERS,
+    steps=(8, 6),
+    noise_variances=np.array([0.0, 1e-2, 1e-3]),
     positions=np.array([7, 9]),
     labels=np.array([0, 1]),
-    noise_variances=np.array([0.0, 1e-2, 1e-3]),
     high_res=np.full((2, 4, 4, 1), 0.5, np.float32),
     low_res=np.full((3, 2, 2, 2, 1), 0.25, np.float32),
-  )
-  predicted = np.ones((2, 3, 2), np.int32) if classifies else None
-  arrays_lib.write_examples(
-    tmp_path,
-    method="wdsr",
-    members=MEMBERS,
-    examples=examples,
     super_res=np.full((2, 3, 2, 4, 4, 1), 0.75),
-    predicted=predicted,
+    predicted=np.ones((2, 3, 2), np.int32) if classifies else None,
   )
+  arrays_lib.write_examples(tmp_path, examples, method="wdsr")
   arrays = load(tmp_path / "examples" / "wdsr.npz")
   assert arrays.keys() - {"predicted"} == {
     "members_seed", "members_l2", "members_loss_weight", "step",
@@ -135,20 +145,54 @@ def test_examples_hold_inputs_and_outputs(tmp_path, classifies):
   }  # fmt: skip
   assert ("predicted" in arrays) == classifies
   assert arrays["super_res"].dtype == np.float32
-  assert arrays["super_res"].shape == (2, 3, 2, 4, 4, 1)
-  np.testing.assert_array_equal(arrays["positions"], [7, 9])
-  np.testing.assert_array_equal(arrays["low_res"], examples.low_res)
   if classifies:
     assert arrays["predicted"].dtype == np.int64
+  found = arrays_lib.read_examples(tmp_path, "wdsr")
+  assert (found.members, found.steps) == (MEMBERS, (8, 6))
+  for name in ("positions", "labels", "high_res", "low_res", "super_res"):
+    np.testing.assert_array_equal(getattr(found, name), getattr(examples, name))
+  assert (found.predicted is not None) == classifies
 
 
-def test_reading_a_file_that_is_not_there_or_damaged(tmp_path):
+def test_scores_are_read_as_they_were_written(tmp_path):
+  write(tmp_path)
+  found = read(tmp_path)
+  assert (found.members, found.steps) == (MEMBERS, (8, 6))
+  assert found.scores.keys() == {"ssim", "accuracy"}
+  np.testing.assert_array_equal(found.scores["ssim"], SCORES["ssim"])
+  assert found.level(1e-3 * (1 + 1e-9)) == 1
+  assert found.level(2e-3) is None
+
+
+def test_a_file_that_is_not_there_or_cannot_be_read(tmp_path):
+  assert arrays_lib.read_examples(tmp_path, "fsrcnn") is None
+  assert read(tmp_path) is None
   path = arrays_lib.examples_path(tmp_path, "fsrcnn")
-  assert arrays_lib.read(path) is None
   path.parent.mkdir()
   path.write_bytes(b"PK\x03\x04 half a file")
   with pytest.raises(errors.UserError, match=r"fsrcnn.npz cannot be read"):
-    arrays_lib.read(path)
+    arrays_lib.read_examples(tmp_path, "fsrcnn")
+
+
+@pytest.mark.parametrize(
+  ("change", "expected"),
+  [
+    ({"step": None}, "no array 'step'"),
+    ({"members_seed": None}, "no array 'members_seed'"),
+    ({"members_seed": np.array([3])}, "shorter|longer"),
+    ({"ssim": np.zeros((2, 3, 3))}, "ssim has the shape"),
+    ({"ssim": np.zeros((1, 2, 3))}, "ssim has the shape"),
+    ({"noise_variances": np.zeros(1)}, "has the shape"),
+  ],
+)
+def test_arrays_that_do_not_fit_each_other(tmp_path, change, expected):
+  arrays = {**write(tmp_path), **change}
+  path = arrays_lib.per_image_path(tmp_path, "fsrcnn", "test")
+  kept = {name: x for name, x in arrays.items() if x is not None}
+  np.savez(path, **kept)
+  with pytest.raises(errors.UserError, match=expected) as caught:
+    read(tmp_path)
+  assert "fsrcnn_test.npz is damaged" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -164,23 +208,20 @@ def test_reading_a_file_that_is_not_there_or_damaged(tmp_path):
   ],
 )
 def test_place_of_a_member(tmp_path, seed, l2, loss_weight, expected):
-  arrays = write(tmp_path)
-  found = arrays_lib.place_of(arrays, seed=seed, l2=l2, loss_weight=loss_weight)
-  assert found == expected
+  write(tmp_path)
+  member = rows_lib.Member(seed=seed, l2=l2, loss_weight=loss_weight)
+  assert read(tmp_path).place(member) == expected
 
 
 def test_place_of_a_member_in_a_file_without_l2(tmp_path):
   arrays = write(tmp_path)
   del arrays["members_l2"]
-  fields = {"seed": 3, "loss_weight": 0.5}
-  assert arrays_lib.place_of(arrays, l2=None, **fields) == 0
-  assert arrays_lib.place_of(arrays, l2=0.01, **fields) is None
+  np.savez(arrays_lib.per_image_path(tmp_path, "fsrcnn", "test"), **arrays)
+  found = read(tmp_path)
+  assert found.place(rows_lib.Member(seed=3, loss_weight=0.5)) == 0
+  assert found.place(rows_lib.Member(seed=3, l2=0.01, loss_weight=0.5)) is None
 
 
 def test_what_is_not_trained_has_a_place(tmp_path):
-  arrays = write(
-    tmp_path,
-    members=[{"seed": None, "l2": None, "loss_weight": None, "step": 0}],
-    scores={},
-  )
-  assert arrays_lib.place_of(arrays, seed=None, l2=None, loss_weight=None) == 0
+  write(tmp_path, members=(rows_lib.Member(),), steps=(0,), scores={})
+  assert read(tmp_path).place(rows_lib.Member()) == 0

@@ -1,0 +1,112 @@
+"""The methods of an evaluation: a run's networks, and those beside them."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from sr2_jax import names, parallel
+from sr2_jax.models import bicubic, conv, sr2
+from sr2_jax.records import rows as rows_lib
+from sr2_jax.training import inputs
+from sr2_jax.training import network as network_lib
+from sr2_jax.training import phase as phase_lib
+from sr2_jax.training import run as run_lib
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Method:
+  """A method and the weights of its members.
+
+  Attributes:
+    name: of the method.
+    phase: as in rows; "none" if no run trains the method.
+    shared_layers: as in rows.
+    members: M of them; one, of nothing, for an untrained method.
+    steps: training steps of each.
+    apply: the network of a member.
+    variables: of the members, NumPy arrays [M, ...].
+    layout: the devices; None: one device of each process by itself.
+  """
+
+  name: names.Method
+  phase: str
+  shared_layers: int | None
+  members: tuple[rows_lib.Member, ...]
+  steps: tuple[int, ...]
+  apply: network_lib.Apply
+  variables: Any
+  layout: parallel.Layout | None = None
+
+
+def of_phase(
+  run: run_lib.Run,
+  phase: phase_lib.Phase,
+  variables: Any,
+  *,
+  steps_done: Sequence[int],
+) -> Method:
+  """What a phase has trained.
+
+  Args:
+    run: the run.
+    phase: the phase.
+    variables: of its population, NumPy arrays [M, ...].
+    steps_done: training steps of each member.
+  """
+  return Method(
+    name=phase.method,
+    phase=phase.name,
+    shared_layers=run.config.model.shared_layers,
+    members=phase.population.members,
+    steps=tuple(steps_done),
+    apply=phase.network.apply,
+    variables=variables,
+    layout=run.layout,
+  )
+
+
+def untrained(run: run_lib.Run) -> list[Method]:
+  """Bicubic interpolation and, if `eval.srmd` names it, the released SRMD."""
+  found = [_untrained("bicubic", _bicubic(run), np.zeros((1,), np.float32))]
+  if run.released_srmd is not None:
+    params = jax.tree.map(lambda x: x[None], run.released_srmd.params)
+    found.append(_untrained("srmd", _released_srmd(run), {"params": params}))
+  return found
+
+
+def _untrained(key: str, apply: network_lib.Apply, variables: Any) -> Method:
+  return Method(
+    name=names.METHODS[key],
+    phase="none",
+    shared_layers=None,
+    members=(rows_lib.Member(),),
+    steps=(0,),
+    apply=apply,
+    variables=variables,
+  )
+
+
+def _bicubic(run: run_lib.Run) -> network_lib.Apply:
+  scale = run.config.degradation.scale
+  return lambda _variables, low_res, _noise_variance: {
+    "super_res": bicubic.upsample(low_res, scale)
+  }
+
+
+def _released_srmd(run: run_lib.Run) -> network_lib.Apply:
+  assert run.released_srmd is not None
+  height, width, channels = run.image_shape
+  scale = run.config.degradation.scale
+  model = sr2.SR2(
+    trunk="srmd",
+    wiring="none",
+    scale=scale,
+    channels=channels,
+    convolution=conv.for_platform(run.layout.platform),
+  )
+  describe = inputs.description_of(run.config, basis=run.released_srmd.basis)
+  low_res_shape = (height // scale, width // scale, channels)
+  return network_lib.Network(model, low_res_shape, describe).apply

@@ -1,0 +1,144 @@
+"""One batch's evaluation, all members at all conditions, on one device."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from sr2_jax import rng
+from sr2_jax.imaging import metrics, noise
+from sr2_jax.training import inputs, network, steps
+
+
+@flax.struct.dataclass
+class EvalBatch:
+  """Images of a split; the last batch is filled up and masked.
+
+  Attributes:
+    images: uint8 [B, H, W, C].
+    labels: int32 [B].
+    positions: int32 [B], in the split; they pick the noise draw.
+    mask: float32 [B], 0 where the batch was filled up.
+  """
+
+  images: Any
+  labels: Any
+  positions: Any
+  mask: Any
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+  """What an evaluation consists of.
+
+  Attributes:
+    apply: the network of a member, in inference mode.
+    degrade: high-resolution to low-resolution images, without noise.
+    sr_loss: key of `metrics.SR_LOSSES`.
+    clip: clip super-resolved images to [0, 1] before measuring.
+    noise_seed: of the noise draw, which all variances share, scaled.
+    num_shards: devices that share a batch.
+    axis_name: axis to gather over, or None.
+    corrupt: makes the inputs, V of them, instead of Gaussian noise; the noise
+      variances are then only what `apply` is told.
+  """
+
+  apply: network.Apply
+  degrade: inputs.Degrade
+  sr_loss: str
+  clip: bool
+  noise_seed: int
+  num_shards: int
+  axis_name: str | None
+  corrupt: inputs.Corrupt | None = None
+
+
+def image_scores(
+  super_res: jax.Array, high_res: jax.Array, *, sr_loss: str
+) -> dict[str, jax.Array]:
+  """Every image metric and `loss_sr` of each image, [B]."""
+  functions = metrics.IMAGE_METRICS | {"loss_sr": metrics.SR_LOSSES[sr_loss]}
+  return {
+    name: function(super_res, high_res) for name, function in functions.items()
+  }
+
+
+def create(settings: Settings) -> steps.Program:
+  """The evaluation of a batch, in the form that `parallel.Layout.map` takes.
+
+  Returns:
+    A program of (variables, (), (EvalBatch, noise_variances [V])) that returns
+    the scores of each image of the whole batch, filling included: {metric:
+    float32 [M, V, B]} and, with a classifier, the class `predicted`, int32.
+  """
+
+  def program(
+    variables: Any, of_members: tuple[()], shared: Any, shard: jax.Array
+  ) -> Mapping[str, jax.Array]:
+    del of_members
+    batch, noise_variances = shared
+    batch = _part_of(batch, shard, settings.num_shards)
+    high_res = steps.to_float(batch.images)
+    low_res = _low_res(settings, high_res, batch.positions, noise_variances)
+
+    def at_level(
+      variables: Any, low_res: jax.Array, noise_variance: jax.Array
+    ) -> dict[str, jax.Array]:
+      outputs = settings.apply(variables, low_res, noise_variance)
+      return _scores(settings, outputs, high_res, batch.labels)
+
+    over_levels = jax.vmap(at_level, in_axes=(None, 0, 0))
+    over_members = jax.vmap(over_levels, in_axes=(0, None, None))
+    scores = over_members(variables, low_res, noise_variances)
+    if settings.axis_name is None:
+      return scores
+    return lax.all_gather(scores, settings.axis_name, axis=2, tiled=True)
+
+  return program
+
+
+def _part_of(batch: EvalBatch, shard: jax.Array, num_shards: int) -> EvalBatch:
+  """A shard's images of a batch."""
+  size = batch.labels.shape[0] // num_shards
+  return jax.tree.map(
+    lambda x: lax.dynamic_slice_in_dim(x, shard * size, size), batch
+  )
+
+
+def _low_res(
+  settings: Settings,
+  high_res: jax.Array,
+  positions: jax.Array,
+  noise_variances: jax.Array,
+) -> jax.Array:
+  """Inputs [V, B, h, w, C] at all conditions."""
+  clean = settings.degrade(high_res)
+  if settings.corrupt is not None:
+    return settings.corrupt(high_res, clean, positions)
+  keys = rng.per_image(rng.stream(settings.noise_seed, "noise"), positions)
+  draw = noise.draw(keys, clean.shape[1:])
+  return jax.vmap(noise.apply, in_axes=(None, None, 0))(
+    clean, draw, noise_variances
+  )
+
+
+def _scores(
+  settings: Settings,
+  outputs: Mapping[str, jax.Array],
+  high_res: jax.Array,
+  labels: jax.Array,
+) -> dict[str, jax.Array]:
+  """The scores of each image, [B]."""
+  super_res = outputs["super_res"]
+  if settings.clip:
+    super_res = jnp.clip(super_res, 0, 1)
+  scores = image_scores(super_res, high_res, sr_loss=settings.sr_loss)
+  if "logits" in outputs:
+    logits = outputs["logits"]
+    scores["loss_classifier"] = metrics.cross_entropy(logits, labels)
+    scores["predicted"] = jnp.argmax(logits, axis=-1).astype(jnp.int32)
+  return scores

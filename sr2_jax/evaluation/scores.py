@@ -1,0 +1,137 @@
+"""Scores of a split: batches, their order, and means over all images."""
+
+import collections
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from sr2_jax.data import dataset as dataset_lib
+from sr2_jax.evaluation import program
+
+# Batches that the host may be ahead of the devices.
+_BATCHES_AHEAD = 2
+
+# Starts the evaluation of a batch.
+Start = Callable[[program.EvalBatch], Any]
+# Waits for what that returns: NumPy arrays.
+Fetch = Callable[[Any], Mapping[str, np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+  """Scores of a split's images.
+
+  Attributes:
+    values: means over the images, {metric: float64 [M, V]}, for members and
+      noise variances.
+    per_image: {metric: float32 [M, V, N]}, in the order of the split; accuracy
+      is 0 or 1, and there is no f1.
+    n: number of images.
+  """
+
+  values: dict[str, np.ndarray]
+  per_image: dict[str, np.ndarray]
+  n: int
+
+
+def batches(
+  split: dataset_lib.Split, *, batch_size: int, max_images: int = 0
+) -> Iterator[program.EvalBatch]:
+  """A split in batches of one size; the last is filled up under the mask.
+
+  Args:
+    split: the images and labels.
+    batch_size: images in a batch.
+    max_images: stop after so many; 0 takes all.
+  """
+  num_images = min(len(split.images), max_images or len(split.images))
+  for first in range(0, num_images, batch_size):
+    positions = np.arange(first, first + batch_size, dtype=np.int32)
+    mask = (positions < num_images).astype(np.float32)
+    positions = np.minimum(positions, num_images - 1)
+    yield program.EvalBatch(
+      images=split.images[positions],
+      labels=split.labels[positions],
+      positions=positions,
+      mask=mask,
+    )
+
+
+def measure(
+  start: Start,
+  fetch: Fetch,
+  batches_of_split: Iterator[program.EvalBatch],
+  *,
+  num_classes: int,
+) -> Scores:
+  """Scores of all images, and their means in float64.
+
+  The host starts a few batches before it waits for the scores of the first.
+
+  Args:
+    start: starts the evaluation of a batch.
+    fetch: waits for what that returns.
+    batches_of_split: every image of the split once, under its batch's mask.
+    num_classes: of the labels.
+  """
+  pending: collections.deque[tuple[np.ndarray, Any]] = collections.deque()
+  fetched: list[dict[str, np.ndarray]] = []
+  labels: list[np.ndarray] = []
+
+  def settle(batches_ahead: int) -> None:
+    while len(pending) > batches_ahead:
+      is_image, outputs = pending.popleft()
+      scores = fetch(outputs)
+      fetched.append({name: x[..., is_image] for name, x in scores.items()})
+
+  for batch in batches_of_split:
+    is_image = batch.mask > 0
+    labels.append(batch.labels[is_image])
+    pending.append((is_image, start(batch)))
+    settle(_BATCHES_AHEAD)
+  settle(0)
+
+  true = np.concatenate(labels)
+  per_image = {
+    name: np.concatenate([scores[name] for scores in fetched], axis=-1)
+    for name in fetched[0]
+  }
+  predicted = per_image.pop("predicted", None)
+  if predicted is not None:
+    per_image["accuracy"] = (predicted == true).astype(np.float32)
+  values = {
+    name: scores.mean(axis=-1, dtype=np.float64)
+    for name, scores in per_image.items()
+  }
+  if predicted is not None:
+    values["f1"] = weighted_f1(confusion(true, predicted, num_classes))
+  return Scores(values, per_image, len(true))
+
+
+def confusion(
+  true: np.ndarray, predicted: np.ndarray, num_classes: int
+) -> np.ndarray:
+  """Counts [..., true class, predicted class] of int [N] and [..., N]."""
+  cells = true * num_classes + predicted
+  counts = [
+    np.bincount(row, minlength=num_classes**2)
+    for row in cells.reshape(-1, len(true))
+  ]
+  return np.reshape(counts, (*cells.shape[:-1], num_classes, num_classes))
+
+
+def weighted_f1(confusion: np.ndarray) -> np.ndarray:
+  """Mean F1 of the classes, weighted by their images (the authors' choice).
+
+  Args:
+    confusion: counts [..., true class, predicted class].
+
+  Returns:
+    [...]; a class that is neither present nor predicted counts nothing.
+  """
+  hits = np.diagonal(confusion, axis1=-2, axis2=-1)
+  present, predicted = confusion.sum(-1), confusion.sum(-2)
+  f1 = 2 * hits / np.maximum(present + predicted, 1)
+  return (f1 * present).sum(-1) / present.sum(-1)

@@ -1,0 +1,157 @@
+"""What a run leaves in its folder beside checkpoints, and what it shows."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from sr2_jax import errors, messages, parallel
+from sr2_jax.config import derived, record
+from sr2_jax.evaluation import evaluate
+from sr2_jax.records import arrays as arrays_lib
+from sr2_jax.records import metrics_log
+from sr2_jax.records import rows as rows_lib
+from sr2_jax.records import weights as weights_lib
+from sr2_jax.report import example_grid, figures, summary
+from sr2_jax.training import network as network_lib
+from sr2_jax.training import phase as phase_lib
+from sr2_jax.training import population
+from sr2_jax.training import run as run_lib
+
+
+def store_weights(
+  run: run_lib.Run,
+  phase: phase_lib.Phase,
+  kind: str,
+  variables: Any,
+  steps_done: Sequence[int],
+) -> None:
+  """Writes each member's weights without its optimizer to weights/.
+
+  Args:
+    run: the run.
+    phase: the phase that trained them.
+    kind: "last" or "best".
+    variables: NumPy arrays [M, ...].
+    steps_done: training steps of each member.
+  """
+  if not parallel.is_main_process():
+    return
+  folder = weights_lib.network_folder(
+    run.folder.path, phase.name, phase.method.key
+  )
+  members = zip(
+    phase.population.members,
+    phase.population.folder_names,
+    steps_done,
+    strict=True,
+  )
+  for place, (member, name, step) in enumerate(members):
+    weights_lib.write(
+      folder / name / f"{kind}.safetensors",
+      network_lib.flatten(population.take(variables, place)),
+      weights_lib.Origin(
+        config=record.to_dict(run.config),
+        image_shape=run.image_shape,
+        class_names=run.dataset.class_names,
+        phase=phase.name,
+        method=phase.method.key,
+        member=member,
+        step=step,
+      ),
+    )
+
+
+def store(
+  run: run_lib.Run,
+  evaluation: evaluate.Evaluation,
+  metric_writer: metrics_log.Writer | None = None,
+) -> None:
+  """Puts an evaluation into the run folder; draws examples of a trained method.
+
+  Args:
+    run: the run.
+    evaluation: of a method.
+    metric_writer: shows the picture in TensorBoard.
+
+  Raises:
+    Stopped: after a signal, once the rows are on disk.
+  """
+  method, folder = evaluation.method, run.folder.path
+  if parallel.is_main_process():
+    rows_lib.merge(folder, evaluation.rows)
+    for split, per_image in evaluation.per_image.items():
+      arrays_lib.write_per_image(
+        folder, per_image, method=method.name.key, split=split
+      )
+  evaluate.stop_if_asked(run)
+  if evaluation.examples is None:
+    return
+  arrays_lib.write_examples(folder, evaluation.examples, method=method.name.key)
+  if not method.name.is_trained:
+    return
+  shown, notes = example_grid.select(
+    evaluation.examples,
+    method.name.key,
+    folder=folder,
+    baseline=_baseline(run.config, method.phase, folder),
+    class_names=run.dataset.class_names,
+  )
+  for note in notes:
+    messages.say(note)
+  stem = f"{method.phase}_examples"
+  picture = figures.example_grid(shown, run.folder.images / f"{stem}.png")
+  if metric_writer is not None:
+    metric_writer.image(method.phase, stem, picture, max(method.steps))
+    metric_writer.sync()
+
+
+def _baseline(
+  config: Any, phase: str, folder: pathlib.Path
+) -> example_grid.Baseline | None:
+  """What a phase started from, in this run or in `init_from`."""
+  if phase != "joint":
+    return None
+  if config.init_from:
+    folder = pathlib.Path(config.init_from)
+  elif "pretrain" not in derived.phases(config):
+    return None
+  return example_grid.Baseline(folder, derived.method(config, "pretrain").key)
+
+
+def show(
+  run: run_lib.Run,
+  rows: Sequence[rows_lib.Row],
+  *,
+  checkpoint: str = "last",
+) -> None:
+  """Draws and prints a run's rows, beside those of `init_from`'s pretraining.
+
+  Args:
+    run: the run.
+    rows: of one checkpoint of each phase.
+    checkpoint: which one that is, "last" or "best".
+  """
+  summary.show(
+    [*pretraining_rows(run.config), *rows],
+    run.folder.path,
+    splits=run.config.eval.splits,
+    checkpoint=checkpoint,
+  )
+
+
+def pretraining_rows(config: Any) -> list[rows_lib.Row]:
+  """Rows of the pretraining that `init_from` names, of this run's seeds.
+
+  Empty if that file is damaged: a run must not fail because of another run's
+  file.
+  """
+  source = pathlib.Path(config.init_from) / rows_lib.FILE_NAME
+  if not config.init_from or not source.exists():
+    return []
+  seeds = range(config.seed, config.seed + config.num_seeds)
+  try:
+    rows = rows_lib.read(source)
+  except errors.UserError as error:
+    messages.say(f"left out of tables and curves: {error}")
+    return []
+  return [row for row in rows if row.phase == "pretrain" and row.seed in seeds]

@@ -1,0 +1,128 @@
+"""Weights of one network as a safetensors file, with what made them; no JAX.
+
+`weights/<phase>_<method>/<member>/last.safetensors` of a run folder holds the
+float32 parameters and BatchNorm statistics of a member, named as in
+"params/sr/map_0/kernel", and `best.safetensors` those of its lowest validation
+loss. The file's metadata say how to build the network, so that the file is
+enough. Its sha256 is in a second file with ".sha256" after the name.
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from sr2_jax import errors, files
+from sr2_jax.records import rows as rows_lib
+
+# One entry, because safetensors writes several in no fixed order.
+_ENTRY = "sr2_jax"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Origin:
+  """What a file of weights says of its network.
+
+  Attributes:
+    config: of the run, as config.json has it.
+    image_shape: (H, W, C) of the high-resolution training images.
+    class_names: by label.
+    phase: "pretrain" or "joint".
+    method: key of what the network is after that phase.
+    member: which network of the population.
+    step: training steps done in that phase.
+  """
+
+  config: Mapping[str, Any]
+  image_shape: tuple[int, int, int]
+  class_names: tuple[str, ...]
+  phase: str
+  method: str
+  member: rows_lib.Member
+  step: int
+
+
+def network_folder(
+  folder: pathlib.Path, phase: str, method: str
+) -> pathlib.Path:
+  """The folder of all members of a network, in a run folder."""
+  return folder / "weights" / f"{phase}_{method}"
+
+
+def write(
+  path: pathlib.Path, arrays: Mapping[str, np.ndarray], origin: Origin
+) -> None:
+  """Writes a file of weights and its sha256, each at once.
+
+  Args:
+    path: of the file, ending in ".safetensors".
+    arrays: by name.
+    origin: of the network.
+  """
+  from safetensors import numpy as safetensors  # Takes a moment to load.
+
+  metadata = {_ENTRY: json.dumps(dataclasses.asdict(origin))}
+  data = safetensors.save(
+    {name: np.ascontiguousarray(array) for name, array in arrays.items()},
+    metadata=metadata,
+  )
+  digest = hashlib.sha256(data).hexdigest()
+  files.write_atomically(path, data)
+  files.write_atomically(
+    _digest_path(path), f"{digest}  {path.name}\n".encode()
+  )
+
+
+def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], Origin]:
+  """The arrays of a file by name, and what it says of its network.
+
+  Raises:
+    UserError: if the file is missing, damaged or not one of these.
+  """
+  import safetensors
+  from safetensors import numpy as safetensors_numpy
+
+  try:
+    data = path.read_bytes()
+    digest = _digest_path(path).read_text().split()
+  except (OSError, UnicodeDecodeError) as error:
+    raise errors.UserError(f"{path}: cannot be read ({error}).") from error
+  if digest[:1] != [hashlib.sha256(data).hexdigest()]:
+    raise errors.UserError(
+      f"{path}: damaged, its sha256 is not the one in "
+      f"{_digest_path(path).name}.\nRestore both files from a copy."
+    )
+  try:
+    length = int.from_bytes(data[:8], "little")
+    metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+    origin = _origin(json.loads(metadata[_ENTRY]))
+    return safetensors_numpy.load(data), origin
+  except (
+    safetensors.SafetensorError,
+    KeyError,
+    TypeError,
+    ValueError,
+  ) as error:
+    raise errors.UserError(
+      f"{path}: no weights of sr2_jax ({type(error).__name__}: {error})."
+    ) from error
+
+
+def _origin(fields: dict[str, Any]) -> Origin:
+  height, width, channels = fields["image_shape"]
+  return Origin(
+    **{
+      **fields,
+      "image_shape": (height, width, channels),
+      "class_names": tuple(fields["class_names"]),
+      "member": rows_lib.Member(**fields["member"]),
+    }
+  )
+
+
+def _digest_path(path: pathlib.Path) -> pathlib.Path:
+  return path.with_name(f"{path.name}.sha256")

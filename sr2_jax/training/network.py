@@ -1,0 +1,286 @@
+"""The network of a config, and the trained network of a run folder."""
+
+import dataclasses
+import functools
+import os
+import pathlib
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+from ml_collections import ConfigDict, FrozenConfigDict
+
+from sr2_jax import errors, rng
+from sr2_jax.config import checks, derived
+from sr2_jax.models import conv, sr2, srmd
+from sr2_jax.records import folder as folder_lib
+from sr2_jax.records import rows as rows_lib
+from sr2_jax.records import weights as weights_lib
+from sr2_jax.training import inputs
+
+Config = ConfigDict | FrozenConfigDict
+# (variables of a member, low_res, its noise variance) to what `SR2` returns.
+Apply = Callable[[Any, jax.Array, jax.Array], Mapping[str, jax.Array]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+  """A network without its weights.
+
+  Attributes:
+    model: the Flax module.
+    low_res_shape: (h, w, C) of its inputs in training; others work as well.
+    describe: what SRMD is told of the degradation; None for other trunks.
+  """
+
+  model: sr2.SR2
+  low_res_shape: tuple[int, int, int]
+  describe: inputs.Describe | None = None
+
+  def init(self, seed: jax.Array) -> dict[str, Any]:
+    """Initial "params" and "batch_stats" of a seed, a uint32 scalar.
+
+    Those of a subtree depend on the seed only, not on the other subtrees.
+    """
+    arguments = [jnp.zeros((1, *self.low_res_shape))]
+    if self.describe is not None:
+      arguments.append(jnp.zeros((1, srmd.DESCRIPTION_SIZE)))
+    variables = self.model.init(
+      rng.stream(seed, "init"), *arguments, train=False
+    )
+    return {
+      "params": variables["params"],
+      "batch_stats": variables.get("batch_stats", {}),
+    }
+
+  def apply(
+    self, variables: Any, low_res: jax.Array, noise_variance: jax.Array
+  ) -> Mapping[str, jax.Array]:
+    """Outputs of one member in inference mode.
+
+    Args:
+      variables: its "params" and "batch_stats".
+      low_res: [B, h, w, C] in [0, 1].
+      noise_variance: of the Gaussian noise on `low_res`, a scalar; SRMD is told
+        it, the others ignore it.
+
+    Returns:
+      "super_res" and, with a classifier, "logits", as `SR2` returns them.
+    """
+    arguments = [low_res]
+    if self.describe is not None:
+      of_images = jnp.broadcast_to(noise_variance, low_res.shape[:1])
+      arguments.append(self.describe(of_images))
+    outputs = self.model.apply(variables, *arguments, train=False)
+    return typing.cast(Mapping[str, jax.Array], outputs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+  """A network with the weights of one or several members.
+
+  Attributes:
+    network: of a member.
+    variables: of the members, NumPy arrays [M, ...].
+    origins: what the file of each member says of it.
+  """
+
+  network: Network
+  variables: dict[str, Any]
+  origins: tuple[weights_lib.Origin, ...]
+
+  @functools.cached_property
+  def _apply(self) -> Callable[..., Any]:
+    return jax.jit(jax.vmap(self.network.apply, in_axes=(0, None, None)))
+
+  def apply(
+    self, low_res: np.ndarray, noise_variance: float = 0.0
+  ) -> dict[str, np.ndarray]:
+    """What each member makes of low-resolution images.
+
+    Args:
+      low_res: float [B, h, w, C] in [0, 1]; any h and w.
+      noise_variance: of the Gaussian noise on them, which SRMD is told.
+
+    Returns:
+      "super_res" [M, B, scale h, scale w, C], not clipped, and with a
+      classifier "logits" [M, B, num_classes].
+    """
+    outputs = self._apply(
+      self.variables,
+      jnp.asarray(low_res, jnp.float32),
+      jnp.float32(noise_variance),
+    )
+    return {name: np.asarray(value) for name, value in outputs.items()}
+
+
+def build(
+  config: Config,
+  image_shape: tuple[int, int, int],
+  num_classes: int,
+  *,
+  phase: str = "joint",
+  platform: str | None = None,
+  axis_name: str | None = None,
+) -> Network:
+  """The network that a config trains in a phase.
+
+  Args:
+    config: resolved.
+    image_shape: (H, W, C) of the high-resolution images.
+    num_classes: of the classifier.
+    phase: "pretrain" has no classifier; "joint" has the one of `model.wiring`.
+    platform: of the devices it will run on, such as "cpu" or "tpu"; None: of
+      JAX's default device.
+    axis_name: of the devices that share a batch, or None.
+  """
+  height, width, channels = image_shape
+  scale = config.degradation.scale
+  learning_rates = derived.learning_rates(config, phase)
+  describe = None
+  if config.model.trunk == "srmd":
+    describe = inputs.description_of(config, basis=inputs.blur_basis(config))
+  model = sr2.SR2(
+    wiring=config.model.wiring if phase == "joint" else "none",
+    trunk=config.model.trunk,
+    scale=scale,
+    channels=channels,
+    num_classes=num_classes,
+    shared_layers=config.model.shared_layers,
+    expansion=config.model.expansion,
+    batch_norm=config.model.batch_norm,
+    batch_norm_momentum=config.model.batch_norm_momentum,
+    transposed_convolution=config.model.transposed_convolution,
+    frozen=tuple(k for k, rate in learning_rates.items() if not rate),
+    axis_name=axis_name,
+    dtype=config.model.dtype,
+    convolution=conv.for_platform(platform or jax.default_backend()),
+  )
+  low_res_shape = (height // scale, width // scale, channels)
+  return Network(model, low_res_shape, describe)
+
+
+def flatten(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+  """Float32 arrays by names such as "params/sr/map_0/kernel"."""
+  flat = traverse_util.flatten_dict(variables, sep="/")
+  return {name: np.asarray(x, np.float32) for name, x in flat.items()}
+
+
+def load(
+  folder: str | os.PathLike[str],
+  method: str | None = None,
+  *,
+  checkpoint: str = "last",
+  members: Sequence[rows_lib.Member] | None = None,
+  platform: str | None = None,
+) -> Trained:
+  """A trained network of a run folder, from its weights/.
+
+  Args:
+    folder: the run folder.
+    method: key of the network, such as "fsrcnn" or "sr2_fsrcnn"; None: what the
+      last phase trained.
+    checkpoint: "last", or "best" for the lowest validation loss.
+    members: those wanted, in order; None: all.
+    platform: see `build`.
+
+  Raises:
+    UserError: if the folder has no such weights, or they are damaged.
+  """
+  path = _network_folder(pathlib.Path(folder), method)
+  found = sorted(path.glob(f"*/{checkpoint}.safetensors"))
+  if not found:
+    raise errors.UserError(
+      f"{path} has no {checkpoint} weights.\n"
+      "The end of the phase writes them; for a run of an older version, "
+      f"--mode=eval --config.eval.checkpoint={checkpoint} does."
+    )
+  loaded = [weights_lib.read(file) for file in found]
+  by_member = sorted(loaded, key=lambda x: _order(x[1].member))
+  if members is not None:
+    by_member = [_find(by_member, member, path) for member in members]
+  origins = tuple(origin for _, origin in by_member)
+  network = _network_of(path, origins[0], platform)
+  variables = [_unflatten(arrays, network, path) for arrays, _ in by_member]
+  stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *variables)
+  return Trained(network, stacked, origins)
+
+
+def _network_folder(folder: pathlib.Path, method: str | None) -> pathlib.Path:
+  """Where the weights of a method are, in a run folder."""
+  record = folder_lib.RunFolder(folder).read()
+  if record is None:
+    raise errors.UserError(f"{folder} is no run folder: it has no config.json.")
+  config = ConfigDict(record["config"])
+  checks.validate_names(config)
+  trained = {
+    derived.method(config, phase).key: phase for phase in derived.phases(config)
+  }
+  if method is None:
+    method = list(trained)[-1]
+  if method not in trained:
+    raise errors.UserError(
+      f"{folder} has no {method}; it has {', '.join(trained)}."
+    )
+  return weights_lib.network_folder(folder, trained[method], method)
+
+
+def _order(member: rows_lib.Member) -> tuple[float, ...]:
+  weights = (member.l2, member.loss_weight)
+  return (member.seed or 0, *(-1.0 if x is None else x for x in weights))
+
+
+def _find(
+  loaded: Sequence[tuple[Any, weights_lib.Origin]],
+  member: rows_lib.Member,
+  path: pathlib.Path,
+) -> tuple[Any, weights_lib.Origin]:
+  for arrays, origin in loaded:
+    if origin.member.is_close(member):
+      return arrays, origin
+  raise errors.UserError(f"{path} has no weights of {member}.")
+
+
+def _network_of(
+  path: pathlib.Path, origin: weights_lib.Origin, platform: str | None
+) -> Network:
+  config = ConfigDict(dict(origin.config))
+  try:
+    checks.validate_names(config)
+  except errors.UserError as error:
+    raise errors.UserError(f"{path}: {error}") from error
+  return build(
+    config,
+    origin.image_shape,
+    len(origin.class_names),
+    phase=origin.phase,
+    platform=platform,
+  )
+
+
+def _unflatten(
+  arrays: Mapping[str, np.ndarray], network: Network, path: pathlib.Path
+) -> dict[str, Any]:
+  """Variables of a member, if the arrays are those of the network."""
+  expected = _shapes(
+    jax.eval_shape(network.init, jax.ShapeDtypeStruct((), np.uint32))
+  )
+  found = {name: array.shape for name, array in arrays.items()}
+  for name in sorted(expected.keys() | found.keys()):
+    if expected.get(name) != found.get(name):
+      raise errors.UserError(
+        f"{path}: {name} has the shape {found.get(name)}; its network needs "
+        f"{expected.get(name)}."
+      )
+  nested = traverse_util.unflatten_dict(dict(arrays), sep="/")
+  return {"batch_stats": {}, **nested}
+
+
+def _shapes(variables: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+  """Shapes by names such as "params/sr/map_0/kernel"."""
+  leaves = traverse_util.flatten_dict(variables, sep="/")
+  return {name: np.shape(typing.cast(Any, x)) for name, x in leaves.items()}
