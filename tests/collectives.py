@@ -23,7 +23,9 @@ KINDS = "all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute"
 def compiled_step(phase, layout, config):
   """HLO of a call of three steps."""
   step = phase_lib.train_steps(phase, config, layout, steps_per_call=3)
-  state = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), phase.abstract_state())
+  state = jax.tree.map(
+    lambda x: np.zeros(x.shape, x.dtype), phase.abstract_state()
+  )
   num_images = test_phase.NUM_IMAGES
   order = np.zeros((phase.population.size, num_images), np.int32)
   size = test_phase.SIZE

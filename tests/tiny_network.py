@@ -13,6 +13,7 @@ from sr2_jax.config import derived
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.imaging import degradation, noise
 from sr2_jax.records import folder as folder_lib
+from sr2_jax.records import rows as rows_lib
 from sr2_jax.training import preemption, steps
 from sr2_jax.training import run as run_lib
 
@@ -84,18 +85,16 @@ def make_run(folder, **changes):
 
 def tiny_phase(run, name="joint"):
   wiring = "parallel" if name == "joint" else "none"
-  return dataclasses.replace(run.phase(name), model=Tiny(wiring=wiring))
+  phase = run.phase(name)
+  network = dataclasses.replace(phase.network, model=Tiny(wiring=wiring))
+  return dataclasses.replace(phase, network=network)
 
 
 def make_state(phase):
   """The population's state, with statistics that differ from the initial."""
 
   def create(seed):
-    variables = phase.model.init(
-      rng.stream(seed, "init"),
-      jnp.zeros((1, *phase.low_res_shape)),
-      train=False,
-    )
+    variables = phase.network.init(seed)
     shift = {"shift": jnp.full((1,), 0.01) * seed}
     return steps.TrainState(variables["params"], shift, ())
 
@@ -130,16 +129,10 @@ def reference(variables, member, split, *, variance=0.0, noise_seed=7):
   }
 
 
-def assert_members(arrays, seeds, l2s, loss_weights, steps_done):
-  for name, values, dtype in (
-    ("members_seed", seeds, np.int64),
-    ("members_l2", l2s, np.float64),
-    ("members_loss_weight", loss_weights, np.float64),
-    ("step", steps_done, np.int64),
-    ("noise_variances", VARIANCES, np.float64),
-  ):
-    assert arrays[name].dtype == dtype
-    np.testing.assert_array_equal(arrays[name], values, err_msg=name)
-
-
-FOUR_MEMBERS = ((0, 0, 1, 1), (0.01,) * 4, (0.5, 2.0, 0.5, 2.0), (5, 6, 7, 8))
+# Of a joint phase: seeds, L2 and loss weights, and training steps.
+FOUR_MEMBERS = tuple(
+  rows_lib.Member(seed=seed, l2=0.01, loss_weight=weight)
+  for seed in (0, 1)
+  for weight in (0.5, 2.0)
+)
+STEPS = (5, 6, 7, 8)

@@ -9,14 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.ndimage
-import skimage.filters
-import skimage.transform
 
 from experiments import default
 from sr2_jax import parallel, rng
 from sr2_jax.config import derived
-from sr2_jax.imaging import blur_kernels
 from sr2_jax.models import sr2
 from sr2_jax.training import phase as phase_lib
 from sr2_jax.training import population, steps
@@ -72,8 +68,8 @@ def test_method_and_network(trunk, name, wiring, prefix):
     shape=(SIZE, SIZE, 3),
   )
   assert phase.name == name
-  assert phase.method == prefix + trunk
-  assert phase.model == sr2.SR2(
+  assert phase.method.key == prefix + trunk
+  assert phase.network.model == sr2.SR2(
     trunk=trunk,
     wiring="none" if name == "pretrain" else wiring,
     scale=4,
@@ -82,19 +78,22 @@ def test_method_and_network(trunk, name, wiring, prefix):
     shared_layers=shared_layers,
     axis_name="devices",
     dtype="float32",
+    convolution="cpu",
   )
-  assert phase.low_res_shape == (SIZE // 4, SIZE // 4, 3)
+  assert phase.network.low_res_shape == (SIZE // 4, SIZE // 4, 3)
 
 
 def test_options_of_the_model_reach_it():
   wide = make_phase("pretrain", model__trunk="wdsr", model__expansion=4)
-  assert wide.model.expansion == 4
+  assert wide.network.model.expansion == 4
   plain = make_phase(
     "pretrain", model__batch_norm=False, model__transposed_convolution=True
   )
-  assert make_phase("joint", model__dtype="bfloat16").model.dtype == "bfloat16"
-  assert not plain.model.batch_norm
-  assert plain.model.transposed_convolution
+  assert make_phase("joint", model__dtype="bfloat16").network.model.dtype == (
+    "bfloat16"
+  )
+  assert not plain.network.model.batch_norm
+  assert plain.network.model.transposed_convolution
 
 
 def test_steps_are_whole_batches():
@@ -115,11 +114,11 @@ def test_loss_weights_fan_out_in_joint_alone():
 
 
 def test_learning_rate_zero_freezes_statistics_too():
-  assert make_phase("pretrain").model.frozen == ()
+  assert make_phase("pretrain").network.model.frozen == ()
   phase = make_phase(
     "joint", joint__learning_rate__shared=0.0, pretrain__learning_rate__sr=0.0
   )
-  assert phase.model.frozen == ("shared",)
+  assert phase.network.model.frozen == ("shared",)
 
 
 def test_control_fans_out_over_seeds_alone():
@@ -127,7 +126,7 @@ def test_control_fans_out_over_seeds_alone():
   assert control.population == population.Population(
     (0, 1), (0.01, 0.01), (0.0, 0.0)
   )
-  assert set(control.form().params) == {"shared", "sr"}
+  assert set(control.abstract_state().params) == {"shared", "sr"}
 
 
 def first_update(phase, params, gradients):
@@ -172,40 +171,6 @@ def test_l2_shrinks_the_kernels_in_scope(scope, moved):
     np.testing.assert_array_equal(layer["bias"], 0.0)
 
 
-@pytest.mark.parametrize("blur", [None, 0.0, 1.75])
-@pytest.mark.parametrize(
-  ("sigma_per_scale", "anti_aliasing"), [(0.5, True), (0.25, False)]
-)
-def test_degradation_of_images_that_are_not_square(
-  sigma_per_scale, anti_aliasing, blur
-):
-  """Against scikit-image, each axis with its own operator."""
-  height, width, scale = 12, 20, 2
-  changes = {
-    "degradation__scale": scale,
-    "degradation__blur_sigma_per_scale": sigma_per_scale,
-    "degradation__anti_aliasing": anti_aliasing,
-  }
-  phase = make_phase("pretrain", shape=(height, width, 1), **changes)
-  image = np.random.default_rng(0).random((height, width))
-  blurred = skimage.filters.gaussian(
-    image,
-    sigma_per_scale * scale * (1 if blur is None else blur),
-    mode="nearest",
-  )
-  expected = skimage.transform.rescale(
-    blurred, 1 / scale, anti_aliasing=anti_aliasing
-  )
-  degrade = phase.degrade
-  if blur is not None:
-    degrade = phase_lib.degradation_of(
-      make_config(**changes), height, width, blur=blur
-    )
-  degraded = degrade(jnp.asarray(image[None, ..., None], jnp.float32))
-  assert degraded.shape[1:] == phase.low_res_shape == (6, 10, 1)
-  np.testing.assert_allclose(degraded[0, ..., 0], expected, atol=1e-6)
-
-
 @pytest.fixture(scope="module")
 def pretrained():
   """State of two seeds whose statistics and moments have moved."""
@@ -232,17 +197,17 @@ def started(pretrained):
   )
 
 
-def assert_form(state, form):
+def assert_is(state, abstract):
   def check(leaf, like):
     assert isinstance(leaf, np.ndarray)
     assert (leaf.shape, leaf.dtype) == (like.shape, like.dtype)
 
-  jax.tree.map(check, state, form)
+  jax.tree.map(check, state, abstract)
 
 
-def test_form_is_that_of_the_state(pretrained, started):
-  assert_form(pretrained, make_phase("pretrain").form())
-  assert_form(started, make_phase("joint").form())
+def test_abstract_state_has_shapes_and_types_of_the_state(pretrained, started):
+  assert_is(pretrained, make_phase("pretrain").abstract_state())
+  assert_is(started, make_phase("joint").abstract_state())
 
 
 def test_members_start_differently(pretrained):
@@ -296,9 +261,10 @@ def test_joint_starts_with_a_new_optimizer(started, scratch):
 def test_scratch_is_what_the_seed_gives(scratch):
   """The stream "init" and He initialization, nothing of the population."""
   phase = make_phase("joint")
+  model, shape = phase.network.model, phase.network.low_res_shape
   variables = jax.eval_shape(
-    lambda: phase.model.init(
-      rng.stream(1, "init"), jnp.zeros((1, *phase.low_res_shape)), train=False
+    lambda: model.init(
+      rng.stream(1, "init"), jnp.zeros((1, *shape)), train=False
     )
   )
   jax.tree.map(
@@ -375,80 +341,6 @@ SRMD = {
 }
 
 
-def test_others_are_told_nothing():
-  phase = make_phase("pretrain")
-  images = np.random.default_rng(0).random((2, SIZE, SIZE, 1), np.float32)
-  keys = jax.random.split(jax.random.key(0), 2)
-  low_res, description = phase.degrade_for_training(keys, images)
-  np.testing.assert_array_equal(low_res, phase.degrade(images))
-  assert description is None
-  assert phase.describe is None
-
-
-def test_srmd_is_told_the_blur_in_use_and_the_noise():
-  """The blur of scale / 2 and that against aliasing, as one."""
-  phase = make_phase("pretrain", **SRMD, degradation__scale=4)
-  assert phase.method == "srmd_retrained"
-  described = phase.describe(jnp.asarray([0.0, 1e-4]))
-  expected = blur_kernels.describe(
-    np.stack([blur_kernels.isotropic(2.5)] * 2),
-    np.float32([0, 0.01]),
-    blur_kernels.basis_of(0.1, 10.0),
-  )
-  np.testing.assert_allclose(described, expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("scale", [2, 4])
-@pytest.mark.parametrize("isotropic", [False, True])
-def test_training_images_of_srmd_have_the_blur_that_it_is_told(
-  scale, isotropic
-):
-  """The kernels that the descriptions stand for, applied by SciPy."""
-  phase = make_phase(
-    "pretrain",
-    **SRMD,
-    degradation__scale=scale,
-    srmd__isotropic=isotropic,
-    srmd__max_noise_std=0.0,
-    srmd__min_blur_variance=0.5,
-    srmd__max_blur_variance=8.0,
-  )
-  images = np.random.default_rng(0).random((5, SIZE, SIZE, 1), np.float32)
-  keys = jax.random.split(jax.random.key(1), 5)
-  low_res, descriptions = phase.degrade_for_training(keys, images)
-  assert low_res.shape == (5, SIZE // scale, SIZE // scale, 1)
-  basis = blur_kernels.basis_of(0.5, 8.0)
-  middle = slice(scale // 2 - 1, None, scale), slice(scale // 2, None, scale)
-  for image, description, actual in zip(
-    images, np.asarray(descriptions), low_res, strict=True
-  ):
-    assert description[-1] == 0
-    kernel = (basis.T @ description[:-1]).reshape(15, 15, order="F")
-    kernel /= kernel.sum()
-    if isotropic:
-      np.testing.assert_allclose(kernel, kernel.T, atol=0.01)
-    blurred = scipy.ndimage.convolve(image[..., 0], kernel, mode="nearest")
-    expected = np.mean([blurred[i, j] for i in middle for j in middle], axis=0)
-    np.testing.assert_allclose(actual[..., 0], expected, atol=0.02)
-  # Each image has a blur of its own.
-  assert len(np.unique(descriptions, axis=0)) == 5
-
-
-def test_training_images_of_srmd_have_the_noise_that_it_is_told():
-  phase = make_phase("pretrain", shape=(40, 40, 1), **SRMD)
-  images = np.full((30, 40, 40, 1), 0.5, np.float32)
-  keys = jax.random.split(jax.random.key(0), 30)
-  low_res, descriptions = phase.degrade_for_training(keys, images)
-  told = np.asarray(descriptions)[:, -1]
-  assert 0.2 < told.max() < 75 / 255
-  # Of 400 pixels; clipping to [0, 1] takes a little of the strongest.
-  np.testing.assert_allclose(
-    np.std(low_res, (1, 2, 3)), told, rtol=0.15, atol=1e-6
-  )
-  assert np.min(low_res) >= 0
-  assert np.max(low_res) <= 1
-
-
 def test_srmd_draws_from_its_own_stream_and_learns():
   """Two calls are one; the loss falls; another seed sees other images."""
   changes = {
@@ -492,10 +384,10 @@ def test_srmd_draws_from_its_own_stream_and_learns():
 
 
 def test_train_step_has_the_fields_of_the_config(monkeypatch):
-  settings = {}
+  found = {}
 
-  def record(**keywords):
-    settings.update(keywords)
+  def record(settings, **keywords):
+    found.update(vars(settings), **keywords)
     return lambda state, of_members, shared, shard: state
 
   monkeypatch.setattr(steps, "train_program", record)
@@ -510,16 +402,16 @@ def test_train_step_has_the_fields_of_the_config(monkeypatch):
   step = phase_lib.train_steps(
     phase, make_config(**changes), layout, steps_per_call=5
   )
-  augment = settings.pop("augment")
+  augment = found.pop("augment")
   assert augment.keywords == {
     "max_shift": 2,
     "max_rotation": 45.0,
     "fill": "zero",
   }
-  assert settings == {
-    "model": phase.model,
+  assert found == {
+    "model": phase.network.model,
     "optimizer": phase.optimizer,
-    "degrade": phase.degrade_for_training,
+    "degrade": phase.degrade,
     "sr_loss": "l1",
     "normalize_weights": True,
     "batch_size": 8,

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from sr2_jax.records import rows as rows_lib
 from sr2_jax.training import population
 
 
@@ -10,7 +11,7 @@ def test_expand_goes_seed_by_seed():
   assert members.l2s == (0.1, 0.1, 0.0, 0.0) * 2
   assert members.loss_weights == (9.0, 0.11) * 4
   assert members.size == 8
-  assert members.fields(2) == {"seed": 4, "l2": 0.0, "loss_weight": 9.0}
+  assert members.members[2] == rows_lib.Member(seed=4, l2=0.0, loss_weight=9.0)
 
 
 def test_arrays_have_zero_where_there_is_no_loss_weight():
@@ -59,3 +60,30 @@ def test_where_chooses_member_by_member():
   chosen = population.where(np.array([False, True]), new, old)
   np.testing.assert_array_equal(chosen["a"], [[0, 0, 0], [1, 1, 1]])
   np.testing.assert_array_equal(chosen["b"], [0, 1])
+
+
+@pytest.mark.parametrize(
+  ("l2s", "loss_weights", "expected"),
+  [
+    ((0.01,), (9.0,), ("seed_3", "seed_4")),
+    ((0.01,), (None,), ("seed_3", "seed_4")),
+    (
+      (0.0, 1e-5),
+      (None,),
+      ("seed_3_l2_0.0", "seed_3_l2_1e-05", "seed_4_l2_0.0", "seed_4_l2_1e-05"),
+    ),
+    (
+      (0.01,),
+      (0.11, 9.0),
+      (
+        "seed_3_lambda_0.11",
+        "seed_3_lambda_9.0",
+        "seed_4_lambda_0.11",
+        "seed_4_lambda_9.0",
+      ),
+    ),
+  ],
+)
+def test_folder_names_say_what_varies(l2s, loss_weights, expected):
+  members = population.expand((3, 4), l2s, loss_weights)
+  assert members.folder_names == expected
