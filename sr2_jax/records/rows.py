@@ -5,15 +5,13 @@ same key (every field but `value` and `n`) are the same measurement: the later
 one replaces the earlier. A number that is not finite is null in the file.
 """
 
-import collections
 import dataclasses
 import json
 import math
 import numbers
 import os
 import pathlib
-import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from sr2_jax import errors, files, names
@@ -201,47 +199,6 @@ class Row:
 FIELDS = tuple(field.name for field in dataclasses.fields(Row))
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Summary:
-  """One metric of one method at one noise level, over its seeds.
-
-  Attributes:
-    mean: mean over the seeds.
-    half_width: half the 95 % t-interval of that mean; None for one seed.
-    seeds: the seeds, sorted; empty for bicubic.
-    n: images behind each value; the fewest, where seeds differ in that.
-    n_max: the most.
-
-  The other attributes are those of Row.
-  """
-
-  experiment: str
-  method: str
-  dataset: str
-  split: str
-  scale: int
-  shared_layers: int | None
-  l2: float | None
-  loss_weight: float | None
-  phase: str
-  noise_variance: float
-  corruption: str | None
-  corruption_level: float | None
-  metric: str
-  mean: float
-  half_width: float | None
-  seeds: tuple[int, ...]
-  n: int
-  n_max: int
-
-
-_GROUP = tuple(
-  field.name
-  for field in dataclasses.fields(Summary)
-  if field.name in FIELDS and field.name != "n"
-)
-
-
 def read(paths: Paths) -> list[Row]:
   """Rows of one or several run folders or files, in the order they stand there.
 
@@ -329,42 +286,6 @@ def merge(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
   files.write_atomically(path, "".join(lines).encode())
 
 
-def summarize(rows: Iterable[Row]) -> list[Summary]:
-  """Mean, 95 % t-interval and seeds of each group of rows.
-
-  A group is all rows that agree in everything but seed, step, value and n. Of
-  several rows of one seed in a group, the last one counts. Groups come in the
-  order of their first row.
-
-  Only rows of a seed's last step count, over all metrics, noise variances and
-  corruptions of one network and split: a line never mixes weights of different
-  steps, as those of a best checkpoint and of the last.
-  """
-  rows = list(rows)
-  last = last_steps(rows)
-  groups: dict[tuple[Any, ...], dict[int | None, Row]] = (
-    collections.defaultdict(dict)
-  )
-  for row in rows:
-    if row.step == last[weights(row)]:
-      group = tuple(getattr(row, name) for name in _GROUP)
-      groups[group][row.seed] = row
-  summaries = []
-  for group, members in groups.items():
-    values = [row.value for row in members.values()]
-    summaries.append(
-      Summary(
-        **dict(zip(_GROUP, group, strict=True)),
-        mean=statistics.fmean(values),
-        half_width=half_width(values),
-        seeds=tuple(sorted(seed for seed in members if seed is not None)),
-        n=min(row.n for row in members.values()),
-        n_max=max(row.n for row in members.values()),
-      )
-    )
-  return summaries
-
-
 def _member(row: Row) -> tuple[Any, ...]:
   """A member of one method on one split, whatever its step and L2."""
   return row.without("l2", *_OF_A_MEASUREMENT)
@@ -381,28 +302,6 @@ def last_steps(rows: Iterable[Row]) -> dict[tuple[Any, ...], int]:
   for row in rows:
     last[weights(row)] = max(row.step, last.get(weights(row), row.step))
   return last
-
-
-def half_width(values: Sequence[float]) -> float | None:
-  """Half the 95 % t-interval of the mean; None for fewer than two values."""
-  if len(values) < 2:
-    return None
-  if not all(map(math.isfinite, values)):
-    return math.nan
-  count = len(values)
-  return t_quantile(count) * statistics.stdev(values) / math.sqrt(count)
-
-
-def t_quantile(count: int) -> float:
-  """Half the width of a 95 % t-interval over the mean's standard error.
-
-  Args:
-    count: values behind the mean, at least two.
-  """
-  # scipy.stats has the same quantile, but takes seconds to import.
-  from scipy import special
-
-  return float(special.stdtrit(count - 1, 0.975))
 
 
 def dump(fields: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from PIL import Image
 from sr2_jax import files, names
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import curves as curves_lib
-from sr2_jax.report import tables
+from sr2_jax.report import intervals, tables
 
 # The metrics that have a panel, and its title.
 CURVES = {"ssim": "SSIM (Wang et al.)", "accuracy": "Accuracy"}
@@ -210,7 +210,7 @@ def _styles(lines: Iterable[tables.Line]) -> dict[tables.Line, dict[str, Any]]:
 
 
 def _curves(
-  summaries: Sequence[rows_lib.Summary],
+  summaries: Sequence[intervals.Summary],
   *,
   labels: Mapping[tables.Line, str],
   styles: Mapping[tables.Line, Mapping[str, Any]],

@@ -7,6 +7,7 @@ from typing import Any
 
 from sr2_jax import names
 from sr2_jax.records import rows as rows_lib
+from sr2_jax.report import intervals
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -64,29 +65,29 @@ def over_noise(rows: Iterable[rows_lib.Row]) -> list[rows_lib.Row]:
 
 def settings(
   rows: Iterable[rows_lib.Row],
-) -> dict[tuple[str, int], list[rows_lib.Summary]]:
+) -> dict[tuple[str, int], list[intervals.Summary]]:
   """The summaries of each (data set, scale)."""
   # What nobody trains here is the same in every experiment: one line.
   rows = [
     dataclasses.replace(row, experiment="") if row.phase == "none" else row
     for row in rows
   ]
-  groups: dict[tuple[str, int], list[rows_lib.Summary]] = {}
-  for summary in rows_lib.summarize(rows):
+  groups: dict[tuple[str, int], list[intervals.Summary]] = {}
+  for summary in intervals.summarize(rows):
     groups.setdefault((summary.dataset, summary.scale), []).append(summary)
   return groups
 
 
 def lines(
-  summaries: Iterable[rows_lib.Summary],
-) -> dict[Line, dict[float, rows_lib.Summary]]:
+  summaries: Iterable[intervals.Summary],
+) -> dict[Line, dict[float, intervals.Summary]]:
   """The lines of one data set and scale, each by noise variance, in order.
 
   Bicubic comes first, then networks that do not classify, those of them that
   joint has trained on, SRMD, sequential, SR2. Each line's noise variances
   ascend. Summaries of one corruption come by its levels instead.
   """
-  found: dict[Line, dict[float, rows_lib.Summary]] = {}
+  found: dict[Line, dict[float, intervals.Summary]] = {}
   for summary in sorted(summaries, key=_level):
     fields = dataclasses.fields(Line)
     line = Line(
@@ -121,7 +122,7 @@ def labels(
   return found
 
 
-def count_seeds(summaries: Iterable[rows_lib.Summary]) -> str:
+def count_seeds(summaries: Iterable[intervals.Summary]) -> str:
   """As "1 seed", "2-3 seeds", or "no training"."""
   counts = {len(summary.seeds) for summary in summaries} - {0}
   if not counts:
@@ -152,7 +153,7 @@ def display_number(value: float) -> str:
   return power if mantissa == "1" else f"{mantissa}·{power}"
 
 
-def _level(summary: rows_lib.Summary) -> float:
+def _level(summary: intervals.Summary) -> float:
   if summary.corruption_level is not None:
     return summary.corruption_level
   return summary.noise_variance
@@ -169,13 +170,13 @@ def _order(line: Line) -> tuple[Any, ...]:
   )
 
 
-def _block(summaries: Sequence[rows_lib.Summary]) -> list[str]:
+def _block(summaries: Sequence[intervals.Summary]) -> list[str]:
   """The table of one metric, data set, split and scale."""
   text = _grid(summaries, heading="noise variance", number_of=number)
   return [*_title(summaries), *text]
 
 
-def _corruption_blocks(summaries: Sequence[rows_lib.Summary]) -> list[str]:
+def _corruption_blocks(summaries: Sequence[intervals.Summary]) -> list[str]:
   """The same with a block for each corruption."""
   text = _title(summaries)
   for corruption in names.CORRUPTIONS.values():
@@ -188,7 +189,7 @@ def _corruption_blocks(summaries: Sequence[rows_lib.Summary]) -> list[str]:
   return text
 
 
-def _title(summaries: Sequence[rows_lib.Summary]) -> list[str]:
+def _title(summaries: Sequence[intervals.Summary]) -> list[str]:
   """What a table shows, and how its cells are read."""
   first = summaries[0]
   fewest = min(summary.n for summary in summaries)
@@ -205,7 +206,7 @@ def _title(summaries: Sequence[rows_lib.Summary]) -> list[str]:
 
 
 def _grid(
-  summaries: Sequence[rows_lib.Summary],
+  summaries: Sequence[intervals.Summary],
   *,
   heading: str,
   number_of: Callable[[float], str],
@@ -228,7 +229,7 @@ def _grid(
 
 
 def _cells(
-  entries: Sequence[rows_lib.Summary | None], metric: str
+  entries: Sequence[intervals.Summary | None], metric: str
 ) -> list[str]:
   """The cells of a column; points, ± and stars stand below each other."""
   decimals = names.METRICS[metric].decimals

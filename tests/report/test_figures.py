@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import curves as curves_lib
-from sr2_jax.report import figures, tables
+from sr2_jax.report import figures, intervals, tables
 from tests import result_rows
 
 
@@ -110,12 +109,12 @@ def test_curves_need_one_setting(tmp_path, rows):
 
 
 def test_a_familys_first_line_looks_the_same_everywhere():
-  lines = tables.lines(rows_lib.summarize(result_rows.run()))
+  lines = tables.lines(intervals.summarize(result_rows.run()))
   styles = {line.method: s for line, s in figures._styles(lines).items()}
-  alone = tables.lines(rows_lib.summarize([result_rows.row("sr2_fsrcnn")]))
+  alone = tables.lines(intervals.summarize([result_rows.row("sr2_fsrcnn")]))
   assert figures._styles(alone)[next(iter(alone))] == styles["sr2_fsrcnn"]
   many = tables.lines(
-    rows_lib.summarize(
+    intervals.summarize(
       [result_rows.row(loss_weight=float(k)) for k in range(9)]
     )
   )

@@ -112,7 +112,7 @@ def test_a_users_error_is_two_lines(tmp_path, monkeypatch, capsys, arguments):
 
 def test_help_needs_no_matplotlib():
   code = (
-    "import sys; from sr2_jax import report\n"
+    "import sys; from sr2_jax.report import __main__ as report\n"
     "try: report.main(['--help'])\n"
     "finally: assert 'matplotlib' not in sys.modules"
   )

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sr2_jax.records import rows as rows_lib
+from sr2_jax.report import intervals
 from sr2_jax.report.paper import measurements as measurements_lib
 
 _Seeds = tuple[int | None, ...]
@@ -26,24 +27,6 @@ class Term:
   subject: measurements_lib.Subject
   metric: str
   condition: rows_lib.Condition
-
-
-@dataclasses.dataclass(frozen=True)
-class Interval:
-  """A 95 % interval; half_width may be nan."""
-
-  mean: float
-  half_width: float
-
-  @property
-  def low(self) -> float:
-    """Lower end."""
-    return self.mean - self.half_width
-
-  @property
-  def high(self) -> float:
-    """Upper end."""
-    return self.mean + self.half_width
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,20 +44,9 @@ class Estimate:
 
   value: float
   seeds: tuple[int, ...]
-  over_seeds: Interval | None
-  over_images: Interval | None
+  over_seeds: intervals.Interval | None
+  over_images: intervals.Interval | None
   num_images: int
-
-
-def interval(values: Sequence[float] | np.ndarray) -> Interval:
-  """Mean and 95 % t-interval of at least two values."""
-  values = np.asarray(values, np.float64)
-  mean = float(values.mean())
-  if not np.isfinite(values).all():
-    return Interval(mean, math.nan)
-  spread = float(values.std(ddof=1))
-  quantile = rows_lib.t_quantile(len(values))
-  return Interval(mean, quantile * spread / math.sqrt(len(values)))
 
 
 def estimate(
@@ -97,12 +69,11 @@ def estimate(
     for seed in seeds
   ]
   images = _per_image(evidence, terms, cells, seeds)
-  enough = images is not None and len(images) > 1
   return Estimate(
     value=float(np.mean(sums)),
     seeds=tuple(seed for seed in seeds if seed is not None),
-    over_seeds=interval(sums) if len(sums) > 1 else None,
-    over_images=interval(images) if images is not None and enough else None,
+    over_seeds=intervals.interval(sums),
+    over_images=None if images is None else intervals.interval(images),
     num_images=0 if images is None else len(images),
   )
 
@@ -127,10 +98,7 @@ def relative(
   if not below.mean() > 0:
     return None
   ratio = float(above.mean() / below.mean())
-  over_seeds = None
-  if len(seeds) > 1:
-    spread = interval((above - ratio * below) / below.mean())
-    over_seeds = Interval(ratio - 1, spread.half_width)
+  of_seeds = (above - ratio * below) / below.mean()
   weights = (1 / below.mean(), -ratio / below.mean())
   images = _per_image(
     evidence,
@@ -141,16 +109,19 @@ def relative(
     cells,
     seeds,
   )
-  over_images = None
-  if images is not None and len(images) > 1:
-    over_images = Interval(ratio - 1, interval(images).half_width)
   return Estimate(
     value=ratio - 1,
     seeds=tuple(seed for seed in seeds if seed is not None),
-    over_seeds=over_seeds,
-    over_images=over_images,
+    over_seeds=_around(ratio - 1, of_seeds),
+    over_images=None if images is None else _around(ratio - 1, images),
     num_images=0 if images is None else len(images),
   )
+
+
+def _around(value: float, spread: np.ndarray) -> intervals.Interval | None:
+  """An interval around a value, as wide as that of the spread's mean."""
+  found = intervals.interval(spread)
+  return found and dataclasses.replace(found, mean=value)
 
 
 def _cells(

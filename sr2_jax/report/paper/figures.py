@@ -22,8 +22,7 @@ from sr2_jax import names
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import blocks as blocks_lib
 from sr2_jax.report import curves as curves_lib
-from sr2_jax.report import figures, tables
-from sr2_jax.report.paper import estimates as estimates_lib
+from sr2_jax.report import figures, intervals, tables
 from sr2_jax.report.paper import measurements as measurements_lib
 from sr2_jax.report.paper import values as paper_values
 
@@ -231,7 +230,7 @@ def _points(
     cell = evidence.by_seed(subject, metric, rows_lib.Condition(level))
     values = [cell[seed] for seed in wanted if seed in cell]
     if values and len(values) == len(wanted):
-      over = estimates_lib.interval(values) if len(values) > 1 else None
+      over = intervals.interval(values)
       half = math.nan if over is None else over.half_width
       points[level] = (float(np.mean(values)), half)
   return points

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from sr2_jax import files, names
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import blocks as blocks_lib
-from sr2_jax.report import tables
+from sr2_jax.report import intervals, tables
 from sr2_jax.report.paper import claims as paper_claims
 from sr2_jax.report.paper import estimates as estimates_lib
 from sr2_jax.report.paper import figures as paper_figures
@@ -790,9 +790,9 @@ def _mean_at(
   ]
   if not values:
     return _NOT_RUN
-  if len(values) == 1:
+  interval = intervals.interval(values)
+  if interval is None:
     return f"{values[0]:.3f}"
-  interval = estimates_lib.interval(values)
   return f"{interval.mean:.3f} ± {interval.half_width:.3f}"
 
 

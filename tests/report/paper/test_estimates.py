@@ -3,6 +3,7 @@ import pytest
 from scipy import stats
 
 from sr2_jax.records import rows as rows_lib
+from sr2_jax.report import intervals
 from sr2_jax.report.paper import estimates as estimates_lib
 from sr2_jax.report.paper import measurements as measurements_lib
 from sr2_jax.report.paper import values as paper_values
@@ -48,15 +49,6 @@ def _scores(known, subject, seeds):
   )
 
 
-@pytest.mark.parametrize("n", [2, 3, 50])
-def test_the_interval_is_that_of_scipy(n):
-  values = np.random.default_rng(n).normal(3, 2, n)
-  found = estimates_lib.interval(values)
-  expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-  assert (found.low, found.high) == pytest.approx(tuple(expected))
-  assert np.isnan(estimates_lib.interval([1.0, np.nan]).half_width)
-
-
 def test_a_difference_is_paired_by_seed_and_by_image(tmp_path):
   known = _world(tmp_path)
   found = estimates_lib.estimate(known, [_term(1, SR2), _term(-1, FSRCNN)])
@@ -96,7 +88,7 @@ def test_what_is_not_trained_counts_for_each_seed(tmp_path):
   a = _scores(known, SR2, range(3)) - _scores(known, BICUBIC, (None,))
   assert found.over_seeds.mean == pytest.approx(a.mean())
   assert found.over_images.half_width == pytest.approx(
-    estimates_lib.interval(a.mean(0)).half_width
+    intervals.interval(a.mean(0)).half_width
   )
   alone = estimates_lib.estimate(known, [_term(1, BICUBIC)])
   assert (alone.seeds, alone.over_seeds) == ((), None)

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from sr2_jax.report import intervals
 from sr2_jax.report.paper import estimates as estimates_lib
 from sr2_jax.report.paper import verdicts
 
@@ -14,13 +15,13 @@ PART = verdicts.Part(text="", terms=())
 
 
 def _estimate(seeds=None, images=None, num_seeds=3):
-  intervals = [
+  found = [
     None
     if ends is None
-    else estimates_lib.Interval(sum(ends) / 2, np.ptp(ends) / 2)
+    else intervals.Interval(sum(ends) / 2, np.ptp(ends) / 2)
     for ends in (seeds, images)
   ]
-  return estimates_lib.Estimate(0.0, tuple(range(num_seeds)), *intervals, 12)
+  return estimates_lib.Estimate(0.0, tuple(range(num_seeds)), *found, 12)
 
 
 @pytest.mark.parametrize(
