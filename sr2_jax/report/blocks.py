@@ -9,6 +9,7 @@ import dataclasses
 import html
 import re
 from collections.abc import Sequence
+from importlib import resources
 
 # What colours a cell; its text always says the same.
 TONES = ("good", "bad", "open", "missing")
@@ -131,11 +132,13 @@ def page(blocks: Sequence[Block], *, title: str) -> str:
   head, separator, rest = body.partition("</h1>")
   navigation = f"\n<nav>{' '.join(entries)}</nav>" if entries else ""
   body = head + separator + navigation + rest
+  css = resources.files("sr2_jax.report") / "page.css"
+  style = css.read_text(encoding="utf-8")
   return (
     '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n'
     '<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
     f"<title>{html.escape(title)}</title>\n"
-    f"<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
+    f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
     "</body>\n</html>\n"
   )
 
@@ -255,104 +258,3 @@ def _inline(text: str) -> str:
 
 def _anchor(text: str) -> str:
   return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-
-
-_STYLE = """
-:root {
-  color-scheme: light dark;
-  --paper: #fdfdfb; --ink: #1d2327; --soft: #5a646b; --line: #d5dadd;
-  --stripe: #f3f5f4; --link: #00568a;
-  --good: #0b6e4f; --bad: #a8321c; --open: #7a5b00; --missing: #6b747b;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --paper: #15191c; --ink: #e4e8ea; --soft: #a3adb3; --line: #39424a;
-    --stripe: #1d2327; --link: #7cc4f4;
-    --good: #5fd0a5; --bad: #ff9a80; --open: #e5c15a; --missing: #9aa4aa;
-  }
-}
-* { box-sizing: border-box; }
-html { -webkit-text-size-adjust: 100%; }
-body {
-  margin: 0; background: var(--paper); color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
-  overflow-wrap: break-word;
-}
-main { max-width: 1240px; margin: 0 auto; padding: 1rem; }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: .6rem 0 1rem; }
-h2 {
-  font-size: 1.3rem; margin: 2.4rem 0 .6rem; padding-top: .5rem;
-  border-top: 1px solid var(--line);
-}
-h3 { font-size: 1.05rem; margin: 1.6rem 0 .4rem; }
-p, ul { max-width: 46rem; }
-ul { padding-left: 1.2rem; }
-li { margin: .3rem 0; }
-a { color: var(--link); }
-nav { display: flex; flex-wrap: wrap; gap: .2rem .9rem; font-size: .92rem; }
-code, pre { font-family: ui-monospace, Menlo, Consolas, monospace; }
-code { font-size: .88em; overflow-wrap: anywhere; }
-pre {
-  overflow-x: auto; padding: .7rem .9rem; background: var(--stripe);
-  border: 1px solid var(--line); border-radius: 6px;
-}
-pre code { overflow-wrap: normal; }
-.table { overflow-x: auto; margin: .8rem 0 1.2rem; }
-table { border-collapse: collapse; font-size: .9rem; line-height: 1.4; }
-th, td { padding: .35rem .65rem; text-align: left; vertical-align: top; }
-th { border-bottom: 2px solid var(--line); font-weight: 600; }
-td { border-bottom: 1px solid var(--line); }
-.numbers td, .numbers th {
-  white-space: nowrap; font-variant-numeric: tabular-nums;
-}
-.numbers th:first-child, .numbers td:first-child {
-  position: sticky; left: 0; background: var(--paper);
-}
-.prose td { min-width: 8rem; }
-.prose td:first-child, .prose td:nth-child(2) { min-width: 14rem; }
-.prose td:nth-child(3) { min-width: 28rem; }
-.prose .line { display: block; }
-.prose td:nth-child(3) .line { padding-left: 1.2em; text-indent: -1.2em; }
-.good { color: var(--good); }
-.bad { color: var(--bad); }
-.open { color: var(--open); }
-.missing { color: var(--missing); }
-.prose .good, .prose .bad, .prose .open { font-weight: 600; }
-figure { margin: 1rem 0 1.6rem; }
-.pictures { display: flex; flex-wrap: wrap; gap: .8rem; }
-.pictures img {
-  max-width: 100%; height: auto; background: #fff; border-radius: 6px;
-  border: 1px solid var(--line);
-}
-.tiles { display: flex; flex-wrap: wrap; gap: .7rem; }
-.tile {
-  width: 8.6rem; text-align: center; font-size: .85rem; line-height: 1.3;
-}
-.tile img, .tile .blank {
-  width: 100%; aspect-ratio: 1; border-radius: 0; image-rendering: pixelated;
-  display: grid; place-content: center; color: var(--missing);
-  background: var(--stripe);
-}
-figcaption {
-  color: var(--soft); font-size: .9rem; max-width: 46rem; margin-top: .4rem;
-}
-@media (max-width: 720px) {
-  main { padding: .8rem; }
-  .tile { width: calc((100% - 1.4rem) / 3); }
-  .pairs .tile { width: calc((100% - .7rem) / 2); }
-  .prose thead { display: none; }
-  .prose table, .prose tbody, .prose tr, .prose td { display: block; }
-  .prose tr {
-    border: 1px solid var(--line); border-radius: 8px; margin: 0 0 .9rem;
-    padding: .3rem .2rem;
-  }
-  .prose td:nth-child(n) { border: 0; min-width: 0; }
-  .prose td::before {
-    content: attr(data-label); display: block; color: var(--soft);
-    font-size: .75rem; font-weight: 400;
-  }
-  .numbers th:first-child, .numbers td:first-child {
-    white-space: normal; min-width: 6.5rem; max-width: 9rem;
-  }
-}
-"""
