@@ -142,14 +142,9 @@ def spread(heights: Sequence[float], *, gap: float) -> np.ndarray:
   """
   if not heights:
     return np.zeros(0)
-  places = range(len(heights))
+  from scipy import optimize  # Loaded with the first picture.
+
   shares = gap * np.arange(len(heights))
-  free = np.asarray(heights) - shares
-  fitted = [
-    max(
-      min(free[i : j + 1].mean() for j in places[k:]) for i in places[: k + 1]
-    )
-    for k in places
-  ]
+  fitted = optimize.isotonic_regression(np.asarray(heights) - shares).x
   # Inside the panel, as far as it has room for all.
-  return np.clip(fitted, 0, max(1 - gap * places[-1], 0)) + shares
+  return np.clip(fitted, 0, max(1 - shares[-1], 0)) + shares
