@@ -177,25 +177,32 @@ class Corruption:
 
   Attributes:
     key: the field `eval.corruptions.<key>`, and its name in rows.
-    title: what a table says above its levels.
+    name: its name in tables.
+    level: what its level is.
     levels: the interval of these, such as "(0, 1e6]".
     whole_levels: whether they are whole numbers.
   """
 
   key: str
-  title: str
+  name: str
+  level: str
   levels: str
   whole_levels: bool = False
+
+  @property
+  def title(self) -> str:
+    """What a table says above its levels."""
+    return f"{self.name}, {self.level}"
 
 
 # Definitions are in `imaging.corruptions`.
 CORRUPTIONS = {
   corruption.key: corruption
   for corruption in (
-    Corruption("speckle", "Speckle, variance", "[0, inf)"),
-    Corruption("salt_and_pepper", "Salt and pepper, fraction", "[0, 1]"),
-    Corruption("poisson", "Poisson, photons at white", "(0, 1e6]"),
-    Corruption("jpeg", "JPEG, quality", "[1, 100]", whole_levels=True),
-    Corruption("blur", "Blur, times the trained width", "[0, 10]"),
+    Corruption("speckle", "Speckle", "variance", "[0, inf)"),
+    Corruption("salt_and_pepper", "Salt and pepper", "fraction", "[0, 1]"),
+    Corruption("poisson", "Poisson", "photons at white", "(0, 1e6]"),
+    Corruption("jpeg", "JPEG", "quality", "[1, 100]", whole_levels=True),
+    Corruption("blur", "Blur", "times the trained width", "[0, 10]"),
   )
 }
