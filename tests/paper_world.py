@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from sr2_jax import names
+from sr2_jax.records import arrays as arrays_lib
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report.paper import values as paper_values
 
@@ -30,25 +31,32 @@ def write_run(
   examples=False,
   loss="mse",
 ):
-  """A run folder with one method; `score(metric, level, seed, weight)` is the
-  score of its images: a number or an array [num_images]."""
-  trained = method not in names.UNTRAINED
+  """A run folder with one method.
+
+  `score(metric, level, seed, weight)` gives the score of its images, a number
+  or an array [num_images].
+  """
+  known = names.method(method)
+  trained = known.is_trained
   if loss_weights is None:
-    prefix = method.rpartition("_")[0]
-    loss_weights = (paper_values.LOSS_WEIGHTS.get(prefix),)
-  members = [
-    (seed, weight)
+    loss_weights = (paper_values.LOSS_WEIGHTS.get(known.family),)
+  members = tuple(
+    rows_lib.Member(
+      seed=seed, l2=l2 if trained else None, loss_weight=loss_weight
+    )
     for seed in (seeds if trained else (None,))
-    for weight in loss_weights
-  ]
+    for loss_weight in loss_weights
+  )
   scores = {
     metric: np.array(
       [
         [
-          np.broadcast_to(score(metric, level, seed, weight), num_images)
+          np.broadcast_to(
+            score(metric, level, member.seed, member.loss_weight), num_images
+          )
           for level in levels
         ]
-        for seed, weight in members
+        for member in members
       ],
       np.float32,
     )
@@ -63,21 +71,21 @@ def write_run(
       split="test",
       scale=scale,
       shared_layers=shared_layers if trained else None,
-      l2=l2 if trained else None,
-      loss_weight=weight,
-      seed=seed,
+      l2=member.l2,
+      loss_weight=member.loss_weight,
+      seed=member.seed,
       phase="none"
       if not trained
       else "pretrain"
-      if weight is None
+      if member.loss_weight is None
       else "joint",
       step=step,
       noise_variance=variance,
       metric=metric,
-      value=float(scores[metric][member, level].astype(np.float64).mean()),
+      value=float(scores[metric][place, level].astype(np.float64).mean()),
       n=num_images,
     )
-    for member, (seed, weight) in enumerate(members)
+    for place, member in enumerate(members)
     for level, variance in enumerate(levels)
     for metric in metrics
   ]
@@ -89,7 +97,7 @@ def write_run(
       "init_from": "",
       "data": {"name": dataset},
       "degradation": {"scale": scale},
-      "model": {"trunk": method.rpartition("_")[2]},
+      "model": {"trunk": known.trunk},
       "loss": {"super_resolution": loss},
       "pretrain": {"num_epochs": 7},
       "joint": {"num_epochs": 5},
@@ -101,50 +109,51 @@ def write_run(
   }
   (folder / "config.json").write_text(json.dumps(description))
   (folder / "DONE").touch()
-  fields = {
-    "members_seed": np.array([-1 if s is None else s for s, _ in members]),
-    "members_l2": np.full(len(members), l2 if trained else np.nan),
-    "members_loss_weight": np.array(
-      [np.nan if weight is None else weight for _, weight in members]
-    ),
+  common = {
+    "members": members,
+    "steps": (step,) * len(members),
     "noise_variances": np.array(levels),
   }
   if arrays:
-    path = folder / "per_image" / f"{method}_test.npz"
-    path.parent.mkdir(exist_ok=True)
-    np.savez(path, step=np.full(len(members), step), **fields, **scores)
+    per_image = arrays_lib.PerImage(**common, scores=scores)
+    arrays_lib.write_per_image(folder, per_image, method=method, split="test")
   if examples:
-    path = folder / "examples" / f"{method}.npz"
-    path.parent.mkdir(exist_ok=True)
-    size, channels = (28, 1) if dataset == paper_values.MNIST else (32, 3)
-    labels = np.repeat(np.arange(10), 2)
-    shape = (size, size, channels)
-    # Each image has a brightness of its own, and each level darkens it.
-    bright = np.linspace(0.1, 1, 20, dtype=np.float32)[:, None, None, None]
-    dark = np.linspace(1, 0.5, len(levels), dtype=np.float32)
-    images = bright * np.ones(shape, np.float32)
-    darkened = dark[:, None, None, None, None] * images
-    super_res = np.broadcast_to(darkened, (len(members), *darkened.shape))
-    predicted = {}
-    if "accuracy" in metrics:
-      read = np.broadcast_to(labels, (len(members), len(levels), 20)).copy()
-      read[:, -1] = (labels + 1) % 10
-      predicted["predicted"] = read
-    np.savez(
-      path,
-      labels=labels,
-      positions=np.arange(20) * 3,
-      high_res=images,
-      low_res=darkened[:, :, ::scale, ::scale],
-      super_res=super_res,
-      **fields,
-      **predicted,
+    images = _examples(
+      dataset, scale, classifies="accuracy" in metrics, **common
     )
+    arrays_lib.write_examples(folder, images, method=method)
   return folder
 
 
+def _examples(dataset, scale, *, classifies, members, noise_variances, steps):
+  """Twenty grey images, two of each class.
+
+  Each has a brightness of its own, and each level darkens it.
+  """
+  size, channels = (28, 1) if dataset == paper_values.MNIST else (32, 3)
+  num_levels = len(noise_variances)
+  bright = np.linspace(0.1, 1, 20, dtype=np.float32)[:, None, None, None]
+  dark = np.linspace(1, 0.5, num_levels, dtype=np.float32)
+  images = bright * np.ones((size, size, channels), np.float32)
+  darkened = dark[:, None, None, None, None] * images
+  labels = np.repeat(np.arange(10), 2)
+  read = np.broadcast_to(labels, (len(members), num_levels, 20)).copy()
+  read[:, -1] = (labels + 1) % 10
+  return arrays_lib.Examples(
+    members=members,
+    steps=steps,
+    noise_variances=noise_variances,
+    labels=labels,
+    positions=np.arange(20) * 3,
+    high_res=images,
+    low_res=darkened[:, :, ::scale, ::scale],
+    super_res=np.broadcast_to(darkened, (len(members), *darkened.shape)),
+    predicted=read if classifies else None,
+  )
+
+
 def constant(value, *, seed_spread=0.001, image_spread=0.002):
-  """The same at each noise level, but for the seeds and the images."""
+  """A score that differs between seeds and images, not between levels."""
 
   def score(metric, level, seed, weight):
     offsets = np.linspace(-1, 1, 12) * image_spread
@@ -156,7 +165,7 @@ def constant(value, *, seed_spread=0.001, image_spread=0.002):
 def write_paper(folder, *, mirrored=False, seeds=(0, 1, 2), examples=False):
   """Every run of the paper, in a world where all that it says is true.
 
-  Mirrored, every score is turned about a level, so that what was above is
+  Mirrored, every score is turned about a level, so that what was above it is
   below.
   """
   for dataset in (paper_values.MNIST, paper_values.SVHN):
@@ -198,7 +207,7 @@ def write_paper(folder, *, mirrored=False, seeds=(0, 1, 2), examples=False):
         shared_layers=shared,
         loss_weights=(weight,),
         metrics=METRICS
-        if "_" in method and "continued" not in method
+        if names.method(method).family in ("sequential", "sr2")
         else METRICS[:-1],
         examples=examples,
       )

@@ -1,13 +1,15 @@
 """Result rows of an invented run, for tests of what is drawn from rows."""
 
+from sr2_jax import names
 from sr2_jax.records import rows as rows_lib
 
+_AFTER_JOINT = {wiring.family for wiring in names.WIRINGS.values()}
 LEVELS = (0.0, 1e-5, 3.2e-5, 1e-4, 3.2e-4, 1e-3, 3.2e-3, 1e-2)
 
 
 def row(method="sr2_fsrcnn", **changes):
-  trained = method != "bicubic"
-  joint = "_" in method
+  trained = names.method(method).is_trained
+  joint = names.method(method).family in _AFTER_JOINT
   fields = {
     "experiment": "quickstart",
     "method": method,
@@ -29,7 +31,7 @@ def row(method="sr2_fsrcnn", **changes):
 
 
 def rows(method, value, *, seeds=(0, 1, 2), spread=0.01, **changes):
-  """Falls with the noise level; seeds lie `spread` apart."""
+  """Rows that fall with the noise level; seeds are `spread` apart."""
   return [
     row(
       method,
@@ -52,7 +54,7 @@ def run(**changes):
 
 
 def corrupted(method, value, **levels):
-  """Of one seed; levels by corruption, falling by 0.1 from each to the next."""
+  """Rows of one seed; values fall by 0.1 from a level to the next."""
   return [
     row(
       method,

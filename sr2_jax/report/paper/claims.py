@@ -11,11 +11,12 @@ from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import tables
 from sr2_jax.report.paper import estimates as estimates_lib
 from sr2_jax.report.paper import measurements as measurements_lib
+from sr2_jax.report.paper import subjects as subjects_lib
 from sr2_jax.report.paper import values as paper_values
 from sr2_jax.report.paper import verdicts
 
 _Terms = tuple[estimates_lib.Term, ...]
-_Subject = measurements_lib.Subject
+_Subject = subjects_lib.Subject
 
 # What a sentence without a number is held to. Parts of 1, as accuracy is.
 COMPARABLE = 0.01  # "comparable", "not affected": less than a point apart.
@@ -537,7 +538,7 @@ def _beyond(corruptions: Mapping[str, Sequence[float]]) -> list[verdicts.Claim]:
     levels = corruptions.get(kind) or (math.nan,)
     parts.append(
       verdicts.Part(
-        text=f"accuracy, {corruption.title.partition(',')[0].lower()}",
+        text=f"accuracy, {corruption.name.lower()}",
         terms=tuple(
           estimates_lib.Term(
             sign / len(levels),

@@ -1,9 +1,9 @@
-"""Sums of measurements with signs, and how sure they are; no JAX.
+"""Weighted sums of measurements, with intervals; no JAX.
 
 Differences, differences of differences, slopes and thresholds are all weighted
 sums of cells (subject, metric, condition). A sum is formed for each seed, from
-that seed's numbers alone, and for each image; 95 % t-intervals over the seeds
-(training) and over the images (test set) follow from these paired values.
+that seed's numbers only, and for each image. These paired values give 95 %
+t-intervals over the seeds (training) and over the images (test set).
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ import numpy as np
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import intervals
 from sr2_jax.report.paper import measurements as measurements_lib
+from sr2_jax.report.paper import subjects as subjects_lib
 
 _Seeds = tuple[int | None, ...]
 
@@ -24,7 +25,7 @@ class Term:
   """A cell and its weight in a sum."""
 
   weight: float
-  subject: measurements_lib.Subject
+  subject: subjects_lib.Subject
   metric: str
   condition: rows_lib.Condition
 
@@ -35,10 +36,10 @@ class Estimate:
 
   Attributes:
     value: mean over the seeds.
-    seeds: those that all of its cells have; empty where none is trained.
+    seeds: those that all of its cells have; empty if none is trained.
     over_seeds: None for fewer than two seeds.
-    over_images: of the images' sums, each a mean over the seeds; None where a
-      cell has no scores of single images.
+    over_images: of the images' sums, each a mean over the seeds; None if a cell
+      has no scores of single images.
     num_images: images behind `over_images`.
   """
 
@@ -50,15 +51,15 @@ class Estimate:
 
 
 def estimate(
-  evidence: measurements_lib.Evidence, terms: Sequence[Term]
+  measurements: measurements_lib.Measurements, terms: Sequence[Term]
 ) -> Estimate | None:
-  """The weighted sum, or None where a cell was not run.
+  """The weighted sum, or None if a cell was not run.
 
-  Methods without training (seed None) count the same for every seed. Cells of
-  different images are not compared: None, and a note in the evidence.
+  Untrained methods (seed None) count the same for every seed. Cells of
+  different images are not compared: None, and a note in the measurements.
   """
-  cells = _cells(evidence, terms)
-  seeds = _shared_seeds(cells)
+  cells = _cells(measurements, terms)
+  seeds = _common_seeds(cells)
   if not seeds:
     return None
   sums = [
@@ -68,28 +69,30 @@ def estimate(
     )
     for seed in seeds
   ]
-  images = _per_image(evidence, terms, cells, seeds)
+  images = _per_image(measurements, terms, cells, seeds)
   return Estimate(
     value=float(np.mean(sums)),
     seeds=tuple(seed for seed in seeds if seed is not None),
     over_seeds=intervals.interval(sums),
-    over_images=None if images is None else intervals.interval(images),
-    num_images=0 if images is None else len(images),
+    over_images=intervals.interval(images),
+    num_images=len(images),
   )
 
 
 def relative(
-  evidence: measurements_lib.Evidence, numerator: Term, denominator: Term
+  measurements: measurements_lib.Measurements,
+  numerator: Term,
+  denominator: Term,
 ) -> Estimate | None:
-  """How far the mean of one cell lies above that of another, as a part of it.
+  """How far the mean of one cell is above another's, as a fraction of that.
 
-  r = mean(a) / mean(b) - 1 over the shared seeds. Its intervals are those of
+  r = mean(a) / mean(b) - 1 over the common seeds. Its intervals are those of
   the paired values (a - (1 + r) b) / mean(b) over seeds and over images (delta
-  method), which keep what a seed or an image does to both. The weights of the
-  terms do not count. None as in `estimate`.
+  method), so that what a seed or an image does to both cancels. The weights of
+  the terms do not count. None as in `estimate`.
   """
-  cells = _cells(evidence, (numerator, denominator))
-  seeds = _shared_seeds(cells)
+  cells = _cells(measurements, (numerator, denominator))
+  seeds = _common_seeds(cells)
   if not seeds:
     return None
   above, below = (
@@ -101,7 +104,7 @@ def relative(
   of_seeds = (above - ratio * below) / below.mean()
   weights = (1 / below.mean(), -ratio / below.mean())
   images = _per_image(
-    evidence,
+    measurements,
     [
       dataclasses.replace(term, weight=float(weight))
       for term, weight in zip((numerator, denominator), weights, strict=True)
@@ -113,8 +116,8 @@ def relative(
     value=ratio - 1,
     seeds=tuple(seed for seed in seeds if seed is not None),
     over_seeds=_around(ratio - 1, of_seeds),
-    over_images=None if images is None else _around(ratio - 1, images),
-    num_images=0 if images is None else len(images),
+    over_images=_around(ratio - 1, images),
+    num_images=len(images),
   )
 
 
@@ -125,31 +128,31 @@ def _around(value: float, spread: np.ndarray) -> intervals.Interval | None:
 
 
 def _cells(
-  evidence: measurements_lib.Evidence, terms: Sequence[Term]
+  measurements: measurements_lib.Measurements, terms: Sequence[Term]
 ) -> list[dict[int | None, float]]:
-  """The values of each term by seed; [{}] where they are of other images."""
+  """The values of each term by seed; [{}] if terms are of different images."""
   found = {}
   for term in terms:
     cell = (term.subject, term.metric, term.condition)
-    found[evidence.num_images(*cell)] = term
+    found[measurements.num_images(*cell)] = term
   if len(found.keys() - {None}) > 1:
     measured = (
       f"`{term.subject.method}` on {count:,} images"
       for count, term in found.items()
       if count is not None
     )
-    evidence.note(
+    measurements.note(
       f"`{terms[0].metric}` is not compared: {', '.join(measured)}."
     )
     return [{}]
   return [
-    evidence.by_seed(term.subject, term.metric, term.condition)
+    measurements.by_seed(term.subject, term.metric, term.condition)
     for term in terms
   ]
 
 
-def _shared_seeds(cells: Sequence[dict[int | None, float]]) -> _Seeds:
-  """Seeds that all trained cells have; (None,) where none is trained."""
+def _common_seeds(cells: Sequence[dict[int | None, float]]) -> _Seeds:
+  """Seeds that all trained cells have; (None,) if none is trained."""
   if not all(cells):
     return ()
   trained = [set(cell) for cell in cells if set(cell) != {None}]
@@ -164,23 +167,22 @@ def _of_seed(cell: dict[int | None, float], seed: int | None) -> float:
 
 
 def _per_image(
-  evidence: measurements_lib.Evidence,
+  measurements: measurements_lib.Measurements,
   terms: Sequence[Term],
   cells: Sequence[dict[int | None, float]],
   seeds: _Seeds,
-) -> np.ndarray | None:
-  """Each image's sum, mean over the seeds: [N], or None."""
-  total: np.ndarray | None = None
+) -> np.ndarray:
+  """Each image's sum, mean over the seeds: [N]; [0] without single scores."""
+  shares = []
   for term, cell in zip(terms, cells, strict=True):
     for seed in seeds:
-      scores = evidence.per_image(
+      scores = measurements.per_image(
         term.subject,
         term.metric,
         term.condition,
         seed if seed in cell else None,
       )
-      if scores is None or (total is not None and scores.shape != total.shape):
-        return None
-      share = term.weight / len(seeds) * scores
-      total = share if total is None else total + share
-  return total
+      if scores is None or (shares and scores.shape != shares[0].shape):
+        return np.zeros(0)
+      shares.append(term.weight / len(seeds) * scores)
+  return np.sum(shares, axis=0)

@@ -1,10 +1,12 @@
-"""The numbers of Schirrmacher et al., ICIP 2020, and what they are of; no JAX.
+"""The numbers of Schirrmacher et al., ICIP 2020, and its networks; no JAX.
 
 Noise variances are those of images in [0, 1].
 """
 
+from collections.abc import Iterable
+
 from sr2_jax import names
-from sr2_jax.report.paper import measurements as measurements_lib
+from sr2_jax.report.paper import subjects as subjects_lib
 
 MNIST, SVHN = "mnist", "svhn_cropped"
 # A tenth of MNIST, for a first look where there are no runs on all of it.
@@ -34,7 +36,7 @@ TABLE1 = {
   ("sr2_wdsr", 4): 0.801,
 }
 
-# Abstract: SR2 over the sequential network at x4, as a part of its value.
+# Abstract: SR2 over the sequential network at x4, as a fraction of its value.
 ABSTRACT_SSIM, ABSTRACT_ACCURACY = 0.10, 0.69
 
 # Figures 5 and 9, the strongest noise that the paper names; figure 7.
@@ -57,11 +59,11 @@ def subject(
   dataset: str = MNIST,
   shared_layers: int = 1,
   loss_weight: float | None = None,
-) -> measurements_lib.Subject:
+) -> subjects_lib.Subject:
   """A method as the paper trains it, unless another loss weight is given."""
   if loss_weight is None:
     loss_weight = LOSS_WEIGHTS.get(names.method(method).family)
-  return measurements_lib.Subject(
+  return subjects_lib.Subject(
     method,
     dataset,
     scale,
@@ -73,14 +75,25 @@ def subject(
   )
 
 
-def full_name(of: measurements_lib.Subject) -> str:
-  """A name with what the paper's usual training does not have."""
+def full_name(of: subjects_lib.Subject) -> str:
+  """A title, with what differs from the paper's usual training."""
   text = names.method(of.method).title
   usual = LOSS_WEIGHTS.get(names.method(of.method).family)
   if of.loss_weight != usual:
     text += f", λ = {of.loss_weight:g}"
-  # One shared layer is worth a word where the paper compares it with four.
+  # One shared layer is named only where the paper compares it with four.
   is_compared = of.dataset == SVHN and of.method == "sr2_wdsr"
   if is_compared or of.shared_layers not in (None, 1):
     text += f", {of.shared_layers} sl."
+  return text
+
+
+def name_among(
+  of: subjects_lib.Subject, shown: Iterable[subjects_lib.Subject]
+) -> str:
+  """The full name, with the loss weight if its method is shown with several."""
+  text = full_name(of)
+  weights = {x.loss_weight for x in shown if x.method == of.method}
+  if len(weights) > 1 and "λ" not in text:
+    text += f", λ = {of.loss_weight:g}"
   return text

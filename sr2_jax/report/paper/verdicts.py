@@ -83,14 +83,14 @@ class Ruling:
   verdict: Verdict
 
 
-def judge(known: measurements_lib.Evidence, claim: Claim) -> Ruling:
+def judge(measurements: measurements_lib.Measurements, claim: Claim) -> Ruling:
   """Weighs a claim's parts; `RULES` has it in words."""
   findings = []
   for part in claim.parts:
     if part.relative:
-      estimate = estimates_lib.relative(known, *part.terms)
+      estimate = estimates_lib.relative(measurements, *part.terms)
     else:
-      estimate = estimates_lib.estimate(known, part.terms)
+      estimate = estimates_lib.estimate(measurements, part.terms)
     findings.append(Finding(part, estimate, judge_part(part, estimate)))
   verdicts = [finding.verdict for finding in findings]
   rule = _any_of if claim.any_part else _all_of

@@ -18,8 +18,8 @@ def _claims(ssim="ssim", corruptions=None):
 
 
 def _verdicts(folder, ssim="ssim"):
-  known = measurements_lib.read(folder, split="test")
-  rulings = [verdicts.judge(known, claim) for claim in _claims(ssim)]
+  measurements = measurements_lib.read(folder, split="test")
+  rulings = [verdicts.judge(measurements, claim) for claim in _claims(ssim)]
   return {
     f"{ruling.claim.quote} {ruling.claim.where}": ruling.verdict
     for ruling in rulings
@@ -61,9 +61,9 @@ def test_a_claim_hidden_by_the_spread_of_seeds_is_undecided(tmp_path):
 
   paper_world.write_run(tmp_path / "sr2", "sr2_fsrcnn", score)
   paper_world.write_run(tmp_path / "srmd", "srmd", lambda *_: 0.79)
-  known = measurements_lib.read(tmp_path, split="test")
+  measurements = measurements_lib.read(tmp_path, split="test")
   [claim] = [x for x in _claims() if "outperforms SRMD, although" in x.quote]
-  ruling = verdicts.judge(known, claim)
+  ruling = verdicts.judge(measurements, claim)
   assert ruling.findings[0].estimate.value == pytest.approx(0.01 + 0.01 / 3)
   assert ruling.verdict == UNDECIDED
 
@@ -96,8 +96,8 @@ def test_corruptions_are_means_over_their_levels():
   terms = parts["accuracy, jpeg"].terms
   assert [term.weight for term in terms] == [0.5, -0.5, 0.5, -0.5]
   assert {term.condition.level for term in terms} == {20.0, 50.0}
-  known = measurements_lib.Evidence([], split="test")
-  assert verdicts.judge(known, claim).verdict == NOT_RUN
+  measurements = measurements_lib.Measurements([], split="test")
+  assert verdicts.judge(measurements, claim).verdict == NOT_RUN
 
 
 def test_what_depends_on_ssim_says_so():

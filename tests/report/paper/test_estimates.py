@@ -43,16 +43,18 @@ def _world(tmp_path, seeds=((0, 1, 2), (0, 1, 2)), **settings):
   return measurements_lib.read(tmp_path, split="test")
 
 
-def _scores(known, subject, seeds):
+def _scores(measurements, subject, seeds):
   return np.array(
-    [known.per_image(subject, "ssim", NOISE, seed) for seed in seeds]
+    [measurements.per_image(subject, "ssim", NOISE, seed) for seed in seeds]
   )
 
 
 def test_a_difference_is_paired_by_seed_and_by_image(tmp_path):
-  known = _world(tmp_path)
-  found = estimates_lib.estimate(known, [_term(1, SR2), _term(-1, FSRCNN)])
-  a, b = (_scores(known, subject, range(3)) for subject in (SR2, FSRCNN))
+  measurements = _world(tmp_path)
+  found = estimates_lib.estimate(
+    measurements, [_term(1, SR2), _term(-1, FSRCNN)]
+  )
+  a, b = (_scores(measurements, subject, range(3)) for subject in (SR2, FSRCNN))
   assert found.seeds == (0, 1, 2)
   assert found.value == pytest.approx((a - b).mean())
   for interval, pairs in (
@@ -67,64 +69,75 @@ def test_a_difference_is_paired_by_seed_and_by_image(tmp_path):
   assert found.num_images == 12
 
 
-def test_only_shared_seeds_count(tmp_path):
-  known = _world(tmp_path, seeds=((0, 1, 2), (1, 2, 3)))
-  found = estimates_lib.estimate(known, [_term(1, SR2), _term(-1, FSRCNN)])
+def test_only_common_seeds_count(tmp_path):
+  measurements = _world(tmp_path, seeds=((0, 1, 2), (1, 2, 3)))
+  found = estimates_lib.estimate(
+    measurements, [_term(1, SR2), _term(-1, FSRCNN)]
+  )
   assert found.seeds == (1, 2)
-  a, b = (_scores(known, subject, (1, 2)) for subject in (SR2, FSRCNN))
+  a, b = (_scores(measurements, subject, (1, 2)) for subject in (SR2, FSRCNN))
   assert found.value == pytest.approx((a - b).mean())
 
 
 def test_no_shared_seed_is_not_run(tmp_path):
-  known = _world(tmp_path, seeds=((0, 1), (2, 3)))
+  measurements = _world(tmp_path, seeds=((0, 1), (2, 3)))
   assert (
-    estimates_lib.estimate(known, [_term(1, SR2), _term(-1, FSRCNN)]) is None
+    estimates_lib.estimate(measurements, [_term(1, SR2), _term(-1, FSRCNN)])
+    is None
   )
 
 
 def test_what_is_not_trained_counts_for_each_seed(tmp_path):
-  known = _world(tmp_path)
-  found = estimates_lib.estimate(known, [_term(1, SR2), _term(-1, BICUBIC)])
-  a = _scores(known, SR2, range(3)) - _scores(known, BICUBIC, (None,))
+  measurements = _world(tmp_path)
+  found = estimates_lib.estimate(
+    measurements, [_term(1, SR2), _term(-1, BICUBIC)]
+  )
+  a = _scores(measurements, SR2, range(3)) - _scores(
+    measurements, BICUBIC, (None,)
+  )
   assert found.over_seeds.mean == pytest.approx(a.mean())
   assert found.over_images.half_width == pytest.approx(
     intervals.interval(a.mean(0)).half_width
   )
-  alone = estimates_lib.estimate(known, [_term(1, BICUBIC)])
+  alone = estimates_lib.estimate(measurements, [_term(1, BICUBIC)])
   assert (alone.seeds, alone.over_seeds) == ((), None)
   assert alone.over_images.mean == pytest.approx(0.3)
 
 
 def test_one_seed_has_no_interval_over_seeds(tmp_path):
-  known = _world(tmp_path, seeds=((0,), (0,)))
-  found = estimates_lib.estimate(known, [_term(1, SR2), _term(-1, FSRCNN)])
+  measurements = _world(tmp_path, seeds=((0,), (0,)))
+  found = estimates_lib.estimate(
+    measurements, [_term(1, SR2), _term(-1, FSRCNN)]
+  )
   assert found.over_seeds is None
   assert found.over_images is not None
 
 
 def test_rows_alone_have_no_interval_over_images(tmp_path):
-  known = _world(tmp_path, arrays=False)
-  found = estimates_lib.estimate(known, [_term(1, SR2), _term(-1, FSRCNN)])
+  measurements = _world(tmp_path, arrays=False)
+  found = estimates_lib.estimate(
+    measurements, [_term(1, SR2), _term(-1, FSRCNN)]
+  )
   assert found.over_seeds is not None
   assert (found.over_images, found.num_images) == (None, 0)
 
 
 def test_weights_of_several_cells(tmp_path):
-  known = _world(tmp_path)
+  measurements = _world(tmp_path)
   terms = [
     _term(2.0, SR2, rows_lib.Condition(1e-2)),
     _term(-2.0, SR2, rows_lib.Condition(0.0)),
   ]
-  found = estimates_lib.estimate(known, terms)
+  found = estimates_lib.estimate(measurements, terms)
   assert found.value == pytest.approx(-0.2, abs=1e-6)
   assert found.over_seeds.half_width == pytest.approx(0, abs=1e-6)
 
 
 def test_a_missing_cell_is_not_run(tmp_path):
-  known = _world(tmp_path)
+  measurements = _world(tmp_path)
   missing = _term(1, SR2, rows_lib.Condition(0.7))
-  assert estimates_lib.estimate(known, [_term(1, SR2), missing]) is None
-  assert estimates_lib.relative(known, missing, _term(1, SR2)) is None
+  assert estimates_lib.estimate(measurements, [_term(1, SR2), missing]) is None
+  assert estimates_lib.relative(measurements, missing, _term(1, SR2)) is None
 
 
 def test_means_over_other_images_are_not_compared(tmp_path):
@@ -135,19 +148,19 @@ def test_means_over_other_images_are_not_compared(tmp_path):
       lambda *_: 0.5,
       num_images=num_images,
     )
-  known = measurements_lib.read(tmp_path, split="test")
+  measurements = measurements_lib.read(tmp_path, split="test")
   terms = [_term(1.0, SR2), _term(-1.0, FSRCNN)]
-  assert estimates_lib.estimate(known, terms[:1]) is not None
-  assert estimates_lib.estimate(known, terms) is None
-  assert estimates_lib.relative(known, *terms) is None
-  [note] = known.notes
+  assert estimates_lib.estimate(measurements, terms[:1]) is not None
+  assert estimates_lib.estimate(measurements, terms) is None
+  assert estimates_lib.relative(measurements, *terms) is None
+  [note] = measurements.notes
   assert "`sr2_fsrcnn` on 12 images, `fsrcnn` on 5 images" in note
 
 
 def test_relative_gain_of_the_means(tmp_path):
-  known = _world(tmp_path)
-  found = estimates_lib.relative(known, _term(1, SR2), _term(1, FSRCNN))
-  a, b = (_scores(known, x, range(3)) for x in (SR2, FSRCNN))
+  measurements = _world(tmp_path)
+  found = estimates_lib.relative(measurements, _term(1, SR2), _term(1, FSRCNN))
+  a, b = (_scores(measurements, x, range(3)) for x in (SR2, FSRCNN))
   assert found.value == pytest.approx(a.mean() / b.mean() - 1)
   assert found.over_seeds.mean == found.value
   # Fieller's interval is the exact one; for so small a spread they agree.
@@ -172,5 +185,8 @@ def test_relative_to_nothing_has_no_value(tmp_path):
     paper_world.write_run(
       tmp_path / method, method, lambda *_, value=value: value
     )
-  known = measurements_lib.read(tmp_path, split="test")
-  assert estimates_lib.relative(known, _term(1, SR2), _term(1, FSRCNN)) is None
+  measurements = measurements_lib.read(tmp_path, split="test")
+  assert (
+    estimates_lib.relative(measurements, _term(1, SR2), _term(1, FSRCNN))
+    is None
+  )

@@ -24,13 +24,13 @@ def test_rows_are_found_by_what_they_are_of(tmp_path):
     lambda metric, level, seed, weight: 0.5 + 0.1 * seed + 0.01 * weight,
     loss_weights=(0.11, 9.0),
   )
-  known = _read(tmp_path)
-  assert known.by_seed(SR2, "ssim", NOISE) == pytest.approx(
+  measurements = _read(tmp_path)
+  assert measurements.by_seed(SR2, "ssim", NOISE) == pytest.approx(
     {0: 0.59, 1: 0.69, 2: 0.79}, abs=1e-6
   )
   weak = paper_values.subject("sr2_fsrcnn", 4, loss_weight=0.11)
-  assert known.by_seed(weak, "ssim", NOISE)[0] == pytest.approx(0.5011)
-  assert known.noise_variances(SR2, "ssim") == [*paper_values.LEVELS]
+  assert measurements.by_seed(weak, "ssim", NOISE)[0] == pytest.approx(0.5011)
+  assert measurements.noise_variances(SR2, "ssim") == [*paper_values.LEVELS]
   for other in (
     paper_values.subject("sr2_fsrcnn", 2),
     paper_values.subject("sr2_wdsr", 4),
@@ -38,21 +38,21 @@ def test_rows_are_found_by_what_they_are_of(tmp_path):
     paper_values.subject("sr2_fsrcnn", 4, loss_weight=1.0),
     paper_values.subject("sr2_fsrcnn", 4, dataset="mnist5k"),
   ):
-    assert other not in known
-    assert known.by_seed(other, "ssim", NOISE) == {}
-    assert known.per_image(other, "ssim", NOISE, 0) is None
-    assert known.examples(other) is None
-  assert known.by_seed(SR2, "ssim", rows_lib.Condition(0.3)) == {}
-  assert not known.notes
+    assert other not in measurements
+    assert measurements.by_seed(other, "ssim", NOISE) == {}
+    assert measurements.per_image(other, "ssim", NOISE, 0) is None
+    assert measurements.examples(other) is None
+  assert measurements.by_seed(SR2, "ssim", rows_lib.Condition(0.3)) == {}
+  assert not measurements.notes
 
 
 def test_single_images_average_to_their_row(tmp_path):
   paper_world.write_run(
     tmp_path / "run", "sr2_fsrcnn", paper_world.constant(0.7)
   )
-  known = _read(tmp_path / "run")
-  for seed, value in known.by_seed(SR2, "ssim", NOISE).items():
-    scores = known.per_image(SR2, "ssim", NOISE, seed)
+  measurements = _read(tmp_path / "run")
+  for seed, value in measurements.by_seed(SR2, "ssim", NOISE).items():
+    scores = measurements.per_image(SR2, "ssim", NOISE, seed)
     assert scores.shape == (12,)
     assert scores.mean() == pytest.approx(value)
 
@@ -63,19 +63,19 @@ def test_squared_error_comes_from_each_images_psnr(tmp_path):
     "sr2_fsrcnn",
     lambda metric, level, seed, weight: np.where(np.arange(12) < 6, 10.0, 20.0),
   )
-  known = _read(tmp_path)
-  assert known.by_seed(SR2, measurements_lib.MSE, NOISE)[0] == pytest.approx(
-    0.055
-  )
+  measurements = _read(tmp_path)
+  assert measurements.by_seed(SR2, measurements_lib.MSE, NOISE)[
+    0
+  ] == pytest.approx(0.055)
 
 
 def test_scores_of_other_weights_do_not_count(tmp_path):
   score = paper_world.constant(0.7)
   folder = paper_world.write_run(tmp_path / "run", "sr2_fsrcnn", score)
   paper_world.write_run(folder, "sr2_fsrcnn", score, step=200, arrays=False)
-  known = _read(folder)
-  assert known.per_image(SR2, "ssim", NOISE, 0) is None
-  [note] = known.notes
+  measurements = _read(folder)
+  assert measurements.per_image(SR2, "ssim", NOISE, 0) is None
+  [note] = measurements.notes
   assert "other weights" in note
 
 
@@ -92,10 +92,10 @@ def test_of_two_experiments_the_one_with_more_seeds_counts(tmp_path):
     tmp_path / "a", "sr2_fsrcnn", paper_world.constant(0.1), seeds=(0,)
   )
   paper_world.write_run(tmp_path / "b", "sr2_fsrcnn", paper_world.constant(0.9))
-  known = _read(tmp_path)
-  assert known.experiment(SR2) == "b"
-  assert len(known.by_seed(SR2, "ssim", NOISE)) == 3
-  [note] = known.notes
+  measurements = _read(tmp_path)
+  assert measurements.experiment(SR2) == "b"
+  assert len(measurements.by_seed(SR2, "ssim", NOISE)) == 3
+  [note] = measurements.notes
   assert "`b`" in note
   assert "`a`" in note
 
@@ -115,18 +115,20 @@ def test_of_several_l2_the_first_counts(tmp_path):
     paper_world.write_run(
       tmp_path / f"l2_{l2}", "sr2_fsrcnn", paper_world.constant(value), l2=l2
     )
-  known = _read(tmp_path / "l2_0.1", tmp_path / "l2_0.01")
-  assert known.by_seed(SR2, "ssim", NOISE)[1] == pytest.approx(0.3)
-  assert known.per_image(SR2, "ssim", NOISE, 1).mean() == pytest.approx(0.3)
+  measurements = _read(tmp_path / "l2_0.1", tmp_path / "l2_0.01")
+  assert measurements.by_seed(SR2, "ssim", NOISE)[1] == pytest.approx(0.3)
+  assert measurements.per_image(SR2, "ssim", NOISE, 1).mean() == pytest.approx(
+    0.3
+  )
   rows = [
     dataclasses.replace(row, experiment="both")
     for name in ("l2_0.1", "l2_0.01")
     for row in rows_lib.read(tmp_path / name)
   ]
   rows_lib.merge(tmp_path / "both.jsonl", rows)
-  known = _read(tmp_path / "both.jsonl")
-  assert known.by_seed(SR2, "ssim", NOISE)[1] == pytest.approx(0.3)
-  [note] = known.notes
+  measurements = _read(tmp_path / "both.jsonl")
+  assert measurements.by_seed(SR2, "ssim", NOISE)[1] == pytest.approx(0.3)
+  [note] = measurements.notes
   assert "`both` with L2 0.1; left out" in note
   assert "`both` with L2 0.01." in note
 
@@ -140,9 +142,9 @@ def test_the_preferred_l2_counts_before_more_seeds(tmp_path):
       l2=l2,
       seeds=seeds,
     )
-  known = measurements_lib.read(tmp_path, split="test", l2=0.01)
-  assert list(known.by_seed(SR2, "ssim", NOISE)) == [0]
-  assert known.experiment(SR2) == "l2_0.01"
+  measurements = measurements_lib.read(tmp_path, split="test", l2=0.01)
+  assert list(measurements.by_seed(SR2, "ssim", NOISE)) == [0]
+  assert measurements.experiment(SR2) == "l2_0.01"
   assert len(_read(tmp_path).by_seed(SR2, "ssim", NOISE)) == 3
 
 
@@ -155,14 +157,14 @@ def test_a_seed_of_fewer_images_is_left_out(tmp_path):
       seeds=seeds,
       num_images=num_images,
     )
-  known = _read(tmp_path)
-  assert list(known.by_seed(SR2, "ssim", NOISE)) == [0, 1]
-  assert known.num_images(SR2, "ssim", NOISE) == 12
-  assert known.seeds(SR2, "ssim") == [0, 1]
-  assert list(known.by_seed(SR2, measurements_lib.MSE, NOISE)) == [0, 1]
+  measurements = _read(tmp_path)
+  assert list(measurements.by_seed(SR2, "ssim", NOISE)) == [0, 1]
+  assert measurements.num_images(SR2, "ssim", NOISE) == 12
+  assert measurements.seeds(SR2, "ssim") == [0, 1]
+  assert list(measurements.by_seed(SR2, measurements_lib.MSE, NOISE)) == [0, 1]
   assert any(
     "seed 2 was measured on 5 images, others on 12" in note
-    for note in known.notes
+    for note in measurements.notes
   )
 
 
@@ -171,12 +173,12 @@ def test_bicubic_has_no_seed_and_is_the_same_everywhere(tmp_path):
     paper_world.write_run(
       tmp_path / name, "bicubic", paper_world.constant(0.3), examples=True
     )
-  known = _read(tmp_path)
+  measurements = _read(tmp_path)
   bicubic = paper_values.subject("bicubic", 4)
-  assert [*known.by_seed(bicubic, "ssim", NOISE)] == [None]
-  assert known.per_image(bicubic, "ssim", NOISE, None) is not None
-  assert known.examples(bicubic).seed is None
-  assert not known.notes
+  assert [*measurements.by_seed(bicubic, "ssim", NOISE)] == [None]
+  assert measurements.per_image(bicubic, "ssim", NOISE, None) is not None
+  assert measurements.examples(bicubic).members == (rows_lib.Member(),)
+  assert not measurements.notes
 
 
 def test_examples_are_of_the_first_seed_and_the_right_weight(tmp_path):
@@ -196,9 +198,9 @@ def test_examples_are_of_the_first_seed_and_the_right_weight(tmp_path):
   arrays["super_res"] = np.zeros_like(arrays["super_res"]) + numbers
   np.savez(path, **arrays)
   shown = _read(folder).examples(SR2)
-  assert shown.seed == 3
+  assert [member.seed for member in shown.members] == [3]
   assert (shown.super_res == 1).all()  # Members: (3, .11), (3, 9), (4, .11) …
-  assert shown.predicted.shape == (8, 20)
+  assert shown.predicted.shape == (1, 8, 20)
 
 
 @pytest.mark.parametrize("kind", ["per_image", "examples"])
@@ -212,30 +214,22 @@ def test_a_damaged_file_is_named_and_unused(tmp_path, kind, fault):
     path.write_bytes(b"PK nothing")
   else:
     np.savez(path, labels=np.arange(3))
-  known = _read(folder)
-  assert known.per_image(SR2, "ssim", NOISE, 0) is None or kind == "examples"
-  assert known.examples(SR2) is None or kind == "per_image"
-  assert [f"run/{kind}/{path.name}" in note for note in known.notes] == [True]
+  measurements = _read(folder)
+  assert (
+    measurements.per_image(SR2, "ssim", NOISE, 0) is None or kind == "examples"
+  )
+  assert measurements.examples(SR2) is None or kind == "per_image"
+  assert [f"run/{kind}/{path.name}" in note for note in measurements.notes] == [
+    True
+  ]
 
 
-def test_a_file_of_rows_alone_is_enough_for_means(tmp_path):
+def test_a_file_of_rows_is_enough_for_means(tmp_path):
   path = tmp_path / "paper.jsonl"
   rows_lib.merge(path, [result_rows.row(dataset="mnist", noise_variance=1e-4)])
-  known = _read(path)
-  assert known.by_seed(SR2, "ssim", NOISE) == {0: 0.8}
-  assert known.per_image(SR2, "ssim", NOISE, 0) is None
-  [run] = known.runs()
-  assert (run.source, run.description) == ("paper.jsonl", None)
-
-
-def test_runs_tell_what_their_numbers_depend_on(tmp_path):
-  paper_world.write_run(tmp_path / "b", "wdsr", paper_world.constant(0.7))
-  paper_world.write_run(tmp_path / "a", "bicubic", paper_world.constant(0.3))
-  first, second = _read(tmp_path).runs()
-  assert (first.experiment, first.seeds) == ("a", ())
-  assert (second.methods, second.seeds) == (("wdsr",), (0, 1, 2))
-  assert second.is_done
-  assert second.description["git_revision"].startswith("0123")
+  measurements = _read(path)
+  assert measurements.by_seed(SR2, "ssim", NOISE) == {0: 0.8}
+  assert measurements.per_image(SR2, "ssim", NOISE, 0) is None
 
 
 def test_a_stand_in_counts_only_where_there_is_nothing_else(tmp_path):
@@ -244,14 +238,18 @@ def test_a_stand_in_counts_only_where_there_is_nothing_else(tmp_path):
     tmp_path / "small", "wdsr", paper_world.constant(0.5), dataset="mnist5k"
   )
   wdsr = paper_values.subject("wdsr", 4)
-  known = measurements_lib.read(tmp_path, split="test", stand_ins=stand_ins)
-  assert known.stood_in == stand_ins
-  assert known.by_seed(wdsr, "ssim", NOISE)[1] == pytest.approx(0.5)
-  assert known.per_image(wdsr, "ssim", NOISE, 1) is not None
+  measurements = measurements_lib.read(
+    tmp_path, split="test", stand_ins=stand_ins
+  )
+  assert measurements.stood_in == stand_ins
+  assert measurements.by_seed(wdsr, "ssim", NOISE)[1] == pytest.approx(0.5)
+  assert measurements.per_image(wdsr, "ssim", NOISE, 1) is not None
   paper_world.write_run(tmp_path / "all", "wdsr", paper_world.constant(0.7))
-  known = measurements_lib.read(tmp_path, split="test", stand_ins=stand_ins)
-  assert not known.stood_in
-  assert known.by_seed(wdsr, "ssim", NOISE)[1] == pytest.approx(0.7)
+  measurements = measurements_lib.read(
+    tmp_path, split="test", stand_ins=stand_ins
+  )
+  assert not measurements.stood_in
+  assert measurements.by_seed(wdsr, "ssim", NOISE)[1] == pytest.approx(0.7)
 
 
 def test_a_missing_folder_is_a_users_error(tmp_path):
@@ -266,13 +264,13 @@ def test_corruptions_are_no_noise(tmp_path):
     result_rows.row(**row, value=0.4, corruption="jpeg", corruption_level=20.0),
   ]
   rows_lib.merge(tmp_path / "rows.jsonl", rows)
-  known = _read(tmp_path / "rows.jsonl")
+  measurements = _read(tmp_path / "rows.jsonl")
   jpeg = rows_lib.Condition(0.0, "jpeg", 20.0)
-  assert known.by_seed(SR2, "ssim", rows_lib.Condition(0.0)) == {0: 0.9}
-  assert known.by_seed(SR2, "ssim", jpeg) == {0: 0.4}
-  assert known.noise_variances(SR2, "ssim") == [0.0]
-  assert known.corruptions("mnist", 4) == {"jpeg": (20.0,)}
-  assert known.corruptions("mnist", 2) == {}
+  assert measurements.by_seed(SR2, "ssim", rows_lib.Condition(0.0)) == {0: 0.9}
+  assert measurements.by_seed(SR2, "ssim", jpeg) == {0: 0.4}
+  assert measurements.noise_variances(SR2, "ssim") == [0.0]
+  assert measurements.corruptions("mnist", 4) == {"jpeg": (20.0,)}
+  assert measurements.corruptions("mnist", 2) == {}
 
 
 def test_shared_corruptions_are_those_of_all(tmp_path):
@@ -290,12 +288,14 @@ def test_shared_corruptions_are_those_of_all(tmp_path):
   rows_lib.merge(
     tmp_path / "rows.jsonl", rows("sr2_fsrcnn", one) + rows("sr2_wdsr", other)
   )
-  known = _read(tmp_path / "rows.jsonl")
+  measurements = _read(tmp_path / "rows.jsonl")
   second = dataclasses.replace(SR2, method="sr2_wdsr")
-  assert known.shared_corruptions([SR2, second], "ssim") == {"jpeg": (50.0,)}
-  assert known.shared_corruptions([SR2], "ssim") == {
+  assert measurements.shared_corruptions([SR2, second], "ssim") == {
+    "jpeg": (50.0,)
+  }
+  assert measurements.shared_corruptions([SR2], "ssim") == {
     "jpeg": (20.0, 50.0),
     "blur": (1.5,),
   }
   absent = dataclasses.replace(SR2, method="sequential_fsrcnn")
-  assert known.shared_corruptions([SR2, absent], "ssim") == {}
+  assert measurements.shared_corruptions([SR2, absent], "ssim") == {}

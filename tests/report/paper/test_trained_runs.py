@@ -3,23 +3,32 @@
 import json
 
 from sr2_jax.records import rows as rows_lib
-from sr2_jax.report.paper import measurements as measurements_lib
-from sr2_jax.report.paper import runs as runs_lib
+from sr2_jax.report.paper import trained_runs
 from tests import paper_world, result_rows
 
 
 def _runs(folder):
-  return measurements_lib.read(folder, split="test").runs()
+  return trained_runs.find(rows_lib.read_with_files(folder))
 
 
 def _training(folder):
-  return "\n".join(block.text for block in runs_lib.training(_runs(folder)))
+  return "\n".join(block.text for block in trained_runs.training(_runs(folder)))
 
 
 def _write(folder, name, **settings):
   return paper_world.write_run(
     folder / name, name, paper_world.constant(0.7), **settings
   )
+
+
+def test_runs_tell_what_their_numbers_depend_on(tmp_path):
+  paper_world.write_run(tmp_path / "b", "wdsr", paper_world.constant(0.7))
+  paper_world.write_run(tmp_path / "a", "bicubic", paper_world.constant(0.3))
+  first, second = _runs(tmp_path)
+  assert (first.experiment, first.seeds) == ("a", ())
+  assert (second.methods, second.seeds) == (("wdsr",), (0, 1, 2))
+  assert second.is_done
+  assert second.description["git_revision"].startswith("0123")
 
 
 def test_how_long_was_trained_and_on_what(tmp_path):
@@ -67,18 +76,20 @@ def test_a_run_that_has_not_finished_is_named(tmp_path):
   assert "differently" not in text
 
 
-def test_rows_alone_say_nothing_of_training(tmp_path):
+def test_rows_only_say_nothing_of_training(tmp_path):
   rows_lib.merge(tmp_path / "rows.jsonl", [result_rows.row()])
+  [run] = _runs(tmp_path / "rows.jsonl")
+  assert (run.source, run.description) == ("rows.jsonl", None)
   assert _training(tmp_path / "rows.jsonl").startswith("**Epochs unknown**")
 
 
-def test_a_row_a_run_with_all_that_it_was_started_with(tmp_path):
+def test_a_row_for_each_run_with_all_that_it_was_started_with(tmp_path):
   _write(tmp_path, "sr2_fsrcnn", seeds=(0, 2))
   rows_lib.merge(tmp_path / "rows.jsonl", [result_rows.row()])
-  [alone] = runs_lib.table(_runs(tmp_path / "rows.jsonl")).rows
-  assert alone[1] == "rows.jsonl (rows alone)"
-  assert alone[4] == alone[6] == alone[8] == "—"
-  [row] = runs_lib.table(_runs(tmp_path / "sr2_fsrcnn")).rows
+  [row] = trained_runs.table(_runs(tmp_path / "rows.jsonl")).rows
+  assert row[1] == "rows.jsonl (rows only)"
+  assert row[4] == row[6] == row[8] == "—"
+  [row] = trained_runs.table(_runs(tmp_path / "sr2_fsrcnn")).rows
   assert row == (
     "sr2_fsrcnn", "sr2_fsrcnn", "sr2_fsrcnn", "0, 2", "7 + 5", "12",
     "0123456789 with changes, then fedcba9876", "1 × cpu, 2 cores", "finished",

@@ -1,0 +1,103 @@
+"""Which experiment the numbers of a subject are taken from; no JAX."""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+
+from sr2_jax.records import rows as rows_lib
+
+RowsWithFiles = Sequence[tuple[rows_lib.Row, pathlib.Path]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """The rows of one subject in one experiment, with one L2.
+
+  Attributes:
+    experiment: as in the rows.
+    l2: as in the rows.
+    rows: of each seed's last step, by metric and condition, then by seed.
+    steps: the last step of each seed.
+    folders: where the rows of each seed are.
+    num_images: images behind a row; the most, if rows differ in that.
+  """
+
+  experiment: str
+  l2: float | None
+  rows: Mapping[
+    tuple[str, rows_lib.Condition], Mapping[int | None, rows_lib.Row]
+  ]
+  steps: Mapping[int | None, int]
+  folders: Mapping[int | None, pathlib.Path]
+  num_images: int
+
+  def at(
+    self, metric: str, condition: rows_lib.Condition
+  ) -> Mapping[int | None, rows_lib.Row]:
+    """The rows of a metric at a condition, by seed."""
+    for (name, known), rows in self.rows.items():
+      if name == metric and known.is_close(condition):
+        return rows
+    return {}
+
+
+def ranked(rows: RowsWithFiles, *, l2: float | None) -> list[Source]:
+  """The sources of one subject's rows, the one to take first.
+
+  A source with the preferred L2 comes before others, then one with more seeds,
+  then one with more images; of equals the first in the order of the rows.
+
+  Args:
+    rows: all of one subject, each with its file.
+    l2: preferred L2; None: no preference.
+  """
+  groups: dict[
+    tuple[str, float | None], list[tuple[rows_lib.Row, pathlib.Path]]
+  ] = {}
+  for row, file in rows:
+    groups.setdefault((row.experiment, row.l2), []).append((row, file))
+  sources = [_gather(*key, group) for key, group in groups.items()]
+
+  def is_other_l2(source: Source) -> bool:
+    # Old rows have no L2 field; treat them as matching.
+    return None not in (l2, source.l2) and not rows_lib.is_close(source.l2, l2)
+
+  return sorted(
+    sources, key=lambda x: (is_other_l2(x), -len(x.steps), -x.num_images)
+  )
+
+
+def names_of(sources: Sequence[Source]) -> list[str]:
+  """Their experiments, with the L2 of each if they differ in it."""
+  texts = [f"`{source.experiment}`" for source in sources]
+  if len({source.l2 for source in sources}) == 1:
+    return texts
+  return [
+    f"{text} with L2 " + ("unknown" if source.l2 is None else f"{source.l2:g}")
+    for text, source in zip(texts, sources, strict=True)
+  ]
+
+
+def _gather(
+  experiment: str,
+  l2: float | None,
+  rows: Iterable[tuple[rows_lib.Row, pathlib.Path]],
+) -> Source:
+  rows = list(rows)
+  last = rows_lib.last_steps(row for row, _ in rows)
+  rows = [
+    (row, file) for row, file in rows if row.step == last[rows_lib.weights(row)]
+  ]
+  found: dict[
+    tuple[str, rows_lib.Condition], dict[int | None, rows_lib.Row]
+  ] = {}
+  for row, _ in rows:
+    found.setdefault((row.metric, row.condition), {})[row.seed] = row
+  return Source(
+    experiment=experiment,
+    l2=l2,
+    rows=found,
+    steps={row.seed: row.step for row, _ in rows},
+    folders={row.seed: file.parent for row, file in rows},
+    num_images=max(row.n for row, _ in rows),
+  )

@@ -1,0 +1,41 @@
+"""What a number of the report is of; no JAX."""
+
+import dataclasses
+
+from sr2_jax.records import rows as rows_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+  """One method, trained in one way, at one scale.
+
+  Attributes:
+    method: as in a row.
+    dataset: as in a row.
+    scale: as in a row.
+    shared_layers: as in a row; None matches any number.
+    loss_weight: as in a row; None for a network without a classifier.
+  """
+
+  method: str
+  dataset: str
+  scale: int
+  shared_layers: int | None = None
+  loss_weight: float | None = None
+
+  def matches(self, row: rows_lib.Row) -> bool:
+    """Whether the row is of this subject."""
+    return (
+      (self.method, self.dataset, self.scale)
+      == (row.method, row.dataset, row.scale)
+      and self.shared_layers in (None, row.shared_layers)
+      and rows_lib.is_close(self.loss_weight, row.loss_weight)
+    )
+
+  def __str__(self) -> str:
+    text = f"`{self.method}` on {self.dataset} x{self.scale}"
+    if self.shared_layers is not None:
+      text += f", shared layers {self.shared_layers}"
+    if self.loss_weight is not None:
+      text += f", λ = {self.loss_weight:g}"
+    return text

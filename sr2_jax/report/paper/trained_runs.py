@@ -1,0 +1,237 @@
+"""The runs behind a page: how they were trained, on what, where; no JAX."""
+
+import collections
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from sr2_jax import names
+from sr2_jax.records import folder as folder_lib
+from sr2_jax.records import rows as rows_lib
+from sr2_jax.report import blocks as blocks_lib
+from sr2_jax.report.paper import sources as sources_lib
+from sr2_jax.report.paper import values as paper_values
+
+# What the networks of one data set and scale should have in common.
+_RECIPE = (
+  "batch_size",
+  "degradation",
+  "augmentation",
+  "adam",
+  "loss.super_resolution",
+  "loss.l2_scope",
+  "loss.normalize_weights",
+  "model.batch_norm",
+  "model.batch_norm_momentum",
+  "model.expansion",
+  "model.transposed_convolution",
+  "model.dtype",
+  "pretrain",
+  "joint.num_epochs",
+  "joint.learning_rate",
+  "data.max_train_images",
+  "data.validation_fraction",
+  "data.split_seed",
+  "eval.clip",
+  "eval.noise_seed",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedRun:
+  """One experiment in one file of rows.
+
+  Attributes:
+    experiment: as in the rows.
+    source: the run folder's name, or the file of rows.
+    methods: those that it has rows of.
+    phases: those that it has rows of.
+    seeds: those that it has rows of.
+    split_images: images of the split behind its rows.
+    description: config.json; None for a file of rows without it.
+    is_done: whether the run folder says so.
+  """
+
+  experiment: str
+  source: str
+  methods: tuple[str, ...]
+  phases: tuple[str, ...]
+  seeds: tuple[int, ...]
+  split_images: int
+  description: Mapping[str, Any] | None
+  is_done: bool
+
+
+def find(rows: sources_lib.RowsWithFiles) -> list[TrainedRun]:
+  """Every experiment in every file of rows, with its config.json."""
+  groups: dict[tuple[pathlib.Path, str], list[rows_lib.Row]] = {}
+  for row, file in rows:
+    groups.setdefault((file, row.experiment), []).append(row)
+  runs = []
+  for (file, experiment), group in groups.items():
+    is_folder = file.name == rows_lib.FILE_NAME
+    folder = folder_lib.RunFolder(file.parent)
+    runs.append(
+      TrainedRun(
+        experiment=experiment,
+        source=file.parent.name if is_folder else file.name,
+        methods=tuple(dict.fromkeys(row.method for row in group)),
+        phases=tuple(dict.fromkeys(row.phase for row in group)),
+        seeds=tuple(sorted({r.seed for r in group if r.seed is not None})),
+        split_images=max(row.n for row in group),
+        description=folder.read() if is_folder else None,
+        is_done=is_folder and folder.is_done,
+      )
+    )
+  return sorted(runs, key=lambda run: (run.experiment, run.source))
+
+
+def training(runs: Sequence[TrainedRun]) -> list[blocks_lib.Paragraph]:
+  """How long the networks were trained, on what, and where runs differ."""
+  known = [run for run in runs if run.description]
+  lines = []
+  if known:
+    epochs = ", ".join(
+      f"{_span(_epochs(known, phase))} of `{phase}`" for phase in names.PHASES
+    )
+    lines.append(
+      f"**Epochs**: {epochs}; the authors' script has "
+      f"{paper_values.AUTHORS_EPOCHS} of each, the paper names none. Verdicts "
+      "are about this training."
+    )
+  unfinished = [run.experiment for run in known if not run.is_done]
+  if unfinished:
+    lines.append(f"**Unfinished**: {', '.join(unfinished)}.")
+  if len(known) < len(runs):
+    lines.append("**Epochs unknown**: files of rows without config.json.")
+  notes = dict.fromkeys(
+    note
+    for run in runs
+    if run.description
+    for note in run.description.get("dataset", {}).get("notes", ())
+  )
+  if notes:
+    lines.append(f"**Data**: {'; '.join(notes)}.")
+  for setting, fields in _differences(runs).items():
+    lines.append(
+      f"**Runs that were trained differently** are side by side on {setting}:"
+      f" {', '.join(fields)} differ."
+    )
+  return [blocks_lib.Paragraph(line) for line in lines]
+
+
+def _epochs(runs: Sequence[TrainedRun], phase: str) -> set[int]:
+  return {
+    run.description["config"][phase]["num_epochs"]
+    for run in runs
+    if run.description and phase in run.phases
+  }
+
+
+def _span(numbers: Collection[int]) -> str:
+  """As "4" or "4 to 12"; "none" without numbers."""
+  ends = sorted({min(numbers), max(numbers)}) if numbers else ["none"]
+  return " to ".join(map(str, ends))
+
+
+def _differences(runs: Sequence[TrainedRun]) -> dict[str, list[str]]:
+  """The fields that differ, by data set and scale.
+
+  SRMD is left out, because it has a recipe of its own.
+  """
+  found: dict[str, dict[str, set[str]]] = collections.defaultdict(
+    lambda: collections.defaultdict(set)
+  )
+  for run in runs:
+    config = (run.description or {}).get("config")
+    if config and config["model"]["trunk"] != "srmd":
+      setting = f"{config['data']['name']} x{config['degradation']['scale']}"
+      for field, value in _recipe(run):
+        found[setting][field].add(json.dumps(value, sort_keys=True))
+  return {
+    setting: [field for field, values in fields.items() if len(values) > 1]
+    for setting, fields in found.items()
+    if any(len(values) > 1 for values in fields.values())
+  }
+
+
+def _recipe(run: TrainedRun) -> Iterator[tuple[str, Any]]:
+  """Fields and values of a run's recipe; a phase only if it has rows of it."""
+  description = run.description or {}
+  for field in _RECIPE:
+    phase = field.partition(".")[0]
+    if phase in names.PHASES and phase not in run.phases:
+      continue
+    value: Any = description["config"]
+    for name in field.split("."):
+      value = value.get(name) if isinstance(value, dict) else None
+    if value is not None:  # An older version may not have had it.
+      yield field, value
+  fingerprint = description.get("dataset", {}).get("fingerprint")
+  if fingerprint is not None:
+    yield "images", fingerprint
+
+
+def table(runs: Sequence[TrainedRun]) -> blocks_lib.Table:
+  """A row for each run: what it measured, and how it was trained."""
+  return blocks_lib.Table(
+    (
+      "Experiment",
+      "Folder or file",
+      "Methods",
+      "Seeds",
+      "Epochs",
+      "Images",
+      "Git revision",
+      "Devices",
+      "State",
+    ),
+    [_row(run) for run in runs],
+  )
+
+
+def _row(run: TrainedRun) -> tuple[str, ...]:
+  description: dict[str, Any] = dict(run.description or {})
+  config = description.get("config", {})
+  epochs = "—"
+  if config:
+    pretrain, joint = (
+      config.get(phase, {}).get("num_epochs", "?") for phase in names.PHASES
+    )
+    source = config.get("init_from")
+    first = f"from {pathlib.Path(source).name}" if source else str(pretrain)
+    epochs = f"{first} + {joint}"
+  state = "finished" if run.is_done else "not finished"
+  return (
+    run.experiment,
+    run.source if config else f"{run.source} (rows only)",
+    ", ".join(run.methods),
+    ", ".join(map(str, run.seeds)) or "—",
+    epochs,
+    f"{run.split_images:,}",
+    _of_all_starts(description, "git_revision", _revision),
+    _of_all_starts(description, "devices", _devices),
+    state if config else "—",
+  )
+
+
+def _of_all_starts(
+  description: dict[str, Any], part: str, text_of: Callable[[Any], str]
+) -> str:
+  """A part of config.json at every start of the run, each text once."""
+  starts = [description, *description.get("later", [])]
+  texts = [text_of(start[part]) for start in starts if start.get(part)]
+  return ", then ".join(dict.fromkeys(texts)) or "—"
+
+
+def _revision(revision: str) -> str:
+  commit, _, changes = revision.partition("+")
+  return f"{commit[:10]}{' with changes' if changes else ''}"
+
+
+def _devices(devices: dict[str, Any]) -> str:
+  text = f"{devices.get('count', '?')} × {devices.get('kind', '?')}"
+  cores = devices.get("cpu_cores")
+  return text if cores is None else f"{text}, {cores} cores"
