@@ -1,4 +1,4 @@
-"""The report of one or several runs, from what lies in their folders; no JAX.
+"""The report of one or several runs, from their folders; no JAX.
 
 `python -m sr2_jax.report runs/quickstart` prints the tables of a run again and
 redraws its curves; several runs go into one table. With --out, or for several
@@ -16,7 +16,7 @@ from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import tables
 from sr2_jax.report.paper import measurements as measurements_lib
 
-# Tabulated without being asked for.
+# The default of --metric.
 _METRICS = (
   "ssim_uniform7_range2", "ssim_uniform7", "ssim", "psnr_db", "accuracy",
 )  # fmt: skip
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not rows:
       raise errors.UserError(
         f"No rows of split {flags.split!r} in {', '.join(flags.runs)}.\n"
-        "Choose another one with --split."
+        "Choose another split with --split."
       )
     for kind in (tables.table, tables.corruption_table):
       for metric in flags.metric or _METRICS:
@@ -58,8 +58,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     prog="python -m sr2_jax.report",
     description="Prints the tables of one or several runs and redraws their "
     "curves, from the rows of results.jsonl. With --out, or for several runs, "
-    "writes report.html and report.md: the paper's tables, figures and claims "
-    "against what the runs measured.",
+    "also writes report.html and report.md, which compare the paper's tables, "
+    "figures and claims with what the runs measured.",
   )
   parser.add_argument(
     "runs",
@@ -71,7 +71,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     "--out",
     metavar="FOLDER",
     help="where the page and its figures go (default: report/ for several "
-    "runs; for one its images/, without a page)",
+    "runs; one run gets no page, and its curves go into its images/)",
   )
   parser.add_argument(
     "--split", default="test", help="the split to report (default: test)"
@@ -100,8 +100,8 @@ def _is_run(flags: argparse.Namespace) -> bool:
 
 
 def _write_page(flags: argparse.Namespace) -> list[pathlib.Path]:
-  """Paths of the two pages; their figures lie beside them."""
-  # Loads Matplotlib, as the curves do.
+  """Writes the page; returns the paths of its two forms."""
+  # Imported here, because they load Matplotlib, which takes a second.
   from sr2_jax.report.paper import page as page_lib
   from sr2_jax.report.paper import values as paper_values
 
@@ -109,14 +109,14 @@ def _write_page(flags: argparse.Namespace) -> list[pathlib.Path]:
   words = ["python", "-m", "sr2_jax.report", *flags.runs]
   if flags.split != "test":
     words += ["--split", flags.split]
-  known = measurements_lib.read(
+  measurements = measurements_lib.read(
     flags.runs,
     split=flags.split,
     stand_ins=paper_values.STAND_INS,
     l2=paper_values.L2,
   )
   paths = page_lib.write(
-    known, folder, command=shlex.join([*words, "--out", str(folder)])
+    measurements, folder, command=shlex.join([*words, "--out", str(folder)])
   )
   return paths[-2:]
 
@@ -124,8 +124,8 @@ def _write_page(flags: argparse.Namespace) -> list[pathlib.Path]:
 def _write_curves(
   rows: Iterable[rows_lib.Row], folder: pathlib.Path, *, split: str
 ) -> list[pathlib.Path]:
-  """One figure for each data set and scale."""
-  # Loads Matplotlib, which takes a second: not for --help.
+  """Draws one figure for each data set and scale; returns their paths."""
+  # Imported here, because it loads Matplotlib, which takes a second.
   from sr2_jax.report import figures
 
   settings: dict[tuple[str, int], list[rows_lib.Row]] = {}

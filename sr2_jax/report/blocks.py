@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from importlib import resources
 
-# What colours a cell; its text always says the same.
+# Colours of a cell; its text always says the same.
 TONES = ("good", "bad", "open", "missing")
 
 
@@ -74,7 +74,7 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Tile:
-  """A part of a picture; no PNG where it is missing, the tone as a cell's."""
+  """A part of a picture; png is None if missing, the tone as in a cell."""
 
   name: str
   png: bytes | None
@@ -88,12 +88,12 @@ class Picture:
 
   Attributes:
     stem: name of its files.
-    alt: what it shows, for those who do not see it.
-    png: the PNG, which Markdown shows.
-    svg: the SVG, which HTML shows.
-    width: in CSS pixels, how wide that is where there is room.
-    tiles: what HTML shows instead, as many beside each other as there is room
-      for, with text below that can be read on a phone.
+    alt: what it shows, for readers who cannot see it.
+    png: shown by Markdown.
+    svg: shown by HTML.
+    width: of the SVG in CSS pixels, if there is room.
+    tiles: shown by HTML instead of the SVG, as many in a row as there is room
+      for, with text that can be read on a phone.
   """
 
   stem: str
@@ -106,7 +106,7 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-  """Pictures side by side, as far as there is room, over one caption."""
+  """Pictures side by side, if there is room, above one caption."""
 
   pictures: Sequence[Picture]
   caption: str
@@ -128,7 +128,7 @@ def page(blocks: Sequence[Block], *, title: str) -> str:
     if isinstance(block, Heading) and block.level == 2
   ]
   body = "\n".join(_html(block) for block in blocks)
-  # The contents stand below the title.
+  # The contents are below the title.
   head, separator, rest = body.partition("</h1>")
   navigation = f"\n<nav>{' '.join(entries)}</nav>" if entries else ""
   body = head + separator + navigation + rest
@@ -206,7 +206,7 @@ def _html_table(table: Table) -> str:
       )
       style = f' class="{tone}"' if tone else ""
       label = html.escape(name)
-      # Each line by itself, so that its continuation can be indented.
+      # Each line in a span, so that its continuation can be indented.
       lines_of_cell = "".join(
         f'<span class="line">{_inline(line)}</span>'
         for line in text.split("\n")
@@ -240,7 +240,7 @@ def _html_picture(picture: Picture) -> str:
       f'<div class="tile">{image}<div>{_inline(tile.name)}</div>'
       f"<div{style}>{_inline(tile.caption)}</div></div>"
     )
-  # On a phone three stand in a row, or two where that leaves none alone.
+  # On a phone a row has three tiles, or two if three would leave one over.
   style = "tiles pairs" if len(tiles) % 3 == 1 else "tiles"
   return f'<div class="{style}">{"".join(tiles)}</div>'
 

@@ -1,4 +1,4 @@
-"""Curves over the noise variance, drawn alike wherever they stand; no JAX.
+"""Curves over the noise variance, drawn alike in all pictures; no JAX.
 
 Levels are on a logarithmic axis with zero left of a break, each curve is named
 at its right end, and bands are intervals.
@@ -16,10 +16,10 @@ from sr2_jax import names
 from sr2_jax.report import tables
 
 INK = "#222222"
-# Of what a classifier has read.
+# Of the class that a classifier read.
 RIGHT, WRONG = "#0072B2", "#C04000"
-# Okabe and Ito's colours, which colour-blind readers can tell apart; those of a
-# family of methods are the same everywhere.
+# Okabe and Ito's colours, which colour-blind readers can tell apart. A family
+# of methods has the same ones everywhere.
 COLORS = {
   "bicubic": ("#767676",),
   "trunk": ("#0072B2", "#56B4E9"),
@@ -36,22 +36,22 @@ class Curve:
   """A curve.
 
   Attributes:
-    name: what stands at its end.
+    name: text at its end.
     levels: noise variances, ascending, [V].
     means: [V].
-    halves: half the widths of the intervals, [V], nan where there is none.
+    half_widths: of the intervals, [V]; nan where there is none.
     style: color, marker and linestyle, as Matplotlib has them.
   """
 
   name: str
   levels: np.ndarray
   means: np.ndarray
-  halves: np.ndarray
+  half_widths: np.ndarray
   style: Mapping[str, Any]
 
 
 class Look(NamedTuple):
-  """Sizes: of lines, markers and letters in points, others in panel heights."""
+  """Sizes: lines, markers and letters in points, others in panel heights."""
 
   line: float
   guess: float
@@ -69,7 +69,7 @@ def draw(panel: axes.Axes, curves: Sequence[Curve], look: Look) -> None:
   draw_axis(panel, sorted({x for curve in curves for x in curve.levels}))
   for curve in curves:
     x, means, style = curve.levels, curve.means, dict(curve.style)
-    # Without a level between zero and the first power of ten, the line between
+    # Nothing was measured between zero and the lowest level. The line between
     # them is a guess, and thinner.
     start = int(x[0] == 0 and len(x) > 1)
     size = look.marker
@@ -81,12 +81,12 @@ def draw(panel: axes.Axes, curves: Sequence[Curve], look: Look) -> None:
       panel.plot(
         x[:2], means[:2], linewidth=look.guess, markersize=size, **style
       )
-    if np.isfinite(curve.halves).any():
-      low, high = means - curve.halves, means + curve.halves
+    if np.isfinite(curve.half_widths).any():
+      low, high = means - curve.half_widths, means + curve.half_widths
       color = style["color"]
       panel.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
 
-  # Intervals count as far as values can lie.
+  # Intervals stretch the axis only as far as values can be.
   finite = [x for curve in curves for x in curve.means if math.isfinite(x)]
   bottom, top = panel.get_ylim()
   bottom = max(bottom, min([0.0, *finite]) - look.margin)
@@ -99,7 +99,7 @@ def draw(panel: axes.Axes, curves: Sequence[Curve], look: Look) -> None:
   for curve, height, place in zip(named, heights, places, strict=True):
     color = curve.style["color"]
     link = {"arrowstyle": "-", "color": color, "shrinkA": 0, "shrinkB": 0}
-    link["relpos"] = (0, 0.5)  # To where the text begins, not across it.
+    link["relpos"] = (0, 0.5)  # To the start of the text, not across it.
     at = (1 + look.indent, place)
     label = panel.annotate(
       curve.name, (1, height), at, "axes fraction", arrowprops=link
@@ -120,7 +120,7 @@ def draw_axis(panel: axes.Axes, levels: Sequence[float]) -> None:
     first = math.ceil(math.log10(positive[0]) - 1e-9)
     last = math.floor(math.log10(positive[-1]) + 1e-9)
     decades = [10.0**power for power in range(first, last + 1)]
-    # Where they are too few to read a scale from, the levels have names.
+    # A single power of ten gives no scale; the levels are named instead.
     ticks += decades if len(decades) > 1 else positive
     if ticks[0] == 0:
       mark = panel.text(positive[0] / 2, 0, "//", ha="center", va="center")
@@ -136,9 +136,10 @@ def draw_axis(panel: axes.Axes, levels: Sequence[float]) -> None:
 
 
 def spread(heights: Sequence[float], *, gap: float) -> np.ndarray:
-  """Moves ascending heights as little as needed to be a gap apart.
+  """Ascending heights, moved as little as needed to be a gap apart.
 
-  Least squares: isotonic regression of the heights less their share of gaps.
+  Little in the least-squares sense: an isotonic regression of the heights less
+  their share of gaps.
   """
   if not heights:
     return np.zeros(0)

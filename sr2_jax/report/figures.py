@@ -21,15 +21,14 @@ from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import curves as curves_lib
 from sr2_jax.report import intervals, tables
 
-# The metrics that have a panel, and its title.
+# The metrics that have a panel, and the panel's title.
 CURVES = {"ssim": "SSIM (Wang et al.)", "accuracy": "Accuracy"}
 
-# For a second, third and fourth round through a family's colours.
+# For each further round through a family's colours.
 _DASHES = ("-", (0, (5, 1.5)), (0, (2, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
-# Of the panels of curves.
 _LOOK = curves_lib.Look(2.5, 1.5, 8, 14, gap=0.065, indent=0.05, margin=0.05)
 
-# The font ships with matplotlib; a user's own settings do not count.
+# The font ships with Matplotlib; a user's own settings do not count.
 _SETTINGS: dict[Any, Any] = {"font.family": "DejaVu Sans", "text.usetex": False}
 
 # Lengths of the example grid in pixels. A power of two as resolution makes the
@@ -37,7 +36,7 @@ _SETTINGS: dict[Any, Any] = {"font.family": "DejaVu Sans", "text.usetex": False}
 _DPI = 128
 _CELL, _GAP, _BLOCK_GAP, _MARGIN = 112, 10, 32, 24
 _CAPTION, _TEXT = 32, 20
-_LONGEST_NAME = 12  # Letters of a class that still can be read below a cell.
+_LONGEST_NAME = 12  # Letters of a class that can be read below a cell.
 _POINT = 72 / _DPI  # Points in a pixel.
 
 
@@ -47,12 +46,11 @@ def curves(
   *,
   split: str = "test",
 ) -> np.ndarray:
-  """Draws SSIM and, where there are rows, accuracy over the noise variance.
+  """Draws SSIM, and accuracy if there are rows, over the noise variance.
 
-  The rows of that split have one data set and scale; those of corruptions are
-  left out. Returns what it wrote to
-  `path` as a PNG, uint8 [height, width, 3]. Raises ValueError where there are
-  no such rows, or several data sets or scales.
+  Rows of other splits and of corruptions are left out. Returns what it wrote to
+  `path` as a PNG, uint8 [height, width, 3]. Raises ValueError if no rows are
+  left, or rows of several data sets or scales.
   """
   settings = tables.settings(
     row
@@ -91,22 +89,22 @@ def curves(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Examples:
-  """The images of a grid: N digits at V noise levels, by several methods.
+class Grid:
+  """What a grid shows: N images at V noise levels, by several methods.
 
-  Images are float in [0, 1] (what lies outside is clipped for display) with
-  C = 1 or 3 channels. Raises ValueError where shapes do not fit.
+  Images are float in [0, 1], clipped for display, with C = 1 or 3 channels.
+  Raises ValueError if shapes do not fit.
 
   Attributes:
     high_res: the truth, [N, H, W, C].
     labels: the true class, int [N].
     noise_variances: [V].
     low_res: the networks' input, [V, N, h, w, C]; h divides H, and w W.
-    columns: method -> super-resolved images, [V, N, H, W, C], in the order in
-      which they are shown.
-    predictions: method -> predicted class, int [V, N], for those of the columns
-      that classify.
-    class_names: of the classes, in order; their numbers where it is empty.
+    columns: method -> super-resolved images, [V, N, H, W, C], in the order of
+      the columns.
+    predictions: method -> predicted class, int [V, N], of the methods that
+      classify.
+    class_names: by label; empty shows the labels.
   """
 
   high_res: np.ndarray
@@ -140,20 +138,18 @@ class Examples:
         raise ValueError(f"{name}: shape {array.shape}, expected {shape}")
 
 
-def example_grid(
-  examples: Examples, path: str | os.PathLike[str]
-) -> np.ndarray:
-  """Draws a row for each digit, and at each noise level a column a method.
+def example_grid(grid: Grid, path: str | os.PathLike[str]) -> np.ndarray:
+  """Draws a row for each image, and a column for each method and noise level.
 
-  Every pixel is shown as a square. Under the truth stands its class, and under
-  a classifier's image what it read.
+  Every pixel is a square. Below the truth is its class, and below a
+  classifier's image the class that it read.
 
   Returns what it wrote to `path` as a PNG, uint8 [height, width, 3].
   """
-  num_images, height, width, _ = examples.high_res.shape
+  num_images, height, width, _ = grid.high_res.shape
   zoom = max(1, round(_CELL / height))
   height, width = zoom * height, zoom * width
-  blocks = _blocks(examples)
+  blocks = _blocks(grid)
   columns = [column for _, block in blocks for column in block]
   num_lines = max(column.name.count("\n") for column in columns) + 1
   names_y = _MARGIN + _CAPTION + num_lines * (_TEXT + 4) + _GAP
@@ -170,7 +166,7 @@ def example_grid(
     for title, block in blocks:
       left = x
       for column in block:
-        # About 0.6 of its size is the width of a letter.
+        # A letter is about 0.6 of its size wide.
         longest = max(map(len, column.name.split("\n")))
         style = {"size": min(_TEXT, width / 0.62 / longest), "linespacing": 1.1}
         _write(figure, x + width / 2, names_y, column.name, **style)
@@ -193,7 +189,7 @@ def example_grid(
 
 
 def _styles(lines: Iterable[tables.Line]) -> dict[tables.Line, dict[str, Any]]:
-  """Colour, marker and dashes of each line; like families look alike."""
+  """Colour, marker and dashes of each line; families have their own."""
   styles: dict[tables.Line, dict[str, Any]] = {}
   seen = collections.Counter()
   for line in lines:
@@ -215,7 +211,7 @@ def _curves(
   labels: Mapping[tables.Line, str],
   styles: Mapping[tables.Line, Mapping[str, Any]],
 ) -> list[curves_lib.Curve]:
-  """One metric's."""
+  """The curves of one metric's summaries."""
   return [
     curves_lib.Curve(
       labels[line],
@@ -230,39 +226,45 @@ def _curves(
 
 @dataclasses.dataclass(frozen=True)
 class _Column:
-  """Images [N, h, w, C], and below each its class and whether that is right."""
+  """A column of a grid.
+
+  Attributes:
+    name: text above it.
+    images: [N, h, w, C].
+    captions: the class below each image, and whether it is right, or None.
+  """
 
   name: str
   images: np.ndarray
   captions: Sequence[tuple[str, bool | None]] = ()
 
 
-def _blocks(examples: Examples) -> list[tuple[str, list[_Column]]]:
-  """The truth, then the columns of each noise level, with their heading."""
-  captions = [(_class_name(examples, x), None) for x in examples.labels]
-  blocks = [("", [_Column("Truth", examples.high_res, captions)])]
-  for level, variance in enumerate(examples.noise_variances):
-    columns = [_Column("Input", examples.low_res[level])]
-    for method, images in examples.columns.items():
+def _blocks(grid: Grid) -> list[tuple[str, list[_Column]]]:
+  """The truth, then the columns of each noise level, with a heading each."""
+  captions = [(_class_name(grid, x), None) for x in grid.labels]
+  blocks = [("", [_Column("Truth", grid.high_res, captions)])]
+  for level, variance in enumerate(grid.noise_variances):
+    columns = [_Column("Input", grid.low_res[level])]
+    for method, images in grid.columns.items():
       name = names.method(method).title
       name = textwrap.fill(name, 8, break_long_words=False)
       captions = []
-      if method in examples.predictions:
-        predicted = examples.predictions[method][level]
+      if method in grid.predictions:
+        predicted = grid.predictions[method][level]
         captions = [
-          (_class_name(examples, read), bool(read == label))
-          for read, label in zip(predicted, examples.labels, strict=True)
+          (_class_name(grid, read), bool(read == label))
+          for read, label in zip(predicted, grid.labels, strict=True)
         ]
       columns.append(_Column(name, images[level], captions))
     blocks.append((f"σ² = {tables.display_number(float(variance))}", columns))
   return blocks
 
 
-def _class_name(examples: Examples, label: int) -> str:
-  """What stands below an image for its class: one short line."""
-  if not examples.class_names:
+def _class_name(grid: Grid, label: int) -> str:
+  """A class in one short line."""
+  if not grid.class_names:
     return str(label)
-  name = examples.class_names[label]
+  name = grid.class_names[label]
   if len(name) <= _LONGEST_NAME:
     return name
   # Both ends: long names often begin alike.
@@ -280,7 +282,7 @@ def _write(
 ) -> None:
   style = {"color": curves_lib.INK, "ha": "center", **style}
   style["size"] *= _POINT
-  # A folder's class may well have a "$" in its name.
+  # The class of a folder may have a "$" in its name.
   style["parse_math"] = False
   figure.text(x, y, text, transform=_pixels(figure), **style)
 
@@ -291,7 +293,7 @@ def _draw_caption(
   text: str,
   is_right: bool | None,
 ) -> None:
-  """Writes the class, and tells right from wrong by mark, frame and colour."""
+  """Writes the class; mark, frame and colour tell right from wrong."""
   x, y, width, height = place
   color = {
     None: curves_lib.INK,
@@ -321,12 +323,12 @@ def squares(image: np.ndarray, height: int, width: int) -> np.ndarray:
 def _save(
   figure: figure_lib.Figure, path: str | os.PathLike[str]
 ) -> np.ndarray:
-  """Renders once, writes the PNG at once, returns uint8 [height, width, 3]."""
+  """Renders a figure, writes the PNG, returns uint8 [height, width, 3]."""
   canvas = backend_agg.FigureCanvasAgg(figure)
   canvas.draw()
   rgb = np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
   png = io.BytesIO()
   Image.fromarray(rgb).save(png, format="PNG")
-  # The report redraws curves without claiming the run's folder.
+  # The report redraws curves while a run may hold its folder.
   files.write_atomically(path, png.getvalue(), shared=True)
   return rgb

@@ -14,13 +14,13 @@ def show(
   splits: Sequence[str],
   checkpoint: str = "last",
 ) -> None:
-  """Draws SSIM and accuracy over the noise variance, and prints both.
+  """Draws SSIM and accuracy over the noise variance, and prints tables of both.
 
   Args:
     rows: of one checkpoint of each phase.
-    folder: the run folder; the curves go into its images/.
-    splits: the splits that are drawn; the last one is printed.
-    checkpoint: which one the rows are of, "last" or "best".
+    folder: the run folder; the curves go into its `images/`.
+    splits: which are drawn; the last one is printed.
+    checkpoint: "last" or "best": which one the rows are of.
   """
   stem = "curves" if checkpoint == "last" else f"curves_{checkpoint}"
   for split in splits:

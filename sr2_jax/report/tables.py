@@ -1,4 +1,4 @@
-"""Tables of result rows as plain text, and what makes a line of one; no JAX."""
+"""Tables of result rows as plain text, and their lines; no JAX."""
 
 import dataclasses
 import math
@@ -14,7 +14,7 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-  """What a line of a table, or a curve, holds the numbers of."""
+  """What tells the lines of a table, or the curves of a figure, apart."""
 
   method: str
   experiment: str
@@ -27,8 +27,8 @@ class Line:
 def table(rows: Iterable[rows_lib.Row], *, metric: str, split: str) -> str:
   """Method x noise variance as plain text, mean ± half the 95 % interval.
 
-  A star marks the best of each column. One block for each data set and scale,
-  so "" where no row has that metric and split.
+  A star marks the best of each column. There is one block for each data set and
+  scale: "" if no row has that metric and split.
   """
   chosen = [
     row
@@ -43,9 +43,10 @@ def table(rows: Iterable[rows_lib.Row], *, metric: str, split: str) -> str:
 def corruption_table(
   rows: Iterable[rows_lib.Row], *, metric: str, split: str
 ) -> str:
-  """Method x level of each corruption, likewise.
+  """Method x level of each corruption as plain text, as in `table`.
 
-  One part for each data set and scale, and in it a block for each corruption.
+  There is one part for each data set and scale, with a block for each
+  corruption.
   """
   chosen = [
     row
@@ -67,7 +68,7 @@ def settings(
   rows: Iterable[rows_lib.Row],
 ) -> dict[tuple[str, int], list[intervals.Summary]]:
   """The summaries of each (data set, scale)."""
-  # What nobody trains here is the same in every experiment: one line.
+  # Untrained methods are the same in every experiment; they get one line.
   rows = [
     dataclasses.replace(row, experiment="") if row.phase == "none" else row
     for row in rows
@@ -83,9 +84,8 @@ def lines(
 ) -> dict[Line, dict[float, intervals.Summary]]:
   """The lines of one data set and scale, each by noise variance, in order.
 
-  Bicubic comes first, then networks that do not classify, those of them that
-  joint has trained on, SRMD, sequential, SR2. Each line's noise variances
-  ascend. Summaries of one corruption come by its levels instead.
+  Lines are in the order of `names.FAMILIES`, and each line's noise variances
+  ascend. Summaries of one corruption are ordered by its levels instead.
   """
   found: dict[Line, dict[float, intervals.Summary]] = {}
   for summary in sorted(summaries, key=_level):
@@ -100,7 +100,7 @@ def lines(
 def labels(
   of_lines: Iterable[Line], *, name_of: Callable[[str], str]
 ) -> dict[Line, str]:
-  """A name for each line: its method, and what sets it apart from others."""
+  """A name for each line: its method, and how it differs from others."""
   qualifiers: dict[str, Callable[[Any], str]] = {
     "loss_weight": lambda value: f"λ={value:g}",
     "l2": lambda value: f"L2={value:g}",
@@ -123,7 +123,7 @@ def labels(
 
 
 def count_seeds(summaries: Iterable[intervals.Summary]) -> str:
-  """As "1 seed", "2-3 seeds", or "no training"."""
+  """How many seeds summaries have: "1 seed", "2-3 seeds", "no training"."""
   counts = {len(summary.seeds) for summary in summaries} - {0}
   if not counts:
     return "no training"
@@ -132,12 +132,12 @@ def count_seeds(summaries: Iterable[intervals.Summary]) -> str:
 
 
 def number_of_seeds(count: int) -> str:
-  """As "1 seed" or "2 seeds"."""
+  """A number of seeds in words: "1 seed" or "2 seeds"."""
   return f"{count} seed{'s' if count > 1 else ''}"
 
 
 def number(value: float) -> str:
-  """0, 1e-5, 3.2e-5, 1e-2: short, and a power of ten at sight."""
+  """A number in short, with its power of ten: 0, 1e-5, 3.2e-5, 1e-2."""
   if value == 0:
     return "0"
   mantissa, exponent = f"{value:.6e}".split("e")
@@ -145,7 +145,7 @@ def number(value: float) -> str:
 
 
 def display_number(value: float) -> str:
-  """A number for a figure, as 3.2·10⁻⁵."""
+  """A number for figures and the page, as 3.2·10⁻⁵."""
   mantissa, _, exponent = number(value).partition("e")
   if not exponent:
     return mantissa
@@ -177,7 +177,7 @@ def _block(summaries: Sequence[intervals.Summary]) -> list[str]:
 
 
 def _corruption_blocks(summaries: Sequence[intervals.Summary]) -> list[str]:
-  """The same with a block for each corruption."""
+  """The table of one metric, data set, split and scale, by corruption."""
   text = _title(summaries)
   for corruption in names.CORRUPTIONS.values():
     chosen = [x for x in summaries if x.corruption == corruption.key]
@@ -190,7 +190,7 @@ def _corruption_blocks(summaries: Sequence[intervals.Summary]) -> list[str]:
 
 
 def _title(summaries: Sequence[intervals.Summary]) -> list[str]:
-  """What a table shows, and how its cells are read."""
+  """What a table shows, and how to read its cells."""
   first = summaries[0]
   fewest = min(summary.n for summary in summaries)
   most = max(summary.n_max for summary in summaries)
@@ -231,7 +231,7 @@ def _grid(
 def _cells(
   entries: Sequence[intervals.Summary | None], metric: str
 ) -> list[str]:
-  """The cells of a column; points, ± and stars stand below each other."""
+  """The cells of a column, aligned at their points, ± and stars."""
   decimals = names.METRICS[metric].decimals
   means, halves = [], []
   for entry in entries:

@@ -133,7 +133,7 @@ def _examples(*, channels=1, wrong=()):
   for place in wrong:
     predictions[place] = (predictions[place] + 1) % 10
   upscaled = generator.uniform(-0.5, 1.5, size=(3, 2, 28, 28, channels))
-  return figures.Examples(
+  return figures.Grid(
     high_res=high_res.astype(np.float32),
     labels=labels,
     noise_variances=np.array([0.0, 1e-4, 3.2e-3]),

@@ -1,4 +1,4 @@
-"""The paper's sentences, as claims that `verdicts` judges. No JAX."""
+"""The paper's sentences, as claims that `verdicts` judges; no JAX."""
 
 import itertools
 import math
@@ -18,12 +18,12 @@ from sr2_jax.report.paper import verdicts
 _Terms = tuple[estimates_lib.Term, ...]
 _Subject = subjects_lib.Subject
 
-# What a sentence without a number is held to. Parts of 1, as accuracy is.
+# Thresholds for sentences without a number, as fractions, like accuracy.
 COMPARABLE = 0.01  # "comparable", "not affected": less than a point apart.
 HEAVY_DROP = 0.10  # "heavily drops": more than ten points.
 RELIABLE = 0.90  # "reliably classifies": more than nine in ten.
 
-# What is compared under other degradations than Gaussian noise.
+# The networks compared under degradations other than Gaussian noise.
 BEYOND = (
   paper_values.subject("sr2_fsrcnn", 4),
   paper_values.subject("sequential_fsrcnn", 4),
@@ -36,9 +36,9 @@ def all_claims(
   """Every claim, in the paper's order.
 
   Args:
-    ssim: the metric that stands for "SSIM".
+    ssim: the metric that counts as "SSIM".
     corruptions: the levels of each kind at which both networks of `BEYOND`
-      were measured, if any.
+      were measured.
   """
   return [
     *_abstract(ssim),
@@ -69,11 +69,11 @@ def required_subjects(claims: Iterable[verdicts.Claim]) -> list[_Subject]:
   )  # fmt: skip
 
 
-# Sentences that no number tests, with the figure that shows what they are of.
+# Sentences that no number tests, with the figure that they are about.
 NOT_TESTED = (
   "“… this architecture is able to preserve structures and to remove noisy "
-  "pixels” (Abstract): see Figs. 5 and 7; the claims on structure and on the "
-  "noise pixel stand for it.",
+  "pixels” (Abstract): see Figs. 5 and 7, and the claims about structure and "
+  "about the noise pixel.",
   "“While the sequential architecture links the two sides of the 0, the "
   "proposed SR²_FSRCNN can suppress the noisy pixel” (Sec. 3.1): see Fig. 5.",
   "“At the same time, the noise pixel at the top arc of the digit is not "
@@ -121,13 +121,13 @@ def _gap(
 
 
 def mean_weights() -> list[tuple[float, float]]:
-  """Of the mean over the authors' noise levels."""
+  """Weights of the mean over the authors' noise levels."""
   levels = paper_values.AUTHORS_RANGE
   return [(level, 1 / len(levels)) for level in levels]
 
 
 def slope_weights() -> list[tuple[float, float]]:
-  """Of the least-squares slope a decade over the authors' noise levels."""
+  """Weights of the least-squares slope per decade of the noise level."""
   levels = paper_values.AUTHORS_RANGE
   decades = np.log10(levels)
   decades = decades - decades.mean()
@@ -142,7 +142,7 @@ def _versus(above: _Subject, below: _Subject) -> str:
 
 
 def _abstract(ssim: str) -> list[verdicts.Claim]:
-  """+10 % SSIM and +69 % accuracy."""
+  """The gains of 10 % in SSIM and 69 % in accuracy, and the trade-off."""
   sr2 = paper_values.subject("sr2_fsrcnn", 4)
   sequential = paper_values.subject("sequential_fsrcnn", 4)
 
@@ -232,7 +232,7 @@ def _table1(ssim: str) -> list[verdicts.Claim]:
     return verdicts.Claim(
       quote=f"The order of Table 1 at x{scale}: {order_text}",
       where="Table 1",
-      criterion=f"Each neighbour's difference of SSIM {at} lies above 0.",
+      criterion=f"The SSIM difference of neighbours {at} is above 0.",
       parts=above(scale, *itertools.pairwise(order)),
       is_verbatim=False,
     )
@@ -244,7 +244,7 @@ def _table1(ssim: str) -> list[verdicts.Claim]:
       quote="For a magnification of 2, SR²_WDSR outperforms WDSR, FSRCNN, and "
       "SRMD.",
       where="Sec. 3.1, Table 1",
-      criterion=f"SSIM at x2, {at}: the differences lie above 0.",
+      criterion=f"SSIM at x2, {at}: the differences are above 0.",
       parts=above(
         2, *(("sr2_wdsr", other) for other in ("wdsr", "fsrcnn", "srmd"))
       ),
@@ -254,9 +254,9 @@ def _table1(ssim: str) -> list[verdicts.Claim]:
       "both proposed architectures perform substantially better than FSRCNN "
       "and WDSR.",
       where="Sec. 3.1, Table 1",
-      criterion=f"SSIM at x4, {at}: the differences lie above 0. How much is "
-      "“substantially” is left to the reader: the paper's own span from +0.005 "
-      "to +0.060.",
+      criterion=f"SSIM at x4, {at}: the differences are above 0. How much is "
+      "“substantially” is left to the reader; the paper's own differences are "
+      "+0.005 to +0.060.",
       parts=above(
         4,
         *(
@@ -305,9 +305,9 @@ def _sequential(ssim: str) -> list[verdicts.Claim]:
       "magnification factor 4, see Fig. 4.",
       where="Sec. 3.1, Fig. 4",
       criterion="Operational: Sequential FSRCNN at x4 loses more than "
-      f"{HEAVY_DROP:.0%} of accuracy (points, not parts of it) from "
-      f"σ² = {_level(low)} to {_level(strong)}, and lies more than as much "
-      f"below x2 at σ² = {_level(strong)}.",
+      f"{HEAVY_DROP:.0%} accuracy (percentage points) from "
+      f"σ² = {_level(low)} to {_level(strong)}, and is more than as much below "
+      f"x2 at σ² = {_level(strong)}.",
       parts=(
         verdicts.Part(
           text=f"accuracy at x4, {_level(low)} − {_level(strong)}",
@@ -340,7 +340,7 @@ def _sequential(ssim: str) -> list[verdicts.Claim]:
           high=COMPARABLE,
         ),
         verdicts.Part(
-          text=f"that at {_level(strong)} less that at {_level(low)}",
+          text=f"difference at {_level(strong)} − at {_level(low)}",
           terms=_gap(sr2[2], seq[2], "accuracy", growth),
         ),
       ),
@@ -350,7 +350,7 @@ def _sequential(ssim: str) -> list[verdicts.Claim]:
       "even under strong distortion.",
       where="Sec. 3.1, Fig. 4",
       criterion=f"Operational: SR² FSRCNN's accuracy at σ² = {_level(strong)} "
-      f"lies above {RELIABLE:.0%}.",
+      f"is above {RELIABLE:.0%}.",
       parts=tuple(
         verdicts.Part(
           text=f"accuracy, x{scale}",
@@ -364,8 +364,8 @@ def _sequential(ssim: str) -> list[verdicts.Claim]:
       quote="The gap between the proposed approach and the competing methods "
       "increases with increasing noise level.",
       where="Sec. 3.1, Fig. 6",
-      criterion="Operational: the slope of the SSIM difference over log σ², a "
-      f"decade, least squares over {span}, lies above 0.",
+      criterion="Operational: the slope of the SSIM difference per decade of "
+      f"σ², by least squares over {span}, is above 0.",
       parts=tuple(
         verdicts.Part(
           text=f"x{scale}, {_versus(sr2[scale], other)}",
@@ -429,7 +429,7 @@ def _classification(ssim: str) -> list[verdicts.Claim]:
       quote="Increasing λ leads to better structure preservation in the "
       "super-resolution.",
       where="Sec. 3.2, Fig. 7",
-      criterion="Operational: SSIM stands for structure. SR² FSRCNN at x4, "
+      criterion="Operational: SSIM measures structure. SR² FSRCNN at x4, "
       f"{at}: it rises from λ = 0 (continued) to 0.11, and from 0.11 to 9.",
       parts=tuple(
         verdicts.Part(
@@ -443,8 +443,8 @@ def _classification(ssim: str) -> list[verdicts.Claim]:
       quote="It can be observed that the noise pixel in the center of the "
       "image is suppressed with increasing λ.",
       where="Sec. 3.2, Fig. 7",
-      criterion="Operational, and of all test images, not of one pixel: what "
-      f"noise of {at} adds to the mean squared error at x4 shrinks from λ = 0 "
+      criterion="Operational, over all test images, not one pixel: what noise "
+      f"of {at} adds to the mean squared error at x4 shrinks from λ = 0 "
       "(continued) to 0.11, and from 0.11 to 9. Needs scores of single images.",
       parts=tuple(
         verdicts.Part(
@@ -493,7 +493,7 @@ def _shared_layers(ssim: str) -> list[verdicts.Claim]:
         "images, but slightly blurrier reconstructions for higher-quality "
         "input images.",
         where=where,
-        criterion="Operational: by SSIM on SVHN, 4 shared layers lie above 1 "
+        criterion="Operational: by SSIM on SVHN, 4 shared layers are above 1 "
         f"at σ² = {_level(strong)}, and below at {_level(low)}.",
         parts=(part(four, one, strong), part(one, four, low)),
       ),
@@ -522,8 +522,8 @@ def _shared_layers(ssim: str) -> list[verdicts.Claim]:
       verdicts.Claim(
         quote="A lower number produces slightly sharper reconstructions …",
         where=f"Sec. 4, Fig. 8, at x{scale}",
-        criterion="Operational: SSIM stands for sharpness. On SVHN 1 shared "
-        f"layer lies above 4 at σ² = 0 and at {_level(table1)}.",
+        criterion="Operational: SSIM measures sharpness. On SVHN 1 shared "
+        f"layer is above 4 at σ² = 0 and at {_level(table1)}.",
         parts=(part(one, four, 0.0), part(one, four, table1)),
       ),
     ]
@@ -534,7 +534,7 @@ def _beyond(corruptions: Mapping[str, Sequence[float]]) -> list[verdicts.Claim]:
   """Degradations that the paper names but does not test."""
   parts = []
   for kind, corruption in names.CORRUPTIONS.items():
-    # A level that is no number is none that was run.
+    # No run has a level that is not a number.
     levels = corruptions.get(kind) or (math.nan,)
     parts.append(
       verdicts.Part(
@@ -556,10 +556,10 @@ def _beyond(corruptions: Mapping[str, Sequence[float]]) -> list[verdicts.Claim]:
       quote="While trained on noise-free data, we test our method on unseen "
       "image degradation and report better generalization compared to "
       "sequential approaches.",
-      where="Sec. 1; the paper tests Gaussian noise alone",
+      where="Sec. 1; the paper tests only Gaussian noise",
       criterion="Extended to other degradations: accuracy of SR² FSRCNN − "
-      "Sequential FSRCNN at x4, mean over the levels of each that both were "
-      "measured at: above 0.",
+      "Sequential FSRCNN at x4, mean over the levels of each degradation at "
+      "which both were measured: above 0.",
       parts=tuple(parts),
     )
   ]

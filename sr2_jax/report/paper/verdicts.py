@@ -1,7 +1,7 @@
 """How a sentence about measurements is judged: parts, intervals, verdicts.
 
 A claim is a sentence and one or several parts. A part is a sum of measurements
-(`contrast`) and the range in which it lies if the sentence is true. No JAX.
+(`estimates`) and the range that it is in if the sentence is true. No JAX.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from sr2_jax.report.paper import measurements as measurements_lib
 
 
 class Verdict(enum.Enum):
-  """What the measurements say of a sentence."""
+  """What the measurements say about a sentence."""
 
   HOLDS = "holds"
   FAILS = "does not hold"
@@ -25,15 +25,15 @@ class Verdict(enum.Enum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Part:
-  """One sum, and where it lies if the sentence is true.
+  """One sum, and the range that it is in if the sentence is true.
 
   Attributes:
     text: what the sum is, in words.
     terms: the sum.
-    low: the sum lies above it.
-    high: the sum lies below it.
-    paper: the sum of the paper's own numbers, where it gives them.
-    relative: the terms are numerator and denominator of `contrast.relative`.
+    low: lower end of the range.
+    high: upper end of the range.
+    paper: the sum of the paper's own numbers, if it gives them.
+    relative: the terms are numerator and denominator of `estimates.relative`.
   """
 
   text: str
@@ -51,10 +51,10 @@ class Claim:
   Attributes:
     quote: the sentence, or the part of it that is tested, word for word.
     where: its place in the paper.
-    criterion: what it is held to.
-    parts: all of which have to hold.
-    any_part: one that holds is enough.
-    is_verbatim: False for what the paper shows and does not say.
+    criterion: when it counts as true, in words.
+    parts: all of them have to hold.
+    any_part: one part that holds is enough.
+    is_verbatim: False for what the paper shows but does not say.
   """
 
   quote: str
@@ -67,7 +67,7 @@ class Claim:
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-  """What was measured of a part."""
+  """What was measured for a part, and the verdict."""
 
   part: Part
   estimate: estimates_lib.Estimate | None
@@ -76,7 +76,7 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Ruling:
-  """What was measured of a claim."""
+  """The findings on a claim, and the verdict."""
 
   claim: Claim
   findings: tuple[Finding, ...]
@@ -84,7 +84,7 @@ class Ruling:
 
 
 def judge(measurements: measurements_lib.Measurements, claim: Claim) -> Ruling:
-  """Weighs a claim's parts; `RULES` has it in words."""
+  """The ruling on a claim, by the rules that `RULES` states in words."""
   findings = []
   for part in claim.parts:
     if part.relative:
@@ -99,31 +99,31 @@ def judge(measurements: measurements_lib.Measurements, claim: Claim) -> Ruling:
 
 RULES = (
   "A part of a claim is a number (a difference, a difference of differences, a "
-  "slope) and the range in which it lies if the sentence is true.",
-  "The number is formed within each seed, from weights with that seed in every "
-  "network, and then averaged over the seeds. “± … seeds” is half its 95 % "
-  "t-interval over the seeds: what another training would change.",
-  "Where scores of single images are stored, the number is formed for each "
-  "image as well, from its mean over the seeds. “± … images” is half the 95 % "
+  "slope) and the range that it is in if the sentence is true.",
+  "The number is computed for each seed, from networks that all have it, and "
+  "then averaged over the seeds. “± … seeds” is half its 95 % t-interval "
+  "over the seeds: what another training would change.",
+  "If scores of single images are stored, the number is also computed for each "
+  "image, from its mean over the seeds. “± … images” is half the 95 % "
   "t-interval over the images: what other test images would change.",
-  "A part holds if each of these intervals lies inside the range, and does not "
-  "hold if each lies outside; all else is undecided. With one seed there is no "
-  "interval over seeds, and the verdict is undecided whatever the images say. "
-  "Between methods without training the images alone decide.",
-  "A claim holds if all its parts hold, and does not hold if one does not. "
-  "With “at some level” it holds if one part does, and does not hold if none "
-  "does. A part that was not run leaves what the others do not settle as not "
-  "run.",
+  "A part holds if each of these intervals is inside the range, and does not "
+  "hold if each is outside; otherwise it is undecided. With one seed there is "
+  "no interval over seeds, and the verdict is undecided whatever the images "
+  "say. Between methods without training, only the images decide.",
+  "A claim holds if all its parts hold, and does not hold if one does not. A "
+  "claim “at some level” holds if one part does, and does not hold if none "
+  "does. If a part was not run and the others do not settle the claim, it "
+  "counts as not run.",
   "No correction is made for the number of claims, nor for the levels that a "
   "claim “at some level” may choose from. At 95 % a two-sided interval misses "
-  "in one of twenty tests by chance; of eight independent levels one would lie "
-  "above its range in up to one of five, of levels of the same networks less "
-  "often.",
+  "in one of twenty tests by chance. Of eight independent levels, one would be "
+  "above its range in up to one of five tests; levels of the same networks are "
+  "not independent, and one would be less often.",
 )
 
 
 def judge_part(part: Part, estimate: estimates_lib.Estimate | None) -> Verdict:
-  """Where both intervals lie, against the part's range."""
+  """The verdict on a part, from where its intervals are."""
   if estimate is None:
     return Verdict.NOT_RUN
   if len(estimate.seeds) == 1:
