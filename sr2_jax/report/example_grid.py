@@ -36,7 +36,7 @@ def select(
   folder: pathlib.Path,
   baseline: Baseline | None,
   class_names: Sequence[str],
-) -> tuple[figures.Examples, list[str]]:
+) -> tuple[figures.Grid, list[str]]:
   """What the picture shows, and notes on what is missing in it.
 
   It shows one image of each class by the first member, beside the untrained
@@ -106,7 +106,7 @@ def _cut(
   method: str,
   columns: Mapping[str, np.ndarray],
   class_names: Sequence[str],
-) -> figures.Examples:
+) -> figures.Grid:
   """The first image of each class, at a few noise variances."""
   assert own.high_res is not None
   assert own.low_res is not None
@@ -117,7 +117,7 @@ def _cut(
   predictions = {}
   if own.predicted is not None:
     predictions[method] = own.predicted[0][shown]
-  return figures.Examples(
+  return figures.Grid(
     high_res=own.high_res[firsts],
     labels=own.labels[firsts],
     noise_variances=own.noise_variances[levels],
