@@ -24,7 +24,8 @@ GROUND = {
 }
 MAY_IMPORT = {
   "main": {"train", "config"},
-  "train": {"evaluation", "training", "report", "records", "config"},
+  "train": {"output", "evaluation", "training", "records", "config"},
+  "output": {"evaluation", "training", "report", "records", "config"},
   "evaluation": {"training", "records", "config", "models", "data", "imaging"},
   "training": {"records", "config", "models", "data", "imaging"},
   "report": {"records", "config"},

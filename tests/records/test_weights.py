@@ -1,0 +1,115 @@
+"""Files of weights: what is read is what was written, or an error."""
+
+import hashlib
+import pickle
+
+import numpy as np
+import pytest
+from safetensors import numpy as safetensors_numpy
+
+from sr2_jax import errors
+from sr2_jax.records import rows as rows_lib
+from sr2_jax.records import weights as weights_lib
+
+ORIGIN = weights_lib.Origin(
+  config={"seed": 3, "loss": {"l2": [0.01]}},
+  image_shape=(28, 28, 1),
+  class_names=("zero", "one"),
+  phase="joint",
+  method="sr2_fsrcnn",
+  member=rows_lib.Member(seed=3, l2=0.01, loss_weight=9.0),
+  step=8,
+)
+ARRAYS = {
+  "params/sr/map_0/kernel": np.arange(6, dtype=np.float32).reshape(2, 3),
+  "batch_stats/sr/mean": np.ones(2, np.float32),
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+  path = tmp_path / "weights" / "seed_3" / "last.safetensors"
+  weights_lib.write(path, ARRAYS, ORIGIN)
+  return path
+
+
+def test_what_was_written_is_read(path):
+  arrays, origin = weights_lib.read(path)
+  assert origin == ORIGIN
+  assert arrays.keys() == ARRAYS.keys()
+  for name, array in ARRAYS.items():
+    assert arrays[name].dtype == np.float32
+    np.testing.assert_array_equal(arrays[name], array)
+
+
+def test_the_sum_is_that_of_sha256sum(path):
+  digest, name = path.with_name(f"{path.name}.sha256").read_text().split()
+  assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
+  assert name == "last.safetensors"
+
+
+def test_the_same_weights_are_the_same_bytes(path, tmp_path):
+  other = tmp_path / "other.safetensors"
+  weights_lib.write(other, dict(reversed(ARRAYS.items())), ORIGIN)
+  assert other.read_bytes() == path.read_bytes()
+
+
+def test_another_program_reads_the_arrays(path):
+  arrays = safetensors_numpy.load_file(path)
+  np.testing.assert_array_equal(
+    arrays["batch_stats/sr/mean"], ARRAYS["batch_stats/sr/mean"]
+  )
+
+
+def flip(data):
+  return data[:-1] + bytes([data[-1] ^ 1])
+
+
+@pytest.mark.parametrize(
+  "damage", [flip, lambda data: data[:-4], lambda data: b""]
+)
+def test_damage_is_named(path, damage):
+  """A flipped bit as well, which safetensors by itself does not notice."""
+  path.write_bytes(damage(path.read_bytes()))
+  with pytest.raises(errors.UserError, match="damaged, its sha256") as caught:
+    weights_lib.read(path)
+  assert str(path) in str(caught.value)
+
+
+def test_control_safetensors_does_not_notice_a_flipped_bit(path):
+  path.write_bytes(flip(path.read_bytes()))
+  safetensors_numpy.load_file(path)
+
+
+class _Bomb:
+  def __reduce__(self):
+    return (pytest.fail, ("a file of weights was executed",))
+
+
+@pytest.mark.parametrize(
+  "data",
+  [
+    b"",
+    b"no safetensors",
+    (2**40).to_bytes(8, "little") + b"{}",
+    pickle.dumps(_Bomb()),
+    safetensors_numpy.save(ARRAYS),
+    safetensors_numpy.save(ARRAYS, metadata={"sr2_jax": "{}"}),
+    safetensors_numpy.save(ARRAYS, metadata={"sr2_jax": "[1]"}),
+  ],
+)
+def test_other_files_are_refused_and_never_executed(path, data):
+  path.write_bytes(data)
+  digest = hashlib.sha256(data).hexdigest()
+  path.with_name(f"{path.name}.sha256").write_text(f"{digest}  x\n")
+  with pytest.raises(errors.UserError, match="no weights of sr2_jax"):
+    weights_lib.read(path)
+
+
+@pytest.mark.parametrize("missing", ["", ".sha256"])
+def test_a_missing_file_is_named(path, missing):
+  gone = path.with_name(f"{path.name}{missing}")
+  gone.unlink()
+  with pytest.raises(errors.UserError, match="cannot be read") as caught:
+    weights_lib.read(path)
+  assert gone.name in str(caught.value)

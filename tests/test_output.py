@@ -1,0 +1,175 @@
+"""What a run leaves in its folder and shows, without training."""
+
+import dataclasses
+import signal
+
+import numpy as np
+import pytest
+
+from sr2_jax import errors, output, parallel
+from sr2_jax.evaluation import evaluate, methods
+from sr2_jax.records import arrays as arrays_lib
+from sr2_jax.records import folder as folder_lib
+from sr2_jax.records import rows as rows_lib
+from sr2_jax.records import weights as weights_lib
+from sr2_jax.training import preemption
+from tests import result_rows, tiny_network
+
+
+def evaluate_phase(run):
+  phase = tiny_network.tiny_phase(run)
+  variables = tiny_network.make_state(phase).variables
+  method = methods.of_phase(
+    run, phase, variables, steps_done=tiny_network.STEPS
+  )
+  return evaluate.evaluate(run, method)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+  run = tiny_network.make_run(
+    tmp_path_factory.mktemp("run"),
+    pretrain__num_epochs=0,
+    eval__splits=("test",),
+  )
+  (bicubic,) = methods.untrained(run)
+  evaluations = evaluate.evaluate(run, bicubic), evaluate_phase(run)
+  for evaluation in evaluations:
+    output.store(run, evaluation)
+  return run, evaluations
+
+
+def contents(folder):
+  return {path: path.read_bytes() for path in folder.glob("*/*.npz")}
+
+
+class FakeWriter:
+  def __init__(self):
+    self.images, self.synced = {}, False
+
+  def image(self, phase, tag, rgb, step):
+    assert not self.synced
+    assert rgb.ndim == 3
+    self.images[tag] = (phase, step)
+
+  def sync(self):
+    self.synced = True
+
+
+def test_rows_and_arrays_are_those_of_the_evaluation(stored):
+  run, evaluations = stored
+  folder = run.folder.path
+  rows = [row for evaluation in evaluations for row in evaluation.rows]
+  assert rows_lib.read(folder) == rows
+  for evaluation in evaluations:
+    key = evaluation.method.name.key
+    per_image = arrays_lib.read_per_image(folder, key, "test")
+    assert per_image.members == evaluation.method.members
+    np.testing.assert_array_equal(
+      per_image.scores["ssim"], evaluation.per_image["test"].scores["ssim"]
+    )
+    found = arrays_lib.read_examples(folder, key)
+    np.testing.assert_array_equal(
+      found.super_res, evaluation.examples.super_res
+    )
+
+
+def test_a_picture_is_drawn_of_what_was_trained(stored):
+  run, _ = stored
+  (picture,) = run.folder.images.iterdir()
+  assert picture.name == "joint_examples.png"
+  assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_storing_again_replaces_and_shows_in_tensorboard(stored):
+  run, (_, evaluation) = stored
+  rows, arrays = rows_lib.read(run.folder.path), contents(run.folder.path)
+  fake = FakeWriter()
+  output.store(run, evaluation, fake)
+  assert rows_lib.read(run.folder.path) == rows
+  assert contents(run.folder.path) == arrays
+  assert fake.synced
+  assert fake.images == {"joint_examples": ("joint", max(tiny_network.STEPS))}
+
+
+def test_only_the_main_process_writes(stored, monkeypatch, tmp_path):
+  run, (_, evaluation) = stored
+  monkeypatch.setattr(parallel, "is_main_process", lambda: False)
+  run = dataclasses.replace(run, folder=folder_lib.RunFolder(tmp_path / "run"))
+  output.store(run, dataclasses.replace(evaluation, examples=None))
+  phase = tiny_network.tiny_phase(run)
+  variables = tiny_network.make_state(phase).variables
+  output.store_weights(run, phase, "last", variables, tiny_network.STEPS)
+  assert not (tmp_path / "run").exists()
+
+
+def test_a_signal_after_the_last_batch_is_not_lost(stored, tmp_path):
+  """It stops before the picture; the rows are there."""
+  run, (_, evaluation) = stored
+  stop = preemption.StopRequest()
+  stop.received = lambda: signal.SIGTERM
+  run = dataclasses.replace(
+    run, stop=stop, folder=folder_lib.RunFolder(tmp_path)
+  )
+  with pytest.raises(errors.Stopped, match="evaluates again"):
+    output.store(run, evaluation)
+  assert (tmp_path / rows_lib.FILE_NAME).exists()
+  assert not (tmp_path / "images").exists()
+
+
+def test_weights_of_each_member_in_a_file_of_its_own(tmp_path):
+  run = tiny_network.make_run(tmp_path)
+  phase = tiny_network.tiny_phase(run)
+  variables = tiny_network.make_state(phase).variables
+  output.store_weights(run, phase, "best", variables, tiny_network.STEPS)
+  folder = tmp_path / "weights" / "joint_sr2_fsrcnn"
+  names = [f"seed_{s}_lambda_{w}" for s in (0, 1) for w in (0.5, 2.0)]
+  assert sorted(path.name for path in folder.iterdir()) == names
+  for place, name in enumerate(names):
+    arrays, origin = weights_lib.read(folder / name / "best.safetensors")
+    assert arrays.keys() == {
+      "params/gain",
+      "params/weights",
+      "batch_stats/shift",
+    }
+    np.testing.assert_array_equal(
+      arrays["params/gain"], variables["params"]["gain"][place]
+    )
+    assert origin.member == tiny_network.FOUR_MEMBERS[place]
+    assert origin.step == tiny_network.STEPS[place]
+    assert (origin.phase, origin.method) == ("joint", "sr2_fsrcnn")
+    assert origin.image_shape == (tiny_network.SIZE, tiny_network.SIZE, 1)
+    assert origin.class_names == ("a", "b", "c", "d")
+    assert origin.config["experiment"] == "evaluated"
+
+
+def test_rows_of_the_pretraining_it_started_from(tmp_path):
+  """Of the run's seeds alone, and not what that run did afterwards."""
+  source, own = tmp_path / "source", tmp_path / "own"
+  own.mkdir()
+  source.mkdir()
+  theirs = [
+    result_rows.row("fsrcnn", seed=0),
+    result_rows.row("fsrcnn", seed=1),
+    result_rows.row("sr2_fsrcnn", seed=1),
+    result_rows.row("bicubic"),
+  ]
+  mine = [
+    result_rows.row("sr2_fsrcnn", seed=1, value=0.9),
+    result_rows.row("bicubic", value=0.9),
+  ]
+  rows_lib.merge(own, mine)
+  run = tiny_network.make_run(own, init_from=str(source), seed=1, num_seeds=1)
+  assert output.pretraining_rows(run.config) == []  # that run has no rows yet
+  rows_lib.merge(source, theirs)
+  assert output.pretraining_rows(run.config) == [theirs[1]]
+  assert output.pretraining_rows(tiny_network.make_run(own).config) == []
+
+
+def test_damaged_rows_of_another_run_are_left_out(tmp_path, capsys):
+  source = tmp_path / "source"
+  source.mkdir()
+  (source / rows_lib.FILE_NAME).write_text('{"torn')
+  run = tiny_network.make_run(tmp_path / "own", init_from=str(source))
+  assert output.pretraining_rows(run.config) == []
+  assert f"{source / rows_lib.FILE_NAME}:1" in capsys.readouterr().err

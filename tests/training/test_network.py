@@ -1,0 +1,208 @@
+"""Networks of configs and of run folders."""
+
+import dataclasses
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import default
+from sr2_jax import errors, output
+from sr2_jax.config import derived
+from sr2_jax.data import dataset as dataset_lib
+from sr2_jax.records import folder as folder_lib
+from sr2_jax.records import rows as rows_lib
+from sr2_jax.training import network as network_lib
+from sr2_jax.training import phase as phase_lib
+from sr2_jax.training import run as run_lib
+from tests import tiny_network
+
+SHAPE = (12, 12, 1)
+NETWORKS = [
+  ("fsrcnn", "none"),
+  ("fsrcnn", "parallel"),
+  ("fsrcnn", "sequential"),
+  ("wdsr", "parallel"),
+  ("srmd", "none"),
+]
+
+
+def make_config(**changes):
+  config = default.get_config()
+  config.experiment = "mine"
+  config.data.name = "mnist5k"
+  config.degradation.scale = 2
+  config.update_from_flattened_dict(
+    {name.replace("__", "."): value for name, value in changes.items()}
+  )
+  return derived.resolve(config)
+
+
+def of_network(trunk, wiring):
+  changes = {"model__trunk": trunk, "model__wiring": wiring}
+  return make_config(**changes), "pretrain" if trunk == "srmd" else "joint"
+
+
+def count(text, op):
+  return len(re.findall(rf"stablehlo\.{op}\b", text))
+
+
+@pytest.mark.parametrize(("trunk", "wiring"), NETWORKS)
+def test_a_network_for_another_platform_has_xlas_own_convolutions(
+  trunk, wiring
+):
+  """One for each kernel, however the host it is traced on would convolve."""
+  config, phase = of_network(trunk, wiring)
+  network = network_lib.build(config, SHAPE, 10, phase=phase, platform="tpu")
+  seed = jax.ShapeDtypeStruct((), np.uint32)
+  variables = jax.eval_shape(network.init, seed)
+  traced = jax.jit(network.apply).trace(
+    variables, jax.ShapeDtypeStruct((3, 6, 6, 1), np.float32), jnp.float32(0)
+  )
+  kernels = {
+    jax.tree_util.keystr(path): leaf.ndim
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables["params"])
+    if "kernel" in jax.tree_util.keystr(path)
+  }
+  # FSRCNN's kernel that mixes colours is multiplied into the one before it.
+  mixed = {name for name in kernels if trunk == "fsrcnn" and "output" in name}
+  for platform in ("tpu", "cuda", "cpu"):
+    text = traced.lower(lowering_platforms=(platform,)).as_text()
+    assert count(text, "convolution") == sum(
+      ndim == 4 for name, ndim in kernels.items() if name not in mixed
+    )
+    in_dense = sum(ndim == 2 for ndim in kernels.values())
+    description = int(trunk == "srmd")
+    assert count(text, "dot_general") == (
+      in_dense + 2 * len(mixed) + description
+    )
+
+
+def test_the_platform_chooses_the_convolution():
+  config = make_config()
+  for platform, convolution in (("cpu", "cpu"), ("tpu", "portable")):
+    network = network_lib.build(config, SHAPE, 10, platform=platform)
+    assert network.model.convolution == convolution
+  assert network_lib.build(config, SHAPE, 10).model.convolution == "cpu"
+
+
+@pytest.mark.parametrize(("trunk", "wiring"), NETWORKS)
+def test_both_convolutions_compute_the_same(trunk, wiring):
+  config, phase = of_network(trunk, wiring)
+  outputs = []
+  for platform in ("cpu", "tpu"):
+    network = network_lib.build(
+      config, SHAPE, 10, phase=phase, platform=platform
+    )
+    variables = jax.jit(network.init)(np.uint32(1))
+    low_res = np.random.default_rng(0).random((2, 6, 6, 1), np.float32)
+    apply = jax.jit(network.apply)
+    outputs.append(apply(variables, low_res, jnp.float32(1e-3)))
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
+    *outputs,
+  )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  """A folder with the weights of an untrained population of four."""
+  config = make_config(num_seeds=2, joint__loss_weight=(0.11, 9.0))
+  folder = folder_lib.RunFolder(tmp_path_factory.mktemp("run"))
+  split = dataset_lib.Split(
+    np.zeros((64, *SHAPE), np.uint8), np.zeros(64, np.int32)
+  )
+  made = dataclasses.replace(
+    tiny_network.make_run(folder.path), config=config, folder=folder
+  )
+  made = dataclasses.replace(
+    made, dataset=dataclasses.replace(made.dataset, train=split)
+  )
+  folder.record(run_lib.describe(made))
+  for name in ("pretrain", "joint"):
+    phase = made.phase(name)
+    state = phase.create_state()
+    output.store_weights(
+      made, phase, "last", state.variables, [5] * phase.population.size
+    )
+  return made
+
+
+def test_a_loaded_network_is_the_one_that_was_trained(run):
+  phase = run.phase("joint")
+  trained = network_lib.load(run.folder.path)
+  assert tuple(x.member for x in trained.origins) == phase.population.members
+  assert {x.method for x in trained.origins} == {"sr2_fsrcnn"}
+  low_res = np.random.default_rng(0).random((3, 6, 6, 1), np.float32)
+  outputs = trained.apply(low_res)
+  assert outputs["super_res"].shape == (4, 3, 12, 12, 1)
+  assert outputs["logits"].shape == (4, 3, 4)
+  expected = jax.vmap(phase.network.apply, in_axes=(0, None, None))(
+    phase.create_state().variables, jnp.asarray(low_res), jnp.float32(0)
+  )
+  for name, value in outputs.items():
+    np.testing.assert_allclose(value, expected[name], atol=1e-5)
+  # Images of another size, which the weights do not depend on.
+  assert trained.apply(low_res[:, :5, :3])["super_res"].shape[2:4] == (10, 6)
+
+
+def test_members_are_those_asked_for(run):
+  wanted = [
+    rows_lib.Member(seed=1, l2=0.01, loss_weight=9.0),
+    rows_lib.Member(seed=0, l2=0.01, loss_weight=0.11),
+  ]
+  trained = network_lib.load(run.folder.path, "sr2_fsrcnn", members=wanted)
+  assert [x.member for x in trained.origins] == wanted
+  everything = network_lib.load(run.folder.path)
+  jax.tree.map(
+    lambda some, all_: np.testing.assert_array_equal(some, all_[[3, 0]]),
+    trained.variables,
+    everything.variables,
+  )
+
+
+def test_an_earlier_phase_is_loaded_by_its_method(run):
+  trained = network_lib.load(run.folder.path, "fsrcnn")
+  assert [x.member.seed for x in trained.origins] == [0, 1]
+  low_res = np.zeros((1, 6, 6, 1), np.float32)
+  assert trained.apply(low_res).keys() == {"super_res"}
+
+
+@pytest.mark.parametrize(
+  ("arguments", "expected"),
+  [
+    ({"method": "sr2_wdsr"}, "has no sr2_wdsr; it has fsrcnn, sr2_fsrcnn"),
+    ({"checkpoint": "best"}, "has no best weights.\n.*--mode=eval"),
+    ({"members": [rows_lib.Member(seed=7)]}, "has no weights of .*seed=7"),
+  ],
+)
+def test_what_is_not_there_is_named(run, arguments, expected):
+  with pytest.raises(errors.UserError, match=expected):
+    network_lib.load(run.folder.path, **arguments)
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+  with pytest.raises(errors.UserError, match="is no run folder"):
+    network_lib.load(tmp_path)
+
+
+def test_weights_of_another_network_are_refused(run, tmp_path):
+  """As after a wrong copy: the file's own config and arrays disagree."""
+  phase = run.phase("joint")
+  other = dataclasses.replace(run, folder=folder_lib.RunFolder(tmp_path))
+  other.folder.record(run_lib.describe(run))
+  variables = phase.create_state().variables
+  variables["params"]["sr"].pop("expand")
+  output.store_weights(other, phase, "last", variables, [5] * 4)
+  with pytest.raises(errors.UserError, match=r"params/sr/expand.* needs \("):
+    network_lib.load(tmp_path)
+
+
+def test_a_phase_trains_the_network_of_its_config():
+  config = make_config()
+  phase = phase_lib.create(
+    config, "joint", image_shape=SHAPE, num_train_images=64, num_classes=10
+  )
+  assert phase.network == network_lib.build(config, SHAPE, 10)
