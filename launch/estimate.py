@@ -9,9 +9,10 @@ import json
 import pathlib
 from collections.abc import Iterable
 
+import tqdm
+
 from launch import jobs as jobs_lib
 from sr2_jax import files
-from sr2_jax.training import progress
 
 
 class Speeds:
@@ -96,5 +97,5 @@ def overall(jobs: Iterable[jobs_lib.Job], speeds: Speeds) -> str:
 
 def duration(seconds: float) -> str:
   """As 0:05 min, 12:34 min or 3:04:05 h."""
-  unit = "h" if round(seconds) >= 3600 else "min"
-  return f"{progress.duration(seconds)} {unit}"
+  text = tqdm.tqdm.format_interval(round(seconds)).removeprefix("0")
+  return f"{text} {'h' if round(seconds) >= 3600 else 'min'}"
