@@ -14,6 +14,7 @@ from sr2_jax.config import derived
 from sr2_jax.evaluation import evaluate, methods
 from sr2_jax.records import metrics_log
 from sr2_jax.records import rows as rows_lib
+from sr2_jax.training import best as best_lib
 from sr2_jax.training import checkpoint, feed, steps
 from sr2_jax.training import phase as phase_lib
 from sr2_jax.training import progress as progress_lib
@@ -200,7 +201,7 @@ def train_phase(
     phase, config, layout, steps_per_call=how.steps_per_call
   )
   validate = evaluate.validation(run, phase)
-  best = checkpoint.Best(
+  best = best_lib.Best(
     run.folder.checkpoints(phase.name, "best"),
     phase.abstract_state().variables,
   )
@@ -287,8 +288,8 @@ def restore_for_evaluation(
     return None
   saved = checkpoint.Checkpoints(folder, read_only=True)
   if kind == "best":
-    form = checkpoint.best_form(phase.abstract_state().variables)
-    newest = saved.restore_latest(form, required=False)
+    wanted = best_lib.abstract_state(phase.abstract_state().variables)
+    newest = saved.restore_latest(wanted, required=False)
     if newest is None:
       if saved.steps:
         raise errors.UserError(

@@ -48,7 +48,7 @@ def test_signal_is_remembered_and_does_not_interrupt(number):
 
 IMPATIENT = """
 import os, signal, threading, time
-from sr2_jax import preemption
+from sr2_jax.training import preemption
 
 # Such a thread, in the middle of saving, would keep the process alive.
 threading.Thread(target=time.sleep, args=(300,)).start()
