@@ -4,7 +4,6 @@ import math
 import os
 import resource
 import signal
-import struct
 import subprocess
 import sys
 
@@ -13,6 +12,7 @@ import pytest
 
 from sr2_jax import errors
 from sr2_jax.records import metrics_log
+from tests.records import test_tensorboard
 
 
 def _row(step, *, kind="train", phase="pretrain", seed=0, **metrics):
@@ -151,7 +151,7 @@ def test_every_torn_last_line_is_dropped(tmp_path):
     assert path.read_bytes() == uninterrupted, end
 
 
-def test_a_line_that_lost_only_its_end_is_mended(tmp_path):
+def test_a_line_that_lost_only_its_end_is_completed(tmp_path):
   whole = _write_all(tmp_path)
   (tmp_path / "metrics.jsonl").write_bytes(whole[:-1])
   metrics_log.Writer(tmp_path, tensorboard=False).truncate("joint", 150)
@@ -207,8 +207,8 @@ def test_a_kill_in_truncate_leaves_the_old_file(tmp_path, monkeypatch):
 
 def test_sigkill_loses_no_row_that_was_written(tmp_path):
   code = (
-    "import os, signal, sys; from sr2_jax import writer\n"
-    "metric_writer = writer.Writer(sys.argv[1], tensorboard=False)\n"
+    "import os, signal, sys; from sr2_jax.records import metrics_log\n"
+    "metric_writer = metrics_log.Writer(sys.argv[1], tensorboard=False)\n"
     "row = dict(kind='train', phase='joint', seed=0, l2=0.0, loss_weight=9)\n"
     "for step in range(1, 101):\n"
     "  metric_writer.write([row | dict(step=step, loss=1 / step)])\n"
@@ -225,37 +225,7 @@ def test_sigkill_loses_no_row_that_was_written(tmp_path):
 # TensorBoard
 
 
-@pytest.fixture(scope="module")
-def event_pb2():
-  return pytest.importorskip("tensorboardX.proto.event_pb2")
-
-
-def _events(folder, event_pb2):
-  """The records of a run's event files, in the order of TensorBoard."""
-  events = []
-  for path in sorted(folder.glob("events.out.tfevents.*")):
-    data = path.read_bytes()
-    while data:
-      (length,) = struct.unpack("<Q", data[:8])
-      events.append(event_pb2.Event.FromString(data[12 : 12 + length]))
-      data = data[12 + length + 4 :]
-  return events
-
-
-def _scalars(folder, event_pb2):
-  """(tag, step) -> value, after forgetting what TensorBoard is told to."""
-  scalars = {}
-  for event in _events(folder, event_pb2):
-    if event.HasField("session_log"):
-      assert event.session_log.status == event_pb2.SessionLog.START
-      scalars = {k: v for k, v in scalars.items() if k[1] < event.step}
-    for value in event.summary.value:
-      assert (value.tag, event.step) not in scalars
-      scalars[value.tag, event.step] = value.simple_value
-  return scalars
-
-
-def test_scalars_have_one_run_a_member(tmp_path, event_pb2):
+def test_scalars_have_one_run_a_member(tmp_path):
   _write_all(tmp_path, tensorboard=True)
   root = tmp_path / "tensorboard"
   runs = {str(path.parent.relative_to(root)) for path in root.rglob("events*")}
@@ -265,23 +235,23 @@ def test_scalars_have_one_run_a_member(tmp_path, event_pb2):
     "joint/seed_0_l2_0.01_lambda_9",
     "joint/seed_1_l2_0.01_lambda_9",
   }
-  scalars = _scalars(root / "joint/seed_0_l2_0.01_lambda_9", event_pb2)
+  scalars = test_tensorboard.scalars(root / "joint/seed_0_l2_0.01_lambda_9")
   assert scalars["validation/ssim", 100] == pytest.approx(0.8)
   assert scalars["train/loss", 150] == pytest.approx(1 / 151)
   assert len(scalars) == 7
 
 
-def test_a_number_that_is_not_finite_is_no_scalar(tmp_path, event_pb2):
+def test_a_number_that_is_not_finite_is_no_scalar(tmp_path):
   metric_writer = metrics_log.Writer(tmp_path, tensorboard=True)
   metric_writer.write([_row(1, loss=math.nan, loss_sr=0.5)])
   metric_writer.close()
-  scalars = _scalars(
-    tmp_path / "tensorboard/pretrain/seed_0_l2_0.01", event_pb2
+  scalars = test_tensorboard.scalars(
+    tmp_path / "tensorboard/pretrain/seed_0_l2_0.01",
   )
   assert scalars == {("train/loss_sr", 1): 0.5}
 
 
-def test_pictures_and_throughput_are_read_back(tmp_path, event_pb2):
+def test_pictures_and_throughput_are_read_back(tmp_path):
   image_lib = pytest.importorskip("PIL.Image")
   picture = np.arange(6 * 5 * 3, dtype=np.uint8).reshape(6, 5, 3)
   metric_writer = metrics_log.Writer(tmp_path, tensorboard=True)
@@ -289,7 +259,7 @@ def test_pictures_and_throughput_are_read_back(tmp_path, event_pb2):
   metric_writer.throughput("joint", 30, 1234.5)
   metric_writer.sync()
   # Read before `close`: sync keeps its word.
-  _, shown, speed = _events(tmp_path / "tensorboard/joint", event_pb2)
+  _, shown, speed = test_tensorboard.events(tmp_path / "tensorboard/joint")
   metric_writer.close()
   assert (shown.step, shown.summary.value[0].tag) == (20, "examples")
   png = io.BytesIO(shown.summary.value[0].image.encoded_image_string)
@@ -300,14 +270,14 @@ def test_pictures_and_throughput_are_read_back(tmp_path, event_pb2):
 
 
 @pytest.mark.parametrize("last", [("pretrain", 100), ("joint", 50)])
-def test_tensorboard_forgets_what_is_written_again(tmp_path, event_pb2, last):
+def test_tensorboard_forgets_what_is_written_again(tmp_path, last):
   runs = ("pretrain/seed_1_l2_0.01", "joint/seed_1_l2_0.01_lambda_9")
   root = tmp_path / "tensorboard"
   _write_all(tmp_path, tensorboard=True)
-  whole = [_scalars(root / run, event_pb2) for run in runs]
+  whole = [test_tensorboard.scalars(root / run) for run in runs]
   metric_writer = metrics_log.Writer(tmp_path, tensorboard=True)
   metric_writer.truncate(*last)
   for rows in _after(*last):
     metric_writer.write(rows)
   metric_writer.close()
-  assert [_scalars(root / run, event_pb2) for run in runs] == whole
+  assert [test_tensorboard.scalars(root / run) for run in runs] == whole
