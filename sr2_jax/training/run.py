@@ -1,4 +1,4 @@
-"""A run: its config, folder, data and devices, and how it is opened."""
+"""A run: its config, folder, data and devices, and how to open it."""
 
 import contextlib
 import dataclasses
@@ -22,7 +22,7 @@ from sr2_jax.records import rows as rows_lib
 from sr2_jax.training import checkpoint, population, preemption, steps
 from sr2_jax.training import phase as phase_lib
 
-# What a later start may change; config.json keeps what each start had.
+# What a later start may change; config.json records it for each start.
 _SURROUNDINGS = ("devices", "python", "packages", "git_revision")
 _PACKAGES = (
   "jax",
@@ -36,9 +36,8 @@ _PACKAGES = (
   "numpy",
 )
 
-
-# What may differ in --mode=eval. A row's key says which variance, corruption,
-# split and step it is of; it says nothing of the other fields under `eval`.
+# What may differ in --mode=eval. A row says its variance, corruption, split and
+# step, but not the other fields under `eval`.
 _FREE_IN_EVALUATION = (
   "eval.noise_variances", "eval.corruptions", "eval.splits", "eval.checkpoint",
   "eval.srmd",
@@ -51,8 +50,8 @@ class ReleasedSrmd:
   """The SRMD network as its authors trained it.
 
   Attributes:
-    params: of `SR2(trunk="srmd")`, NumPy arrays.
-    basis: float32 [15, 225], which it expects blur kernels in.
+    params: NumPy arrays for `SR2(trunk="srmd")`.
+    basis: float32 [15, 225], in which it expects blur kernels.
   """
 
   params: dict[str, Any]
@@ -69,7 +68,7 @@ class Run:
     dataset: uint8 images in memory.
     layout: the devices.
     stop: requests to stop.
-    released_srmd: what `eval.srmd` names, or None.
+    released_srmd: the network that `eval.srmd` names, or None.
   """
 
   config: Any
@@ -88,7 +87,12 @@ class Run:
   def phase(
     self, name: str, *, num_train_images: int | None = None
   ) -> phase_lib.Phase:
-    """The phase of this name; on this run's training images, or so many."""
+    """The phase of this name.
+
+    Args:
+      name: "pretrain" or "joint".
+      num_train_images: another number of training images than this run's.
+    """
     return phase_lib.create(
       self.config,
       name,
@@ -106,7 +110,7 @@ def open_run(
 ) -> Iterator[Run | None]:
   """Claims the folder, checks it against the config, and loads the data.
 
-  Yields None where the run has finished and is only to be trained.
+  Yields None if the run has finished and there is nothing to evaluate.
   """
   config = derived.resolve(config)
   folder = folder_lib.RunFolder(workdir)
@@ -119,20 +123,7 @@ def open_run(
     folder.claim() if parallel.is_main_process() else contextlib.nullcontext()
   )
   with claim:
-    if evaluate_only:
-      folder.check(
-        record.to_dict(config),
-        ignore=(*_FREE_IN_EVALUATION, *_moved(folder, config)),
-        way_out=f"--mode=eval changes {', '.join(_FREE_IN_EVALUATION)} alone: "
-        "give the run's own values of the others.",
-      )
-    elif folder.has_begun:
-      folder.check(record.to_dict(config), ignore=_moved(folder, config))
-    elif config.init_from and not folder_lib.RunFolder(config.init_from).read():
-      raise errors.UserError(
-        f'config.init_from is "{config.init_from}", which is no run folder: '
-        "it has no config.json."
-      )
+    _check_config(config, folder, evaluate_only=evaluate_only)
     if folder.is_done and not evaluate_only:
       messages.say(
         f"{folder.path} has finished: its results are in {rows_lib.FILE_NAME}"
@@ -144,25 +135,11 @@ def open_run(
     checks.validate_devices(
       config, len(jax.devices()), parallel.num_processes()
     )
-    layout = parallel.layout(
-      config.parallel.layout, config.parallel.num_devices
-    )
-    messages.say(f"loading {config.data.name}")
-    dataset = dataset_lib.load(config.data)
-    for note in dataset.notes:
-      messages.say(note)
-    height, width = dataset.train.images.shape[1:3]
-    checks.validate_image_size(config, height, width)
-    if len(dataset.train.images) < config.batch_size:
-      raise errors.UserError(
-        f"config.batch_size is {config.batch_size}, more than the "
-        f"{len(dataset.train.images)} training images of {dataset.name}."
-      )
     run = Run(
       config,
       folder,
-      dataset,
-      layout,
+      _load_data(config),
+      parallel.layout(config.parallel.layout, config.parallel.num_devices),
       preemption.StopRequest(),
       _read_released_srmd(config),
     )
@@ -170,15 +147,51 @@ def open_run(
     yield run
 
 
+def _check_config(
+  config: Any, folder: folder_lib.RunFolder, *, evaluate_only: bool
+) -> None:
+  """Raises UserError where the config does not fit the folder."""
+  if evaluate_only:
+    folder.check(
+      record.to_dict(config),
+      ignore=(*_FREE_IN_EVALUATION, *_moved(folder, config)),
+      way_out=f"--mode=eval changes only {', '.join(_FREE_IN_EVALUATION)}: "
+      "give the run's own values of the others.",
+    )
+  elif folder.has_begun:
+    folder.check(record.to_dict(config), ignore=_moved(folder, config))
+  elif config.init_from and not folder_lib.RunFolder(config.init_from).read():
+    raise errors.UserError(
+      f'config.init_from is "{config.init_from}", which is no run folder: '
+      "it has no config.json."
+    )
+
+
+def _load_data(config: Any) -> dataset_lib.Dataset:
+  """The data set, if its images fit the config."""
+  messages.say(f"loading {config.data.name}")
+  dataset = dataset_lib.load(config.data)
+  for note in dataset.notes:
+    messages.say(note)
+  height, width = dataset.train.images.shape[1:3]
+  checks.validate_image_size(config, height, width)
+  if len(dataset.train.images) < config.batch_size:
+    raise errors.UserError(
+      f"config.batch_size is {config.batch_size}, more than the "
+      f"{len(dataset.train.images)} training images of {dataset.name}."
+    )
+  return dataset
+
+
 def _moved(folder: folder_lib.RunFolder, config: Any) -> tuple[str, ...]:
-  """`init_from`, where it may differ: that run may lie elsewhere by now."""
+  """`init_from`, if it may differ because that run may have been moved."""
   recorded = folder.read()
   has_source = recorded and recorded["config"].get("init_from")
   return ("init_from",) if has_source and config.init_from else ()
 
 
 def _read_released_srmd(config: Any) -> ReleasedSrmd | None:
-  """What `eval.srmd` names; before training, which may take days."""
+  """What `eval.srmd` names, read before training, which may take days."""
   if not config.eval.srmd.weights:
     return None
   return ReleasedSrmd(
@@ -190,10 +203,10 @@ def _read_released_srmd(config: Any) -> ReleasedSrmd | None:
 def pretrained_state(
   run: Run,
 ) -> tuple[steps.TrainState, population.Population]:
-  """The end of this run's pretraining, or of `init_from`'s.
+  """The end of this run's pretraining, or of the one that `init_from` names.
 
   Returns:
-    NumPy arrays, and the members that they are of.
+    NumPy arrays, and the members that they belong to.
 
   Raises:
     UserError: if that pretraining differs, has not finished or is damaged.
@@ -202,27 +215,26 @@ def pretrained_state(
   num_train_images = len(run.dataset.train.images)
   if run.config.init_from:
     folder = folder_lib.RunFolder(run.config.init_from)
-    description = folder.read()
-    if description is None:
+    recorded = folder.read()
+    if recorded is None:
       raise errors.UserError(
-        f"config.init_from={folder.path} has no config.json any more."
+        f"config.init_from={folder.path} no longer has a config.json."
       )
-    source = record.recorded(description["config"], record.to_dict(run.config))
-    description["config"] = source
-    _check_complete(folder, description)
+    source = record.recorded(recorded["config"], record.to_dict(run.config))
+    recorded["config"] = source
+    _check_complete(folder, recorded)
     checks.validate_init_from(run.config, source)
     source_config = ml_collections.FrozenConfigDict(source)
     origin = dataclasses.replace(run, config=source_config)
-    recorded = description["dataset"]
-    num_train_images = recorded["num_train_images"]
+    images = recorded["dataset"]
+    num_train_images = images["num_train_images"]
     limits = (c.data.max_train_images for c in (source_config, run.config))
     if (
-      len(set(limits)) == 1
-      and recorded["fingerprint"] != run.dataset.fingerprint
+      len(set(limits)) == 1 and images["fingerprint"] != run.dataset.fingerprint
     ):
       raise errors.UserError(
         f"config.init_from={folder.path} was pretrained on other images: "
-        f"{run.dataset.name} has another fingerprint now."
+        f"{run.dataset.name} now has another fingerprint."
       )
   phase = origin.phase("pretrain", num_train_images=num_train_images)
   checkpoints = checkpoint.Checkpoints(
@@ -231,7 +243,7 @@ def pretrained_state(
   if phase.num_steps not in checkpoints.steps:
     raise errors.UserError(
       f"{folder.path} has no finished pretraining.\n"
-      "Run it to the end of that phase first."
+      "First run it to the end of that phase."
     )
   try:
     state = checkpoints.restore(phase.num_steps, phase.abstract_state())
@@ -243,29 +255,29 @@ def pretrained_state(
 
 
 def _check_complete(
-  folder: folder_lib.RunFolder, description: dict[str, Any]
+  folder: folder_lib.RunFolder, recorded: dict[str, Any]
 ) -> None:
-  """Raises UserError where another run's config.json lacks something."""
+  """Raises UserError if another run's config.json lacks something."""
   try:
-    checks.validate_names(ml_collections.ConfigDict(description["config"]))
-    recorded = description.get("dataset")
-    if not isinstance(recorded, dict) or not (
-      {"num_train_images", "fingerprint"} <= recorded.keys()
+    checks.validate_names(ml_collections.ConfigDict(recorded["config"]))
+    images = recorded.get("dataset")
+    if not isinstance(images, dict) or not (
+      {"num_train_images", "fingerprint"} <= images.keys()
     ):
-      raise errors.UserError("what it says of the data is missing.")
+      raise errors.UserError("its description of the data is missing.")
   except errors.UserError as error:
     raise errors.UserError(
-      f"config.init_from: {folder.path / 'config.json'} is damaged, or of "
+      f"config.init_from: {folder.path / 'config.json'} is damaged, or from "
       f"another version: {error}\n"
       "Restore it from a copy, or give another run folder."
     ) from error
 
 
-def describe(run: Run) -> dict[str, Any]:
-  """What config.json says of a run: all that its numbers depend on.
+def record_of(run: Run) -> dict[str, Any]:
+  """What config.json records of a run: everything its numbers depend on.
 
-  `later` gets an entry for each later start whose devices, Python, packages or
-  revision were others: the mode ("train" or "eval") and what had changed.
+  `later` gets an entry for each later start with other devices, Python,
+  packages or revision: the mode ("train" or "eval") and what had changed.
   """
   device = run.layout.devices[0]
   return {
@@ -274,6 +286,7 @@ def describe(run: Run) -> dict[str, Any]:
       "name": run.dataset.name,
       "fingerprint": run.dataset.fingerprint,
       "num_train_images": len(run.dataset.train.images),
+      "image_shape": list(run.dataset.train.images.shape[1:]),
       "class_names": list(run.dataset.class_names),
       "notes": list(run.dataset.notes),
     },
@@ -294,13 +307,13 @@ def describe(run: Run) -> dict[str, Any]:
 def _check_or_record(run: Run, *, evaluate_only: bool) -> None:
   """Compares a resumed run with config.json, or writes it at the first start.
 
-  A start that failed before its first checkpoint and row was none: what failed
-  may have been the config.
+  A start that failed before its first checkpoint and row does not count: the
+  config may have been the reason.
 
   Raises:
-    UserError: if the data are others.
+    UserError: if the data have changed.
   """
-  new = describe(run)
+  new = record_of(run)
   old = run.folder.read()
   if old is None or not (evaluate_only or run.folder.has_begun):
     if run.config.init_from:
@@ -312,14 +325,14 @@ def _check_or_record(run: Run, *, evaluate_only: bool) -> None:
   if fingerprint != run.dataset.fingerprint:
     raise errors.UserError(
       f"{run.dataset.name} has changed since {run.folder.path} was started: "
-      "its fingerprint is another.\n"
-      "Restore the data, or give another --workdir to start anew."
+      "its fingerprint differs.\n"
+      "Restore the data, or give another --workdir to start a new run."
     )
   added = record.added_fields(old["config"], new["config"])
   for field, value in added.items():
     messages.say(
-      f"note: there was no config.{field} when this run was started; it is "
-      f"taken to be {value}"
+      f"note: there was no config.{field} when this run was started; "
+      f"using {value}"
     )
   later = old.get("later", [])
   latest = {part: old.get(part) for part in _SURROUNDINGS}
@@ -341,9 +354,9 @@ def _check_or_record(run: Run, *, evaluate_only: bool) -> None:
 
 
 def _use_compilation_cache() -> None:
-  """Keeps compiled programs on disk, unless the user has chosen a place."""
+  """Keeps compiled programs on disk, unless the user has chosen a folder."""
   if jax.config.values["jax_compilation_cache_dir"] is None:
     folder = files.cache_folder("xla")
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    # By default only programs that took a second to compile are kept.
+    # By default JAX keeps only programs that took a second to compile.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

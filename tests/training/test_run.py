@@ -85,26 +85,27 @@ def begin(folder):
 
 def edit_record(folder, edit):
   path = folder / "config.json"
-  description = json.loads(path.read_text())
-  edit(description)
-  path.write_text(json.dumps(description))
+  recorded = json.loads(path.read_text())
+  edit(recorded)
+  path.write_text(json.dumps(recorded))
 
 
-def test_description_has_what_the_numbers_depend_on(images, tmp_path):
+def test_record_has_what_the_numbers_depend_on(images, tmp_path):
   run = make_run(tmp_path, images)
-  description = run_lib.describe(run)
-  assert description["config"] == record.to_dict(run.config)
-  assert description["dataset"]["name"] == "folder"
-  assert description["dataset"]["class_names"] == ["a", "b"]
-  assert description["dataset"]["fingerprint"] == run.dataset.fingerprint
-  assert description["dataset"]["notes"] == list(run.dataset.notes)
-  devices = description["devices"]
+  recorded = run_lib.record_of(run)
+  assert recorded["config"] == record.to_dict(run.config)
+  assert recorded["dataset"]["name"] == "folder"
+  assert recorded["dataset"]["image_shape"] == [SIZE, SIZE, 1]
+  assert recorded["dataset"]["class_names"] == ["a", "b"]
+  assert recorded["dataset"]["fingerprint"] == run.dataset.fingerprint
+  assert recorded["dataset"]["notes"] == list(run.dataset.notes)
+  devices = recorded["devices"]
   assert devices["platform"] == jax.devices()[0].platform
   assert (devices["count"], devices["processes"]) == (1, 1)
   assert devices["cpu_cores"] >= 1
   for name in ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"):
-    assert description["packages"][name] == importlib.metadata.version(name)
-  assert json.loads(json.dumps(description)) == description
+    assert recorded["packages"][name] == importlib.metadata.version(name)
+  assert json.loads(json.dumps(recorded)) == recorded
 
 
 def test_first_start_records_and_the_second_is_silent(images, tmp_path, capsys):
@@ -122,7 +123,7 @@ def test_first_start_records_and_the_second_is_silent(images, tmp_path, capsys):
     ):
       raise AssertionError("opened twice")
   record = (workdir / "config.json").read_text()
-  assert json.loads(record) == run_lib.describe(run)
+  assert json.loads(record) == run_lib.record_of(run)
   capsys.readouterr()
   with run_lib.open_run(config, workdir):
     pass
@@ -150,7 +151,7 @@ def test_config_may_change_until_there_is_a_checkpoint_or_a_row(
   with run_lib.open_run(config, tmp_path) as run:
     assert run is not None
     assert json.loads((tmp_path / "config.json").read_text()) == (
-      run_lib.describe(run)
+      run_lib.record_of(run)
     )
     assert run.config.seed == 1
     begin(tmp_path)
@@ -183,7 +184,7 @@ def test_evaluation_may_not_change_what_no_row_tells_apart(
     ),
   ):
     raise AssertionError("opened")
-  assert "\n--mode=eval changes eval.noise_variances" in str(caught.value)
+  assert "\n--mode=eval changes only eval.noise_variances" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -273,6 +274,7 @@ def test_a_field_that_was_added_since_is_noted(images, tmp_path, capsys):
   with run_lib.open_run(config, tmp_path):
     begin(tmp_path)
   edit_record(tmp_path, lambda d: d["config"]["eval"].pop("clip"))
+  edit_record(tmp_path, lambda d: d["dataset"].pop("image_shape"))
   with run_lib.open_run(config, tmp_path):
     pass
   assert "no config.eval.clip when this run was" in capsys.readouterr().err
@@ -336,7 +338,7 @@ def test_record_with_a_part_missing(images, tmp_path, capsys, part):
   config = make_config(images)
   with run_lib.open_run(config, tmp_path):
     begin(tmp_path)
-  edit_record(tmp_path, lambda description: description.pop(part))
+  edit_record(tmp_path, lambda recorded: recorded.pop(part))
   if part == "dataset":
     with (
       pytest.raises(errors.UserError, match=f"{tmp_path}"),
@@ -426,7 +428,7 @@ def pretrained(images, tmp_path_factory):
   """A run folder with the seeds 3 to 5 pretrained, at steps 3 and 6 of 6."""
   folder = tmp_path_factory.mktemp("runs") / "pretrained"
   run = make_run(folder, images, seed=3, num_seeds=3)
-  run.folder.record(run_lib.describe(run))
+  run.folder.record(run_lib.record_of(run))
   phase = run.phase("pretrain")
   assert phase.num_steps == 6
   checkpoints = checkpoint.Checkpoints(
@@ -507,8 +509,9 @@ def test_pretraining_on_images_that_lay_elsewhere_is_found(images, source):
 
 
 def test_pretraining_by_an_older_version_is_found(images, source):
-  """Without a field that was added since, and with one L2 by itself."""
+  """Without what was added since, and with one L2 by itself."""
   edit_record(source, lambda d: d["config"]["eval"].pop("corruptions"))
+  edit_record(source, lambda d: d["dataset"].pop("image_shape"))
   edit_record(source, lambda d: d["config"]["loss"].update(l2=0.01))
   run = starting_from(source, images, loss__l2=(0.1, 0.01))
   assert_origins(run, (3, 3))
@@ -564,8 +567,11 @@ def test_pretraining_that_has_not_finished_is_refused(images, source, what):
   ("edit", "what"),
   [
     (lambda d: d["config"].update(novel=1), r"There is no config\.novel"),
-    (lambda d: d.pop("dataset"), "the data is missing"),
-    (lambda d: d["dataset"].pop("fingerprint"), "the data is missing"),
+    (lambda d: d.pop("dataset"), "description of the data is missing"),
+    (
+      lambda d: d["dataset"].pop("fingerprint"),
+      "description of the data is missing",
+    ),
   ],
 )
 def test_pretraining_whose_record_is_another_versions_is_refused(
@@ -581,7 +587,9 @@ def test_pretraining_whose_record_is_another_versions_is_refused(
 
 def test_pretraining_whose_folder_is_gone_is_refused(images, tmp_path):
   run = make_run(tmp_path / "run", images, init_from=str(tmp_path / "gone"))
-  with pytest.raises(errors.UserError, match=r"gone has no config\.json"):
+  with pytest.raises(
+    errors.UserError, match=r"gone no longer has a config\.json"
+  ):
     run_lib.pretrained_state(run)
 
 
