@@ -12,16 +12,16 @@ from collections.abc import Iterator
 def replacing(
   path: str | os.PathLike[str], *, shared: bool = False
 ) -> Iterator[io.BufferedRandom]:
-  """A new file, to write and read, that takes the old one's place at the end.
+  """A new file, to write and read, that replaces the old one at the end.
 
-  Whoever opens the path finds the old file or the new one, whole; an error in
-  the block, or a kill, leaves the old.
+  At any time the path holds the complete old or new file. An error in the
+  block, or a kill, leaves the old one.
 
   Args:
-    path: the file; its folder is created where missing.
-    shared: several processes may write it at once: the last to end counts. Each
-      then has a temporary file of its own, which a kill leaves behind; without,
-      the name is fixed and the next write takes it.
+    path: the file; its folder is created if missing.
+    shared: several processes may write it at once; the last one to finish wins.
+      Each has a temporary file of its own, which a kill leaves behind. Without
+      `shared` its name is fixed, and the next write reuses it.
   """
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,13 +42,13 @@ def replacing(
 def write_atomically(
   path: str | os.PathLike[str], data: bytes, *, shared: bool = False
 ) -> None:
-  """Replaces a file, on disk and at once: a kill leaves the old or the new."""
+  """Replaces a file on disk; a kill leaves the complete old or new one."""
   with replacing(path, shared=shared) as file:
     file.write(data)
 
 
 def sync_folder(path: pathlib.Path) -> None:
-  """Makes a file's new name in this folder survive a loss of power."""
+  """Makes the names of new files in a folder survive a loss of power."""
   descriptor = os.open(path, os.O_RDONLY)
   try:
     os.fsync(descriptor)
@@ -57,12 +57,11 @@ def sync_folder(path: pathlib.Path) -> None:
 
 
 def cache_folder(name: str) -> pathlib.Path:
-  """The folder of this machine called `name` ("data", "xla").
+  """This machine's cache folder called `name` ("data", "xla").
 
-  It holds what can be made again at any time, and may not exist yet.
-
-  It lies in $SR2_JAX_CACHE_DIR, else in $XDG_CACHE_HOME/sr2_jax, else in
-  ~/.cache/sr2_jax. An empty variable counts as unset.
+  It is for what can be made again at any time, and may not exist yet. It is in
+  $SR2_JAX_CACHE_DIR, else in $XDG_CACHE_HOME/sr2_jax, else in ~/.cache/sr2_jax.
+  An empty variable counts as unset.
   """
   if chosen := os.environ.get("SR2_JAX_CACHE_DIR"):
     base = pathlib.Path(chosen)

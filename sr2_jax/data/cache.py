@@ -1,7 +1,8 @@
 """Decoded images and labels on disk, so that only the first start decodes.
 
-One file an entry: the sha256 of all that follows (32 bytes), then the images,
-then the labels, each as NumPy's .npy. Deleting the folder is always safe.
+Each entry is one file: the sha256 of everything that follows (32 bytes), the
+images, and the labels, both as NumPy's .npy. Deleting the folder is always
+safe.
 """
 
 import hashlib
@@ -22,14 +23,14 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 def images_and_labels(
   name: str, source: str, *, decode: Callable[[], Arrays]
 ) -> Arrays:
-  """The entry of `name` and `source`; `decode` makes it where there is none.
+  """The entry of `name` and `source`; `decode` makes it if there is none.
 
-  A damaged entry is never used: it is reported on stderr and made again. Where
-  the cache cannot be written, the arrays are returned all the same.
+  A damaged entry is never used: it is reported on stderr and made again. If the
+  cache cannot be written, the arrays are still returned.
 
   Args:
-    name: what the arrays are, fit for a file name: "mnist-3.0.1-train".
-    source: everything that can change their content, in any wording.
+    name: what the arrays are, as part of a file name: "mnist-3.0.1-train".
+    source: everything that can change their content, in any format.
     decode: makes the arrays; called at most once.
   """
   key = hashlib.sha256(source.encode()).hexdigest()[:16]
@@ -42,7 +43,7 @@ def images_and_labels(
 
 
 def _read(path: Path) -> Arrays | None:
-  """The verified content of `path`, or None where it cannot be used."""
+  """The verified content of `path`, or None if it cannot be used."""
   try:
     with path.open("rb") as file:
       expected = file.read(_DIGEST_BYTES)
@@ -61,7 +62,7 @@ def _read(path: Path) -> Arrays | None:
 
 
 def _write(path: Path, arrays: Arrays) -> None:
-  """Puts a complete file at `path` in one step, whoever else writes there."""
+  """Writes a complete file at once, even if another process writes it too."""
   try:
     with files.replacing(path, shared=True) as file:
       file.write(bytes(_DIGEST_BYTES))
@@ -73,6 +74,6 @@ def _write(path: Path, arrays: Arrays) -> None:
       file.write(digest)
   except OSError as error:
     print(
-      f"warning: cannot write the data cache ({error}); going on without it",
+      f"warning: cannot write the data cache ({error}); continuing without it",
       file=sys.stderr,
     )

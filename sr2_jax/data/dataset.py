@@ -37,8 +37,8 @@ class Split:
 class Dataset:
   """Three splits and what a reader of a result has to know about them.
 
-  `class_names` are in the order of the labels; `fingerprint` is the hex sha256
-  over all arrays, their shapes and splits; `notes` says how the data differ
+  `class_names` are in the order of the labels. `fingerprint` is the sha256 of
+  all arrays, their shapes and splits, in hex. `notes` say how the data differ
   from the official ones.
   """
 
@@ -52,15 +52,12 @@ class Dataset:
 
   @property
   def num_classes(self) -> int:
-    """How many classes a label can be of."""
+    """Number of classes."""
     return len(self.class_names)
 
 
 def load(config_data: ml_collections.ConfigDict) -> Dataset:
   """Reads the data set that `config.data` names.
-
-  Args:
-    config_data: the fields `config.data` of experiments/default.py.
 
   Raises:
     UserError: the data are missing, damaged or too few to be split.
@@ -74,7 +71,7 @@ def load(config_data: ml_collections.ConfigDict) -> Dataset:
 
 
 def _mnist5k(config_data: ml_collections.ConfigDict) -> Dataset:
-  """4,000 / 500 / 500 digits, stratified; no validation_fraction here."""
+  """4,000 / 500 / 500 digits, stratified; ignores `validation_fraction`."""
   images, labels = mnist5k.digits()
   parts = _stratified(
     labels,
@@ -94,7 +91,7 @@ def _mnist5k(config_data: ml_collections.ConfigDict) -> Dataset:
 
 
 def _tfds(config_data: ml_collections.ConfigDict) -> Dataset:
-  """MNIST or SVHN; the first part of the official `train` is validation."""
+  """MNIST or SVHN; validation is the first part of the official `train`."""
   copy = tfds_source.prepared_copy(config_data.name)
   images, labels = tfds_source.read(copy, "train")
   num_held_out = round(len(images) * config_data.validation_fraction)
@@ -107,7 +104,7 @@ def _tfds(config_data: ml_collections.ConfigDict) -> Dataset:
         copy, "extra", num_images=published.NUM_EXTRA_IMAGES
       )
       train = _joined(train, Split(*extra))
-      # A copy, so that the memory of the whole official `train` is freed.
+      # A copy, so that the memory of the official `train` can be freed.
       validation = Split(validation.images.copy(), validation.labels.copy())
     else:
       notes += ("svhn_cropped: no `extra` images, trained without them",)
@@ -132,8 +129,9 @@ def _folder(config_data: ml_collections.ConfigDict) -> Dataset:
   has_test = (root / "train").is_dir() and (root / "test").is_dir()
   if has_test and (root / "validation").is_dir():
     raise errors.UserError(
-      f"{root / 'validation'} is not read: config.data.validation_fraction of "
-      "train/ is.\nMove these images to train/, or elsewhere."
+      f"{root / 'validation'} is not read: validation takes "
+      "config.data.validation_fraction of train/.\n"
+      "Move these images to train/, or elsewhere."
     )
   found = image_folder.read(root / "train" if has_test else root)
   parts = _stratified(
@@ -169,7 +167,7 @@ _LOADERS: dict[str, Callable[[ml_collections.ConfigDict], Dataset]] = {
 def _matching_test(
   test: image_folder.Images, train: image_folder.Images, root: Path
 ) -> Split:
-  """The images of <path>/test, if they can be told apart as `train` can."""
+  """The images of <path>/test, if their classes and shape match `train`."""
   if test.class_names != train.class_names:
     differing = sorted(set(test.class_names) ^ set(train.class_names))
     raise errors.UserError(
@@ -193,9 +191,9 @@ def _stratified(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Shuffled indices of the training, validation and test images.
 
-  Each class gives the nearest whole number to its fraction; the rest is for
-  training. The order is the same with every NumPy: only the raw stream of a
-  bit generator is promised to stay (NEP 19), `shuffle` is not.
+  Each class gives its fraction, rounded; the rest is for training. The order is
+  the same with every NumPy version: NEP 19 promises that the raw stream of a
+  bit generator stays the same, but not `shuffle`.
   """
   draws = np.random.PCG64(seed).random_raw(labels.size)
   order = np.argsort(draws, kind="stable")
@@ -225,7 +223,7 @@ def _assemble(
   class_names: tuple[str, ...],
   notes: tuple[str, ...],
 ) -> Dataset:
-  """The finished data set, checked, with `max_train_images` applied."""
+  """The data set, checked, with at most `max_train_images`."""
   splits = {"train": train, "validation": validation, "test": test}
   for name, split in splits.items():
     if not len(split.images):

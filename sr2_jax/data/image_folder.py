@@ -1,4 +1,4 @@
-"""Images of one's own: a folder with one subfolder of PNG or JPEG a class."""
+"""A user's own images: a folder with a subfolder of PNG or JPEG per class."""
 
 import json
 import os
@@ -20,10 +20,10 @@ _COLOR_MODES = ("P", "RGB")
 
 
 class Images(NamedTuple):
-  """What a folder holds, in the order of class names, then file names.
+  """The content of a folder, in the order of class names, then file names.
 
-  `images` is uint8 [N, H, W, 1], or [N, H, W, 3] as soon as one file has
-  color; `labels`, int32 [N], index `class_names`.
+  `images` is uint8 [N, H, W, 1], or [N, H, W, 3] if any file has color.
+  `labels`, int32 [N], index `class_names`.
   """
 
   images: np.ndarray
@@ -35,15 +35,15 @@ def read(folder: Path) -> Images:
   """Reads <folder>/<class>/*.png and *.jpg; hidden files are left out.
 
   Raises:
-    UserError: naming the folder or file that is missing, damaged, of another
-      size than the first, or neither 8-bit gray nor RGB.
+    UserError: names the folder or file that is missing, damaged, neither 8-bit
+      gray nor RGB, or differs in size from the first.
   """
   classes = _visible(folder)
   for entry in classes:
     if not entry.is_dir():
       raise errors.UserError(
-        f"{entry} is not a folder: config.data.path takes one subfolder of "
-        "images a class, <path>/<class>/*.png."
+        f"{entry} is not a folder: config.data.path needs one subfolder of "
+        "images per class, <path>/<class>/*.png."
       )
   if len(classes) < 2:
     raise errors.UserError(
@@ -63,7 +63,7 @@ def read(folder: Path) -> Images:
 
 
 def _visible(folder: Path) -> list[Path]:
-  """The entries of a folder by name, without hidden ones."""
+  """The entries of a folder, sorted by name, without hidden ones."""
   try:
     entries = sorted(folder.iterdir())
   except OSError as error:
@@ -74,7 +74,7 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _image_files(folder: Path) -> list[Path]:
-  """The images of one class; anything else there is an error, never ignored."""
+  """The images of one class; any other file there is an error."""
   files = _visible(folder)
   for file in files:
     if file.suffix.lower() not in _SUFFIXES or not file.is_file():
@@ -88,7 +88,7 @@ def _image_files(folder: Path) -> list[Path]:
 
 
 def _identity(paths: list[Path]) -> str:
-  """Names, sizes and times of the files, which stand for their content."""
+  """Names, sizes and times of the files, in place of their content."""
   facts = [(path.absolute(), path.stat()) for path in paths]
   return json.dumps(
     [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in facts]
@@ -119,7 +119,7 @@ def _decode_all(paths: list[Path], folder: Path) -> np.ndarray:
 
 
 def _decode(path: Path) -> np.ndarray:
-  """One file's pixels, upright, uint8 [H, W, 1] or [H, W, 3]."""
+  """Pixels of one file, upright, uint8 [H, W, 1] or [H, W, 3]."""
   try:
     with Image.open(path, formats=("PNG", "JPEG")) as image:
       mode = image.mode

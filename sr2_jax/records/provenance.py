@@ -1,4 +1,4 @@
-"""What a number was measured with: the source tree and the cores; no JAX."""
+"""What a number was measured with: source revision and cores; no JAX."""
 
 import os
 import pathlib
@@ -25,7 +25,7 @@ def git_revision() -> str:
     ).stdout.strip()
 
   try:
-    # Where this is installed, the repository around it is another's.
+    # An installed package may be inside somebody else's repository.
     git("ls-files", "--error-unmatch", pathlib.Path(__file__).name)
     is_changed = git("status", "--porcelain", "--untracked-files=no")
     return git("rev-parse", "HEAD") + ("+changes" if is_changed else "")

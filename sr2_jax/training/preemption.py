@@ -1,8 +1,7 @@
-"""Requests to stop: SIGTERM and Ctrl-C end a run after the step they hit.
+"""Requests to stop: SIGTERM and Ctrl-C end a run after the current step.
 
-Where that is an epoch's last, the validation that is due comes first: a resumed
-run does not come to it again. A kill in it costs what came after the checkpoint
-before.
+If a validation is due after that step, it comes first, because a resumed run
+would not repeat it. A kill during it loses what came after the last checkpoint.
 """
 
 import contextlib
@@ -19,14 +18,15 @@ from sr2_jax import parallel
 class StopRequest:
   """The signal that asked this run to stop, if one has.
 
-  With several processes all stop after the same step, whichever of them was
-  signalled: JAX's own handler of SIGTERM tells the others.
+  Several processes all stop after the same step, whichever of them got the
+  signal: JAX's own SIGTERM handler tells the others.
   """
 
   def __init__(self) -> None:
     self._signal: int | None = None
     self._agreed: int | None = None
-    # JAX's agreement needs a count that never falls, as a phase's steps do.
+    # JAX's agreement needs a count that never falls; a phase's steps start
+    # again at 0.
     self._num_steps = 0
     self._alone = parallel.num_processes() == 1
 
@@ -44,13 +44,14 @@ class StopRequest:
         signal.signal(number, handler)
 
   def received(self) -> int | None:
-    """The signal to stop for, or None; several processes have to agree on it
-    after a step.
+    """The signal to stop for, or None.
+
+    Several processes agree on it in `after_step`; until then it is None.
     """
     return self._signal if self._alone else self._agreed
 
   def after_step(self) -> int | None:
-    """The signal to stop for, or None; every process asks after every step."""
+    """The signal to stop for, or None; every process calls this every step."""
     self._num_steps += 1
     if not self._alone and multihost_utils.reached_preemption_sync_point(
       self._num_steps
@@ -67,12 +68,12 @@ class StopRequest:
 
 
 def _leave(*_: object) -> None:
-  """Ends the process as kill -9 does, which a run survives, but with a word.
+  """Ends the process as kill -9 does, which a run survives, with a message.
 
-  An exception would pass through whatever is saving, threads included, each
-  with a traceback of its own.
+  An exception would pass through everything that is saving, including threads,
+  each with a traceback of its own.
   """
-  message = "stopped without saving; the same command goes on from the last "
-  # Straight to the file: whatever the signal hit may be printing itself.
+  message = "stopped without saving; the same command resumes from the last "
+  # Straight to the file: the signal may have interrupted another print.
   os.write(2, f"\n{message}checkpoint.\n".encode())
   os._exit(128 + signal.SIGINT)

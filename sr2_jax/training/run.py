@@ -25,16 +25,9 @@ from sr2_jax.training import phase as phase_lib
 # What a later start may change; config.json records it for each start.
 _SURROUNDINGS = ("devices", "python", "packages", "git_revision")
 _PACKAGES = (
-  "jax",
-  "jaxlib",
-  "flax",
-  "optax",
-  "orbax-checkpoint",
-  "tensorflow-datasets",
-  "dm-pix",
-  "ml-collections",
-  "numpy",
-)
+  "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets",
+  "dm-pix", "ml-collections", "numpy",
+)  # fmt: skip
 
 # What may differ in --mode=eval. A row says its variance, corruption, split and
 # step, but not the other fields under `eval`.
@@ -87,12 +80,7 @@ class Run:
   def phase(
     self, name: str, *, num_train_images: int | None = None
   ) -> phase_lib.Phase:
-    """The phase of this name.
-
-    Args:
-      name: "pretrain" or "joint".
-      num_train_images: another number of training images than this run's.
-    """
+    """The phase of this name; `num_train_images` is this run's by default."""
     return phase_lib.create(
       self.config,
       name,
@@ -224,14 +212,13 @@ def pretrained_state(
     recorded["config"] = source
     _check_complete(folder, recorded)
     checks.validate_init_from(run.config, source)
-    source_config = ml_collections.FrozenConfigDict(source)
-    origin = dataclasses.replace(run, config=source_config)
+    origin = dataclasses.replace(
+      run, config=ml_collections.FrozenConfigDict(source)
+    )
     images = recorded["dataset"]
     num_train_images = images["num_train_images"]
-    limits = (c.data.max_train_images for c in (source_config, run.config))
-    if (
-      len(set(limits)) == 1 and images["fingerprint"] != run.dataset.fingerprint
-    ):
+    limits = {c.data.max_train_images for c in (origin.config, run.config)}
+    if len(limits) == 1 and images["fingerprint"] != run.dataset.fingerprint:
       raise errors.UserError(
         f"config.init_from={folder.path} was pretrained on other images: "
         f"{run.dataset.name} now has another fingerprint."
@@ -286,7 +273,7 @@ def record_of(run: Run) -> dict[str, Any]:
       "name": run.dataset.name,
       "fingerprint": run.dataset.fingerprint,
       "num_train_images": len(run.dataset.train.images),
-      "image_shape": list(run.dataset.train.images.shape[1:]),
+      "image_shape": list(run.image_shape),
       "class_names": list(run.dataset.class_names),
       "notes": list(run.dataset.notes),
     },
@@ -337,9 +324,7 @@ def _check_or_record(run: Run, *, evaluate_only: bool) -> None:
   later = old.get("later", [])
   latest = {part: old.get(part) for part in _SURROUNDINGS}
   for start in later:
-    latest.update(
-      (part, start[part]) for part in _SURROUNDINGS if part in start
-    )
+    latest |= {part: start[part] for part in _SURROUNDINGS if part in start}
   changed = {
     part: new[part] for part in _SURROUNDINGS if latest[part] != new[part]
   }

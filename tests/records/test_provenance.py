@@ -13,7 +13,7 @@ needs_git = pytest.mark.skipif(
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-  """A tree in which provenance.py seems to lie; a function runs git."""
+  """A folder that seems to hold provenance.py, and a function that runs git."""
   for name in [name for name in os.environ if name.startswith("GIT_")]:
     monkeypatch.delenv(name)
   monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
@@ -54,7 +54,7 @@ def test_revision_of_the_source_tree(repository):
 
 @needs_git
 def test_revision_is_not_that_of_a_repository_around(repository):
-  """Installed packages often lie in somebody's project, in its venv."""
+  """Installed packages are often inside somebody's project, in its venv."""
   root, git = repository
   (root / "own.py").write_text("mine = 1\n")
   git("init", "--quiet")

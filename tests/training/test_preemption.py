@@ -72,7 +72,7 @@ def test_second_ctrl_c_ends_the_process_at_once():
   assert done.returncode == 130
   assert done.stdout == ""
   assert done.stderr.strip() == (
-    "stopped without saving; the same command goes on from the last checkpoint."
+    "stopped without saving; the same command resumes from the last checkpoint."
   )
 
 
@@ -157,7 +157,7 @@ def test_ctrl_c_of_one_process_reaches_the_others(several):
 
 
 def test_agreement_counts_on_from_phase_to_phase(several):
-  """JAX answers yes at one count alone, which must not be passed by."""
+  """JAX answers yes at only one count, which must not be skipped."""
   stop = preemption.StopRequest()
   for _ in range(2):
     with stop.listening():

@@ -115,8 +115,8 @@ def test_first_start_records_and_the_second_is_silent(images, tmp_path, capsys):
     assert len(run.dataset.train.images) == 12
     assert run.layout.devices == tuple(jax.devices()[:1])
     assert run.phase("pretrain").num_steps == 6
-    assert run.phase("joint").low_res_shape == (6, 6, 1)
-    assert run.phase("joint").model.num_classes == 2
+    assert run.phase("joint").network.low_res_shape == (6, 6, 1)
+    assert run.phase("joint").network.model.num_classes == 2
     with (
       pytest.raises(errors.UserError, match="another run works"),
       run_lib.open_run(config, workdir),
@@ -413,13 +413,13 @@ def test_compilation_cache_of_the_user_stays(images, tmp_path):
     assert jax.config.jax_persistent_cache_min_compile_time_secs == 7
 
 
-def fill(form, seeds):
+def fill(abstract_state, seeds):
   """A state in which every number of a member is its seed."""
   return jax.tree.map(
     lambda like: np.stack(
       [np.full(like.shape[1:], seed, like.dtype) for seed in seeds]
     ),
-    form,
+    abstract_state,
   )
 
 
@@ -434,8 +434,8 @@ def pretrained(images, tmp_path_factory):
   checkpoints = checkpoint.Checkpoints(
     run.folder.checkpoints("pretrain"), keep=2
   )
-  checkpoints.save(3, fill(phase.form(), (0, 0, 0)))
-  checkpoints.save(6, fill(phase.form(), (3, 4, 5)))
+  checkpoints.save(3, fill(phase.abstract_state(), (0, 0, 0)))
+  checkpoints.save(6, fill(phase.abstract_state(), (3, 4, 5)))
   checkpoints.close()
   return folder
 
@@ -467,7 +467,7 @@ def test_own_pretraining(images, pretrained):
   assert_origins(run, (3, 4, 5))
   state, _ = run_lib.pretrained_state(run)
   assert jax.tree.structure(state) == jax.tree.structure(
-    run.phase("pretrain").form()
+    run.phase("pretrain").abstract_state()
   )
 
 
@@ -611,8 +611,8 @@ def test_damaged_pretraining_is_refused(images, source):
 def test_phase_of_a_run_knows_its_devices(images, tmp_path):
   run = make_run(tmp_path, images, num_seeds=2)
   members = dataclasses.replace(run, layout=parallel.layout("members", 2))
-  assert run.phase("pretrain").model.axis_name == run.layout.axis_name
-  assert members.phase("pretrain").model.axis_name is None
+  assert run.phase("pretrain").network.model.axis_name == run.layout.axis_name
+  assert members.phase("pretrain").network.model.axis_name is None
   assert members.phase("joint").population == population.expand(
     (0, 1), (0.01,), (9.0,)
   )
