@@ -28,13 +28,15 @@ class StopRequest:
     # JAX's agreement needs a count that never falls; a phase's steps start
     # again at 0.
     self._num_steps = 0
-    self._alone = parallel.num_processes() == 1
+    self._is_only_process = parallel.num_processes() == 1
 
   @contextlib.contextmanager
   def listening(self) -> Iterator[None]:
     """Catches the signals; a second Ctrl-C ends the process at once."""
     signals = (
-      (signal.SIGINT, signal.SIGTERM) if self._alone else (signal.SIGINT,)
+      (signal.SIGINT, signal.SIGTERM)
+      if self._is_only_process
+      else (signal.SIGINT,)
     )
     before = {number: signal.signal(number, self._catch) for number in signals}
     try:
@@ -48,13 +50,14 @@ class StopRequest:
 
     Several processes agree on it in `after_step`; until then it is None.
     """
-    return self._signal if self._alone else self._agreed
+    return self._signal if self._is_only_process else self._agreed
 
   def after_step(self) -> int | None:
     """The signal to stop for, or None; every process calls this every step."""
     self._num_steps += 1
-    if not self._alone and multihost_utils.reached_preemption_sync_point(
-      self._num_steps
+    if (
+      not self._is_only_process
+      and multihost_utils.reached_preemption_sync_point(self._num_steps)
     ):
       self._agreed = self._signal or signal.SIGTERM
     return self.received()
@@ -63,7 +66,7 @@ class StopRequest:
     self._signal = number
     if number == signal.SIGINT:
       signal.signal(signal.SIGINT, _leave)
-    if not self._alone:
+    if not self._is_only_process:
       os.kill(os.getpid(), signal.SIGTERM)
 
 

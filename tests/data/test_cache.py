@@ -60,7 +60,7 @@ def test_name_and_source_are_told_apart(folder):
 
 # The digest, the first .npy header, a pixel, a label.
 @pytest.mark.parametrize("position", [3, 40, 32 + 128 + 1000, -2])
-def test_one_flipped_bit_is_detected_and_mended(folder, capsys, position):
+def test_one_flipped_bit_is_detected_and_repaired(folder, capsys, position):
   decoder = Decoder()
   _load(decoder)
   (entry,) = folder.iterdir()

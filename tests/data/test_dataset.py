@@ -158,7 +158,7 @@ def test_svhn_without_extra_says_so(fake_tfds):
   )
 
 
-def test_svhn_extra_goes_into_training_alone(fake_tfds, monkeypatch):
+def test_svhn_extra_goes_only_into_training(fake_tfds, monkeypatch):
   monkeypatch.setattr(published, "NUM_EXTRA_IMAGES", 30)
   fake_tfds["extra"] = 40
   found = dataset.load(_config(name="svhn_cropped"))

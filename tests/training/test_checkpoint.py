@@ -93,7 +93,7 @@ def test_saves_in_quick_succession_leave_exactly_those_to_keep(tmp_path):
 def test_a_write_never_begins_before_the_one_before_it_is_over(
   tmp_path, monkeypatch
 ):
-  """Nor is the folder read again while orbax may be deleting there."""
+  """And the folder is not read again, where orbax may be deleting."""
   checkpoints = checkpoint.Checkpoints(tmp_path / "last", keep=1)
   manager, calls = checkpoints._manager, []
 
@@ -220,7 +220,7 @@ def test_damaged_data_is_named_and_the_one_before_is_used(
 
 
 def test_every_flipped_byte_of_the_arrays_is_noticed(tmp_path):
-  """Orbax alone would restore some of these without a word."""
+  """Orbax itself would restore some of these silently."""
   folder = tmp_path / "last"
   saved(folder, [1 / 3]).close()
   expected = make_state(1 / 3)
@@ -256,7 +256,7 @@ def test_damaged_metadata_are_noticed(tmp_path, name):
 
 
 def test_arrays_of_another_step_are_noticed(tmp_path):
-  """Orbax would restore them without a word: each file is a good one."""
+  """Orbax would restore them silently: each file is a good one."""
   folder = tmp_path / "last"
   saved(folder, [1.0, 2.0]).close()
   shutil.rmtree(folder / "00000020" / "state")
@@ -448,7 +448,7 @@ def test_read_only_leaves_an_unfinished_save_alone(tmp_path):
 
 
 def test_optimizer_state_of_this_test_is_not_trivial():
-  """Else a checkpoint that lost it would pass above."""
+  """Otherwise a checkpoint that lost it would pass above."""
   state = make_state(1.0)
   assert optax.tree.norm(state.params) > 0
   assert len(jax.tree.leaves(state.opt_state)) >= 3
