@@ -1,7 +1,7 @@
-"""How long a sweep will take, from the speeds of its own runs.
+"""Estimates how long a sweep will take, from the speeds of its own runs.
 
-A run's work is counted in steps of a member, and its seconds are all that
-passed, compiling, evaluating and saving among them.
+Work is counted in steps of one member. Seconds include compiling, evaluating
+and saving.
 """
 
 import collections
@@ -12,14 +12,15 @@ from collections.abc import Iterable
 import tqdm
 
 from launch import jobs as jobs_lib
+from launch import status
 from sr2_jax import files
 
 
 class Speeds:
-  """Seconds that a step of a member has taken, by kind of network.
+  """Seconds that a member's step has taken, by kind of network.
 
   Args:
-    path: a file that keeps them from one start of a sweep to the next.
+    path: a file that keeps them between starts of a sweep.
   """
 
   def __init__(self, path: pathlib.Path) -> None:
@@ -30,15 +31,15 @@ class Speeds:
       for kind, (seconds, steps) in json.loads(path.read_text()).items():
         self._seconds[kind], self._steps[kind] = float(seconds), float(steps)
     except (OSError, ValueError, TypeError, AttributeError):
-      pass  # Nothing is lost but an estimate.
+      pass  # Only an estimate is lost.
 
   def add(self, kind: str, seconds: float, member_steps: float) -> None:
-    """Counts what a kind has taken."""
+    """Adds seconds and steps to a kind's."""
     self._seconds[kind] += seconds
     self._steps[kind] += member_steps
 
   def save(self) -> None:
-    """Writes the file."""
+    """Writes all speeds to the file."""
     both = {
       kind: (round(seconds, 3), self._steps[kind])
       for kind, seconds in sorted(self._seconds.items())
@@ -50,28 +51,28 @@ class Speeds:
     return self._steps[kind] > 0
 
   def seconds_per_step(self, kind: str) -> float | None:
-    """Of the kind, else the mean over all kinds measured, else None."""
+    """The kind's; if it has none, the mean of all kinds; if none has, None."""
     if self.is_known(kind):
       return self._seconds[kind] / self._steps[kind]
     known = [k for k, steps in self._steps.items() if steps > 0]
     if not known:
       return None
-    # Over steps and not over kinds: what has run longest says most.
+    # A mean over steps, not kinds: what has run longest counts most.
     return sum(self._seconds[k] for k in known) / sum(
       self._steps[k] for k in known
     )
 
 
 def overall(jobs: Iterable[jobs_lib.Job], speeds: Speeds) -> str:
-  """How much of all steps is done, how long the rest takes, and by what."""
+  """The part of all steps that is done, the time left, and its basis."""
   done = total = seconds = guessed = 0.0
   is_known, uncounted = True, 0
   for job in jobs:
-    parts = jobs_lib.parts(job)
+    parts = status.parts(job)
     if parts is None:
       uncounted += 1
       continue
-    of_phases = jobs_lib.steps_done(job)
+    of_phases = status.steps_done(job)
     for part in parts:
       steps = min(of_phases.get(part.phase, 0), part.num_steps)
       done += steps * part.num_members
@@ -91,11 +92,11 @@ def overall(jobs: Iterable[jobs_lib.Job], speeds: Speeds) -> str:
     if guessed > 0.005 * seconds:
       text += f" ({100 * guessed / seconds:.0f} % of it for kinds not yet run)"
   if uncounted:
-    text += f"; {uncounted} runs not counted, their images are not known yet"
+    text += f"; {uncounted} runs not counted: their images are not known yet"
   return text
 
 
 def duration(seconds: float) -> str:
-  """As 0:05 min, 12:34 min or 3:04:05 h."""
+  """Seconds as 0:05 min, 12:34 min or 3:04:05 h."""
   text = tqdm.tqdm.format_interval(round(seconds)).removeprefix("0")
   return f"{text} {'h' if round(seconds) >= 3600 else 'min'}"

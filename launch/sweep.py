@@ -1,59 +1,62 @@
-"""Trains and evaluates every run of a sweep; again, what has not finished.
+"""Trains and evaluates every run of a sweep that has not finished.
 
 Usage:
   python -m launch.sweep --sweep=FILE[:BUDGET] --workdir=FOLDER
                          [--only NAME ...] [--set FIELD=VALUE]
                          [--mode=train|eval] [--dry-run]
+Installed with pip, sr2-sweep is the same command.
 
 Examples:
   python -m launch.sweep --sweep=experiments/paper.py:cpu --workdir=runs/paper
       The whole paper in hours on two cores, one run after another. The same
-      command again skips what has finished and resumes what has not.
+      command skips runs that have finished and resumes the others.
   python -m launch.sweep --sweep=experiments/paper.py:smoke --workdir=runs/smoke
-      All of its networks for a hundred steps, on digits that need no download.
+      All its networks for a hundred steps, on digits that need no download.
   python -m launch.sweep --sweep=experiments/table1.py:cpu \\
       --workdir=runs/paper --only "mnist_*fsrcnn_x4" --dry-run
-      List the runs that it would start, and how far each has come.
+      List the runs of a sweep, and how far each has come.
   python -m launch.sweep --sweep=experiments/paper.py:cpu \\
       --workdir=runs/paper --only "mnist_sr_continued_fsrcnn_*" --mode=eval \\
       --set eval.srmd.weights=package --set eval.srmd.pca=srmd_pca_matlab.mat
-      Evaluate what has been trained again, with the released SRMD beside it.
+      Evaluate trained runs again, with the released SRMD beside them.
 
 Flags:
-  --sweep=FILE[:BUDGET]  Sweep file, and the budget if not its default: "paper",
-                         "cpu" or "smoke" in experiments/runs.py.
-  --workdir=FOLDER       Each run has a folder of its name in it, and a log.
-  --only NAME ...        Only these runs; * and ? stand for letters.
+  --sweep=FILE[:BUDGET]  Sweep file, and a budget of experiments/runs.py:
+                         "paper" (the default), "cpu" or "smoke". A file that
+                         begins with experiments/ and is not here is taken from
+                         those that come with sr2_jax.
+  --workdir=FOLDER       Gets a folder and a log for each run, by its name.
+  --only NAME ...        Only these runs; * and ? stand for any letters.
   --set FIELD=VALUE      Changes a field of all runs, as --config.FIELD=VALUE
-                         does for one; may be given several times. SRMD trained
-                         anew keeps its one phase and its L2 of 0.
-  --mode=train|eval      "eval" evaluates runs that have finished again, where
-                         fields of `eval` may differ, as in sr2_jax.main.
+                         does for one; may be given several times. Retrained
+                         SRMD keeps its one phase and its L2 of 0.
+  --mode=train|eval      "eval" evaluates finished runs again; fields of `eval`
+                         may differ then, as in sr2_jax.main.
   --dry-run              Start nothing.
   --help                 This text.
 
 Exit codes:
   0    every run has finished
   1    some have not; the table says which, and why
-  2    something to mend in the command; one or two lines say what
-  129  stopped, after the running one has saved, when the terminal was closed,
-  130  by Ctrl-C (a second one stops that run without saving),
-  143  or by SIGTERM; the same command goes on from there
+  2    something to fix in the command; one or two lines say what
+  129  the terminal was closed: the running run was saved and stopped, and the
+       same command goes on from there
+  130  the same for Ctrl-C; a second one stops that run without saving
+  143  the same for SIGTERM
 """
 
 import argparse
 import pathlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from launch import estimate, local
+from launch import engine, estimate, local, status
 from launch import jobs as jobs_lib
 from sr2_jax import errors
 from sr2_jax.records import folder as folder_lib
 
-# Where a sweep runs: functions of (jobs, workdir, signals) to outcomes.
-ENGINES: dict[str, Callable[..., list[local.Outcome]]] = {"local": local.run}
+ENGINES: dict[str, engine.Engine] = {"local": local.run}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -61,8 +64,9 @@ class _Parser(argparse.ArgumentParser):
     raise errors.UserError(f"{message}.\n--help explains all flags.")
 
 
-def main(argv: Sequence[str]) -> int:
-  """Runs one command line (program name first) and returns its exit code."""
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs a command line, program name first, and returns its exit code."""
+  argv = sys.argv if argv is None else argv
   if any(argument in ("-h", "-help", "--help") for argument in argv[1:]):
     print((__doc__ or "").strip())
     return 0
@@ -79,9 +83,9 @@ def main(argv: Sequence[str]) -> int:
     if arguments.dry_run:
       print(listing(jobs, estimate.Speeds(workdir / "speeds.json")))
       return 0
-    signals = local.Signals()
+    signals = engine.Signals()
     with folder_lib.RunFolder(workdir).claim(), signals.listening():
-      outcomes = ENGINES["local"](jobs, workdir, signals)
+      outcomes = ENGINES["local"](jobs, workdir, signals=signals)
   except errors.UserError as error:
     print(error, file=sys.stderr)
     return error.exit_code
@@ -116,7 +120,7 @@ def _settings(typed: Sequence[str]) -> dict[str, str]:
 
 
 def listing(jobs: Sequence[jobs_lib.Job], speeds: estimate.Speeds) -> str:
-  """The runs, how far each has come, and how many steps it has."""
+  """A table of the runs: how far each has come, and its number of steps."""
   lines, is_official = [], False
   if all(job.mode == "eval" for job in jobs):
     states = [
@@ -125,26 +129,26 @@ def listing(jobs: Sequence[jobs_lib.Job], speeds: estimate.Speeds) -> str:
     ]
     return "\n".join(_aligned([("run", "state"), *states]))
   for job in jobs:
-    parts = jobs_lib.parts(job)
-    steps = "steps unknown before its images are read"
+    parts = status.parts(job)
+    steps = "unknown before its images are read"
     if parts is not None:
-      mark = "" if jobs_lib.has_recorded(job) else "~"
+      mark = "" if status.has_recorded(job) else "~"
       is_official = is_official or bool(mark)
       steps = ", ".join(
         f"{part.phase} {mark}{part.num_steps:,} x {part.num_members}"
         for part in parts
       )
-    lines.append((job.name, jobs_lib.state(job), steps))
+    lines.append((job.name, status.in_words(job), steps))
   text = _aligned([("run", "state", "steps x members"), *lines])
   text.append("")
   if is_official:
-    text.append("~ by the official size of the data set; a copy may have fewer")
+    text.append("~ by the official size of the data set; yours may be smaller")
   text.append(f"{len(jobs)} runs: {estimate.overall(jobs, speeds)}.")
   return "\n".join(text)
 
 
-def summary(outcomes: Sequence[local.Outcome]) -> str:
-  """What became of each run, as a table, and why those that failed did."""
+def summary(outcomes: Sequence[engine.Outcome]) -> str:
+  """A table of what became of each run, and why those that failed did."""
   rows = [("run", "state", "time")]
   for outcome in outcomes:
     seconds = outcome.seconds
@@ -164,4 +168,4 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 if __name__ == "__main__":
-  sys.exit(main(sys.argv))
+  sys.exit(main())

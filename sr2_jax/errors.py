@@ -1,16 +1,16 @@
-"""Ends of a run that get a message and an exit code instead of a traceback."""
+"""Errors that end a run with a message and an exit code, not a traceback."""
 
 import signal
 
 
 class UserError(Exception):
-  """Something the user can mend, in one or two lines; exit code 2."""
+  """Something the user can fix, in one or two lines; exit code 2."""
 
   exit_code = 2
 
 
 class SaveFailedError(UserError):
-  """A checkpoint cannot be written; what was to write it may still wait."""
+  """A checkpoint cannot be written; threads that write it may still wait."""
 
 
 class DivergedError(Exception):
@@ -20,7 +20,7 @@ class DivergedError(Exception):
 
 
 class Stopped(Exception):
-  """A signal asked the run to stop, and nothing is lost.
+  """A signal asked the run to stop; nothing is lost.
 
   The exit code is the shell's for that signal: 130 for Ctrl-C (SIGINT), 143
   for SIGTERM. The same command goes on from the saved step, or evaluates again.

@@ -10,280 +10,15 @@ import pytest
 import sr2_jax
 from sr2_jax import errors
 from sr2_jax import main as main_lib
-from sr2_jax.config import fields
+from sr2_jax.config import command_line, experiment_file
 
 ROOT = pathlib.Path(__file__).parents[1]
 QUICKSTART = "--config=experiments/quickstart.py"
-
-# What people type for each field, and what they mean.
-TYPED = {
-  "steps_per_call": ("10", 10),
-  "data.device_bytes": ("1000000", 1_000_000),
-  "experiment": ("mine", "mine"),
-  "seed": ("3", 3),
-  "num_seeds": ("2", 2),
-  "batch_size": ("32", 32),
-  "init_from": ("", ""),
-  "data.name": ("mnist", "mnist"),
-  "data.path": ("", ""),
-  "data.validation_fraction": ("0.1", 0.1),
-  "data.split_seed": ("7", 7),
-  "data.max_train_images": ("1000", 1000),
-  "degradation.scale": ("2", 2),
-  "degradation.blur_sigma_per_scale": ("1", 1.0),
-  "degradation.anti_aliasing": ("false", False),
-  "augmentation.max_shift": ("0", 0),
-  "augmentation.max_rotation": ("5", 5.0),
-  "augmentation.fill": ("edge", "edge"),
-  "model.trunk": ("wdsr", "wdsr"),
-  "model.wiring": ("sequential", "sequential"),
-  "model.shared_layers": ("1", 1),
-  "model.expansion": ("1", 1),
-  "model.batch_norm": ("False", False),
-  "model.batch_norm_momentum": ("0.9", 0.9),
-  "model.dtype": ("bfloat16", "bfloat16"),
-  "model.transposed_convolution": ("True", True),
-  "loss.super_resolution": ("l1", "l1"),
-  "loss.l2": ("0,0.1", (0.0, 0.1)),
-  "loss.l2_scope": ("kernels", "kernels"),
-  "loss.normalize_weights": ("1", True),
-  "adam.b1": ("0", 0.0),
-  "adam.b2": (".99", 0.99),
-  "adam.eps": ("1e-8", 1e-8),
-  "pretrain.num_epochs": ("0", 0),
-  "pretrain.learning_rate.shared": ("0", 0.0),
-  "pretrain.learning_rate.sr": ("1e-4", 1e-4),
-  "joint.num_epochs": ("2", 2),
-  "joint.learning_rate.shared": ("0", 0.0),
-  "joint.learning_rate.sr": ("0", 0.0),
-  "joint.learning_rate.classifier": ("1", 1.0),
-  "joint.loss_weight": ("0.11,9", (0.11, 9.0)),
-  "eval.noise_variances": ("0,1e-3", (0.0, 1e-3)),
-  "eval.corruptions.speckle": ("0.1", (0.1,)),
-  "eval.corruptions.salt_and_pepper": ("0.1,0.2", (0.1, 0.2)),
-  "eval.corruptions.poisson": ("(100)", (100.0,)),
-  "eval.corruptions.jpeg": ("50,75", (50.0, 75.0)),
-  "eval.corruptions.blur": ("", ()),
-  "eval.srmd.weights": ("", ""),
-  "eval.srmd.pca": ("some.mat", "some.mat"),
-  "srmd.isotropic": ("true", True),
-  "srmd.min_blur_variance": ("0.5", 0.5),
-  "srmd.max_blur_variance": ("8", 8.0),
-  "srmd.max_noise_std": ("0.1", 0.1),
-  "srmd.clean_fraction": ("0.25", 0.25),
-  "eval.noise_seed": ("1", 1),
-  "eval.batch_size": ("50", 50),
-  "eval.splits": ("test", ("test",)),
-  "eval.max_images": ("10", 10),
-  "eval.clip": ("true", True),
-  "eval.every_epochs": ("1", 1),
-  "eval.checkpoint": ("best", "best"),
-  "checkpoint.every_steps": ("5", 5),
-  "checkpoint.keep": ("1", 1),
-  "log.every_steps": ("1", 1),
-  "log.tensorboard": ("0", False),
-  "parallel.layout": ("members", "members"),
-  "parallel.num_devices": ("1", 1),
-}
 
 
 @pytest.fixture(autouse=True)
 def _in_root(monkeypatch):
   monkeypatch.chdir(ROOT)
-
-
-def _parse(*arguments):
-  return main_lib.parse(["main.py", *arguments])
-
-
-def _get(config, field):
-  for word in field.split("."):
-    config = config[word]
-  return config
-
-
-def _mistake(*arguments):
-  with pytest.raises(errors.UserError) as caught:
-    _parse(*arguments)
-  message = str(caught.value)
-  assert 1 <= len(message.splitlines()) <= 2
-  assert "Traceback" not in message
-  return message
-
-
-def test_every_field_has_a_typed_example():
-  assert set(TYPED) == set(fields.CHECKS)
-
-
-@pytest.mark.parametrize("field", TYPED)
-def test_override(field):
-  typed, expected = TYPED[field]
-  value = _get(_parse(QUICKSTART, f"--config.{field}={typed}").config, field)
-  assert value == expected
-  assert type(value) is type(expected)
-
-
-@pytest.mark.parametrize(
-  ("typed", "expected"),
-  [
-    (["0.11"], (0.11,)),
-    (["9"], (9.0,)),
-    (["0.11,"], (0.11,)),
-    (["0.11, 9"], (0.11, 9.0)),
-    (["(0.11, 9)"], (0.11, 9.0)),
-    (["[0.11,9]"], (0.11, 9.0)),
-    (["1e-1", "9"], (0.1, 9.0)),
-  ],
-)
-def test_ways_to_type_numbers(typed, expected):
-  overrides = [f"--config.joint.loss_weight={value}" for value in typed]
-  value = _parse(QUICKSTART, *overrides).config.joint.loss_weight
-  assert value == expected
-  assert all(type(x) is float for x in value)
-
-
-@pytest.mark.parametrize(
-  "typed",
-  ["test,validation", "('test', 'validation')", '["test","validation"]'],
-)
-def test_ways_to_type_names(typed):
-  config = _parse(QUICKSTART, f"--config.eval.splits={typed}").config
-  assert config.eval.splits == ("test", "validation")
-
-
-def test_order_and_spelling_of_flags_are_free():
-  command = _parse(
-    "--config.joint.num_epochs",
-    "7",
-    "--noconfig.log.tensorboard",
-    "-config.loss.normalize_weights",
-    "--config",
-    "experiments/fsrcnn_x4.py",
-    "--workdir=runs/a",
-  )
-  assert command.config.joint.num_epochs == 7
-  assert command.config.log.tensorboard is False
-  assert command.config.loss.normalize_weights is True
-  assert command.config.experiment == "fsrcnn_x4"
-  assert command.workdir == pathlib.Path("runs/a")
-
-
-def test_defaults():
-  command = _parse(QUICKSTART)
-  assert command.workdir == pathlib.Path("runs/quickstart")
-  assert command.mode == "train"
-  assert command.coordinator is None
-  assert command.config.augmentation.fill == "zero"
-
-
-@pytest.mark.parametrize(
-  ("arguments", "expected"),
-  [
-    ([], "--config is missing"),
-    (["--config="], "--config is missing"),
-    (["--confg=experiments/quickstart.py"], "did you mean --config?"),
-    (["--config=experiments/quickstrat.py"], "experiments/quickstart.py?"),
-    (["--config=experiments"], "no config file experiments"),
-    (["--config=requirements.txt"], "not a .py file"),
-    ([QUICKSTART, "--config.joint.los_weight=1"], "config.joint.loss_weight?"),
-    ([QUICKSTART, "--config.loss_weight", "1"], "config.joint.loss_weight?"),
-    ([QUICKSTART, "--noconfig.log.tensorbord"], "config.log.tensorboard?"),
-    ([QUICKSTART, "--config.joint={}"], "group"),
-    (
-      [QUICKSTART, "--config.batch_size=many"],
-      'config.batch_size has to be a whole number >= 1, not "many"',
-    ),
-    ([QUICKSTART, "--config.batch_size=6.5"], "config.batch_size has to be"),
-    ([QUICKSTART, "--config.batch_size=0"], "config.batch_size has to be"),
-    (
-      [QUICKSTART, "--config.loss.l2=x:y=z"],
-      "config.loss.l2 has to be one or more different numbers",
-    ),
-    ([QUICKSTART, "--config.loss.l2=nan"], "config.loss.l2"),
-    ([QUICKSTART, "--config.eval.clip=maybe"], "true or false"),
-    (
-      [QUICKSTART, "--config.joint.loss_weight=nine"],
-      "config.joint.loss_weight",
-    ),
-    ([QUICKSTART, "--config.joint.loss_weight="], "config.joint.loss_weight"),
-    ([QUICKSTART, "--config.joint.loss_weight", "1", "9"], 'Unexpected "9"'),
-    ([QUICKSTART, "--config.model.shared_layers=17"], "from 1 to 16, not 17"),
-    ([QUICKSTART, "--config.degradation.scale=3"], "28x28"),
-    ([QUICKSTART, "--config.seed"], "--config.seed"),
-    ([QUICKSTART, "--mode=test"], "<train|eval>"),
-    ([QUICKSTART, "--workdirr=x"], "did you mean --workdir?"),
-    ([QUICKSTART, "--zzz"], "no flag --zzz"),
-    ([QUICKSTART, "extra"], 'Unexpected "extra"'),
-    ([QUICKSTART, "--num_processes=2"], "--coordinator"),
-    ([QUICKSTART, "--coordinator=auto", "--process_id=0"], 'not with "auto"'),
-    ([QUICKSTART, "--coordinator=host"], "HOST:PORT"),
-    ([QUICKSTART, "--coordinator=host:1"], "--num_processes"),
-    (
-      [
-        QUICKSTART,
-        "--coordinator=host:1",
-        "--num_processes=2",
-        "--process_id=2",
-      ],
-      "--process_id",
-    ),
-    ([QUICKSTART, "--process_id=one"], "--process_id"),
-  ],
-)
-def test_mistake(arguments, expected):
-  assert expected in _mistake(*arguments)
-
-
-@pytest.mark.parametrize(
-  ("source", "expected"),
-  [
-    ("def get_config(:\n", "line 1, fails with SyntaxError"),
-    ("import no_such_module\n", "line 1, fails with ModuleNotFoundError"),
-    ("\ndef get_config():\n  return 1 / 0\n", "line 3, fails with ZeroDiv"),
-    ("config = 1\n", "has to define get_config()"),
-    ("def get_config():\n  return {'seed': 1}\n", "returns a ConfigDict"),
-    (
-      "from experiments import default\n"
-      "def get_config():\n"
-      "  config = default.get_config()\n"
-      "  config.joint.loss_weight = 9.0\n"
-      "  return config\n",
-      "line 4, fails with TypeError",
-    ),
-    (
-      "from experiments import default\n"
-      "def get_config():\n"
-      "  config = default.get_config()\n"
-      "  config.model.shared_layer = 4\n"
-      "  return config\n",
-      "did you mean config.model.shared_layers?",
-    ),
-    (
-      "import ml_collections\n"
-      "def get_config():\n"
-      "  return ml_collections.ConfigDict({'seed': 1})\n",
-      "config.experiment is missing",
-    ),
-    (
-      "from experiments import default\n"
-      "def get_config():\n"
-      "  config = default.get_config()\n"
-      "  config.seed = None\n"
-      "  return config\n",
-      "config.seed has to be",
-    ),
-  ],
-)
-def test_mistake_in_a_config_file(tmp_path, source, expected):
-  path = tmp_path / "mine.py"
-  path.write_text(source)
-  assert expected in _mistake(f"--config={path}")
-
-
-def test_config_file_outside_the_project(tmp_path):
-  path = tmp_path / "mine.py"
-  path.write_text((ROOT / "experiments" / "quickstart.py").read_text())
-  assert _parse(f"--config={path}").config == _parse(QUICKSTART).config
 
 
 @pytest.fixture
@@ -312,7 +47,7 @@ def calls(monkeypatch):
 
 def test_train(calls):
   assert main_lib.main(["main.py", QUICKSTART]) == 0
-  config = _parse(QUICKSTART).config
+  config = command_line.parse(["main.py", QUICKSTART]).config
   workdir = pathlib.Path("runs/quickstart")
   assert calls.made == [("train_and_evaluate", config, workdir)]
 
@@ -338,7 +73,7 @@ def test_coordinator_that_the_cluster_knows(calls):
 @pytest.mark.parametrize(
   ("error", "code"),
   [
-    (errors.UserError("what to mend"), 2),
+    (errors.UserError("what to fix"), 2),
     (errors.DivergedError("seed 3, step 7"), 3),
     (errors.Stopped(signal.SIGINT, "saved step 7"), 130),
     (errors.Stopped(signal.SIGTERM, "saved step 7"), 143),
@@ -376,11 +111,20 @@ def test_a_bug_keeps_its_traceback(calls):
 def test_help_names_every_flag_and_exit_code(capsys):
   assert main_lib.main(["main.py", QUICKSTART, "--help"]) == 0
   text = capsys.readouterr().out
-  for flag in main_lib._define_flags():
+  for flag in command_line.define_flags():
     assert f"--{flag}" in text
   for code in ("0  ", "2  ", "3  ", "130", "143"):
     assert f"\n  {code}" in text
-  assert max(map(len, text.splitlines())) <= 80
+  *lines, last = text.splitlines()
+  assert max(map(len, lines)) <= 80
+  assert last.endswith(f": {experiment_file.SHIPPED}")
+
+
+def test_the_command_line_is_that_of_the_process(monkeypatch, capsys):
+  """As a console script calls it."""
+  monkeypatch.setattr(sys, "argv", ["sr2-train", QUICKSTART, "--config.sed=1"])
+  assert main_lib.main() == 2
+  assert "config.sed" in capsys.readouterr().err
 
 
 def _run(*arguments):
@@ -429,32 +173,3 @@ def test_mistake_as_a_program():
   assert done.returncode == 2
   assert done.stdout == ""
   assert done.stderr == "There is no config.sed; did you mean config.seed?\n"
-
-
-def test_nothing_heavy_is_loaded_before_the_config_is_valid():
-  program = (
-    "import sys; from sr2_jax import main; "
-    f"main.parse(['main.py', '{QUICKSTART}']); "
-    "heavy = {'jax', 'flax', 'optax', 'orbax', 'tensorflow', 'matplotlib', "
-    "'tensorflow_datasets', 'mlxtend', 'scipy'}; "
-    "print(sorted(heavy & set(sys.modules)))"
-  )
-  done = _run("-c", program)
-  assert done.stdout == "[]\n", done.stderr
-
-
-def test_home_is_found_in_paths(monkeypatch, tmp_path):
-  """A shell leaves ~ as it is where it follows an equals sign."""
-  monkeypatch.setenv("HOME", str(tmp_path))
-  command = main_lib.parse(
-    [
-      "main", QUICKSTART, "--workdir=~/run", "--config.init_from=~/other",
-      "--config.data.name=folder", "--config.data.path=~",
-      "--config.eval.srmd.weights=~/w.pth", "--config.eval.srmd.pca=~/p.mat",
-    ]
-  )  # fmt: skip
-  assert command.workdir == tmp_path / "run"
-  assert command.config.init_from == str(tmp_path / "other")
-  assert command.config.data.path == str(tmp_path)
-  assert command.config.eval.srmd.weights == str(tmp_path / "w.pth")
-  assert command.config.eval.srmd.pca == str(tmp_path / "p.mat")

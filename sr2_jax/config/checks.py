@@ -1,6 +1,6 @@
-"""Checks a config, fills in what depends on other fields, and describes it.
+"""Checks the fields of a config against each other; no JAX.
 
-What a single field accepts is in `fields`. Nothing here needs JAX.
+What a single field accepts is in `fields`.
 """
 
 import pathlib
@@ -18,10 +18,10 @@ _METRIC_WINDOW = 11
 
 
 def validate(config: ml_collections.ConfigDict) -> None:
-  """Stops at the first thing wrong with a config.
+  """Stops at the first mistake in a config.
 
-  What needs the images or the devices is checked once they are known:
-  `validate_image_size`, `validate_devices`, `validate_init_from`.
+  What depends on the images, the devices or another run is checked later, by
+  `validate_image_size`, `validate_devices` and `validate_init_from`.
 
   Raises:
     UserError: names the field and what it accepts.
@@ -37,24 +37,24 @@ def validate(config: ml_collections.ConfigDict) -> None:
     _validate_released_srmd,
   ):
     check(config)
-  # A folder's images have a size once they are read.
+  # The size of a folder's images is known once they are read.
   if config.data.name in published.PUBLISHED:
     height, width, _ = published.PUBLISHED[config.data.name].image_shape
     validate_image_size(config, height, width)
 
 
 def validate_names(config: ml_collections.ConfigDict) -> None:
-  """Checks that a config has every field and no other.
+  """Checks that a config has every field it must have, and no unknown one.
 
   Raises:
-    UserError: names the field, and the nearest that exists.
+    UserError: names the field, and the most similar one.
   """
   values = record.flatten(config)
   for field in values:
     if field not in fields.CHECKS:
       raise errors.UserError(fields.unknown_field(field))
   for field in fields.CHECKS:
-    if field not in values:
+    if field not in values and field not in fields.OPTIONAL:
       raise errors.UserError(
         f"config.{field} is missing; start from experiments/default.py."
       )
@@ -78,7 +78,7 @@ def _validate_data(config: ml_collections.ConfigDict) -> None:
   data = config.data
   if data.name == "folder" and not pathlib.Path(data.path).is_dir():
     raise errors.UserError(
-      f'config.data.path is "{data.path}", which is no folder; '
+      f'config.data.path is "{data.path}", which is not a folder; '
       'config.data.name="folder" reads its images from there.'
     )
   if data.name == "folder" and not data.path:
@@ -87,7 +87,7 @@ def _validate_data(config: ml_collections.ConfigDict) -> None:
     )
   if data.name != "folder" and data.path:
     raise errors.UserError(
-      f'config.data.path is for config.data.name="folder" alone, '
+      'config.data.path is only for config.data.name="folder", '
       f'not for "{data.name}".'
     )
   if 0 < data.max_train_images < config.batch_size:
@@ -98,9 +98,8 @@ def _validate_data(config: ml_collections.ConfigDict) -> None:
 
 
 def _validate_blur(config: ml_collections.ConfigDict) -> None:
-  if (
-    config.eval.corruptions.blur and not config.degradation.blur_sigma_per_scale
-  ):
+  levels = record.flatten(config).get(fields.corruption_field("blur"))
+  if levels and not config.degradation.blur_sigma_per_scale:
     raise errors.UserError(
       "config.eval.corruptions.blur has to be empty where "
       "config.degradation.blur_sigma_per_scale is 0, which it multiplies."
@@ -135,12 +134,12 @@ def _validate_srmd(config: ml_collections.ConfigDict) -> None:
   if config.model.wiring != "none":
     raise errors.UserError(
       'config.model.wiring has to be "none" with trunk "srmd", not '
-      f'"{config.model.wiring}": SRMD super-resolves alone.'
+      f'"{config.model.wiring}": SRMD only super-resolves.'
     )
   if config.joint.num_epochs or config.init_from:
     raise errors.UserError(
       'config.joint.num_epochs has to be 0 and config.init_from "" with trunk '
-      '"srmd", which is trained in pretrain alone.'
+      '"srmd", which is only trained in pretrain.'
     )
   degradation = config.degradation
   variance = (degradation.blur_sigma_per_scale * degradation.scale) ** 2
@@ -178,7 +177,7 @@ def _validate_phases(config: ml_collections.ConfigDict) -> None:
 
 
 def _validate_released_srmd(config: ml_collections.ConfigDict) -> None:
-  # What the files hold is checked where they are read.
+  # The contents of the files are checked where these are read.
   if config.eval.srmd.weights and not config.eval.srmd.pca:
     raise errors.UserError(
       "config.eval.srmd.weights needs config.eval.srmd.pca: the path of "
@@ -190,11 +189,11 @@ def _validate_released_srmd(config: ml_collections.ConfigDict) -> None:
 def validate_image_size(
   config: ml_collections.ConfigDict, height: int, width: int
 ) -> None:
-  """Checks what depends on the size of the high-resolution images, in pixels.
+  """Checks a config against the size of high-resolution images, in pixels.
 
   Raises:
-    UserError: where the scale does not divide a side, a metric's window does
-      not fit, or a shift moves the whole image out.
+    UserError: if the scale does not divide a side, a metric's window does not
+      fit, or a shift moves the whole image out.
   """
   scale, size = config.degradation.scale, f"{height}x{width} px"
   for side in (height, width):
@@ -220,16 +219,15 @@ def validate_image_size(
 def validate_devices(
   config: ml_collections.ConfigDict, num_devices: int, num_processes: int = 1
 ) -> None:
-  """Checks that the work spreads evenly over the devices.
+  """Checks that the work can be split evenly between the devices.
 
-  In layout "data" the devices in use have to divide `batch_size` and
-  `eval.batch_size`; in layout "members" they have to divide the population of
-  every phase that runs (`population_size`).
+  In layout "data" the number of devices in use has to divide `batch_size` and
+  `eval.batch_size`; in layout "members", the population of each phase.
 
   Args:
     config: a validated config.
-    num_devices: how many devices there are, over all processes.
-    num_processes: how many of these there are; each has to take part.
+    num_devices: of all processes together.
+    num_processes: each has to use its devices.
 
   Raises:
     UserError: names the field and a number of devices that fits.
@@ -252,7 +250,7 @@ def validate_devices(
         n for n in range(1, used) if not any(c % n for c in parts.values())
       )
       raise errors.UserError(
-        f"{field} is {count}, which {used} devices do not divide "
+        f"{field} is {count}, which does not divide by {used} devices "
         f'(config.parallel.layout="{config.parallel.layout}")'
         + (
           f"; --config.parallel.num_devices={fitting} would do."
@@ -263,7 +261,7 @@ def validate_devices(
 
 
 def _parts(config: ml_collections.ConfigDict) -> dict[str, int]:
-  """What the layout splits over devices: the name of a number, the number."""
+  """The numbers that the devices have to divide, by the fields they are of."""
   if config.parallel.layout == "data":
     return {
       "config.batch_size": config.batch_size,
@@ -285,42 +283,40 @@ def _parts(config: ml_collections.ConfigDict) -> dict[str, int]:
 def validate_init_from(
   config: ml_collections.ConfigDict, source: Mapping[str, Any]
 ) -> None:
-  """Checks that another run's pretraining is this run's, but for `joint`.
+  """Checks that this run can start `joint` from another run's pretraining.
 
   Args:
     config: this run's validated config, with `init_from`.
-    source: the config of the run in `init_from`, as `recorded` gives it.
+    source: the config of the run in `init_from`, a result of `recorded`.
 
   Raises:
     UserError: names the first field of data, degradation or model that
       differs, or the seeds or L2 that were not pretrained.
   """
-  for line in record.difference(dict(source), record.to_dict(config)):
-    field = line.partition(":")[0]
-    # The images' fingerprint is compared, not where they lie.
-    if field.startswith(("data.", "degradation.", "model.")) and field not in (
-      "data.path",
-      "data.device_bytes",
-      "data.max_train_images",
-      "model.wiring",
-    ):
+  for difference in record.difference(source, record.to_dict(config)):
+    # Images are compared by their fingerprint, not by their path.
+    may_differ = difference.is_of(
+      "data.path", "data.device_bytes", "data.max_train_images", "model.wiring"
+    )
+    if difference.is_of("data", "degradation", "model") and not may_differ:
       raise errors.UserError(
         f"config.init_from={config.init_from} was pretrained differently: "
-        f"config.{line}."
+        f"config.{difference}."
       )
   first, last = config.seed, config.seed + config.num_seeds - 1
   source_first = source["seed"]
   source_last = source_first + source["num_seeds"] - 1
   if first < source_first or last > source_last:
     raise errors.UserError(
-      f"config.init_from={config.init_from} holds the seeds {source_first} to "
+      f"config.init_from={config.init_from} has the seeds {source_first} to "
       f"{source_last}; this run asks for {first} to {last}."
     )
-  # A single one may go on with any, several with their own.
+  # Pretrained with one L2, a network may continue with any; with several,
+  # each continues with its own.
   l2s = [float(l2) for l2 in source["loss"]["l2"]]
   missing = [l2 for l2 in config.loss.l2 if float(l2) not in l2s]
   if len(l2s) > 1 and missing:
     raise errors.UserError(
       f"config.init_from={config.init_from} was pretrained with config.loss.l2 "
-      f"of {', '.join(f'{l2:g}' for l2 in l2s)}; not with {missing[0]:g}."
+      f"of {', '.join(f'{l2:g}' for l2 in l2s)}, not of {missing[0]:g}."
     )

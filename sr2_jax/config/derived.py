@@ -1,19 +1,37 @@
-"""What follows from a checked config: phases, members, names; no JAX."""
+"""What follows from a config: phases, members, methods; no JAX."""
 
 import ml_collections
 
 from sr2_jax import names
+from sr2_jax.config import fields
+
+
+def fill_in(config: ml_collections.ConfigDict) -> None:
+  """Sets the fields that a config may leave out and has left out."""
+  if not isinstance(config.get("eval"), ml_collections.ConfigDict):
+    return  # `checks.validate_names` refuses it.
+  with config.unlocked():
+    for field, value in fields.OPTIONAL.items():
+      *groups, name = field.split(".")
+      group = config
+      for word in groups:
+        if word not in group:
+          group[word] = ml_collections.ConfigDict()
+        group = group[word]
+      if name not in group:
+        group[name] = value
 
 
 def resolve(
   config: ml_collections.ConfigDict,
 ) -> ml_collections.FrozenConfigDict:
-  """A frozen copy of a validated config in which nothing is left open.
+  """A frozen copy of a validated config that leaves nothing open.
 
-  `augmentation.fill` "auto" becomes "zero" on MNIST and "edge" elsewhere, and
-  numbers in tuples become floats, as single ones are.
+  `augmentation.fill` "auto" becomes "zero" on MNIST and "edge" elsewhere.
+  Numbers in tuples become floats, as other numbers are already.
   """
   resolved = ml_collections.ConfigDict(config.to_dict())
+  fill_in(resolved)
   if resolved.augmentation.fill == "auto":
     is_mnist = resolved.data.name.startswith("mnist")
     resolved.augmentation.fill = "zero" if is_mnist else "edge"
@@ -31,8 +49,8 @@ def phases(config: ml_collections.ConfigDict) -> tuple[str, ...]:
   """The phases that a run trains, in order.
 
   `pretrain` runs unless it has no epochs or `init_from` replaces it; `joint`
-  runs unless it has no epochs. With wiring "none" there is no classifier, and
-  `joint` goes on with super-resolution alone: the control at lambda = 0.
+  runs unless it has no epochs. With wiring "none" there is no classifier:
+  `joint` then continues super-resolution only, the control at lambda = 0.
   """
   pretrain = config.pretrain.num_epochs > 0 and not config.init_from
   joint = config.joint.num_epochs > 0
@@ -42,7 +60,7 @@ def phases(config: ml_collections.ConfigDict) -> tuple[str, ...]:
 def learning_rates(
   config: ml_collections.ConfigDict, phase: str
 ) -> dict[str, float]:
-  """The learning rate of each subtree that the phase's network has."""
+  """The learning rate of each subtree of the phase's network."""
   rates = config[phase].learning_rate.to_dict()
   if config.model.wiring == "none":
     rates.pop("classifier", None)
@@ -52,9 +70,9 @@ def learning_rates(
 def loss_weights(
   config: ml_collections.ConfigDict, phase: str
 ) -> tuple[float | None, ...]:
-  """The values of lambda that a phase fans out over; None before `joint`.
+  """The values of lambda that a phase fans out over; (None,) in `pretrain`.
 
-  Without a classifier `joint` has lambda 0 whatever `joint.loss_weight` says.
+  Without a classifier lambda is 0 in `joint`, whatever `joint.loss_weight` is.
   """
   if phase == "pretrain":
     return (None,)
@@ -62,13 +80,13 @@ def loss_weights(
 
 
 def population_size(config: ml_collections.ConfigDict, phase: str) -> int:
-  """Members of a phase: seeds x values of L2 x loss weights."""
+  """The number of a phase's members: seeds x values of L2 x loss weights."""
   fan_out = len(config.loss.l2) * len(loss_weights(config, phase))
   return config.num_seeds * fan_out
 
 
 def method(config: ml_collections.ConfigDict, phase: str) -> names.Method:
-  """What the network is after a phase."""
+  """The method that the network is after a phase."""
   model = config.model
   return names.method_after(phase, trunk=model.trunk, wiring=model.wiring)
 
@@ -76,7 +94,7 @@ def method(config: ml_collections.ConfigDict, phase: str) -> names.Method:
 def corruption_levels(
   config: ml_collections.ConfigDict,
 ) -> tuple[tuple[str, float], ...]:
-  """Every corruption with each of its levels, corruption by corruption."""
+  """(corruption, level) for every level, corruption by corruption."""
   return tuple(
     (corruption, level)
     for corruption, levels in sorted(config.eval.corruptions.items())

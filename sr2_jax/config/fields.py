@@ -1,6 +1,7 @@
-"""What each config field accepts, and what is said of one that does not.
+"""What each config field accepts, and the messages about those that differ.
 
-`CHECKS` has a check for every field of experiments/default.py.
+`CHECKS` has every field: those of experiments/default.py, and a field for each
+corruption in `names`.
 """
 
 import dataclasses
@@ -18,11 +19,11 @@ _NUM_IDENTITY_MAPPINGS = 16
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-  """What a field accepts.
+  """The values that a field accepts.
 
   Attributes:
-    expected: the end of "has to be ...".
-    accepts: whether a value is of that kind.
+    expected: these in words, as in "has to be ...".
+    accepts: whether a value is one of these.
   """
 
   expected: str
@@ -61,7 +62,7 @@ def _at_least_zero() -> Check:
 
 
 def _number(interval: str) -> Check:
-  """A number in an interval, for example "[0, 1)"; round means exclusive."""
+  """A number in an interval such as "[0, 1)"; a round bracket excludes."""
   low, high = (float(bound) for bound in interval[1:-1].split(","))
 
   def accepts(value: Any) -> bool:
@@ -111,11 +112,11 @@ def _numbers() -> Check:
 
 
 def _levels(corruption: names.Corruption) -> Check:
-  """Different levels of a corruption, or none."""
+  """Any number of levels of a corruption, all different."""
   in_interval = _number(corruption.levels)
 
   def accepts(value: Any) -> bool:
-    # The command line makes floats of numbers in tuples.
+    # On a command line every number in a tuple becomes a float.
     return (
       in_interval.accepts(value)
       and abs(value) <= _LARGEST_FLOAT32
@@ -124,17 +125,21 @@ def _levels(corruption: names.Corruption) -> Check:
 
   kind = "whole numbers" if corruption.whole_levels else "numbers"
   return Check(
-    f"different {kind} in {corruption.levels}, as in 1,10, or nothing",
+    f"different {kind} in {corruption.levels}, as in 1,10, or none",
     lambda values: _are_distinct(values, accepts, minimum=0),
   )
 
 
 def _choices(*choices: str) -> Check:
   return Check(
-    f"one or more different ones of {_either(*choices)}, "
-    f"as in {','.join(choices)}",
+    f"one or more of {_either(*choices)}, each once, as in {','.join(choices)}",
     lambda values: _are_distinct(values, lambda value: value in choices),
   )
+
+
+def corruption_field(key: str) -> str:
+  """The field with the levels of a corruption."""
+  return f"eval.corruptions.{key}"
 
 
 CHECKS: dict[str, Check] = {
@@ -189,7 +194,7 @@ CHECKS: dict[str, Check] = {
   "joint.loss_weight": _numbers(),
   "eval.noise_variances": _numbers(),
   **{
-    f"eval.corruptions.{key}": _levels(corruption)
+    corruption_field(key): _levels(corruption)
     for key, corruption in names.CORRUPTIONS.items()
   },
   "eval.noise_seed": _integer(0, LARGEST_SEED),
@@ -209,6 +214,11 @@ CHECKS: dict[str, Check] = {
   "parallel.num_devices": _integer(0),
 }
 
+# Fields that a config may leave out, and their values there.
+OPTIONAL: dict[str, Any] = {
+  corruption_field(key): () for key in names.CORRUPTIONS
+}
+
 
 def wrong_value(field: str, value: Any) -> str:
   """The message for a value that a field does not accept."""
@@ -218,24 +228,23 @@ def wrong_value(field: str, value: Any) -> str:
 
 
 def unknown_field(field: str) -> str:
-  """The message for a field that does not exist, with the nearest that does."""
+  """The message for a field that does not exist; suggests the most similar."""
   members = [name for name in CHECKS if name.startswith(f"{field}.")]
   if members:
     return (
       f"config.{field} is a group of fields; set one of "
       f"{', '.join(f'config.{name}' for name in members)}."
     )
-  message = f"There is no config.{field}"
   nearest = _nearest_field(field)
-  return (
-    f"{message}; did you mean config.{nearest}?"
-    if nearest
-    else (f"{message}; experiments/default.py lists every field.")
-  )
+  if nearest is None:
+    hint = "experiments/default.py lists every field."
+  else:
+    hint = f"did you mean config.{nearest}?"
+  return f"There is no config.{field}; {hint}"
 
 
 def _nearest_field(field: str) -> str | None:
-  """The field most like this one, by its whole name or its last word."""
+  """The field of the most similar name, or last word of the name."""
 
   def likeness(name: str) -> tuple[float, float]:
     whole = difflib.SequenceMatcher(None, field, name).ratio()
@@ -260,5 +269,5 @@ def in_words(value: Any) -> str:
 
 
 def as_tuple(value: Any) -> Any:
-  """A list as a tuple, as JSON has none; anything else as it is."""
+  """A list as the tuple that JSON made it from; anything else unchanged."""
   return tuple(value) if isinstance(value, list) else value

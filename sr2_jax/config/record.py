@@ -1,5 +1,6 @@
 """A config as config.json records it, and how two of them differ; no JAX."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,23 +9,53 @@ import ml_collections
 from sr2_jax.config import fields
 
 
+@dataclasses.dataclass(frozen=True)
+class Difference:
+  """A field that two configs do not share; None where one lacks it.
+
+  As text: "joint.loss_weight: (9.0,) -> (0.11,)".
+
+  Attributes:
+    field: its dotted name.
+    old: its first value.
+    new: its second value.
+  """
+
+  field: str
+  old: Any
+  new: Any
+
+  def __str__(self) -> str:
+    values = map(fields.in_words, (self.old, self.new))
+    return f"{self.field}: {' -> '.join(values)}"
+
+  def is_of(self, *parts: str) -> bool:
+    """Whether the field is one of these, or in one of these groups."""
+    return any(
+      self.field == part or self.field.startswith(f"{part}.") for part in parts
+    )
+
+
 def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
-  """Nested dicts for JSON, in the fields' order; tuples become lists."""
-  values = flatten(config)
+  """Nested dicts for JSON, in the order of CHECKS; tuples become lists."""
+  values = {**fields.OPTIONAL, **flatten(config)}
   return _nest({field: values[field] for field in fields.CHECKS})
 
 
 def recorded(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-  """An older run's config as this version reads it.
+  """The config of a run that an older version may have started.
 
-  A field that it lacks, because it was added later, takes its value from `new`,
-  and a single `loss.l2` is one of several.
+  A field added since then is taken from `new`, or empty if a config may leave
+  it out. A single number as `loss.l2` becomes a list.
 
   Args:
-    old: nested dicts, as `to_dict` gave them when that run was started.
-    new: as `to_dict` gives them.
+    old: the result of `to_dict` when that run was started.
+    new: the result of `to_dict` now.
   """
-  values = {**flatten(new), **flatten(old)}
+  values = {
+    **{f: fields.OPTIONAL.get(f, value) for f, value in flatten(new).items()},
+    **flatten(old),
+  }
   if isinstance(values["loss.l2"], int | float):
     values["loss.l2"] = [values["loss.l2"]]
   return _nest(values)
@@ -34,30 +65,29 @@ def added_fields(
   old: Mapping[str, Any], new: Mapping[str, Any]
 ) -> dict[str, Any]:
   """The fields that `recorded` takes from `new`, with their values."""
-  before = flatten(old)
+  known = {**fields.OPTIONAL, **flatten(old)}
   return {
-    field: value for field, value in flatten(new).items() if field not in before
+    field: value for field, value in flatten(new).items() if field not in known
   }
 
 
-def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-  """One line per field that differs: "joint.loss_weight: (9.0,) -> (0.11,)".
+def difference(
+  old: Mapping[str, Any], new: Mapping[str, Any]
+) -> list[Difference]:
+  """The fields that differ between two results of `to_dict`.
 
-  Args:
-    old: nested dicts as `to_dict` gives them, perhaps of another version.
-    new: likewise; lists equal tuples.
+  They may be of different versions. A list equals a tuple.
   """
   before, after = flatten(old), flatten(new)
-  lines = []
-  for field in dict.fromkeys((*before, *after)):
-    pair = [fields.as_tuple(side.get(field)) for side in (before, after)]
-    if pair[0] != pair[1]:
-      lines.append(f"{field}: {' -> '.join(map(fields.in_words, pair))}")
-  return lines
+  pairs = (
+    (field, *(fields.as_tuple(side.get(field)) for side in (before, after)))
+    for field in dict.fromkeys((*before, *after))
+  )
+  return [Difference(*pair) for pair in pairs if pair[1] != pair[2]]
 
 
 def _nest(values: Mapping[str, Any]) -> dict[str, Any]:
-  """Nested dicts from dotted names; tuples become lists."""
+  """Nested dicts of dotted names; tuples become lists."""
   nested: dict[str, Any] = {}
   for field, value in values.items():
     *groups, name = field.split(".")
@@ -69,7 +99,7 @@ def _nest(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
-  """Every leaf of nested dicts or configs under its dotted name."""
+  """Every leaf of nested dicts or configs, by its dotted name."""
   leaves: dict[str, Any] = {}
   for name, value in tree.items():
     if isinstance(value, (Mapping, ml_collections.ConfigDict)):

@@ -117,19 +117,11 @@ class RunFolder:
     recorded = self.read()
     if recorded is None:
       return
-
-    def is_ignored(line: str) -> bool:
-      field = line.partition(":")[0]
-      return any(
-        field == name or field.startswith(f"{name}.") for name in ignore
-      )
-
+    old = record.recorded(recorded["config"], config)
     differences = [
-      line
-      for line in record.difference(
-        record.recorded(recorded["config"], config), config
-      )
-      if not is_ignored(line)
+      str(difference)
+      for difference in record.difference(old, config)
+      if not difference.is_of(*ignore)
     ]
     if differences:
       raise errors.UserError(

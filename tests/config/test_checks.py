@@ -1,4 +1,3 @@
-import ml_collections
 import pytest
 
 from experiments import default
@@ -23,14 +22,6 @@ def _message(config):
   message = str(caught.value)
   assert len(message.splitlines()) <= 2
   return message
-
-
-def _leaves(tree, prefix=""):
-  for name, value in tree.items():
-    if isinstance(value, (dict, ml_collections.ConfigDict)):
-      yield from _leaves(value, f"{prefix}{name}.")
-    else:
-      yield f"{prefix}{name}"
 
 
 def test_srmd_is_valid():
@@ -60,6 +51,12 @@ def test_missing_field():
   config = default.get_config()
   del config.adam["eps"]
   assert "config.adam.eps is missing" in _message(config)
+
+
+def test_a_corruption_may_be_left_out():
+  config = default.get_config()
+  del config.eval["corruptions"]
+  checks.validate(config)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,3 @@
-import ml_collections
 import pytest
 
 from experiments import default
@@ -10,14 +9,6 @@ def _config(**changes):
   config = default.get_config()
   config.update_from_flattened_dict(changes)
   return config
-
-
-def _leaves(tree, prefix=""):
-  for name, value in tree.items():
-    if isinstance(value, (dict, ml_collections.ConfigDict)):
-      yield from _leaves(value, f"{prefix}{name}.")
-    else:
-      yield f"{prefix}{name}"
 
 
 @pytest.mark.parametrize(
@@ -84,6 +75,13 @@ def test_resolve_makes_floats_of_corruptions():
   levels = derived.resolve(config).eval.corruptions
   assert [type(x) for x in levels.jpeg] == [float, float]
   assert levels.blur == ()
+
+
+def test_resolve_fills_in_what_a_config_leaves_out():
+  config = default.get_config()
+  del config.eval.corruptions["jpeg"]
+  assert derived.resolve(config) == derived.resolve(default.get_config())
+  assert "jpeg" not in config.eval.corruptions
 
 
 def test_corruption_levels_come_corruption_by_corruption():

@@ -2,9 +2,9 @@ import pathlib
 
 import pytest
 
-from launch import estimate
+from launch import estimate, status
 from launch import jobs as jobs_lib
-from tests.launch import test_jobs
+from tests.launch import test_jobs, test_status
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -55,18 +55,18 @@ def test_overall_says_what_it_is_based_on(jobs, speeds):
   assert estimate.overall(jobs, speeds) == (
     "0 % of all steps done, time left unknown before the first steps"
   )
-  speeds.add(jobs_lib.parts(first)[0].kind, 20.0, 10)
+  speeds.add(status.parts(first)[0].kind, 20.0, 10)
   assert estimate.overall(jobs, speeds) == (
     "0 % of all steps done, about 1:52 min left at the speeds measured here "
     "(29 % of it for kinds not yet run)"
   )
-  test_jobs.begin(first, ("pretrain", 10))
-  speeds.add(jobs_lib.parts(control)[0].kind, 100.0, 10)
+  test_status.begin(first, ("pretrain", 10))
+  speeds.add(status.parts(control)[0].kind, 100.0, 10)
   assert estimate.overall(jobs, speeds) == (
     "36 % of all steps done, about 3:20 min left at the speeds measured here"
   )
   for job in jobs:
-    test_jobs.begin(job, done=True)
+    test_status.begin(job, done=True)
   assert estimate.overall(jobs, speeds) == (
     "100 % of all steps done, about 0:00 min left at the speeds measured here"
   )

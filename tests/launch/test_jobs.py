@@ -1,13 +1,13 @@
-"""What a sweep file comes to; nothing is started here."""
+"""The jobs that a sweep file makes; nothing is started here."""
 
-import json
 import pathlib
+import shutil
 
 import pytest
 
 from launch import jobs as jobs_lib
 from sr2_jax import errors
-from sr2_jax.config import derived, record
+from sr2_jax.config import derived
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAIR = "tests/tiny_sweep.py"
@@ -31,24 +31,6 @@ def write_sweep(tmp_path, *lines):
   head = "from experiments import runs\n\ndef sweep(budget='paper'):\n"
   path.write_text(head + "".join(f"  {line}\n" for line in lines))
   return str(path)
-
-
-def begin(job, *rows, num_train_images=32, done=False):
-  """Leaves in the run folder what a run has once it is under way."""
-  job.folder.path.mkdir(parents=True, exist_ok=True)
-  job.folder.record(
-    {
-      "config": record.to_dict(job.config),
-      "dataset": {"num_train_images": num_train_images},
-    }
-  )
-  text = "".join(
-    json.dumps({"kind": "train", "phase": phase, "step": step}) + "\n"
-    for phase, step in rows
-  )
-  (job.folder.path / "metrics.jsonl").write_text(text)
-  if done:
-    job.folder.set_done()
 
 
 def test_jobs_of_a_sweep(tmp_path):
@@ -100,6 +82,30 @@ def test_workdir_has_one_spelling_below_the_current_folder():
   for typed in ("runs/paper", "./runs/paper/", ROOT / "runs" / "paper"):
     job = jobs_lib.load(PAIR, typed)[1]
     assert job.config.init_from == "runs/paper/first"
+
+
+def test_shipped_sweeps_name_shipped_experiments(tmp_path, monkeypatch):
+  """Whatever the current folder has under the same names."""
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / "experiments").mkdir()
+  (tmp_path / "experiments" / "fsrcnn_x4.py").write_text("1 / 0")
+  by_name = jobs_lib.load("experiments/paper.py:smoke", "runs")
+  by_path = jobs_lib.load(f"{ROOT / 'experiments/paper.py'}:smoke", "runs")
+  assert [j.arguments for j in by_name] == [j.arguments for j in by_path]
+  config = ROOT / "experiments" / "fsrcnn_x4.py"
+  assert by_name[0].arguments[0] == f"--config={config}"
+
+
+def test_a_sweep_file_may_bring_its_own_experiments(tmp_path, monkeypatch):
+  """A copy of the whole folder: its runs are of another class."""
+  monkeypatch.chdir(tmp_path)
+  shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
+  with (tmp_path / "experiments" / "fsrcnn_x2.py").open("a") as file:
+    file.write("\ndef get_config():\n  1 / 0\n")
+  assert jobs_lib.load("experiments/fig5_examples.py:cpu", "runs")
+  assert "experiments/fsrcnn_x2.py, line" in mistake(
+    "experiments/fig4_accuracy.py:cpu", "runs"
+  )
 
 
 def test_only(tmp_path):
@@ -176,89 +182,6 @@ def test_wrong_name_and_setting(tmp_path):
   assert "first: config.eval.clip has to be" in mistake(
     PAIR, tmp_path, settings={"eval.clip": "maybe"}
   )
-
-
-def test_steps_by_the_official_sizes(tmp_path):
-  """48,000 and 58,606 + 126,743 images in batches of 64."""
-  jobs = {
-    job.name: job for job in jobs_lib.load("experiments/paper.py:cpu", tmp_path)
-  }
-  assert jobs_lib.parts(jobs["mnist_fsrcnn_x4"]) == [
-    jobs_lib.Part("pretrain", "fsrcnn_x4 mnist", 3, 3000),
-    jobs_lib.Part("joint", "sr2_fsrcnn_x4 mnist", 6, 750),
-  ]
-  assert jobs_lib.parts(jobs["mnist_sr_continued_wdsr_x2"]) == [
-    jobs_lib.Part("joint", "sr_continued_wdsr_x2 mnist", 3, 750)
-  ]
-  joint = jobs_lib.parts(jobs["svhn_wdsr_x4_4_shared"])[1]
-  assert joint.num_steps == (58_606 + 126_743) // 64
-  [first, _] = jobs_lib.load(PAIR, tmp_path)
-  assert jobs_lib.parts(first)[0].num_steps == 5 * (32 // 8)
-
-
-def test_steps_by_what_a_run_has_recorded(tmp_path):
-  """The run itself, or another on the same data beside it."""
-  first, mnist, second = jobs_lib.load(
-    "experiments/paper.py:cpu",
-    tmp_path,
-    only=["svhn_wdsr_x4", "svhn_wdsr_x2", "mnist_wdsr_x2"],
-  )
-  assert not jobs_lib.has_recorded(first)
-  begin(first, num_train_images=58_606)
-  for job in (first, second):
-    assert jobs_lib.has_recorded(job)
-    assert jobs_lib.parts(job)[0].num_steps == 4 * 915
-  assert not jobs_lib.has_recorded(mnist)
-
-
-def test_steps_on_an_image_folder_are_unknown_before_the_first_start(tmp_path):
-  sweep = write_sweep(
-    tmp_path,
-    "return [runs.Run('a', 'tests/tiny.py', {",
-    f"  'data.name': 'folder', 'data.path': {str(tmp_path)!r}}})]",
-  )
-  [job] = jobs_lib.load(sweep, tmp_path)
-  assert jobs_lib.parts(job) is None
-  assert jobs_lib.steps_done(job) == {"pretrain": 0, "joint": 0}
-
-
-def test_state_and_steps_done(tmp_path):
-  job = jobs_lib.load(PAIR, tmp_path, settings={"joint.num_epochs": "2"})[0]
-  assert jobs_lib.state(job) == "not started"
-  assert jobs_lib.steps_done(job) == {"pretrain": 0, "joint": 0}
-  begin(job, ("pretrain", 6), ("pretrain", 7))
-  assert jobs_lib.state(job) == "unfinished, 25 %"
-  assert jobs_lib.steps_done(job) == {"pretrain": 7, "joint": 0}
-  begin(job, ("pretrain", 20), ("joint", 1))
-  assert jobs_lib.steps_done(job) == {"pretrain": 20, "joint": 1}
-  with (job.folder.path / "metrics.jsonl").open("a") as file:
-    file.write('{"kind": "train", "phase": "joint", "st')  # being written
-  assert jobs_lib.steps_done(job) == {"pretrain": 20, "joint": 1}
-  with job.folder.claim():
-    assert jobs_lib.state(job) == "running"
-  begin(job, ("pretrain", 20), ("joint", 8), done=True)
-  assert jobs_lib.state(job) == "finished"
-  assert jobs_lib.steps_done(job) == {"pretrain": 20, "joint": 8}
-
-
-def test_finished_with_the_same_config_or_another(tmp_path):
-  first, control = jobs_lib.load(PAIR, tmp_path)
-  assert not jobs_lib.is_finished(first)
-  begin(control, done=True)
-  assert jobs_lib.is_finished(control)
-  changed = jobs_lib.load(PAIR, tmp_path, settings={"loss.l2": "0"})[1]
-  assert jobs_lib.state(changed) == "finished with another config"
-  with pytest.raises(
-    errors.UserError, match=r"loss.l2: \(1e-05,\) -> \(0.0,\)"
-  ):
-    jobs_lib.is_finished(changed)
-
-
-def test_a_moved_workdir_stays_finished(tmp_path):
-  """Where a run's source lies is no reason to train it again."""
-  begin(jobs_lib.load(PAIR, tmp_path / "old")[1], done=True)
-  (tmp_path / "old").rename(tmp_path / "new")
-  assert jobs_lib.is_finished(jobs_lib.load(PAIR, tmp_path / "new")[1])
 
 
 def test_a_source_that_is_left_out_has_to_be_there(tmp_path):

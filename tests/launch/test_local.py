@@ -11,10 +11,10 @@ import time
 
 import pytest
 
+from launch import engine, local
 from launch import jobs as jobs_lib
-from launch import local
 from sr2_jax.records import folder as folder_lib
-from tests.launch import test_jobs
+from tests.launch import test_jobs, test_status
 
 ROOT = pathlib.Path(__file__).parents[2]
 TIMEOUT = 60  # seconds
@@ -71,7 +71,7 @@ def make_jobs(tmp_path, *names, sources=None):
 
 
 def run(jobs, tmp_path, signals=None):
-  outcomes = local.run(jobs, tmp_path, signals or local.Signals())
+  outcomes = local.run(jobs, tmp_path, signals=signals or engine.Signals())
   assert [outcome.name for outcome in outcomes] == [job.name for job in jobs]
   return outcomes
 
@@ -118,7 +118,7 @@ def test_finished_runs_are_skipped_without_a_process(tmp_path, monkeypatch):
   names = [f"run{number}" for number in range(20)]
   jobs = make_jobs(tmp_path, *names)
   for job in jobs:
-    test_jobs.begin(job, done=True)
+    test_status.begin(job, done=True)
   monkeypatch.setattr(local.subprocess, "Popen", None)
   assert {o.state for o in run(jobs, tmp_path)} == {"finished before"}
   assert not list(tmp_path.glob("*.log"))
@@ -126,7 +126,7 @@ def test_finished_runs_are_skipped_without_a_process(tmp_path, monkeypatch):
 
 def test_finished_with_another_config_is_a_failure(tmp_path):
   [job] = make_jobs(tmp_path, "good")
-  test_jobs.begin(job, done=True)
+  test_status.begin(job, done=True)
   path = tmp_path / "good" / "config.json"
   path.write_text(path.read_text().replace('"seed": 0', '"seed": 7'))
   [outcome] = run([job], tmp_path)
@@ -141,7 +141,7 @@ def test_finished_runs_are_evaluated_again(tmp_path, capsys):
     tmp_path, "return [runs.Run('good', 'tests/tiny.py', {})]"
   )
   [trained] = jobs_lib.load(sweep, tmp_path)
-  test_jobs.begin(trained, done=True)
+  test_status.begin(trained, done=True)
   settings = {"eval.noise_variances": "0.5"}
   [refused] = run(jobs_lib.load(sweep, tmp_path, settings=settings), tmp_path)
   assert "--mode=eval evaluates it again" in refused.reason
@@ -162,7 +162,7 @@ def test_finished_runs_are_evaluated_again(tmp_path, capsys):
 def test_evaluating_needs_no_source(tmp_path):
   jobs = make_jobs(tmp_path, "fails", "good", sources={"good": "fails"})
   for job in jobs:
-    test_jobs.begin(job, done=True)
+    test_status.begin(job, done=True)
   jobs = [dataclasses.replace(job, mode="eval") for job in jobs]
   assert [o.state for o in run(jobs, tmp_path)] == ["failed", "finished"]
 
@@ -227,7 +227,7 @@ def test_signals_reach_the_run_and_end_the_sweep(
   tmp_path, capsys, numbers, passed_on, heeds_hangups
 ):
   jobs = make_jobs(tmp_path, "waits", "good")
-  signals = local.Signals()
+  signals = engine.Signals()
 
   def send():
     for number in numbers:
@@ -246,18 +246,6 @@ def test_signals_reach_the_run_and_end_the_sweep(
   assert f"signals {passed_on}" in capsys.readouterr().err
 
 
-def test_handlers_are_put_back_and_nohup_is_honoured():
-  before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-  try:
-    interrupt = signal.getsignal(signal.SIGINT)
-    with local.Signals().listening():
-      assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-      assert signal.getsignal(signal.SIGINT) is not interrupt
-    assert signal.getsignal(signal.SIGINT) is interrupt
-  finally:
-    signal.signal(signal.SIGHUP, before)
-
-
 def test_waits_for_a_run_that_a_killed_sweep_has_left(tmp_path, capsys):
   """And takes what it has finished meanwhile."""
   [job] = make_jobs(tmp_path, "good")
@@ -266,7 +254,7 @@ def test_waits_for_a_run_that_a_killed_sweep_has_left(tmp_path, capsys):
 
   def finish():
     time.sleep(5 * local._POLL_SECONDS)
-    test_jobs.begin(job, done=True)
+    test_status.begin(job, done=True)
     claim.__exit__(None, None, None)
 
   thread, failures = in_background(finish)
@@ -274,12 +262,12 @@ def test_waits_for_a_run_that_a_killed_sweep_has_left(tmp_path, capsys):
   thread.join()
   assert not failures
   assert outcome.state == "finished before"
-  assert "still works in" in capsys.readouterr().err
+  assert "still at work in" in capsys.readouterr().err
 
 
 def test_waiting_can_be_stopped(tmp_path):
   [job] = make_jobs(tmp_path, "good")
-  signals = local.Signals()
+  signals = engine.Signals()
   signals.received.append(signal.SIGINT)
   with folder_lib.RunFolder(job.folder.path).claim():
     [outcome] = run([job], tmp_path, signals)

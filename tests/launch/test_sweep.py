@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from launch import local, sweep
+from launch import engine, sweep
 from sr2_jax.records import rows as rows_lib
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -94,9 +94,13 @@ def test_dry_run_of_evaluating_lists_what_has_finished(tmp_path, capsys):
 def test_summary_has_a_line_a_run_and_the_reasons():
   assert sweep.summary(
     [
-      local.Outcome("a", "finished before"),
-      local.Outcome("long_name", "failed", 75.0, "exit code 3, see x\nbecause"),
-      local.Outcome("c", "skipped", reason="it starts from long_name"),
+      engine.Outcome("a", engine.State.FINISHED_BEFORE),
+      engine.Outcome(
+        "long_name", engine.State.FAILED, 75.0, "exit code 3, see x\nbecause"
+      ),
+      engine.Outcome(
+        "c", engine.State.SKIPPED, reason="it starts from long_name"
+      ),
     ]
   ).splitlines() == [
     "",
@@ -127,13 +131,16 @@ def test_summary_has_a_line_a_run_and_the_reasons():
   ],
 )
 def test_exit_codes(tmp_path, monkeypatch, capsys, states, received, code):
-  def engine(jobs, workdir, signals):
+  def run(jobs, workdir, *, signals):
     assert [job.name for job in jobs] == ["first", "control"]
     assert workdir == tmp_path
     signals.received.extend(received)
-    return [local.Outcome(str(i), state) for i, state in enumerate(states)]
+    return [
+      engine.Outcome(str(i), engine.State(state))
+      for i, state in enumerate(states)
+    ]
 
-  monkeypatch.setitem(sweep.ENGINES, "local", engine)
+  monkeypatch.setitem(sweep.ENGINES, "local", run)
   assert main(PAIR, f"--workdir={tmp_path}") == code
   assert states[0] in capsys.readouterr().out
 

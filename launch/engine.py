@@ -1,0 +1,96 @@
+"""The types of an engine, which runs the jobs of a sweep somewhere.
+
+`local` is one. Nothing here knows of any in particular.
+"""
+
+import contextlib
+import dataclasses
+import enum
+import pathlib
+import signal
+from collections.abc import Iterator, Sequence
+from types import FrameType
+from typing import Protocol
+
+from launch import jobs as jobs_lib
+
+
+class State(enum.StrEnum):
+  """The words for what became of a job."""
+
+  FINISHED = "finished"
+  FINISHED_BEFORE = "finished before"
+  FAILED = "failed"
+  SKIPPED = "skipped"
+  STOPPED = "stopped"
+  NOT_STARTED = "not started"
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """What became of a job.
+
+  Attributes:
+    name: of the run.
+    state: in a word.
+    seconds: that it took in this sweep; None if it was not started.
+    reason: why it has not finished.
+  """
+
+  name: str
+  state: State
+  seconds: float | None = None
+  reason: str = ""
+
+  @property
+  def is_good(self) -> bool:
+    """Whether the run has finished, now or before."""
+    return self.state in (State.FINISHED, State.FINISHED_BEFORE)
+
+
+class Signals:
+  """The signals to stop that have arrived so far."""
+
+  def __init__(self) -> None:
+    self.received: list[int] = []
+
+  @contextlib.contextmanager
+  def listening(self) -> Iterator[None]:
+    """Catches Ctrl-C, SIGTERM and the end of the terminal."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+      numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, self._catch) for number in numbers}
+    try:
+      yield
+    finally:
+      for number, handler in before.items():
+        signal.signal(number, handler)
+
+  def _catch(self, number: int, _: FrameType | None) -> None:
+    self.received.append(number)
+
+
+class Engine(Protocol):
+  """A function that runs every job that has not finished.
+
+  It goes on past jobs that fail, but skips those that start from them. Jobs
+  with mode "eval" are all run.
+  """
+
+  def __call__(
+    self,
+    jobs: Sequence[jobs_lib.Job],
+    workdir: pathlib.Path,
+    *,
+    signals: Signals,
+  ) -> list[Outcome]:
+    """Runs the jobs and returns their outcomes, in the same order.
+
+    Args:
+      jobs: a job's source is before it, or left out.
+      workdir: for logs and whatever else the engine keeps.
+      signals: already listening. The first one ends the sweep once the running
+        jobs, which get every signal, have ended.
+    """
+    ...

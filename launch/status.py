@@ -1,0 +1,158 @@
+"""How far each job of a sweep has come, read from its run folder."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+from launch import jobs as jobs_lib
+from sr2_jax import errors
+from sr2_jax.config import derived, record
+from sr2_jax.data import published
+from sr2_jax.records import folder as folder_lib
+
+# So many bytes at the end of metrics.jsonl are certain to hold a whole row.
+_TAIL = 1 << 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+  """A phase of a job.
+
+  Attributes:
+    phase: "pretrain" or "joint".
+    kind: method, scale and data set, which its speed depends on.
+    num_members: of the population.
+    num_steps: of the phase.
+  """
+
+  phase: str
+  kind: str
+  num_members: int
+  num_steps: int
+
+
+def parts(job: jobs_lib.Job) -> list[Part] | None:
+  """The phases of a job; None if the number of its images is not known yet.
+
+  That of an image folder is known once a run has read it.
+  """
+  num_images = _num_train_images(job)
+  if num_images is None:
+    return None
+  config = job.config
+  steps_per_epoch = num_images // config.batch_size
+  return [
+    Part(
+      phase=phase,
+      kind=(
+        f"{derived.method(config, phase).key}_x{config.degradation.scale} "
+        f"{config.data.name}"
+      ),
+      num_members=derived.population_size(config, phase),
+      num_steps=config[phase].num_epochs * steps_per_epoch,
+    )
+    for phase in derived.phases(config)
+  ]
+
+
+def has_recorded(job: jobs_lib.Job) -> bool:
+  """Whether the number of training images is one that a run has counted."""
+  return _recorded_images(job) is not None
+
+
+def _num_train_images(job: jobs_lib.Job) -> int | None:
+  recorded = _recorded_images(job)
+  if recorded is not None:
+    return recorded
+  data = job.config.data
+  if data.name not in published.PUBLISHED:
+    return None
+  count = published.num_train_images(
+    data.name, validation_fraction=data.validation_fraction
+  )
+  return min(count, data.max_train_images or count)
+
+
+def _recorded_images(job: jobs_lib.Job) -> int | None:
+  """The count of this run, or of another run on the same data beside it."""
+  beside = job.folder.path.parent.glob("*/config.json")
+  others = (folder_lib.RunFolder(path.parent) for path in sorted(beside))
+  data = record.to_dict(job.config)["data"]
+  for folder in (job.folder, *others):
+    try:
+      description = folder.read() or {}
+      if description["config"]["data"] == data:
+        return int(description["dataset"]["num_train_images"])
+    except (errors.UserError, KeyError, TypeError, ValueError):
+      continue
+  return None
+
+
+def is_finished(job: jobs_lib.Job) -> bool:
+  """Whether there is nothing left to do; reads two small files.
+
+  Raises:
+    UserError: if a run with another config has finished in the folder.
+  """
+  if not job.folder.is_done:
+    return False
+  job.folder.check(
+    record.to_dict(job.config),
+    # The path of its source may be spelled in several ways.
+    ignore=("init_from",),
+    way_out="Give another --workdir, or move that run's folder away. Where "
+    "only fields of `eval` differ, --mode=eval evaluates it again.",
+  )
+  return True
+
+
+def steps_done(job: jobs_lib.Job) -> dict[str, int]:
+  """The steps of each phase up to the last row of metrics.jsonl."""
+  phases = derived.phases(job.config)
+  of_phases = {part.phase: part.num_steps for part in parts(job) or ()}
+  if job.folder.is_done:
+    return of_phases
+  last = _last_row(job.folder.path / "metrics.jsonl")
+  if last is None or last.get("phase") not in phases:
+    return dict.fromkeys(phases, 0)
+  before = phases[: phases.index(last["phase"])]
+  return {
+    **dict.fromkeys(phases, 0),
+    **{phase: of_phases.get(phase, 0) for phase in before},
+    last["phase"]: last["step"],
+  }
+
+
+def _last_row(path: pathlib.Path) -> dict[str, Any] | None:
+  """The last whole row of a file that may be growing."""
+  try:
+    with path.open("rb") as file:
+      file.seek(max(0, path.stat().st_size - _TAIL))
+      lines = file.read().split(b"\n")
+  except OSError:
+    return None
+  for line in reversed(lines):
+    try:
+      row = json.loads(line)
+      return {"phase": str(row["phase"]), "step": int(row["step"])}
+    except (ValueError, KeyError, TypeError):
+      continue
+  return None
+
+
+def in_words(job: jobs_lib.Job) -> str:
+  """Finished, how far it has come, or not started."""
+  try:
+    if is_finished(job):
+      return "finished"
+  except errors.UserError:
+    return "finished with another config"
+  if job.folder.is_claimed:
+    return "running"
+  if not job.folder.has_begun:
+    return "not started"
+  done = steps_done(job)
+  total = sum(part.num_steps for part in parts(job) or ())
+  percent = f", {100 * sum(done.values()) // total} %" if total else ""
+  return f"unfinished{percent}"

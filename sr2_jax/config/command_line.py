@@ -1,0 +1,191 @@
+"""Reads the command line of a run: flags and overrides of fields; no JAX.
+
+The message about a mistake names the flag or field, and the most similar one.
+"""
+
+import difflib
+import os
+import pathlib
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import ml_collections
+from absl import flags
+from ml_collections import config_flags
+from ml_collections.config_flags import tuple_parser
+
+from sr2_jax import errors
+from sr2_jax.config import checks, derived, experiment_file, fields
+
+
+class Command(NamedTuple):
+  """What a command line asks for; the config is validated and resolved."""
+
+  config: ml_collections.FrozenConfigDict
+  workdir: pathlib.Path
+  mode: str
+  coordinator: str | None
+  num_processes: int | None
+  process_id: int | None
+
+
+def parse(argv: Sequence[str]) -> Command:
+  """Reads a command line (program name first).
+
+  Raises:
+    UserError: names the flag, field or file that is wrong.
+  """
+  values = define_flags()
+  # The rest are overrides; only the config knows their types.
+  rest = _parse_flags(values, argv, known_only=True)
+  _check_names(rest, known=list(values))
+  if not values.config:
+    raise errors.UserError(
+      "--config is missing, for example --config=experiments/quickstart.py; "
+      "--help explains all flags."
+    )
+  _check_processes(values)
+  config = experiment_file.load_config(values.config)
+  checks.validate_names(config)
+  _apply_overrides(config, rest)
+  _expand_home(config)
+  checks.validate(config)
+  config = derived.resolve(config)
+  workdir = pathlib.Path(values.workdir or f"runs/{config.experiment}")
+  return Command(
+    config=config,
+    workdir=workdir.expanduser(),
+    mode=values.mode,
+    coordinator=values.coordinator,
+    num_processes=values.num_processes,
+    process_id=values.process_id,
+  )
+
+
+def define_flags() -> flags.FlagValues:
+  """The flags beside --config.FIELD, with their defaults."""
+  # Not absl's global flags: libraries add their own to those.
+  values = flags.FlagValues()
+  values.set_gnu_getopt(True)
+  for name in ("config", "workdir", "coordinator"):
+    flags.DEFINE_string(name, None, "", flag_values=values)
+  flags.DEFINE_enum("mode", "train", ["train", "eval"], "", flag_values=values)
+  for name in ("num_processes", "process_id"):
+    flags.DEFINE_integer(name, None, "", flag_values=values)
+  return values
+
+
+def _parse_flags(
+  values: flags.FlagValues, argv: Sequence[str], *, known_only: bool = False
+) -> list[str]:
+  """Sets `values`; returns the program name and every argument left over."""
+  try:
+    return values(argv, known_only=known_only)
+  except flags.IllegalFlagValueError as error:
+    message = str(error)
+    field = re.match(r"flag --config\.([\w.]+)=(.*?): ", message, re.DOTALL)
+    if field and field[1] in fields.CHECKS:
+      message = fields.wrong_value(field[1], field[2])
+    raise errors.UserError(_one_line(message)) from error
+  except flags.Error as error:
+    raise errors.UserError(_one_line(str(error))) from error
+
+
+def _check_processes(values: flags.FlagValues) -> None:
+  """Checks the flags for several processes against each other."""
+  coordinator, count, index = (
+    values.coordinator,
+    values.num_processes,
+    values.process_id,
+  )
+  if coordinator in (None, "auto"):
+    reason = 'not with "auto"' if coordinator else "which is missing"
+    for name, value in (("num_processes", count), ("process_id", index)):
+      if value is not None:
+        raise errors.UserError(
+          f"--{name} goes with --coordinator=HOST:PORT, {reason}."
+        )
+    return
+  if not re.fullmatch(r".+:\d+", coordinator):
+    raise errors.UserError(
+      f'--coordinator has to be HOST:PORT or "auto", not "{coordinator}".'
+    )
+  if count is None or index is None:
+    raise errors.UserError(
+      "--coordinator=HOST:PORT needs --num_processes and --process_id."
+    )
+  if not 0 <= index < count:
+    raise errors.UserError(
+      f"--process_id has to be from 0 to --num_processes - 1, not {index} "
+      f"of {count}."
+    )
+
+
+def _check_names(arguments: Sequence[str], *, known: Sequence[str]) -> None:
+  """Rejects what is neither a flag nor a field; absl would be less clear."""
+  for argument in arguments[1:]:
+    match = re.match(r"--?(no)?config\.([^=]*)", argument)
+    if match and match[2] not in fields.CHECKS:
+      raise errors.UserError(fields.unknown_field(match[2]))
+    if not match and argument.startswith("-"):
+      name = argument.lstrip("-").partition("=")[0]
+      nearest = difflib.get_close_matches(name, known, 1)
+      raise errors.UserError(
+        f"There is no flag --{name}; "
+        + (f"did you mean --{nearest[0]}?" if nearest else "see --help.")
+      )
+
+
+class _TupleParser(tuple_parser.TupleParser):
+  """Reads tuples as people type them: 0.11,9 or validation,test."""
+
+  def parse(self, argument: Any) -> tuple[Any, ...]:
+    if not isinstance(argument, str):
+      return super().parse(argument)
+    items = argument.strip().strip("()[]").split(",")
+    items = [item.strip().strip("'\"") for item in items]
+    return tuple(_number_or_text(item) for item in items if item)
+
+
+def _number_or_text(text: str) -> float | str:
+  try:
+    return float(text)
+  except ValueError:
+    return text
+
+
+config_flags.register_flag_parser_for_type(tuple, _TupleParser())
+
+
+def _apply_overrides(
+  config: ml_collections.ConfigDict, arguments: Sequence[str]
+) -> None:
+  """Sets the fields that `--config.FIELD=VALUE` arguments name."""
+  values = flags.FlagValues()
+  values.set_gnu_getopt(True)
+  config_flags.DEFINE_config_dict(
+    "config", config, flag_values=values, sys_argv=list(arguments)
+  )
+  _, *extra = _parse_flags(values, arguments)
+  if extra:
+    raise errors.UserError(
+      f'Unexpected "{extra[0]}"; every argument is --flag=value. Values with '
+      "spaces need quotes."
+    )
+
+
+def _expand_home(config: ml_collections.ConfigDict) -> None:
+  """Replaces ~ in paths: a shell does not where it follows an equals sign."""
+  for group, field in (
+    (config.data, "path"),
+    (config, "init_from"),
+    (config.eval.srmd, "weights"),
+    (config.eval.srmd, "pca"),
+  ):
+    if isinstance(group[field], str):
+      group[field] = os.path.expanduser(group[field])
+
+
+def _one_line(message: str) -> str:
+  return " ".join(message.split())

@@ -1,0 +1,124 @@
+"""How far jobs have come, by what is in their folders."""
+
+import json
+import pathlib
+
+import pytest
+
+from launch import jobs as jobs_lib
+from launch import status
+from sr2_jax import errors
+from sr2_jax.config import record
+from tests.launch import test_jobs
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _in_root(monkeypatch):
+  monkeypatch.chdir(ROOT)
+
+
+def begin(job, *rows, num_train_images=32, done=False):
+  """Leaves in the run folder what a run has once it is under way."""
+  job.folder.path.mkdir(parents=True, exist_ok=True)
+  job.folder.record(
+    {
+      "config": record.to_dict(job.config),
+      "dataset": {"num_train_images": num_train_images},
+    }
+  )
+  text = "".join(
+    json.dumps({"kind": "train", "phase": phase, "step": step}) + "\n"
+    for phase, step in rows
+  )
+  (job.folder.path / "metrics.jsonl").write_text(text)
+  if done:
+    job.folder.set_done()
+
+
+def test_steps_by_the_official_sizes(tmp_path):
+  """48,000 and 58,606 + 126,743 images in batches of 64."""
+  jobs = {
+    job.name: job for job in jobs_lib.load("experiments/paper.py:cpu", tmp_path)
+  }
+  assert status.parts(jobs["mnist_fsrcnn_x4"]) == [
+    status.Part("pretrain", "fsrcnn_x4 mnist", 3, 3000),
+    status.Part("joint", "sr2_fsrcnn_x4 mnist", 6, 750),
+  ]
+  assert status.parts(jobs["mnist_sr_continued_wdsr_x2"]) == [
+    status.Part("joint", "sr_continued_wdsr_x2 mnist", 3, 750)
+  ]
+  joint = status.parts(jobs["svhn_wdsr_x4_4_shared"])[1]
+  assert joint.num_steps == (58_606 + 126_743) // 64
+  [first, _] = jobs_lib.load(test_jobs.PAIR, tmp_path)
+  assert status.parts(first)[0].num_steps == 5 * (32 // 8)
+
+
+def test_steps_by_what_a_run_has_recorded(tmp_path):
+  """The run itself, or another on the same data beside it."""
+  first, mnist, second = jobs_lib.load(
+    "experiments/paper.py:cpu",
+    tmp_path,
+    only=["svhn_wdsr_x4", "svhn_wdsr_x2", "mnist_wdsr_x2"],
+  )
+  assert not status.has_recorded(first)
+  begin(first, num_train_images=58_606)
+  for job in (first, second):
+    assert status.has_recorded(job)
+    assert status.parts(job)[0].num_steps == 4 * 915
+  assert not status.has_recorded(mnist)
+
+
+def test_steps_on_an_image_folder_are_unknown_before_the_first_start(tmp_path):
+  sweep = test_jobs.write_sweep(
+    tmp_path,
+    "return [runs.Run('a', 'tests/tiny.py', {",
+    f"  'data.name': 'folder', 'data.path': {str(tmp_path)!r}}})]",
+  )
+  [job] = jobs_lib.load(sweep, tmp_path)
+  assert status.parts(job) is None
+  assert status.steps_done(job) == {"pretrain": 0, "joint": 0}
+
+
+def test_state_and_steps_done(tmp_path):
+  job = jobs_lib.load(
+    test_jobs.PAIR, tmp_path, settings={"joint.num_epochs": "2"}
+  )[0]
+  assert status.in_words(job) == "not started"
+  assert status.steps_done(job) == {"pretrain": 0, "joint": 0}
+  begin(job, ("pretrain", 6), ("pretrain", 7))
+  assert status.in_words(job) == "unfinished, 25 %"
+  assert status.steps_done(job) == {"pretrain": 7, "joint": 0}
+  begin(job, ("pretrain", 20), ("joint", 1))
+  assert status.steps_done(job) == {"pretrain": 20, "joint": 1}
+  with (job.folder.path / "metrics.jsonl").open("a") as file:
+    file.write('{"kind": "train", "phase": "joint", "st')  # being written
+  assert status.steps_done(job) == {"pretrain": 20, "joint": 1}
+  with job.folder.claim():
+    assert status.in_words(job) == "running"
+  begin(job, ("pretrain", 20), ("joint", 8), done=True)
+  assert status.in_words(job) == "finished"
+  assert status.steps_done(job) == {"pretrain": 20, "joint": 8}
+
+
+def test_finished_with_the_same_config_or_another(tmp_path):
+  first, control = jobs_lib.load(test_jobs.PAIR, tmp_path)
+  assert not status.is_finished(first)
+  begin(control, done=True)
+  assert status.is_finished(control)
+  changed = jobs_lib.load(test_jobs.PAIR, tmp_path, settings={"loss.l2": "0"})[
+    1
+  ]
+  assert status.in_words(changed) == "finished with another config"
+  with pytest.raises(
+    errors.UserError, match=r"loss.l2: \(1e-05,\) -> \(0.0,\)"
+  ):
+    status.is_finished(changed)
+
+
+def test_a_moved_workdir_stays_finished(tmp_path):
+  """Where a run's source lies is no reason to train it again."""
+  begin(jobs_lib.load(test_jobs.PAIR, tmp_path / "old")[1], done=True)
+  (tmp_path / "old").rename(tmp_path / "new")
+  assert status.is_finished(jobs_lib.load(test_jobs.PAIR, tmp_path / "new")[1])
