@@ -12,13 +12,10 @@ QUICKSTART = "--config=experiments/quickstart.py"
 
 
 def _levels(corruption):
-  """The ends of an interval, as typed and as a tuple; 3 for an open end."""
-  ends = corruption.levels[1:-1].split(", ")
-  if corruption.levels[0] == "(":
-    ends[0] = "3"
-  if corruption.levels[-1] == ")":
-    ends[1] = "3"
-  return ",".join(ends), tuple(map(float, ends))
+  """A level inside the interval, as typed and as its value."""
+  low, high = map(float, corruption.levels[1:-1].split(","))
+  level = low + min(1, (high - low) / 2)
+  return str(level), (level,)
 
 
 # What people type for each field, and what they mean.
@@ -136,6 +133,7 @@ def test_override(field):
     (["0.11,"], (0.11,)),
     (["0.11, 9"], (0.11, 9.0)),
     (["(0.11, 9)"], (0.11, 9.0)),
+    (["(9)"], (9.0,)),
     (["[0.11,9]"], (0.11, 9.0)),
     (["1e-1", "9"], (0.1, 9.0)),
   ],
