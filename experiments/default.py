@@ -78,7 +78,7 @@ def get_config() -> ml_collections.ConfigDict:
   # two Gaussians together.
   config.srmd.min_blur_variance = 0.1
   config.srmd.max_blur_variance = 10.0
-  # Round kernels alone. False draws ellipses at any angle.
+  # Only round kernels. False draws ellipses at any angle.
   config.srmd.isotropic = False
   # Largest standard deviation of the noise on low-resolution images in [0, 1],
   # in [0, 1] (Zhang et al.: 75 of 255).
@@ -169,7 +169,8 @@ def get_config() -> ml_collections.ConfigDict:
     0.0, 1e-5, 3.2e-5, 1e-4, 3.2e-4, 1e-3, 3.2e-3, 1e-2,
   )  # fmt: skip
   # Other corruptions of the low-resolution images, each level by itself in
-  # place of the noise; () leaves one out. The paper has none.
+  # place of the noise; () leaves one out, as does a missing field. The paper
+  # has none.
   config.eval.corruptions = ml_collections.ConfigDict()
   # Variance of n in x + x n, >= 0.
   config.eval.corruptions.speckle = ()

@@ -3,9 +3,9 @@
   python -m launch.sweep --sweep=experiments/fig10_shared_layers.py:cpu \\
       --workdir=runs/paper
 
-WDSR and SR2_WDSR with 1 and 4 shared layers. The paper prints curves for a
-scale that it does not name (here: both), no numbers: 4 shared layers are
-slightly worse at little noise, flat there, and best at much.
+WDSR and SR2_WDSR with 1 and 4 shared layers. The paper prints curves, no
+numbers, for a scale that it does not name (here: both). The curve of 4 shared
+layers is flat and slightly lower at little noise, and the highest at much.
 
 Time, budget cpu: 25 min at x4 and 64 min at x2, on two cores that had other
 work as well.

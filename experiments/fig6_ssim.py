@@ -4,7 +4,7 @@
       --workdir=runs/paper
 
 FSRCNN, sequential FSRCNN and SR2_FSRCNN, and the control. The paper prints
-curves, no numbers: SR2's lead grows with the noise. Its abstract has +10 % SSIM
+curves, no numbers: SR2's lead grows with the noise. The abstract has +10 % SSIM
 over the sequential network at x4, without a noise variance.
 
 Time, budget cpu: that of figure 4, and 5 min for the control at x4.

@@ -3,8 +3,8 @@
   python -m launch.sweep --sweep=experiments/fig9_shared_layers_x4.py:cpu \\
       --workdir=runs/paper
 
-Input, WDSR, SR2_WDSR with 4 shared layers, on SVHN; 1 shared layer beside it.
-The paper shows a 4.
+Input, WDSR, SR2_WDSR with 4 shared layers, on SVHN; here with 1 shared layer as
+well. The paper shows a 4.
 
 Time, budget cpu: 25 min on two cores.
 """

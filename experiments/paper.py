@@ -2,14 +2,14 @@
 
   python -m launch.sweep --sweep=experiments/paper.py:cpu --workdir=runs/paper
 
-With the released SRMD beside bicubic in each run:
+To evaluate the released SRMD in each run as well:
   --set eval.srmd.weights=package --set eval.srmd.pca=srmd_pca_matlab.mat
 
-Each item's file has the numbers to expect. In addition the sequential network
-on the WDSR trunk, and the control on SVHN. What says most comes first: x4
-before x2, FSRCNN before WDSR.
+Each item's file has the numbers to expect. The sequential network on the WDSR
+trunk and the control on SVHN are extras. The most informative runs come first:
+x4 before x2, FSRCNN before WDSR.
 
-Time: docs/reproduction.md has that of each run that has been run.
+Time: docs/reproduction.md has that of each run so far.
 """
 
 from experiments import (
@@ -37,7 +37,7 @@ ITEMS = (
 
 
 def sweep(budget: str = "paper") -> list[runs.Run]:
-  """Every run that an item needs, and those that none does."""
+  """Every run that an item needs, and the extras."""
   in_order = runs.merge(
     _of_fsrcnn(budget, 4),
     _of_wdsr(budget, 4),

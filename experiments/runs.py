@@ -1,18 +1,18 @@
-"""The runs that the paper's tables and figures are made of, for each budget.
+"""The runs behind the paper's tables and figures, for each budget.
 
-A run is an experiment file and what it changes of it. Two items that need the
+A run is an experiment file with some fields changed. Two items that need the
 same network name the same run, which is trained once. Budgets:
 
-  paper  120 epochs a phase, the authors' script's, and the paper's three
+  paper  120 epochs a phase, as in the authors' script, and the paper's three
          seeds; days on a GPU
-  cpu    full MNIST and SVHN, 4 epochs of pretrain and 1 of joint; three seeds
-         on MNIST, but for the sequential network, whose classifier at full
-         resolution takes ten times as long: one, as on SVHN, where 5,000 test
-         images are evaluated; corruptions at their strong level; hours on two
-         cores
+  cpu    full MNIST and SVHN, 4 epochs of pretrain and 1 of joint, corruptions
+         only at their strong level; hours on two cores. Three seeds on MNIST;
+         one for the sequential network, whose classifier at full resolution
+         takes ten times as long, and one on SVHN, where 5,000 test images are
+         evaluated
   smoke  digits that need no download, a hundred steps a run; a first look
 
-`pretrain` of an SR2 run is the baseline of its trunk. The control and the
+After `pretrain` an SR2 run is the baseline of its trunk. The control and the
 sequential network start `joint` from those weights (`init_from`).
 """
 
@@ -28,8 +28,8 @@ class Run:
   Attributes:
     name: of the run folder, and of the rows (`config.experiment`).
     config: path of an experiment file.
-    overrides: {dotted field: value} that the run changes of it, beside
-      `experiment`, which is the name.
+    overrides: {dotted field: value} that the run changes; not `experiment`,
+      which is the name.
     init_from: name of the run whose pretraining it starts from.
     fixed: globs of fields that a setting for all runs does not change.
   """
@@ -41,8 +41,8 @@ class Run:
   fixed: tuple[str, ...] = ()
 
 
-# Kinds of corruption beside Gaussian noise that methods are evaluated under,
-# each at a mild level and at a strong one.
+# What methods are evaluated under beside Gaussian noise: a mild level and a
+# strong one of each corruption.
 CORRUPTIONS: dict[str, tuple[float, ...]] = {
   "eval.corruptions.speckle": (0.01, 0.1),
   "eval.corruptions.salt_and_pepper": (0.01, 0.05),
@@ -63,7 +63,7 @@ _CPU = {
   "joint.num_epochs": 1,
   "eval.every_epochs": 1,
   "eval.splits": ("test",),
-  # A step may take seconds: a kill should cost minutes.
+  # A step may take seconds, and a kill should only cost minutes.
   "checkpoint.every_steps": 250,
   **{kind: levels[-1:] for kind, levels in CORRUPTIONS.items()},
 }
@@ -72,7 +72,7 @@ _SMOKE = {
   "batch_size": 16,
   "data.name": "mnist5k",
   "data.max_train_images": 320,
-  # As in experiments/quickstart.py: 80 and 20 steps are few.
+  # As in experiments/quickstart.py, because 80 and 20 steps are few.
   "loss.l2": (1e-5,),
   "model.batch_norm_momentum": 0.9,
   "pretrain.num_epochs": 4,
@@ -89,9 +89,9 @@ _SMOKE = {
 }
 _SVHN = {"data.name": "svhn_cropped"}
 
-# Budget -> data set of the paper -> the name that it gives to runs, and what
+# Budget -> data set of the paper -> its name in the names of runs, and what
 # every run on it changes. In "smoke" both are the same digits, so that runs
-# which differ in nothing else become one.
+# which only differ in the data set become one.
 BUDGETS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
   "paper": {"mnist": ("mnist", _PAPER), "svhn": ("svhn", _PAPER | _SVHN)},
   "cpu": {
@@ -108,8 +108,8 @@ BUDGETS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
 _SEQUENTIAL: dict[str, dict[str, Any]] = {"cpu": {"num_seeds": 1}}
 
 # Lambda of equation 1. Section 3.1 gives 9 for SR2_FSRCNN and 0.11 for the
-# sequential network; WDSR's 9 and the two of Fig. 7 (x4) are the authors'
-# script's.
+# sequential network; WDSR's 9 and the two of Fig. 7 (x4) are from the authors'
+# script.
 _LOSS_WEIGHT = 9.0
 _SEQUENTIAL_LOSS_WEIGHT = 0.11
 _BOTH_LOSS_WEIGHTS = (_SEQUENTIAL_LOSS_WEIGHT, _LOSS_WEIGHT)
@@ -118,7 +118,7 @@ _BOTH_LOSS_WEIGHTS = (_SEQUENTIAL_LOSS_WEIGHT, _LOSS_WEIGHT)
 def sr2(
   budget: str, data: str, trunk: str, scale: int, *, shared_layers: int = 1
 ) -> Run:
-  """SR2, and its trunk alone after `pretrain`.
+  """SR2; after `pretrain` it is the trunk without a classifier.
 
   Args:
     budget: a key of BUDGETS.
@@ -162,7 +162,7 @@ def sequential(budget: str, data: str, trunk: str, scale: int) -> Run:
 
 
 def srmd_retrained(budget: str, scale: int) -> Run:
-  """SRMD trained anew on MNIST, one seed as the paper's."""
+  """SRMD retrained on MNIST, with one seed, as in the paper."""
   run = _run(
     budget,
     "mnist",
@@ -177,7 +177,7 @@ def srmd_retrained(budget: str, scale: int) -> Run:
 
 
 def merge(*sweeps: Iterable[Run]) -> list[Run]:
-  """All runs once, in the order in which they first appear.
+  """Every run once, in the order of first appearance.
 
   Raises:
     ValueError: if two runs of one name differ.
@@ -198,7 +198,7 @@ def _run(
   suffix: str,
   overrides: Mapping[str, Any],
 ) -> Run:
-  """A run of an experiment file, with what the budget and data set change.
+  """A run of an experiment file, changed by the budget and data set.
 
   Raises:
     ValueError: if there is no such budget.
@@ -219,7 +219,7 @@ def _run(
 def _second(
   source: Run, method: str, overrides: Mapping[str, Any], *, drop: str = ""
 ) -> Run:
-  """A run that differs from another in `joint` alone and starts from it."""
+  """A run that starts `joint` from another run and differs only there."""
   data, _, rest = source.name.partition("_")
   name = f"{data}_{method}_{rest}"
   kept = {k: value for k, value in source.overrides.items() if k != drop}

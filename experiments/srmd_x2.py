@@ -1,15 +1,15 @@
-"""SRMD, trained anew at x2 on MNIST: beside the SRMD of Table 1.
+"""SRMD retrained at x2 on MNIST, to compare with the SRMD of Table 1.
 
   python -m sr2_jax.main --config=experiments/srmd_x2.py
 
-Method `srmd_retrained`: the network and the recipe of Zhang et al. (CVPR 2018;
-numbers that the paper leaves out as in cszn/KAIR) on the digits that the other
-methods are trained on: each image blurred and noisy in its own way, L1, Adam at
-1e-4, no L2. Its images come down as the project's do, not by bicubic
-interpolation. The paper has the network as released, for photographs; mean SSIM
+Method `srmd_retrained`: the network and recipe of Zhang et al. (CVPR 2018; what
+they leave out is from cszn/KAIR), trained on the same digits as the other
+methods. Each image has its own blur and noise; L1, Adam at 1e-4, no L2. Images
+are downsampled as for the other methods, not by bicubic interpolation. The
+paper has the released network, which was trained on photographs; its mean SSIM
 at noise variance 1e-4, of one run:
   SRMD 0.917
-To have the released one beside it (method `srmd`):
+To evaluate the released network as well (method `srmd`):
   --config.eval.srmd.weights=package --config.eval.srmd.pca=srmd_pca_matlab.mat
 On the first 2,000 test digits it has `ssim_uniform7` 0.934 with eval.clip;
 its eight noise variances took 3 minutes on two busy cores.

@@ -11,24 +11,22 @@ The paper's numbers, over three trainings (SRMD: the released network):
   SR2_WDSR    0.959  0.801
 by an SSIM that it does not name: the authors' code computes
 `ssim_uniform7_range2`, SRMD's numbers fit `ssim_uniform7` better. FSRCNN and
-WDSR are the runs of SR2 after `pretrain`. Beside them stand the controls
-`sr_continued`, which have the second phase without the classifier, and SRMD
-trained anew on the digits: the paper has neither. The released SRMD is
-evaluated beside them
-with
+WDSR are the runs of SR2 after `pretrain`. Two things are not in the paper: the
+controls `sr_continued`, whose second phase has no classifier, and SRMD
+retrained on the digits. To evaluate the released SRMD as well:
   --set eval.srmd.weights=package --set eval.srmd.pca=srmd_pca_matlab.mat
 
-Time, budget cpu: FSRCNN at x4 46 min and its control 5 min, on two cores that
-had other work as well, before training steps became faster; at x2 36 min
-without `pretrain`, and 4 min. WDSR was paused too often for a time, but for its
-control at x2, 15 min. SRMD anew has not been run.
+Time, budget cpu, on two cores that had other work as well, before training
+steps became faster: FSRCNN at x4 46 min, its control 5 min; at x2 36 min
+without `pretrain`, its control 4 min; the control of WDSR at x2 15 min. WDSR
+was paused too often to be timed. Retrained SRMD has not been run.
 """
 
 from experiments import runs
 
 
 def sweep(budget: str = "paper") -> list[runs.Run]:
-  """Baselines, SR2 and controls of both trunks, and SRMD trained anew."""
+  """Baselines, SR2 and controls of both trunks, and retrained SRMD."""
   return runs.merge(
     [
       make(budget, "mnist", trunk, scale)

@@ -6,7 +6,7 @@ The evaluation after `pretrain` is the baseline WDSR. The paper's mean SSIM on
 the test digits at noise variance 1e-4, over three trainings:
   WDSR 0.950, SR2_WDSR 0.959
 by an SSIM that it does not name (authors' code: `ssim_uniform7_range2`).
-Lambda is 9 as in the authors' scripts; the paper gives it for FSRCNN alone.
+Lambda is 9 as in the authors' scripts; the paper gives it only for FSRCNN.
 """
 
 import ml_collections

@@ -84,7 +84,7 @@ def test_paper_settings(name):
   assert config.augmentation.max_rotation == 10.0
 
 
-def test_paper_experiments_differ_in_what_they_say_alone():
+def test_paper_experiments_differ_only_in_what_they_say():
   for name in PAPER:
     changes = record.difference(
       record.to_dict(default.get_config()),
@@ -214,7 +214,7 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("budget", runs.BUDGETS)
-def test_srmd_trains_one_seed_in_pretrain_alone(budget):
+def test_srmd_trains_one_seed_and_only_in_pretrain(budget):
   found = [runs.srmd_retrained(budget, scale) for scale in (2, 4)]
   for run, scale in zip(found, (2, 4), strict=True):
     config = _config_of(run)

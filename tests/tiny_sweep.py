@@ -6,7 +6,7 @@ TINY = "tests/tiny.py"
 
 
 def sweep(budget: str = "pair") -> list[runs.Run]:
-  """A run and its control; or one that diverges, and two that come after."""
+  """A run and its control; or one that diverges, and two after it."""
   first = runs.Run("first", TINY, {"joint.num_epochs": 0})
   control = runs.Run("control", TINY, {"model.wiring": "none"}, "first")
   if budget == "pair":

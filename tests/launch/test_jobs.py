@@ -53,7 +53,7 @@ def test_jobs_of_a_sweep(tmp_path):
 
 
 def test_arguments_mean_what_the_run_says(tmp_path):
-  """However a value is typed, the run reads it back."""
+  """A run reads back every kind of value."""
   sweep = write_sweep(
     tmp_path,
     "return [runs.Run('a', 'experiments/fsrcnn_x4.py', {",
@@ -199,7 +199,7 @@ def test_settings_that_leave_a_run_without_a_phase_are_refused(tmp_path):
 
 
 def test_settings_leave_what_a_run_has_fixed(tmp_path):
-  """SRMD trained anew has no joint phase to be longer."""
+  """Retrained SRMD has no joint phase that could be longer."""
   jobs = jobs_lib.load(
     "experiments/paper.py:cpu",
     tmp_path,

@@ -1,4 +1,4 @@
-"""The order of jobs and their ends, with a program that trains nothing."""
+"""The order and the outcomes of jobs, with a program that trains nothing."""
 
 import dataclasses
 import json
@@ -110,7 +110,7 @@ def test_logs_are_appended_and_shown(tmp_path, capsys):
     run(jobs, tmp_path)
   log = (tmp_path / "fails.log").read_text()
   assert log.count("hello from fails\n") == 2
-  # The second start shows its own part of the log alone.
+  # The second start only shows its own part of the log.
   assert capsys.readouterr().err.count("hello from fails\n") == 2
 
 
@@ -247,7 +247,7 @@ def test_signals_reach_the_run_and_end_the_sweep(
 
 
 def test_waits_for_a_run_that_a_killed_sweep_has_left(tmp_path, capsys):
-  """And takes what it has finished meanwhile."""
+  """And need not start it again if that run has finished."""
   [job] = make_jobs(tmp_path, "good")
   claim = folder_lib.RunFolder(job.folder.path).claim()
   claim.__enter__()

@@ -118,7 +118,7 @@ def test_finished_with_the_same_config_or_another(tmp_path):
 
 
 def test_a_moved_workdir_stays_finished(tmp_path):
-  """Where a run's source lies is no reason to train it again."""
+  """A new path of its source is no reason to train a run again."""
   begin(jobs_lib.load(test_jobs.PAIR, tmp_path / "old")[1], done=True)
   (tmp_path / "old").rename(tmp_path / "new")
   assert status.is_finished(jobs_lib.load(test_jobs.PAIR, tmp_path / "new")[1])
