@@ -205,6 +205,9 @@ def validate_image_size(
     if side % scale:
       fitting = [n for n in range(2, side + 1) if height % n == width % n == 0]
       way_out = f"; {', '.join(map(str, fitting))} do" if fitting else ""
+      cropped = [n // scale * scale for n in (height, width)]
+      if config.data.name == "folder" and min(cropped) >= _METRIC_WINDOW:
+        way_out += f"; images cropped to {cropped[0]}x{cropped[1]} px fit"
       raise errors.UserError(
         f"config.degradation.scale={scale} does not divide the "
         f"image size of {size}{way_out}."

@@ -179,6 +179,14 @@ def test_image_size_that_does_not_fit(size, expected):
     checks.validate_image_size(default.get_config(), *size)
 
 
+def test_images_of_a_folder_can_be_cropped():
+  config = _config(**{"data.name": "folder", "degradation.scale": 4})
+  with pytest.raises(errors.UserError, match=r"; 5 do; .* cropped to 12x32 px"):
+    checks.validate_image_size(config, 15, 35)
+  with pytest.raises(errors.UserError, match=r"size of 11x35 px\.$"):
+    checks.validate_image_size(config, 11, 35)
+
+
 def test_image_size_that_fits():
   checks.validate_image_size(default.get_config(), 12, 40)
 
