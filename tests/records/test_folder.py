@@ -14,8 +14,8 @@ from sr2_jax.records import folder as folder_lib
 
 HOLDER = """
 import sys, time
-from sr2_jax import run_folder
-with run_folder.RunFolder(sys.argv[1]).claim():
+from sr2_jax.records import folder
+with folder.RunFolder(sys.argv[1]).claim():
   print("claimed", flush=True)
   time.sleep(60)
 """
