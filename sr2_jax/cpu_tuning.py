@@ -1,4 +1,4 @@
-"""What makes a process fast on a CPU, settled before JAX starts its backend."""
+"""Settings that make a process fast on a CPU, made before JAX starts."""
 
 import ctypes
 import importlib.util
@@ -12,10 +12,10 @@ _YNNPACK = "--xla_cpu_experimental_ynn_fusion_type"
 
 
 def prepare() -> None:
-  """All of the following, for as long as this process lives; loads JAX.
+  """Applies all settings below to this process; loads JAX.
 
-  Has to come before XLA reads its flags, that is before JAX is loaded. Without
-  it results are right, but slower to come by.
+  Call it before anything else loads JAX, because XLA reads its flags then.
+  Without it, results are correct but take longer.
   """
   keep_freed_memory()
   convolve_without_ynnpack()
@@ -25,18 +25,18 @@ def prepare() -> None:
 def keep_freed_memory() -> bool:
   """Lets the main thread reuse freed memory instead of giving it back.
 
-  XLA allocates the workspace of a step, tens to hundreds of megabytes on a CPU,
-  anew for every step. glibc maps such blocks from the kernel and unmaps them
-  again, so that each step touches every page for the first time: with
-  SR2_FSRCNN at x2 44,000 page faults, a tenth of its time.
+  XLA allocates a workspace for every step, tens to hundreds of megabytes on a
+  CPU. glibc maps such blocks from the kernel and unmaps them again, so each
+  step touches every page for the first time. For SR2_FSRCNN at x2 that is
+  44,000 page faults a step, a tenth of its time.
 
   Only the main thread's arena can grow to the size of a workspace, hence
-  `run_in_calling_thread`. One arena for all threads would do as well, but they
-  wait for each other there, the more the more pieces a compilation has left:
-  compiling takes a third longer, and a step afterwards up to a fifth.
+  `run_in_calling_thread`. One arena for all threads would work too, but the
+  threads would wait for each other there, and longer as compilations fragment
+  it: compiling takes a third longer, and a step afterwards up to a fifth.
 
   Returns:
-    Whether the C library is one that can be told so (glibc).
+    Whether the C library has these settings (glibc does).
   """
   if not sys.platform.startswith("linux"):
     return False
@@ -49,11 +49,11 @@ def keep_freed_memory() -> bool:
 
 
 def run_in_calling_thread() -> None:
-  """Has a program on one CPU device run in the thread that calls it.
+  """Runs programs on one CPU device in the thread that calls them.
 
-  It does so once its inputs are there, and its operations spread over all cores
-  as before. Programs over several CPU devices run in other threads, where large
-  workspaces are mapped anew each time; accelerators run beside the caller.
+  A program starts once its inputs are ready, and its operations still use all
+  cores. Programs over several CPU devices run in other threads, where large
+  workspaces are mapped again every time. Accelerators run asynchronously.
   """
   import jax
 
@@ -61,17 +61,17 @@ def run_in_calling_thread() -> None:
 
 
 def convolve_without_ynnpack() -> None:
-  """Has XLA's CPU backend convolve with Eigen, which is up to twice as fast.
+  """Makes XLA's CPU backend convolve with Eigen, which is up to twice as fast.
 
   A convolution of 64 channels on 28 px takes 15 ms instead of 27, its kernel
-  gradient 26 instead of 98. YNNPACK goes on with what it is better at, matrix
-  products and sums. `python -m benchmarks.convolutions` times it, and
-  `models.conv` chooses between forms that were timed so.
+  gradient 26 instead of 98. YNNPACK keeps what it is better at: matrix products
+  and sums. `python -m benchmarks.convolutions` times it, and `models.conv`
+  chooses between forms that were timed with this setting.
 
-  Flags that the user has set in $XLA_FLAGS stay, this one as well. XLA ends a
-  process at a flag that it does not know: every jaxlib that requirements.txt
-  allows knows it, and libtpu, which reads the same variable with an XLA of its
-  own, is not asked.
+  Flags that the user has set in $XLA_FLAGS stay, including this one. XLA aborts
+  on a flag that it does not know. Every jaxlib that requirements.txt allows
+  knows this one; libtpu, whose own XLA reads the same variable, may not, so
+  nothing is set where it is installed.
   """
   if importlib.util.find_spec("libtpu"):
     return

@@ -1,4 +1,4 @@
-"""Lines for the person who watches a run."""
+"""Messages to the person who watches a run."""
 
 import sys
 

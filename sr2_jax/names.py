@@ -1,7 +1,7 @@
-"""What everything is called, once: keys, titles and order; no JAX.
+"""The vocabulary, in one place: keys, titles and order of everything; no JAX.
 
-Configs and rows hold the keys, tables and figures show the titles. Every list
-of trunks, wirings, methods, metrics or corruptions is one of these.
+Configs and rows hold the keys; tables and figures show the titles. Every list
+of trunks, wirings, methods, metrics or corruptions is made from these.
 """
 
 import dataclasses
@@ -40,8 +40,8 @@ class Wiring:
 
   Attributes:
     key: `model.wiring`.
-    family: of the methods that it makes; their prefix.
-    title: of these methods, with {} for the trunk's.
+    family: family of the resulting methods, and prefix of their keys.
+    title: title of the resulting methods, with {} for the trunk's title.
   """
 
   key: str
@@ -61,14 +61,14 @@ WIRINGS = {
   )
 }
 
-# What tells the methods of a table or figure apart by their style, in the order
-# of a table's lines. "trunk" is a trunk after `pretrain`.
+# Groups of methods, each drawn in one style, in the order of a table's lines.
+# "trunk" is a trunk after `pretrain`.
 FAMILIES = ("bicubic", "trunk", "sr_continued", "other", "sequential", "sr2")
 
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-  """A network after a phase, or what the networks are compared with.
+  """A network after a phase, or a baseline that it is compared with.
 
   Attributes:
     key: its name in rows and files.
@@ -86,7 +86,7 @@ class Method:
 
 
 def _methods_of(trunk: Trunk) -> list[Method]:
-  """The trunk after `pretrain`, then after `joint` by each wiring."""
+  """Methods of a trunk: after `pretrain`, then after `joint` in each wiring."""
   return [
     Method(trunk.key, trunk.title, "trunk", trunk.key),
     *(
@@ -119,12 +119,12 @@ UNTRAINED = tuple(m.key for m in METHODS.values() if not m.is_trained)
 
 
 def method(key: str) -> Method:
-  """The method of this key; one that is not known here is its own title."""
+  """The method with this key; an unknown key is also the title."""
   return METHODS.get(key) or Method(key, key, "other")
 
 
 def method_after(phase: str, *, trunk: str, wiring: str) -> Method:
-  """What a network is after a phase.
+  """The method that a network is after a phase.
 
   "fsrcnn", "wdsr" or "srmd_retrained" after `pretrain`; "sr2_fsrcnn",
   "sequential_wdsr", "sr_continued_fsrcnn" and so on after `joint`.
@@ -136,13 +136,13 @@ def method_after(phase: str, *, trunk: str, wiring: str) -> Method:
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-  """What is measured of images.
+  """A number that evaluation measures.
 
   Attributes:
     key: its name in rows.
-    title: what a table says above its numbers.
-    decimals: of these numbers.
-    less_is_better: whether the lowest one is the best.
+    title: its heading in tables.
+    decimals: digits after the point in tables.
+    less_is_better: whether lower values are better.
   """
 
   key: str
@@ -151,7 +151,7 @@ class Metric:
   less_is_better: bool = False
 
 
-# Definitions are in `imaging.metrics`; losses are per image, as trained.
+# Definitions are in `imaging.metrics`. Losses are per image, as in training.
 METRICS = {
   metric.key: metric
   for metric in (
@@ -173,14 +173,14 @@ METRICS = {
 
 @dataclasses.dataclass(frozen=True)
 class Corruption:
-  """A degradation of low-resolution images that evaluation alone applies.
+  """A degradation of low-resolution images that only evaluation applies.
 
   Attributes:
     key: the field `eval.corruptions.<key>`, and its name in rows.
     name: its name in tables.
-    level: what its level is.
-    levels: the interval of these, such as "(0, 1e6]".
-    whole_levels: whether they are whole numbers.
+    level: what its level measures.
+    levels: the interval of allowed levels, such as "(0, 1e6]".
+    whole_levels: whether levels are whole numbers.
   """
 
   key: str
@@ -191,7 +191,7 @@ class Corruption:
 
   @property
   def title(self) -> str:
-    """What a table says above its levels."""
+    """The heading of its levels in tables."""
     return f"{self.name}, {self.level}"
 
 

@@ -28,8 +28,8 @@ def initialize(
   """Joins the processes of one run, before the first use of JAX.
 
   Args:
-    coordinator: host:port of process 0, or "auto" where the cluster tells
-      (TPU slices, Slurm, Open MPI); None for a run of one process.
+    coordinator: host:port of process 0, or "auto" where the cluster provides
+      it (TPU slices, Slurm, Open MPI); None for a run of one process.
     num_processes: how many there are; None with "auto".
     process_id: which this is, from 0; None with "auto".
   """
@@ -45,18 +45,18 @@ def is_main_process() -> bool:
 
 
 def num_processes() -> int:
-  """Processes of this run."""
+  """Number of processes in this run."""
   return jax.process_count()
 
 
 def barrier(name: str) -> None:
-  """Waits until every process is here."""
+  """Waits until every process has called this."""
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices(name)
 
 
 def highest(number: int) -> int:
-  """The highest number that any process of this run gives."""
+  """The highest of the numbers that the processes of this run pass."""
   if jax.process_count() == 1:
     return number
   return int(multihost_utils.process_allgather(np.int32(number)).max())
@@ -86,12 +86,12 @@ class Layout:
 
   @property
   def platform(self) -> str:
-    """What the devices are: "cpu", "gpu" or "tpu"."""
+    """Kind of the devices: "cpu", "gpu" or "tpu"."""
     return self.devices[0].platform
 
   @property
   def axis_name(self) -> str | None:
-    """Axis that a program averages over; None where shards do not meet."""
+    """Axis that a program averages over; None if there is one shard."""
     return _AXIS if self.num_shards > 1 else None
 
   @property
@@ -131,15 +131,15 @@ class Layout:
   ) -> tuple[jax.Array, ...]:
     """The batches `array[rows]` of each array, split over the devices.
 
-    A process gathers and sends what its own devices will work on.
+    Each process gathers and sends only what its own devices work on.
 
     Args:
       arrays: [N, ...], in host memory.
       rows: int [M, K, B], for each member K batches of B indices.
 
     Returns:
-      What a mapped program takes as an argument after `shared`, and its
-      program after `shard`: [M, K, B / num_shards, ...] on a device.
+      Arguments for a mapped program, after `shared`. The program itself gets
+      them after `shard`, as [M, K, B / num_shards, ...] on each device.
     """
     members, num_batches, size = rows.shape
     count = len(self.devices)
@@ -161,8 +161,8 @@ class Layout:
   def fetch_members(self, tree: Any) -> Any:
     """NumPy copies [M, ...] of what a mapped program returned.
 
-    Copies, because a view of a CPU buffer would change under the next step,
-    which reuses the state's memory.
+    Copies, because a view of a CPU buffer would change in the next step, which
+    reuses the state's memory.
     """
 
     def fetch(leaf: jax.Array) -> np.ndarray:
@@ -189,7 +189,7 @@ class Layout:
 
     Returns:
       A compiled function of (state, of_members, shared) in this layout's form.
-      Further arguments, of `put_batches`, reach the program after `shard`.
+      It passes further arguments, from `put_batches`, on after `shard`.
     """
     members_axis = None if self.splits_data else 0
     mapped = jax.pmap(
@@ -221,5 +221,7 @@ def layout(name: str, num_devices: int) -> Layout:
   """
   devices = jax.devices()
   if num_devices > len(devices):
-    raise ValueError(f"{num_devices} devices asked for, {len(devices)} here")
+    raise ValueError(
+      f"{num_devices} devices requested, but only {len(devices)} are available"
+    )
   return Layout(name, tuple(devices[: num_devices or len(devices)]))

@@ -16,20 +16,20 @@ _IMPLEMENTATION = "threefry2x32"
 
 
 def stream(seed: int | jax.Array, name: str) -> jax.Array:
-  """Key of a seed's stream of this name.
+  """Key of one stream of a seed.
 
-  They are "init", "order", "augment", "degrade" and "noise", and those of the
-  corruptions that draw have their names.
+  The streams are "init", "order", "augment", "degrade", "noise", and one for
+  each corruption that draws, under its key in `names.CORRUPTIONS`.
   """
   key = jax.random.key(seed, impl=_IMPLEMENTATION)
   return jax.random.fold_in(key, zlib.crc32(name.encode()))
 
 
 def per_image(key: jax.Array, positions: jax.Array) -> jax.Array:
-  """One key an image.
+  """One key for each image.
 
   Args:
-    key: a stream's key, folded with the step where there are steps.
+    key: a stream's key, folded with the step if there are steps.
     positions: int [B], each image's position in the whole batch or split, so
       that its draw does not depend on how the batch is cut up.
 

@@ -16,10 +16,10 @@ YNNPACK = "--xla_cpu_experimental_ynn_fusion_type"
 
 SCRIPT = """
 import resource
-from sr2_jax import runtime
+from sr2_jax import cpu_tuning
 
 if {prepared}:
-  runtime.prepare()
+  cpu_tuning.prepare()
 import jax
 import jax.numpy as jnp
 
@@ -38,7 +38,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def page_faults(prepared):
-  """Of ten runs of a program, after a first, in a fresh process."""
+  """Page faults of ten runs of a program in a fresh process, after a first."""
   done = subprocess.run(
     [sys.executable, "-c", SCRIPT.format(prepared=prepared)],
     check=True, capture_output=True, text=True,
@@ -50,16 +50,16 @@ def page_faults(prepared):
 @pytest.mark.skipif(
   platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's"
 )
-def test_programs_use_freed_memory_again():
-  """A fraction of the page faults: those of a heap that still grows a little.
+def test_programs_reuse_freed_memory():
+  """Page faults are few, because the heap only grows a little.
 
-  Without preparation each run touches all of its pages anew.
+  Without preparation each run touches all of its pages again.
   """
   assert page_faults(prepared=True) < 0.4 * page_faults(prepared=False)
 
 
 def test_xla_convolves_without_ynnpack():
-  """In this process, whose conftest asks for it."""
+  """Tested in this process, because conftest prepares it."""
   x, kernel = jnp.ones((2, 14, 14, 32)), jnp.ones((3, 3, 32, 32))
   convolve = functools.partial(
     lax.conv_general_dilated,
@@ -86,7 +86,7 @@ def test_flags_of_the_user_stay(given, expected, monkeypatch):
     assert os.environ["XLA_FLAGS"] == expected
 
 
-def test_libtpu_is_given_no_flag(monkeypatch):
+def test_no_flag_is_set_with_libtpu(monkeypatch):
   monkeypatch.setenv("XLA_FLAGS", "--xla_a=1")
   monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
   cpu_tuning.convolve_without_ynnpack()

@@ -1,4 +1,4 @@
-"""The vocabulary is consistent, and says what the code computes."""
+"""The vocabulary is consistent, and matches what the code computes."""
 
 import dataclasses
 import itertools
@@ -19,7 +19,7 @@ TABLES = (
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_keys_are_those_of_the_entries_and_titles_differ(table):
+def test_keys_match_the_entries_and_titles_differ(table):
   assert all(key == entry.key for key, entry in table.items())
   titles = [entry.title for entry in table.values()]
   assert all(titles)
@@ -69,7 +69,7 @@ def test_every_trained_network_is_a_method():
       assert method.family == names.WIRINGS[wiring].family
 
 
-def test_only_what_is_compared_with_is_untrained():
+def test_only_baselines_are_untrained():
   assert names.UNTRAINED == ("bicubic", "srmd")
   assert all(names.METHODS[key].is_trained for key in ("fsrcnn", "sr2_wdsr"))
 

@@ -60,8 +60,8 @@ def test_fetched_arrays_do_not_change_under_the_next_step(name):
     ("members", [[[[0, 1], [2, 3]]], [[[4, 5], [6, 7]]]]),
   ],
 )
-def test_batches_go_where_they_are_worked_on(name, rows_of_devices):
-  """Two members, two batches of two; values name the rows."""
+def test_batches_go_to_the_devices_that_use_them(name, rows_of_devices):
+  """Two members with two batches of two; values are the rows' indices."""
   layout = parallel.layout(name, 2)
   images = np.arange(8, dtype=np.uint8).reshape(8, 1) * [[1, 10]]
   rows = np.arange(8).reshape(2, 2, 2)
@@ -82,18 +82,18 @@ def test_members_layout_communicates_nothing():
   assert layout.axis_name is None
 
 
-def test_one_device_has_nobody_to_talk_to():
+def test_one_device_has_no_axis():
   assert parallel.layout("data", 1).axis_name is None
   assert parallel.layout("data", 2).axis_name == "devices"
 
 
-def test_layout_takes_all_devices_for_zero_and_refuses_too_many():
+def test_zero_devices_mean_all_and_too_many_are_refused():
   assert len(parallel.layout("data", 0).devices) == 4
-  with pytest.raises(ValueError, match="5 devices asked for, 4 here"):
+  with pytest.raises(ValueError, match="5 devices requested, but only 4"):
     parallel.layout("data", 5)
 
 
-def test_one_process_needs_no_agreement():
+def test_one_process_does_not_wait():
   parallel.initialize(None, None, None)
   parallel.barrier("nothing to wait for")
   assert parallel.num_processes() == 1

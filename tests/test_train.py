@@ -238,7 +238,7 @@ def test_kills_leave_no_trace(environment, uninterrupted, tmp_path):
     )  # fmt: skip
     process.kill()
   assert second.returncode == 2
-  assert "another run works in this folder" in second.stderr
+  assert "another run is using this folder" in second.stderr
   assert "Traceback" not in second.stderr
 
   last = workdir / "checkpoints" / "pretrain" / "last"

@@ -1,14 +1,14 @@
-"""Arrays that an evaluation leaves in a run folder beside its rows; no JAX.
+"""Arrays that an evaluation writes to a run folder beside its rows; no JAX.
 
 Rows hold means. `per_image/<method>_<split>.npz` holds the scores of each
-image, for tests that pair images. `examples/<method>.npz` holds what a method
-made of a few test images, for pictures. In both, `members_seed` (int64 [M], -1
-for none), `members_l2` and `members_loss_weight` (float64 [M], NaN for none)
-and `step` (int64 [M]) identify the weights.
+image, for tests that pair images. `examples/<method>.npz` holds a few test
+images and the method's outputs for them, for pictures. In both, `members_seed`
+(int64 [M], -1 for none), `members_l2` and `members_loss_weight` (float64 [M],
+NaN for none) and `step` (int64 [M]) identify the weights.
 
-Both hold the latest weights of a run, as its tables do: earlier weights that
-are evaluated later do not replace them. The same weights at other noise
-variances are added.
+Both are for the latest weights of a run, as its tables are: evaluating earlier
+weights again does not replace them. Evaluating the same weights at other noise
+variances adds to the file.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ import numpy as np
 from sr2_jax import errors, files
 from sr2_jax.records import rows as rows_lib
 
-# The metrics that are kept of each image; accuracy is 0 or 1.
+# Metrics that are stored for each image; accuracy is 0 or 1.
 PER_IMAGE = (
   "ssim", "ssim_uniform7", "ssim_uniform7_range2", "psnr_db", "accuracy",
 )  # fmt: skip
@@ -36,7 +36,7 @@ _LEVEL_AXES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _OfMembers:
-  """What both kinds of files have.
+  """Contents of both kinds of files.
 
   Attributes:
     members: M of them, in the order of the member axis.
@@ -53,14 +53,14 @@ class _OfMembers:
       raise ValueError("members and steps differ in number")
 
   def place(self, member: rows_lib.Member) -> int | None:
-    """The member's place on the member axis; None if it is not there."""
+    """Index of a member on the member axis; None if it is not there."""
     for place, found in enumerate(self.members):
       if found.is_close(member):
         return place
     return None
 
   def level(self, noise_variance: float) -> int | None:
-    """The place of a noise variance; None if it is not there."""
+    """Index of a noise variance; None if it is not there."""
     close = np.isclose(self.noise_variances, noise_variance, 1e-6, 1e-12)
     return int(close.argmax()) if close.any() else None
 
@@ -78,10 +78,10 @@ class PerImage(_OfMembers):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Examples(_OfMembers):
-  """B test images, what a method sees of them, and what it makes of them.
+  """B test images, a method's inputs made from them, and its outputs.
 
   Attributes:
-    positions: of the images in the test split, int64 [B].
+    positions: indices of the images in the test split, int64 [B].
     labels: true classes, int64 [B].
     high_res: float32 [B, H, W, C]; None if the file has none.
     low_res: float32 [V, B, h, w, C]; None if the file has none.
@@ -100,19 +100,19 @@ class Examples(_OfMembers):
 def per_image_path(
   folder: pathlib.Path, method: str, split: str
 ) -> pathlib.Path:
-  """The file of the scores of each image."""
+  """Path of the scores of each image."""
   return folder / "per_image" / f"{method}_{split}.npz"
 
 
 def examples_path(folder: pathlib.Path, method: str) -> pathlib.Path:
-  """The file of example images."""
+  """Path of the example images."""
   return folder / "examples" / f"{method}.npz"
 
 
 def write_per_image(
   folder: pathlib.Path, per_image: PerImage, *, method: str, split: str
 ) -> None:
-  """Writes the scores of each image, of the metrics in PER_IMAGE."""
+  """Writes the scores of each image for the metrics in PER_IMAGE."""
   scores = {
     name: per_image.scores[name].astype(np.float32)
     for name in PER_IMAGE
@@ -124,7 +124,7 @@ def write_per_image(
 def write_examples(
   folder: pathlib.Path, examples: Examples, *, method: str
 ) -> None:
-  """Writes example images, their inputs and what the method made of them."""
+  """Writes example images with the method's inputs and outputs."""
   arrays = {
     name: getattr(examples, name)
     for name in ("positions", "labels", "high_res", "low_res")
@@ -179,7 +179,7 @@ def read_examples(folder: pathlib.Path, method: str) -> Examples | None:
 def _write(
   path: pathlib.Path, of: _OfMembers, arrays: Mapping[str, np.ndarray]
 ) -> None:
-  """Replaces a file at once, unless it holds later weights."""
+  """Replaces a file atomically, unless it has later weights."""
   try:
     old = _read(path) or {}
   except errors.UserError:
@@ -214,9 +214,9 @@ def _members_as_arrays(
 def _with_levels_of(
   old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]
 ) -> Mapping[str, Any]:
-  """New arrays, with the old ones at noise variances that only these have.
+  """The new arrays, plus the old ones at noise variances that the new lack.
 
-  Only the new ones if the old are of other members or images.
+  Only the new arrays if the old ones are for other members or images.
   """
   if old.keys() != new.keys():
     return new
@@ -235,7 +235,7 @@ def _with_levels_of(
       continue
     try:
       joined = np.concatenate([value, np.take(old[name], left, axis)], axis)
-    except ValueError:  # They are of another number of images.
+    except ValueError:  # The number of images differs.
       return new
     merged[name] = np.take(joined, order, axis)
   return merged
@@ -243,7 +243,7 @@ def _with_levels_of(
 
 def _read(path: pathlib.Path) -> dict[str, np.ndarray] | None:
   """The arrays of a file, or None if there is none."""
-  # Opened here, because NumPy leaves a damaged file open.
+  # Opened here because NumPy leaves a damaged file open.
   try:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
       return dict(arrays)
@@ -274,7 +274,7 @@ def _head(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def _check_shapes(arrays: Mapping[str, np.ndarray]) -> None:
-  """Raises ValueError where arrays differ in members or noise variances."""
+  """Raises ValueError if arrays differ in members or noise variances."""
   num_members, num_levels = len(arrays["step"]), len(arrays["noise_variances"])
   for name, axis in _LEVEL_AXES.items():
     if name not in arrays:
@@ -289,7 +289,7 @@ def _check_shapes(arrays: Mapping[str, np.ndarray]) -> None:
 
 @contextlib.contextmanager
 def _named(path: pathlib.Path) -> Iterator[None]:
-  """Makes a UserError of what is wrong with a file's arrays."""
+  """Turns errors about the arrays of a file into a UserError."""
   try:
     yield
   except KeyError as error:

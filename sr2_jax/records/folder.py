@@ -1,7 +1,7 @@
-"""A run's folder: who works on it, what the run is, and whether it is done.
+"""A run's folder: who is using it, the record of the run, whether it is done.
 
 Holds config.json, metrics.jsonl, results.jsonl, checkpoints/, per_image/,
-examples/, images/, tensorboard/ and, at the end, DONE.
+examples/, images/, tensorboard/, weights/ and, at the end, DONE.
 """
 
 import contextlib
@@ -38,10 +38,11 @@ class RunFolder:
 
   @contextlib.contextmanager
   def claim(self) -> Iterator[None]:
-    """Keeps other runs out of the folder; the lock goes with the process.
+    """Keeps other runs out of the folder; the lock ends with the process.
 
     Raises:
-      UserError: if another live process has it, or it cannot be written.
+      UserError: if another live process has claimed the folder, or it cannot
+        be written.
     """
     lock = self.path / ".lock"
     try:
@@ -57,30 +58,30 @@ class RunFolder:
         _lock(file)
       except BlockingIOError as error:
         raise errors.UserError(
-          f"{self.path}: another run works in this folder.\n"
+          f"{self.path}: another run is using this folder.\n"
           "Wait until it has ended, or give another --workdir."
         ) from error
       except OSError as error:
         raise errors.UserError(
           f"{self.path}: its file system has no locks ({error.strerror}).\n"
-          "Give a folder on another one with --workdir."
+          "Give a folder on another file system with --workdir."
         ) from error
       yield
 
   @property
   def is_claimed(self) -> bool:
-    """Whether a live process works in the folder."""
+    """Whether a live process has claimed the folder."""
     try:
       with (self.path / ".lock").open() as file:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
       return True
     except OSError:
-      pass  # There is no folder yet, or `claim` will say what is wrong.
+      pass  # There is no folder yet, or `claim` will report the problem.
     return False
 
   def read(self) -> dict[str, Any] | None:
-    """config.json, or None before the first start.
+    """The record in config.json, or None before the first start.
 
     Raises:
       UserError: if it is damaged.
@@ -88,8 +89,8 @@ class RunFolder:
     if not self._config.exists():
       return None
     try:
-      description = json.loads(self._config.read_text())
-      return {**description, "config": {**description["config"]}}
+      found = json.loads(self._config.read_text())
+      return {**found, "config": {**found["config"]}}
     except (OSError, ValueError, KeyError, TypeError) as error:
       raise errors.UserError(
         f"{self._config}: damaged ({error}).\n"
@@ -101,15 +102,15 @@ class RunFolder:
     config: dict[str, Any],
     ignore: tuple[str, ...] = (),
     *,
-    way_out: str = "Give the same config to go on, or another --workdir to "
-    "start anew.",
+    way_out: str = "Give the same config to continue, or another --workdir to "
+    "start a new run.",
   ) -> None:
-    """Refuses a config that is not the one that this folder was started with.
+    """Refuses a config that differs from the recorded one.
 
     Args:
       config: the resolved config as a plain dict.
       ignore: fields and groups of fields that may differ.
-      way_out: the second line of the refusal.
+      way_out: the second line of the message.
 
     Raises:
       UserError: with the differences.
@@ -131,22 +132,22 @@ class RunFolder:
 
   @property
   def has_begun(self) -> bool:
-    """Whether there is a checkpoint or a row, which the config has shaped."""
+    """Whether there is a checkpoint or a row, which depends on the config."""
     rows = (self.path / name for name in ("metrics.jsonl", "results.jsonl"))
     return (
       self.is_done
       or any(path.exists() and path.stat().st_size for path in rows)
-      # A checkpoint is a folder with the number of its step; what a killed
-      # save leaves has more to its name. Damaged ones count as well.
+      # The name of a checkpoint ends with its step; what a killed save leaves
+      # has a longer name. Damaged checkpoints count as well.
       or any(
         path.name.rpartition("_")[2].isdigit()
         for path in self.path.glob("checkpoints/*/*/*")
       )
     )
 
-  def record(self, description: dict[str, Any]) -> None:
-    """Writes config.json."""
-    text = json.dumps(description, indent=2) + "\n"
+  def record(self, fields: dict[str, Any]) -> None:
+    """Writes the record to config.json."""
+    text = json.dumps(fields, indent=2) + "\n"
     files.write_atomically(self._config, text.encode())
 
   @property
@@ -160,7 +161,7 @@ class RunFolder:
 
 
 def _lock(file: TextIO) -> None:
-  """Takes the lock of a folder; another's `is_claimed` may hold it briefly."""
+  """Locks a folder; `is_claimed` in another process may hold it briefly."""
   for _ in range(_LOCK_ATTEMPTS - 1):
     with contextlib.suppress(BlockingIOError):
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,8 +1,8 @@
-"""The rows that every table and figure is drawn from; no JAX.
+"""Rows of results, which every table and figure is drawn from; no JAX.
 
-`results.jsonl` holds one row a line, each with one number. Two rows with the
+`results.jsonl` holds one row per line, each with one number. Two rows with the
 same key (every field but `value` and `n`) are the same measurement: the later
-one replaces the earlier. A number that is not finite is null in the file.
+one replaces the earlier. A value that is not finite is null in the file.
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ import math
 import numbers
 import os
 import pathlib
+import typing
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,31 +21,23 @@ FILE_NAME = "results.jsonl"
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
-_STRINGS = (
-  "experiment", "method", "dataset", "split", "phase", "metric",
-  "corruption",
-)  # fmt: skip
-_INTEGERS = ("scale", "shared_layers", "seed", "step", "n")
-_FLOATS = (
-  "l2", "loss_weight", "noise_variance", "corruption_level", "value",
-)  # fmt: skip
-# Rows written before there were these lack them.
-_LATER = ("l2", "corruption", "corruption_level")
-# What rows of one member's weights differ in; `step` tells these weights apart.
+# What a field may be given as, by its type.
+_ACCEPTED = {str: str, int: numbers.Integral, float: numbers.Real}
+# Fields in which the rows of one member differ.
 _OF_A_MEASUREMENT = (
   "step", "noise_variance", "corruption", "corruption_level", "metric",
   "value", "n",
 )  # fmt: skip
-_OPTIONAL = ("shared_layers", "loss_weight", "seed", *_LATER)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Member:
-  """Which weights numbers are of: one network of a population.
+  """One network of a population.
 
   Attributes:
     seed: of its training; None for a method that a run does not train.
-    l2: weight of L2 regularization; None likewise.
+    l2: weight of L2 regularization; None for a method that a run does not
+      train, and in old rows.
     loss_weight: lambda of the paper's equation 1; None before `joint`.
   """
 
@@ -53,7 +46,7 @@ class Member:
   loss_weight: float | None = None
 
   def is_close(self, other: "Member") -> bool:
-    """Whether both are the same, up to the rounding of a file's numbers."""
+    """Whether both are the same member, up to rounding in files."""
     return (
       self.seed == other.seed
       and is_close(self.l2, other.l2)
@@ -63,13 +56,17 @@ class Member:
 
 @dataclasses.dataclass(frozen=True)
 class Condition:
-  """How the evaluated low-resolution images were degraded further.
+  """Further degradation of the low-resolution images in an evaluation.
 
   Attributes:
-    noise_variance: of the Gaussian noise; 0 with a corruption.
+    noise_variance: of the Gaussian noise on images in [0, 1]; the configured
+      float, not its float32 neighbour. 0 with a corruption.
     corruption: a key of `names.CORRUPTIONS`, applied instead of the noise, or
       None.
-    level: the corruption's level, or None.
+    level: variance of the multiplicative noise (speckle), fraction of the
+      pixels (salt_and_pepper), photons at full white (poisson), quality from 1
+      to 100 (jpeg), or width of the Gaussian before the anti-aliasing relative
+      to that in training (blur); None without a corruption.
   """
 
   noise_variance: float = 0.0
@@ -77,7 +74,7 @@ class Condition:
   level: float | None = None
 
   def is_close(self, other: "Condition") -> bool:
-    """Whether both are the same, up to the rounding of a file's numbers."""
+    """Whether both are the same condition, up to rounding in files."""
     return (
       self.corruption == other.corruption
       and is_close(self.noise_variance, other.noise_variance)
@@ -86,7 +83,7 @@ class Condition:
 
 
 def is_close(a: float | None, b: float | None) -> bool:
-  """Whether two numbers of rows, or None, are the same up to rounding."""
+  """Whether two numbers of rows, or None, are equal up to rounding."""
   if a is None or b is None:
     return a is b
   return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-12)
@@ -94,37 +91,34 @@ def is_close(a: float | None, b: float | None) -> bool:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
-  """One number of one network (or of bicubic) at one level of noise.
+  """One metric of one network (or of bicubic interpolation) in one condition.
 
   Bicubic interpolation has no training: method "bicubic", phase "none", step 0,
-  and None for shared_layers, l2, loss_weight and seed. Raises ValueError on a
-  field of the wrong type, on an unknown metric or corruption, and where only
-  one of the two fields of a corruption is set.
+  and None for shared_layers, l2, loss_weight and seed.
 
   Attributes:
     experiment: `config.experiment`.
-    method: a key of `names.METHODS`, or of another version's.
+    method: a key of `names.METHODS`, now or in another version.
     dataset: `config.data.name`.
     split: "validation" or "test".
     scale: super-resolution factor.
     shared_layers: layers that both branches share.
     l2: weight of L2 regularization; None in old rows as well.
     loss_weight: lambda of the paper's equation 1; None before `joint`, and 0
-      where joint has no classifier.
+      without a classifier in `joint`.
     seed: the member's seed.
     phase: "pretrain", "joint" or "none".
     step: training steps done in that phase.
-    noise_variance: of the Gaussian noise on low-resolution images in [0, 1];
-      the configured float, not its float32 neighbour. 0 with a corruption.
-    corruption: a key of `names.CORRUPTIONS`, applied instead of the noise, or
-      None.
-    corruption_level: variance of the multiplicative noise (speckle), part of
-      the pixels (salt_and_pepper), photons at full white (poisson), quality
-      from 1 to 100 (jpeg), or width of the Gaussian before the anti-aliasing,
-      over that in training (blur).
+    noise_variance: as in `Condition`.
+    corruption: as in `Condition`.
+    corruption_level: `Condition.level`.
     metric: a key of `names.METRICS`.
     value: mean over the images.
     n: number of images.
+
+  Raises:
+    ValueError: for a field of the wrong type, an unknown metric or corruption,
+      or only one of the two fields of a corruption.
   """
 
   experiment: str
@@ -147,73 +141,65 @@ class Row:
 
   def __post_init__(self) -> None:
     # NumPy's scalars become Python's, so that a row equals its read-back copy.
-    for name in _INTEGERS:
-      self._convert(name, numbers.Integral, int)
-    for name in _FLOATS:
-      self._convert(name, numbers.Real, float)
-    for name in _STRINGS:
-      self._convert(name, str, str)
+    for name, (kind, *optional) in _TYPES.items():
+      value = getattr(self, name)
+      if value is None and optional:
+        continue
+      if not isinstance(value, _ACCEPTED[kind]) or isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r}, not of type {kind.__name__}")
+      object.__setattr__(self, name, kind(value))
     if self.metric not in names.METRICS:
-      raise ValueError(
-        f"unknown metric {self.metric!r}; the metrics are "
-        f"{', '.join(names.METRICS)}"
-      )
+      raise ValueError(f"unknown metric {self.metric!r}")
     if self.corruption not in (None, *names.CORRUPTIONS):
-      raise ValueError(
-        f"unknown corruption {self.corruption!r}; there are "
-        f"{', '.join(names.CORRUPTIONS)}"
-      )
+      raise ValueError(f"unknown corruption {self.corruption!r}")
     if (self.corruption is None) != (self.corruption_level is None):
       raise ValueError("corruption and corruption_level go together")
 
-  def _convert(self, name: str, kind: type, target: type) -> None:
-    value = getattr(self, name)
-    if value is None and name in _OPTIONAL:
-      return
-    if not isinstance(value, kind) or isinstance(value, bool):
-      raise ValueError(f"{name} is {value!r}, not of type {target.__name__}")
-    object.__setattr__(self, name, target(value))
-
   @property
   def member(self) -> Member:
-    """Which weights of its method the number is of."""
+    """The network of its method that was measured."""
     return Member(seed=self.seed, l2=self.l2, loss_weight=self.loss_weight)
 
   @property
   def condition(self) -> Condition:
-    """How the images were degraded further."""
+    """Further degradation of the images."""
     return Condition(
       self.noise_variance, self.corruption, self.corruption_level
     )
 
   @property
   def key(self) -> tuple[Any, ...]:
-    """Every field but value and n: what a new row replaces."""
+    """All fields but value and n; a row replaces an older one of its key."""
     return self.without("value", "n")
 
   def without(self, *fields: str) -> tuple[Any, ...]:
-    """Every field but these."""
+    """All fields but the given ones, in the order of FIELDS."""
     return tuple(getattr(self, name) for name in FIELDS if name not in fields)
 
 
-FIELDS = tuple(field.name for field in dataclasses.fields(Row))
+# The type of each field, and NoneType after it if the field may be None.
+_TYPES = {
+  field.name: typing.get_args(field.type) or (field.type,)
+  for field in dataclasses.fields(Row)
+}
+FIELDS = tuple(_TYPES)
 
 
 def read(paths: Paths) -> list[Row]:
-  """Rows of one or several run folders or files, in the order they stand there.
+  """Rows of one or several run folders or files, in file order.
 
   Args:
     paths: a run folder, a folder of run folders or a file of rows, or several.
 
   Raises:
-    UserError: where there are no rows, naming the file and line of a damaged
-      one, or two files that measured the same and differ.
+    UserError: if there are no rows, a row is damaged, or two files disagree on
+      the same measurement.
   """
   return [row for row, _ in read_with_files(paths)]
 
 
 def read_with_files(paths: Paths) -> list[tuple[Row, pathlib.Path]]:
-  """The same rows, each with the file that it stands in."""
+  """Rows as from `read`, each with its file."""
   if isinstance(paths, str | os.PathLike):
     paths = [paths]
   found = [
@@ -227,16 +213,16 @@ def read_with_files(paths: Paths) -> list[tuple[Row, pathlib.Path]]:
 
 
 def _agree(a: Row, b: Row) -> bool:
-  # What nobody trains may be rounded otherwise by another machine.
+  # Untrained methods may differ in rounding between machines.
   is_close = math.isclose(a.value, b.value, rel_tol=1e-5, abs_tol=1e-6)
   are_nan = math.isnan(a.value) and math.isnan(b.value)
   return a.step == b.step and (is_close or are_nan)
 
 
 def _refuse_contradictions(found: list[tuple[Row, pathlib.Path]]) -> None:
-  """Raises UserError where two runs of one name measured the same.
+  """Raises UserError if two runs of the same name differ in a measurement.
 
-  One would replace the other, or share its mean over seeds, unnoticed.
+  One would silently replace the other, or be averaged with it over seeds.
   """
   newest: dict[tuple[Any, ...], dict[pathlib.Path, Row]] = {}
   for row, file in found:
@@ -249,33 +235,33 @@ def _refuse_contradictions(found: list[tuple[Row, pathlib.Path]]) -> None:
     for other_file, other in others:
       if not _agree(row, other):
         raise errors.UserError(
-          f"{file} and {other_file} are of two runs with the same "
+          f"{file} and {other_file} are from two runs with the same "
           f"config.experiment, {row.experiment}, and differ.\n"
-          "Give one of them alone; --config.experiment tells runs apart."
+          "Give only one of them; --config.experiment names a run."
         )
 
 
 def merge(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
-  """Puts rows into a results file, at once and durably.
+  """Merges rows into a results file, atomically and durably.
 
-  A row with the key of one in the file takes its place; others follow at the
-  end in the order given. A row of a version that did not note L2 gets that of
-  the new ones of its member. A kill leaves either the old file or the new one.
+  A row replaces the one in the file with the same key; other rows are appended
+  in the order given. An old row without L2 gets the L2 of the new rows of its
+  member. A kill leaves either the old file or the new one.
 
   Args:
-    path: the run folder or the file; created where missing.
+    path: the run folder or the file; created if missing.
     rows: the new rows; of two with the same key the later counts.
 
   Raises:
-    UserError: the file has a damaged row.
+    UserError: if the file has a damaged row.
   """
   path = pathlib.Path(path)
   if path.is_dir():
     path = path / FILE_NAME
   rows = list(rows)
-  l2_of = {_member(row): row.l2 for row in rows if row.l2 is not None}
+  l2_of = {_without_l2(row): row.l2 for row in rows if row.l2 is not None}
   old = [
-    dataclasses.replace(row, l2=l2_of.get(_member(row)))
+    dataclasses.replace(row, l2=l2_of.get(_without_l2(row)))
     if row.l2 is None
     else row
     for row in (_read_file(path) if path.exists() else [])
@@ -286,18 +272,17 @@ def merge(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
   files.write_atomically(path, "".join(lines).encode())
 
 
-def _member(row: Row) -> tuple[Any, ...]:
-  """A member of one method on one split, whatever its step and L2."""
+def _without_l2(row: Row) -> tuple[Any, ...]:
   return row.without("l2", *_OF_A_MEASUREMENT)
 
 
 def weights(row: Row) -> tuple[Any, ...]:
-  """What the rows of one member on one split have in common, but for step."""
+  """Fields that all rows of one member on one split share, at any step."""
   return row.without(*_OF_A_MEASUREMENT)
 
 
 def last_steps(rows: Iterable[Row]) -> dict[tuple[Any, ...], int]:
-  """The last step that there is a row of, by `weights`."""
+  """The last step that has a row, by `weights`."""
   last: dict[tuple[Any, ...], int] = {}
   for row in rows:
     last[weights(row)] = max(row.step, last.get(weights(row), row.step))
@@ -305,7 +290,7 @@ def last_steps(rows: Iterable[Row]) -> dict[tuple[Any, ...], int]:
 
 
 def dump(fields: dict[str, Any]) -> str:
-  """One JSON line; numbers that are not finite become null (JSON has none)."""
+  """One line of JSON; numbers that are not finite become null."""
   finite = {
     name: None
     if isinstance(value, float) and not math.isfinite(value)
@@ -316,10 +301,10 @@ def dump(fields: dict[str, Any]) -> str:
 
 
 def row_files(path: str | os.PathLike[str]) -> list[pathlib.Path]:
-  """The files of rows that a path on the command line means.
+  """Files of rows at a path: the file itself, or all in or below a folder.
 
   Raises:
-    UserError: where there are none.
+    UserError: if there are none.
   """
   path = pathlib.Path(path)
   if path.is_file():
@@ -327,7 +312,7 @@ def row_files(path: str | os.PathLike[str]) -> list[pathlib.Path]:
   if not path.is_dir():
     raise errors.UserError(
       f"{path}: no such file or folder.\n"
-      "Give the run folder of a run, its --workdir."
+      "Give the folder of a run, its --workdir."
     )
   if (path / FILE_NAME).is_file():
     return [path / FILE_NAME]
@@ -335,8 +320,8 @@ def row_files(path: str | os.PathLike[str]) -> list[pathlib.Path]:
   if not found:
     raise errors.UserError(
       f"{path}: no {FILE_NAME} in it.\n"
-      "The first evaluation of a run writes it; other files of rows have to be "
-      "named."
+      "The first evaluation of a run writes it. To read a file with another "
+      "name, give its path."
     )
   return found
 
@@ -349,15 +334,15 @@ def _read_file(path: pathlib.Path) -> list[Row]:
 def _parse(path: pathlib.Path, number: int, line: bytes) -> Row:
   try:
     fields = json.loads(line)
-    if not isinstance(fields, dict) or not (
-      set(FIELDS) - set(_LATER) <= set(fields) <= set(FIELDS)
-    ):
-      raise ValueError(f"not a row with exactly {', '.join(FIELDS)}")
-    if fields["value"] is None:
+    if not isinstance(fields, dict):
+      raise ValueError("not a JSON object")
+    if fields.get("value", 0.0) is None:
       fields["value"] = math.nan
     return Row(**fields)
-  except ValueError as error:  # JSON's and Unicode's errors are ValueErrors.
+  # JSON's and Unicode's errors are ValueErrors; a TypeError names a field that
+  # is missing or unknown.
+  except (TypeError, ValueError) as error:
     raise errors.UserError(
-      f"{path}:{number}: no row, or a damaged one ({error}).\n"
-      "If it is a run's, delete that line and evaluate again (--mode=eval)."
+      f"{path}:{number}: damaged, or not a row ({error}).\n"
+      "In a run folder, delete this line and evaluate again (--mode=eval)."
     ) from error

@@ -1,10 +1,10 @@
-"""Weights of one network as a safetensors file, with what made them; no JAX.
+"""Weights of one network as a safetensors file, with their origin; no JAX.
 
-`weights/<phase>_<method>/<member>/last.safetensors` of a run folder holds the
-float32 parameters and BatchNorm statistics of a member, named as in
-"params/sr/map_0/kernel", and `best.safetensors` those of its lowest validation
-loss. The file's metadata say how to build the network, so that the file is
-enough. Its sha256 is in a second file with ".sha256" after the name.
+`weights/<phase>_<method>/<member>/last.safetensors` in a run folder holds the
+float32 parameters and BatchNorm statistics of a member, with names such as
+"params/sr/map_0/kernel". `best.safetensors` holds those with the lowest
+validation loss. The file's metadata say how to build the network, so that no
+other file is needed. Its sha256 is in a second file, `<name>.sha256`.
 """
 
 import dataclasses
@@ -19,21 +19,21 @@ import numpy as np
 from sr2_jax import errors, files
 from sr2_jax.records import rows as rows_lib
 
-# One entry, because safetensors writes several in no fixed order.
+# A single entry, because safetensors writes several in no fixed order.
 _ENTRY = "sr2_jax"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Origin:
-  """What a file of weights says of its network.
+  """Metadata of a file of weights.
 
   Attributes:
-    config: of the run, as config.json has it.
+    config: the run's, as in config.json.
     image_shape: (H, W, C) of the high-resolution training images.
     class_names: by label.
     phase: "pretrain" or "joint".
-    method: key of what the network is after that phase.
-    member: which network of the population.
+    method: the network's key in `names.METHODS` after that phase.
+    member: the network in its population.
     step: training steps done in that phase.
   """
 
@@ -49,19 +49,19 @@ class Origin:
 def network_folder(
   folder: pathlib.Path, phase: str, method: str
 ) -> pathlib.Path:
-  """The folder of all members of a network, in a run folder."""
+  """Folder of all members of a network, in a run folder."""
   return folder / "weights" / f"{phase}_{method}"
 
 
 def write(
   path: pathlib.Path, arrays: Mapping[str, np.ndarray], origin: Origin
 ) -> None:
-  """Writes a file of weights and its sha256, each at once.
+  """Writes a file of weights and its sha256, each atomically.
 
   Args:
-    path: of the file, ending in ".safetensors".
+    path: ends in ".safetensors".
     arrays: by name.
-    origin: of the network.
+    origin: becomes the file's metadata.
   """
   from safetensors import numpy as safetensors  # Takes a moment to load.
 
@@ -78,10 +78,10 @@ def write(
 
 
 def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], Origin]:
-  """The arrays of a file by name, and what it says of its network.
+  """The arrays of a file by name, and their origin.
 
   Raises:
-    UserError: if the file is missing, damaged or not one of these.
+    UserError: if the file is missing, damaged or of another kind.
   """
   import safetensors
   from safetensors import numpy as safetensors_numpy
@@ -93,7 +93,7 @@ def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], Origin]:
     raise errors.UserError(f"{path}: cannot be read ({error}).") from error
   if digest[:1] != [hashlib.sha256(data).hexdigest()]:
     raise errors.UserError(
-      f"{path}: damaged, its sha256 is not the one in "
+      f"{path}: damaged; its sha256 is not the one in "
       f"{_digest_path(path).name}.\nRestore both files from a copy."
     )
   try:
@@ -108,7 +108,7 @@ def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], Origin]:
     ValueError,
   ) as error:
     raise errors.UserError(
-      f"{path}: no weights of sr2_jax ({type(error).__name__}: {error})."
+      f"{path}: not weights of sr2_jax ({type(error).__name__}: {error})."
     ) from error
 
 

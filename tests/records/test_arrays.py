@@ -1,4 +1,4 @@
-"""Files of arrays: what is kept, and of which weights."""
+"""Files of arrays: their contents, and the weights that they are for."""
 
 import dataclasses
 
@@ -42,7 +42,7 @@ def read(folder):
   return arrays_lib.read_per_image(folder, "fsrcnn", "test")
 
 
-def test_scores_are_kept_without_losses(tmp_path):
+def test_scores_are_stored_without_losses(tmp_path):
   arrays = write(tmp_path)
   assert arrays.keys() == {
     "members_seed", "members_l2", "members_loss_weight", "step",
@@ -69,7 +69,7 @@ def test_the_same_arrays_are_the_same_bytes(tmp_path):
 
 
 @pytest.mark.parametrize("step", [5, 8, 9])
-def test_later_weights_and_the_same_again_replace_earlier_ones(tmp_path, step):
+def test_only_the_same_or_later_weights_replace_a_file(tmp_path, step):
   write(tmp_path)
   scores = {"ssim": SCORES["ssim"] + 1}
   again = write(tmp_path, steps=(step, 6), scores=scores)
@@ -80,7 +80,7 @@ def test_later_weights_and_the_same_again_replace_earlier_ones(tmp_path, step):
 
 
 def test_other_levels_of_the_same_weights_are_added(tmp_path):
-  """In order; a level measured anew replaces the old."""
+  """Levels are sorted; one that is measured again replaces the old."""
   before = write(tmp_path)
   changed = {name: value[:, ::-1] + 1 for name, value in SCORES.items()}
   both = write(tmp_path, scores=changed, levels=(1e-3, 1e-4))
@@ -164,7 +164,7 @@ def test_scores_are_read_as_they_were_written(tmp_path):
   assert found.level(2e-3) is None
 
 
-def test_a_file_that_is_not_there_or_cannot_be_read(tmp_path):
+def test_a_missing_file_is_none_and_a_damaged_one_an_error(tmp_path):
   assert arrays_lib.read_examples(tmp_path, "fsrcnn") is None
   assert read(tmp_path) is None
   path = arrays_lib.examples_path(tmp_path, "fsrcnn")
@@ -185,7 +185,7 @@ def test_a_file_that_is_not_there_or_cannot_be_read(tmp_path):
     ({"noise_variances": np.zeros(1)}, "has the shape"),
   ],
 )
-def test_arrays_that_do_not_fit_each_other(tmp_path, change, expected):
+def test_arrays_that_do_not_match_each_other(tmp_path, change, expected):
   arrays = {**write(tmp_path), **change}
   path = arrays_lib.per_image_path(tmp_path, "fsrcnn", "test")
   kept = {name: x for name, x in arrays.items() if x is not None}
@@ -222,6 +222,6 @@ def test_place_of_a_member_in_a_file_without_l2(tmp_path):
   assert found.place(rows_lib.Member(seed=3, l2=0.01, loss_weight=0.5)) is None
 
 
-def test_what_is_not_trained_has_a_place(tmp_path):
+def test_an_untrained_method_has_a_place(tmp_path):
   write(tmp_path, members=(rows_lib.Member(),), steps=(0,), scores={})
   assert read(tmp_path).place(rows_lib.Member()) == 0

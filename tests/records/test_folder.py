@@ -1,4 +1,4 @@
-"""Who may work in a run folder, and with which config."""
+"""Claims of a run folder, its record, and which configs it accepts."""
 
 import fcntl
 import json
@@ -28,13 +28,13 @@ CONFIG = {
 }
 
 
-def recorded(path, **description):
+def recorded(path, **fields):
   folder = folder_lib.RunFolder(path)
-  folder.record({"config": CONFIG, **description})
+  folder.record({"config": CONFIG, **fields})
   return folder
 
 
-def test_paths_lie_in_the_folder(tmp_path):
+def test_paths_are_in_the_folder(tmp_path):
   folder = folder_lib.RunFolder(str(tmp_path))
   assert folder.path == tmp_path
   assert folder.images == tmp_path / "images"
@@ -44,7 +44,7 @@ def test_paths_lie_in_the_folder(tmp_path):
 
 
 def test_lock_goes_with_the_process_that_holds_it(tmp_path):
-  """Refused while another process lives, free at once after kill -9."""
+  """A claim is refused while another process lives, but not after kill -9."""
   path = tmp_path / "new" / "run"
   with subprocess.Popen(
     [sys.executable, "-c", HOLDER, str(path)],
@@ -56,7 +56,7 @@ def test_lock_goes_with_the_process_that_holds_it(tmp_path):
       assert holder.stdout.readline() == "claimed\n"
       folder = folder_lib.RunFolder(path)
       with (
-        pytest.raises(errors.UserError, match=f"^{path}: another run works"),
+        pytest.raises(errors.UserError, match=f"^{path}: another run is using"),
         folder.claim(),
       ):
         raise AssertionError("claimed twice")
@@ -67,8 +67,7 @@ def test_lock_goes_with_the_process_that_holds_it(tmp_path):
       pass
 
 
-def test_asking_whether_a_folder_is_claimed_keeps_nobody_out(tmp_path):
-  """And leaves nothing behind."""
+def test_is_claimed_neither_blocks_a_claim_nor_leaves_anything(tmp_path):
   folder = folder_lib.RunFolder(tmp_path / "new")
   assert not folder.is_claimed
   assert not folder.path.exists()
@@ -76,7 +75,7 @@ def test_asking_whether_a_folder_is_claimed_keeps_nobody_out(tmp_path):
     assert folder.is_claimed
   assert not folder.is_claimed
   with (folder.path / ".lock").open() as file:
-    # As `is_claimed` does at the moment of a claim.
+    # The lock that `is_claimed` holds for a moment.
     fcntl.flock(file, fcntl.LOCK_SH)
     release = threading.Timer(0.15, fcntl.flock, (file, fcntl.LOCK_UN))
     release.start()
@@ -132,21 +131,21 @@ def test_damaged_record_is_named(tmp_path, text):
     folder.check(CONFIG)
 
 
-def test_record_that_is_no_text_is_damaged(tmp_path):
+def test_record_that_is_not_text_is_damaged(tmp_path):
   (tmp_path / "config.json").write_bytes(b"\xff\xfe{}")
   with pytest.raises(errors.UserError, match="damaged"):
     folder_lib.RunFolder(tmp_path).read()
 
 
-def test_same_config_goes_on(tmp_path):
-  """JSON made lists of tuples and kept floats exactly."""
+def test_same_config_continues(tmp_path):
+  """JSON turns tuples into lists and keeps floats exactly."""
   folder = recorded(tmp_path, python="3.11")
   folder.check({**CONFIG, "joint": {"loss_weight": (9.0,)}})
   folder_lib.RunFolder(tmp_path / "new").check(CONFIG)
 
 
-def test_an_older_versions_config_goes_on(tmp_path):
-  """Without a field that was added since, and with one L2 by itself."""
+def test_an_older_versions_config_continues(tmp_path):
+  """It lacks a later field, and its L2 is a number instead of a list."""
   older = {
     "seed": 0,
     "eval": {},
@@ -209,7 +208,7 @@ def test_run_has_begun_with_its_first_checkpoint_or_row(tmp_path, name):
   assert folder.has_begun
 
 
-def test_a_field_that_there_is_no_more_is_a_difference(tmp_path):
+def test_a_removed_field_is_a_difference(tmp_path):
   config = {**CONFIG, "eval": {}}
   with pytest.raises(errors.UserError, match=r"eval\.clip: false -> nothing"):
     recorded(tmp_path).check(config)

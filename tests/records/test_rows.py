@@ -113,7 +113,7 @@ SPECKLE = {
   "changes", [{"value": 0.3}, {"step": 700}, {"value": float("nan")}]
 )
 def test_two_runs_of_one_name_are_told_apart(tmp_path, changes):
-  """Not merged: one's number would take the other's place."""
+  """Merging them would silently replace one run's number by the other's."""
   paths = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
   rows_lib.merge(paths[0], [_row(), _row(seed=1)])
   rows_lib.merge(paths[1], [_row(seed=2), _row(seed=1, **changes)])
@@ -124,8 +124,8 @@ def test_two_runs_of_one_name_are_told_apart(tmp_path, changes):
   assert len(rows_lib.read(paths[0])) == 2
 
 
-def test_seeds_in_files_of_their_own_are_one_run(tmp_path):
-  """With a measurement in common that another machine rounded otherwise."""
+def test_files_of_different_seeds_are_one_run(tmp_path):
+  """They share a measurement that two machines rounded differently."""
   paths = [tmp_path / f"{seed}.jsonl" for seed in (0, 1)]
   for seed, path in enumerate(paths):
     bicubic = _row(**BICUBIC, value=0.5 + 1e-7 * seed)
@@ -152,7 +152,7 @@ def test_rows_from_before_l2_still_read(tmp_path):
 
 
 def test_rows_from_before_corruptions_still_read(tmp_path):
-  """And stand beside new ones, which replace those of the same key."""
+  """New rows are added, and replace old ones of the same key."""
   path = tmp_path / "results.jsonl"
   old = dataclasses.asdict(_row())
   del old["corruption"], old["corruption_level"]
@@ -200,7 +200,7 @@ def test_merge_replaces_in_place_and_appends_in_order(tmp_path):
   ]
 
 
-def test_merge_replaces_rows_that_did_not_note_l2(tmp_path):
+def test_merge_replaces_rows_without_l2(tmp_path):
   old, bicubic = _row(l2=None, value=0.1), _row(**BICUBIC)
   other = _row(l2=None, noise_variance=1e-3)
   rows_lib.merge(tmp_path, [old, bicubic, other])
@@ -208,7 +208,7 @@ def test_merge_replaces_rows_that_did_not_note_l2(tmp_path):
   rows_lib.merge(tmp_path, new)
   other = dataclasses.replace(other, l2=0.01)
   assert rows_lib.read(tmp_path) == [new[0], bicubic, other]
-  # Of the best checkpoint now: still one network.
+  # The best checkpoint has another step, but is the same network.
   rows_lib.merge(tmp_path, [_row(l2=None, seed=1)])
   rows_lib.merge(tmp_path, [_row(step=400, seed=1)])
   assert {row.l2 for row in rows_lib.read(tmp_path)} == {None, 0.01}
@@ -271,7 +271,11 @@ def test_a_damaged_row_is_named(tmp_path, damage):
   path = tmp_path / "results.jsonl"
   lines = path.read_bytes().splitlines()
   path.write_bytes(b"\n".join([lines[0], damage, lines[1]]) + b"\n")
-  with pytest.raises(errors.UserError, match=r"results\.jsonl:2: no row"):
+  with pytest.raises(
+    errors.UserError, match=r"results\.jsonl:2: damaged, or not"
+  ):
     rows_lib.read(tmp_path)
-  with pytest.raises(errors.UserError, match=r"results\.jsonl:2: no row"):
+  with pytest.raises(
+    errors.UserError, match=r"results\.jsonl:2: damaged, or not"
+  ):
     rows_lib.merge(tmp_path, [_row()])

@@ -1,4 +1,4 @@
-"""Files of weights: what is read is what was written, or an error."""
+"""Files of weights: reading gives what was written, or an error."""
 
 import hashlib
 import pickle
@@ -42,7 +42,7 @@ def test_what_was_written_is_read(path):
     np.testing.assert_array_equal(arrays[name], array)
 
 
-def test_the_sum_is_that_of_sha256sum(path):
+def test_the_digest_has_the_format_of_sha256sum(path):
   digest, name = path.with_name(f"{path.name}.sha256").read_text().split()
   assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
   assert name == "last.safetensors"
@@ -69,9 +69,9 @@ def flip(data):
   "damage", [flip, lambda data: data[:-4], lambda data: b""]
 )
 def test_damage_is_named(path, damage):
-  """A flipped bit as well, which safetensors by itself does not notice."""
+  """Including a flipped bit, which safetensors does not notice."""
   path.write_bytes(damage(path.read_bytes()))
-  with pytest.raises(errors.UserError, match="damaged, its sha256") as caught:
+  with pytest.raises(errors.UserError, match="damaged; its sha256") as caught:
     weights_lib.read(path)
   assert str(path) in str(caught.value)
 
@@ -102,7 +102,7 @@ def test_other_files_are_refused_and_never_executed(path, data):
   path.write_bytes(data)
   digest = hashlib.sha256(data).hexdigest()
   path.with_name(f"{path.name}.sha256").write_text(f"{digest}  x\n")
-  with pytest.raises(errors.UserError, match="no weights of sr2_jax"):
+  with pytest.raises(errors.UserError, match="not weights of sr2_jax"):
     weights_lib.read(path)
 
 

@@ -118,7 +118,7 @@ def test_first_start_records_and_the_second_is_silent(images, tmp_path, capsys):
     assert run.phase("joint").network.low_res_shape == (6, 6, 1)
     assert run.phase("joint").network.model.num_classes == 2
     with (
-      pytest.raises(errors.UserError, match="another run works"),
+      pytest.raises(errors.UserError, match="another run is using"),
       run_lib.open_run(config, workdir),
     ):
       raise AssertionError("opened twice")
