@@ -59,7 +59,7 @@ def test_programs_reuse_freed_memory():
 
 
 def test_xla_convolves_without_ynnpack():
-  """Tested in this process, because conftest prepares it."""
+  """In this process, where conftest sets the flag."""
   x, kernel = jnp.ones((2, 14, 14, 32)), jnp.ones((3, 3, 32, 32))
   convolve = functools.partial(
     lax.conv_general_dilated,

@@ -1,10 +1,10 @@
 """Random shifts and rotations, on device, of high-resolution images.
 
 Shift and rotation are one affine map, so that a pixel is interpolated once. Its
-four neighbours are gathered as one window: gathered singly, as by
-`jax.scipy.ndimage.map_coordinates`, they take three times as long within a
-training step on a CPU. `dm_pix.affine_transform` gives the same images but
-interpolates between channels as well.
+four neighbours are gathered as one window. Gathered one by one, as in
+`jax.scipy.ndimage.map_coordinates`, they take three times as long in a training
+step on a CPU. `dm_pix.affine_transform` gives the same images but also
+interpolates between channels.
 
 Images are float32 [batch, height, width, channels].
 """
@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-# What lies beyond the border, by the name of NumPy's rule. "constant" blends
-# with zeros between the outermost pixel and the one beyond it.
+# NumPy's padding modes by `fill`. "constant" blends with zeros between the
+# outermost pixel and the one beyond it.
 _BORDER = {"zero": "constant", "edge": "edge"}
 
 
@@ -28,20 +28,20 @@ def augment(
 ) -> jax.Array:
   """Shifts and rotates each image at random.
 
-  Each image has a key of its own, so that the result does not depend on how a
-  batch is split over devices.
+  Each image has its own key, so that the result does not depend on how a batch
+  is split over devices.
 
   Args:
     keys: Typed PRNG keys [B].
     images: Images [B, H, W, C].
     max_shift: Shifts are whole pixels, uniform in [-max_shift, max_shift] on
-      either axis. Paper: 3.
+      each axis. Paper: 3.
     max_rotation: Angles are uniform in [-max_rotation, max_rotation) degrees.
       Paper: 10.
     fill: What enters at the border, "zero" or "edge" (the nearest pixel).
 
   Returns:
-    Images [B, H, W, C]; the input itself where both maxima are 0.
+    Images [B, H, W, C]; the input itself if both maxima are 0.
 
   Raises:
     ValueError: `fill` is neither "zero" nor "edge".
@@ -71,7 +71,7 @@ def shift_and_rotate(
     Images [B, H, W, C]. Whole shifts without rotation are exact.
   """
   height, width, channels = images.shape[1:]
-  # Output pixels look up where they came from: the inverse map.
+  # Inverse map: where each output pixel comes from.
   centre_y, centre_x = (height - 1) / 2, (width - 1) / 2
   down = jnp.arange(height).reshape(1, height, 1) - centre_y
   down = down - shifts[:, 0].reshape(-1, 1, 1)

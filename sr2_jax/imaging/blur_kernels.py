@@ -1,8 +1,8 @@
-"""Gaussian blur kernels and how SRMD is told of them.
+"""Gaussian blur kernels, and their descriptions as inputs of SRMD.
 
-Zhang et al., CVPR 2018: a network is told the kernel of an image's blur by its
-coefficients in a basis, and the standard deviation of its noise. Kernels are
-[..., 15, 15] high-resolution pixels and sum to one.
+SRMD (Zhang et al., CVPR 2018) takes a description of each image's degradation:
+the coefficients of the blur kernel in a basis, and the standard deviation of
+the noise. Kernels are [..., 15, 15] high-resolution pixels and sum to one.
 """
 
 from typing import Any
@@ -12,17 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-# Pixels on a side of a kernel, as released.
+# Side of a kernel in pixels, as in the released networks.
 SIZE = 15
 
-# Coefficients of a kernel, as released.
+# Coefficients of a kernel, as in the released networks.
 NUM_COEFFICIENTS = 15
 
-# The grid of variances and angles whose kernels make a basis.
+# Grid of variances and angles for the kernels that a basis is computed from.
 _NUM_VARIANCES = 24
 _NUM_ANGLES = 16
 
-# Stands for no blur at all: the kernel is one pixel.
+# Smaller variances are raised to this one: the kernel is one pixel, no blur.
 _SMALLEST_VARIANCE = 1e-6
 
 
@@ -32,7 +32,7 @@ def gaussian(variances: Any, angles: Any, *, xp: Any = jnp) -> Any:
   Args:
     variances: along the two axes of the ellipse, px², >= 0, [..., 2].
     angles: of its first axis, radians from right to down, [...].
-    xp: the array module: jax.numpy, or numpy, in the type of the variances.
+    xp: the array module, jax.numpy or numpy; the dtype is that of `variances`.
 
   Returns:
     [..., SIZE, SIZE].
@@ -52,7 +52,7 @@ def gaussian(variances: Any, angles: Any, *, xp: Any = jnp) -> Any:
 
 
 def isotropic(sigma: float) -> np.ndarray:
-  """The round kernel of this standard deviation in px, float32 [SIZE, SIZE]."""
+  """Round kernel with a standard deviation in px, float32 [SIZE, SIZE]."""
   kernel = gaussian(np.full(2, sigma**2), np.zeros(()), xp=np)
   return kernel.astype(np.float32)
 
@@ -64,18 +64,17 @@ def draw(
   max_variance: float,
   isotropic: bool,
 ) -> jax.Array:
-  """A kernel at random for each image, float32 [B, SIZE, SIZE].
+  """A random kernel for each image, float32 [B, SIZE, SIZE].
 
-  As SRMD is trained (cszn/KAIR): the larger variance is uniform in
+  As in SRMD's training (cszn/KAIR): the larger variance is uniform in
   [min_variance, max_variance], px², the smaller one in [min_variance, the
-  larger], and the angle between 0 and pi; of an isotropic kernel both are
-  equal.
+  larger], and the angle in [0, pi). Isotropic kernels have equal variances.
 
   Args:
     keys: Typed PRNG keys [B].
     min_variance: > 0.
     max_variance: >= min_variance.
-    isotropic: round kernels alone.
+    isotropic: only round kernels.
   """
   uniform = jax.vmap(lambda key: jax.random.uniform(key, (3,)))(keys)
   larger = min_variance + uniform[:, 0] * (max_variance - min_variance)
@@ -88,25 +87,26 @@ def draw(
 def draw_noise_std(
   keys: jax.Array, *, max_std: float, clean_fraction: float
 ) -> jax.Array:
-  """A noise level at random for each image, float32 [B].
+  """A random noise level for each image, float32 [B].
 
-  0 with probability `clean_fraction`, else uniform in [0, max_std): cszn/KAIR.
+  0 with probability `clean_fraction`, else uniform in [0, max_std); as in
+  SRMD's training (cszn/KAIR).
   """
   uniform = jax.vmap(lambda key: jax.random.uniform(key, (2,)))(keys)
   return jnp.where(uniform[:, 0] < clean_fraction, 0, max_std * uniform[:, 1])
 
 
 def basis_of(min_variance: float, max_variance: float) -> np.ndarray:
-  """A basis for kernels whose variances lie in a range, px².
+  """Basis for kernels with variances in a range, px².
 
-  The first principal components, without centering, of kernels on a grid of
-  what `draw` draws; SRMD takes those of random ones. A function of the
-  range alone: computed in float64, each component's sign fixed, so that a
-  network may be resumed elsewhere.
+  The first principal components, without centring, of kernels on a grid over
+  the distribution of `draw`; SRMD's are those of random kernels. The basis
+  depends only on the range: it is computed in float64 and each component has a
+  fixed sign, so that a network can be resumed on another machine.
 
   Returns:
-    float32 [NUM_COEFFICIENTS, SIZE²], orthonormal rows; a kernel is a column
-    of it, column by column.
+    float32 [NUM_COEFFICIENTS, SIZE²] with orthonormal rows, each over the
+    pixels of a kernel, column by column.
   """
   larger = np.linspace(min_variance, max_variance, _NUM_VARIANCES)
   smaller = np.linspace(min_variance, larger, _NUM_VARIANCES)
@@ -118,9 +118,9 @@ def basis_of(min_variance: float, max_variance: float) -> np.ndarray:
   rows = np.swapaxes(kernels, -2, -1).reshape(-1, SIZE**2)
   _, vectors = np.linalg.eigh(rows.T @ rows)
   basis = vectors[:, ::-1][:, :NUM_COEFFICIENTS].T
-  # Components have mirrored pairs of entries, so that no entry by itself, nor
-  # their sum, tells the sign reliably. Networks were trained with these signs:
-  # a test holds them, should NumPy ever draw others.
+  # Components have mirrored pairs of entries, so that neither a single entry
+  # nor the sum determines the sign reliably. Networks were trained with these
+  # signs; a test fails if NumPy ever draws another probe.
   probe = np.random.default_rng(0).normal(size=SIZE**2)
   return (basis * np.sign(basis @ probe)[:, None]).astype(np.float32)
 
@@ -128,7 +128,7 @@ def basis_of(min_variance: float, max_variance: float) -> np.ndarray:
 def describe(
   kernels: jax.Array, noise_stds: jax.Array, basis: ArrayLike
 ) -> jax.Array:
-  """What SRMD is told of the degradation of each image.
+  """SRMD's description of the degradation of each image.
 
   Args:
     kernels: [B, SIZE, SIZE].
@@ -138,7 +138,7 @@ def describe(
   Returns:
     [B, K + 1]: the coefficients of the kernel, then the noise.
   """
-  # Column by column, as MATLAB has them.
+  # Column by column, as in MATLAB.
   columns = jnp.swapaxes(kernels, -2, -1).reshape(-1, SIZE**2)
   coefficients = jnp.matmul(
     columns, jnp.transpose(basis), precision=jax.lax.Precision.HIGHEST

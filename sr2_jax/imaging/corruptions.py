@@ -1,9 +1,10 @@
 """Corruptions that no network was trained on, in place of Gaussian noise.
 
 Images are float32 [batch, height, width, channels] in [0, 1], before and after.
-Those that draw take a key for each image, and the draw does not depend on the
-level: under `jax.vmap(..., in_axes=(None, None, 0))` over the levels it is made
-once (poisson: its levels share the keys). Levels are scalars, possibly traced.
+Random corruptions take a key for each image, and the draw does not depend on
+the level: under `jax.vmap(..., in_axes=(None, None, 0))` over the levels it is
+made once (with poisson, levels share only the keys). Levels are scalars,
+possibly traced.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,8 @@ import numpy as np
 
 _BLOCK = 8  # Pixels along a side of JPEG's blocks.
 
-# Annex K of the JPEG standard, which libjpeg scales by the quality.
+# Quantization tables of Annex K of the JPEG standard, which libjpeg scales by
+# the quality.
 _LUMINANCE = (
   (16, 11, 10, 16, 24, 40, 51, 61),
   (12, 12, 14, 19, 26, 58, 60, 55),
@@ -36,17 +38,17 @@ _CHROMINANCE = (
   (99, 99, 99, 99, 99, 99, 99, 99),
   (99, 99, 99, 99, 99, 99, 99, 99),
 )
-# JFIF's colours in units of 2^-16: RGB to Y, Cb and Cr, the latter two about 0,
-# and back.
+# JFIF's colour transforms in units of 2^-16: RGB to Y, Cb and Cr, and back. Cb
+# and Cr are centred on 0.
 _TO_YCBCR = (
   (19595, 38470, 7471),
   (-11059, -21709, 32768),
   (32768, -27439, -5329),
 )
 _TO_RGB = ((65536, 0, 91881), (65536, -22554, -46802), (65536, 116130, 0))
-# libjpeg's integer cosine transform, [frequency, place], times 2^13 sqrt(8);
-# where it is not symmetric it is libjpeg's rounding. Left half; even
-# frequencies go on as they came, odd ones with the other sign.
+# libjpeg's integer cosine transform, [frequency, position], times 2^13 sqrt(8).
+# Only the left half: the right half mirrors it, with the opposite sign for odd
+# frequencies. Small asymmetries come from libjpeg's rounding.
 _COSINES = (
   (8192, 8192, 8192, 8192),
   (11363, 9633, 6437, 2260),
@@ -62,7 +64,7 @@ _COSINES = (
 def speckle(
   keys: jax.Array, images: jax.Array, variance: jax.Array | float
 ) -> jax.Array:
-  """Multiplicative noise: x + x n with n of N(0, variance), clipped.
+  """Multiplicative noise: x + x n with n from N(0, variance), clipped.
 
   As scikit-image's `random_noise(mode="speckle")`.
 
@@ -82,10 +84,10 @@ def speckle(
 def salt_and_pepper(
   keys: jax.Array, images: jax.Array, fraction: jax.Array | float
 ) -> jax.Array:
-  """Turns pixels black or white, all their channels together.
+  """Turns pixels black or white, all channels of a pixel together.
 
-  Each pixel by itself, with equal probability of either; what a level turns, a
-  higher one turns alike.
+  Pixels are independent, and black and white equally likely. A pixel that turns
+  at one level turns the same colour at all higher levels.
 
   Args:
     keys: Typed PRNG keys [B], one per image.
@@ -105,7 +107,7 @@ def salt_and_pepper(
 def poisson(
   keys: jax.Array, images: jax.Array, peak: jax.Array | float
 ) -> jax.Array:
-  """Counts photons: a Poisson number of mean `peak` x, over `peak`, clipped.
+  """Photon noise: a Poisson count with mean `peak` x, over `peak`, clipped.
 
   Args:
     keys: Typed PRNG keys [B], one per image.
@@ -121,10 +123,10 @@ def poisson(
 
 
 def jpeg(images: jax.Array, quality: jax.Array | float) -> jax.Array:
-  """What JPEG makes of 8-bit images: libjpeg's integers, without its file.
+  """JPEG compression of 8-bit images, in libjpeg's integers, without a file.
 
-  Colour goes through YCbCr without subsampling; sides that 8 does not divide
-  are continued by the outermost pixel.
+  Colour goes through YCbCr without subsampling. Sides that 8 does not divide
+  are padded with the outermost pixel.
 
   Args:
     images: Images [B, h, w, C] of 1 or 3 channels.
@@ -140,7 +142,7 @@ def jpeg(images: jax.Array, quality: jax.Array | float) -> jax.Array:
   if channels not in (1, 3):
     raise ValueError(f"JPEG takes 1 or 3 channels, not {channels}")
   levels = jnp.round(255 * jnp.clip(images, 0, 1)).astype(jnp.int32)
-  # What the cosine transform takes is about 0.
+  # The cosine transform takes values centred on 0.
   middle = np.array([128, 0, 0], np.int32)[:channels].reshape(1, 1, 1, -1)
   if channels == 3:
     # libjpeg rounds the halves of Cb and Cr down.
@@ -154,7 +156,7 @@ def jpeg(images: jax.Array, quality: jax.Array | float) -> jax.Array:
   return jnp.clip(levels, 0, 255).astype(images.dtype) / 255
 
 
-# Those that draw, by their keys in `names.CORRUPTIONS`.
+# Random corruptions, by their keys in `names.CORRUPTIONS`.
 RANDOM: dict[str, Callable[[jax.Array, jax.Array, jax.Array], jax.Array]] = {
   "speckle": speckle,
   "salt_and_pepper": salt_and_pepper,
@@ -163,7 +165,7 @@ RANDOM: dict[str, Callable[[jax.Array, jax.Array, jax.Array], jax.Array]] = {
 
 
 def _scaled(tables: np.ndarray, quality: jax.Array | float) -> jax.Array:
-  """Quantization tables int32 [C, 8, 8] at a quality, libjpeg's way."""
+  """Quantization tables int32 [C, 8, 8] at a quality, as in libjpeg."""
   quality = jnp.asarray(quality, jnp.int32)
   percent = jnp.where(quality < 50, 5000 // quality, 200 - 2 * quality)
   scaled = (jnp.asarray(tables, jnp.int32) * percent + 50) // 100
@@ -171,7 +173,7 @@ def _scaled(tables: np.ndarray, quality: jax.Array | float) -> jax.Array:
 
 
 def _quantize(planes: jax.Array, tables: jax.Array) -> jax.Array:
-  """Rounds the cosine transform of each 8x8 block of planes [B, h, w, C]."""
+  """Quantizes the cosine transform of each 8x8 block of planes [B, h, w, C]."""
   batch, height, width, channels = planes.shape
   padding = [(0, 0), (0, -height % _BLOCK), (0, -width % _BLOCK), (0, 0)]
   padded = jnp.pad(planes, padding, mode="edge")
@@ -180,13 +182,13 @@ def _quantize(planes: jax.Array, tables: jax.Array) -> jax.Array:
   left = np.array(_COSINES)
   signs = np.where(np.arange(_BLOCK) % 2, -1, 1)
   cosines = np.hstack([left, left[:, ::-1] * signs[:, None]])
-  # Two bits of a fraction between the passes; eighths at the end.
+  # Fixed point: two fractional bits between the passes, three at the end.
   for axis, bits in ((4, 11), (2, 15)):
     blocks = _rounded_shift(_times(blocks, cosines, axis=axis), bits)
   steps = jnp.transpose(tables, (1, 2, 0)).reshape(
     1, 1, _BLOCK, 1, _BLOCK, channels
   )
-  # Halves go away from zero.
+  # Halves are rounded away from zero.
   sizes = (jnp.abs(blocks) + 4 * steps) // (8 * steps)
   blocks = jnp.sign(blocks) * sizes * steps
   for axis, bits in ((2, 11), (4, 18)):
@@ -195,9 +197,9 @@ def _quantize(planes: jax.Array, tables: jax.Array) -> jax.Array:
 
 
 def _times(array: jax.Array, matrix: Any, *, axis: int) -> jax.Array:
-  """int32 times a matrix of whole numbers along an axis.
+  """int32 array times a matrix of whole numbers, along an axis.
 
-  By sums: not every accelerator has a matrix product of integers.
+  As sums, because not every accelerator has a matrix product of integers.
   """
   moved = jnp.moveaxis(array, axis, -1)[..., None, :]
   weights = jnp.asarray(matrix, jnp.int32)

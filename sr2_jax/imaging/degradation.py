@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-# Standard deviations at which SciPy and scikit-image cut a Gaussian off.
+# SciPy and scikit-image cut a Gaussian off at this many standard deviations.
 _TRUNCATE = 4.0
 
 
@@ -30,9 +30,9 @@ def operator(
     size: Pixels along the axis at high resolution.
     scale: Downsampling factor, >= 1; it has to divide `size`.
     blur_sigma: Standard deviation of the Gaussian blur in high-resolution
-      pixels, >= 0; 0 leaves it out. The authors take scale / 2.
-    anti_aliasing: Whether to apply the Gaussian of (scale - 1) / 2 pixels by
-      which scikit-image's `rescale` precedes its sampling.
+      pixels, >= 0; 0 leaves it out. The authors use scale / 2.
+    anti_aliasing: Whether to apply the Gaussian of (scale - 1) / 2 pixels that
+      scikit-image's `rescale` applies before it samples.
 
   Returns:
     float32 [size // scale, size], non-negative; every row sums to 1.
@@ -55,9 +55,9 @@ def effective_sigma(
 ) -> float:
   """Standard deviation of one Gaussian that blurs as `operator` does.
 
-  The variances of its two Gaussians add up (but for the borders and for where
-  each is cut off): 1.118 px at scale 2 and 2.5 px at scale 4 as the authors
-  blur. The arguments are those of `operator`.
+  The variances of its two Gaussians add up (except at the borders and where
+  each is cut off). With the authors' blur that is 1.118 px at scale 2 and
+  2.5 px at scale 4. The arguments are those of `operator`.
   """
   second = (scale - 1) / 2 if anti_aliasing else 0.0
   return math.hypot(blur_sigma, second)
@@ -86,9 +86,9 @@ def degrade(
 
 
 def taps(size: int, scale: int, *, kernel_size: int) -> np.ndarray:
-  """What each tap of a blur kernel meets along one image axis.
+  """The pixels that each tap of a blur kernel is applied to, along one axis.
 
-  Samples as `operator` does, and extends the border as its first Gaussian.
+  Samples as `operator` does, and extends the border like its first Gaussian.
 
   Args:
     size: Pixels along the axis at high resolution.
@@ -96,8 +96,8 @@ def taps(size: int, scale: int, *, kernel_size: int) -> np.ndarray:
     kernel_size: Taps of the kernel along the axis, odd.
 
   Returns:
-    float32 [size // scale, kernel_size, size]; the sum over a kernel's taps,
-    weighted by the kernel, blurs and downsamples.
+    float32 [size // scale, kernel_size, size]; its sum over the taps, weighted
+    by a kernel, is an operator that blurs and downsamples.
   """
   shifts = np.zeros((kernel_size, size, size))
   pixels = np.arange(size)
@@ -114,12 +114,12 @@ def degrade_by_kernels(
   row_taps: ArrayLike,
   column_taps: ArrayLike,
 ) -> jax.Array:
-  """Blurs each image by a kernel of its own, and downsamples.
+  """Blurs each image by its own kernel, and downsamples.
 
   Args:
     high_res: Images [B, H, W, C].
-    kernels: [B, K, L], symmetric about their middle (as Gaussians are: a
-      correlation is then a convolution).
+    kernels: [B, K, L], symmetric about their middle, as Gaussians are, so that
+      correlation and convolution are the same.
     row_taps: [h, K, H], from `taps`.
     column_taps: [w, L, W].
 
@@ -161,12 +161,12 @@ def _gaussian(
 
 
 def _clamp(positions: np.ndarray, size: int) -> np.ndarray:
-  """Border rule a a | a b c | c c, SciPy's "nearest"."""
+  """Border rule a a | a b c | c c: SciPy's "nearest"."""
   return np.clip(positions, 0, size - 1)
 
 
 def _mirror(positions: np.ndarray, size: int) -> np.ndarray:
-  """Border rule c b | a b c | b a, SciPy's "mirror"."""
+  """Border rule c b | a b c | b a: SciPy's "mirror"."""
   last = size - 1
   period = max(2 * last, 1)
   return last - np.abs(last - positions % period)
@@ -175,8 +175,8 @@ def _mirror(positions: np.ndarray, size: int) -> np.ndarray:
 def _bilinear(size: int, scale: int) -> np.ndarray:
   """Matrix [size // scale, size] that samples at (i + 1/2) scale - 1/2.
 
-  That is the pixel in the middle of each block of `scale` pixels, or the mean
-  of the two there where `scale` is even.
+  That is the middle pixel of each block of `scale` pixels, or the mean of the
+  two middle ones if `scale` is even.
   """
   starts = np.arange(0, size, scale)
   matrix = np.zeros((len(starts), size))

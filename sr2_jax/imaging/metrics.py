@@ -1,12 +1,12 @@
 """Image and classification metrics, one number per example.
 
 Images are float32 [batch, height, width, channels] with a nominal range of
-1; values outside [0, 1] are allowed, since predictions are not clipped.
-Reduction over the batch is the caller's.
+1; values outside [0, 1] are allowed, because predictions are not clipped.
+Reduction over the batch is up to the caller.
 
 Both SSIMs filter by banded matrices, a matrix product per axis: on a CPU that
-is 5 (colour) to 25 times (grey) as fast as `dm_pix.ssim`. Of two arguments of
-which one is unmapped under `vmap`, that one is filtered once.
+is 5 (colour) to 25 times (grey) as fast as `dm_pix.ssim`. Under `vmap`, an
+argument that is not mapped is filtered only once.
 """
 
 import jax
@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from jax import lax
 
-# Mean squared error under which `psnr_db` stays at its cap.
+# Mean squared error below which `psnr_db` stays at its cap.
 _SMALLEST_ERROR = 1e-10
 
 
@@ -23,7 +23,7 @@ def ssim(a: jax.Array, b: jax.Array) -> jax.Array:
   """Structural similarity of Wang et al. (2004), range 1.
 
   Gaussian window of 11x11 px and sigma 1.5, population covariance, only where
-  the window fits into the image; the mean over positions and channels. As
+  the window fits into the image; the mean over positions and channels. Equals
   `dm_pix.ssim`, `tf.image.ssim(max_val=1)` and scikit-image's with Wang's
   settings.
 
@@ -45,10 +45,10 @@ def ssim(a: jax.Array, b: jax.Array) -> jax.Array:
 def ssim_uniform7(
   a: jax.Array, b: jax.Array, *, value_range: float
 ) -> jax.Array:
-  """Structural similarity by scikit-image's defaults, as the authors have it.
+  """Structural similarity by scikit-image's defaults, as the authors use it.
 
-  Uniform window of 7x7 px and sample covariance. The authors' scikit-image
-  took the range of floats for 2.
+  Uniform window of 7x7 px and sample covariance. The authors' version of
+  scikit-image took the range of floats to be 2.
 
   Args:
     a: Images [B, H, W, C].
@@ -74,8 +74,8 @@ def ssim_uniform7(
 def psnr_db(a: jax.Array, b: jax.Array) -> jax.Array:
   """Peak signal-to-noise ratio in dB, range 1; at most 100 dB.
 
-  The cap keeps equal images finite: errors count from 1e-10 on, a root mean
-  square of 1e-5.
+  The cap keeps equal images finite: mean squared errors below 1e-10 count as
+  1e-10.
 
   Args:
     a: Images [B, H, W, C].
@@ -142,8 +142,8 @@ def _ssim(
   def moments(
     images: jax.Array,
   ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    # The difference of E[x^2] and E[x]^2 loses digits where the mean is large
-    # against the variance: take the mean of the image off first.
+    # E[x^2] - E[x]^2 loses digits where the mean is large compared with the
+    # variance, so subtract the mean of the image first.
     offset = jnp.mean(images, axis=(1, 2), keepdims=True)
     centred = images - offset
     mean = smooth(centred)
@@ -165,7 +165,7 @@ def _ssim(
 
 
 def _banded(size: int, window: np.ndarray) -> jax.Array:
-  """Matrix [size - len(window) + 1, size]: the window at each place it fits."""
+  """Matrix [size - len(window) + 1, size], the window at each position."""
   places = np.arange(size - len(window) + 1)[:, None]
   matrix = np.zeros((len(places), size), np.float32)
   matrix[places, places + np.arange(len(window))[None]] = window[None]
@@ -183,7 +183,7 @@ SR_LOSSES = {
   "l1": mean_absolute_error,
 }
 
-# What is measured on super-resolved images: arrays [B, H, W, C] to [B].
+# Metrics of super-resolved images by name: arrays [B, H, W, C] to [B].
 IMAGE_METRICS = {
   "ssim": ssim,
   "ssim_uniform7": lambda a, b: ssim_uniform7(a, b, value_range=1.0),

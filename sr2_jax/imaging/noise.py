@@ -1,7 +1,7 @@
 """Gaussian noise by variance, clipped to [0, 1].
 
-The draw and its scaling are apart, so that the levels of a noise sweep see
-the same draw: under `jax.vmap(..., in_axes=(None, None, 0))` over the
+Drawing and scaling are separate functions, so that all levels of a noise sweep
+share one draw: under `jax.vmap(..., in_axes=(None, None, 0))` over the
 variances it is made once. Images are float32 [batch, height, width, channels]
 in [0, 1]; variances are on that scale (authors).
 """
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 
 def draw(keys: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-  """Standard normal numbers, each image's from its own key.
+  """Standard normal numbers, drawn for each image from its own key.
 
   Args:
     keys: Typed PRNG keys [B], one per image, so that the result does not
@@ -32,9 +32,8 @@ def apply(
   Args:
     low_res: Images [B, h, w, C].
     standard_normal: From `draw`, of the same shape.
-    noise_variance: Variance, a scalar or one for each image [B, 1, 1, 1],
-      >= 0, possibly traced; 0 gives the input bit for bit, which is not
-      clipped either.
+    noise_variance: Variance >= 0, a scalar or one for each image [B, 1, 1, 1],
+      possibly traced; 0 gives the input bit for bit, without clipping.
 
   Returns:
     Images [B, h, w, C] in [0, 1].

@@ -4,11 +4,11 @@ import jax
 
 
 def upsample(low_res: jax.Array, scale: int) -> jax.Array:
-  """Cubic convolution with Keys' kernel, a = -0.5, on each axis.
+  """Images up-sampled by cubic convolution with Keys' kernel, a = -0.5.
 
-  Pixel centers align as in image libraries (half-pixel). At the border the
-  weights that fall outside the image are dropped and the rest rescaled to sum
-  to one. The result may leave [0, 1].
+  Pixel centres align as in image libraries (half-pixel). At the border, weights
+  outside the image are dropped and the others rescaled to sum to one. The
+  result may leave [0, 1].
 
   Args:
     low_res: [B, H, W, C].

@@ -1,9 +1,8 @@
 """ResNet-18, reduced to fit images of 16 px and less (paper, section 2).
 
-Without the last two identity mappings (512 channels) and with only two
-stride-2 blocks. As in the authors' code, those blocks have a 3x3 shortcut
-with its own BatchNorm and PReLU, and a hidden layer of 1000 precedes the
-logits.
+It lacks the last two identity mappings (512 channels) and has only two stride-2
+blocks. As in the authors' code, those blocks have a 3x3 shortcut with its own
+BatchNorm and PReLU, and a hidden layer of 1000 precedes the logits.
 """
 
 import flax.linen as nn

@@ -1,12 +1,13 @@
 """Two-dimensional convolutions: XLA's own, and others that are fast on the CPU.
 
 `CONVOLUTIONS` has the functions that `nn.Conv(conv_general_dilated=...)` takes.
-"portable" is XLA's own on every device. "cpu" takes the fastest of five forms,
+"portable" is XLA's own on every device. "cpu" is the fastest of five forms,
 chosen for each shape by `choose`. The forms agree on finite values (some
 multiply by zero what others leave out). The kernel gradient is the transpose of
-a form; the input gradient is another convolution or, for a strided one, the
+a form. The input gradient is another convolution or, with strides, the
 transpose of a form. `python -m benchmarks.convolutions` times all forms and
 marks the choice.
+
 First-order reverse-mode differentiation works, under any nesting of `vmap`;
 forward-mode and second-order differentiation do not.
 
@@ -24,9 +25,8 @@ import jax.numpy as jnp
 from jax import lax
 
 NHWC = ("NHWC", "HWIO", "NHWC")
-# Values that the operator of `by_map` may have at most, 64 MB.
+# Most values that the operator of `by_map` may have; 64 MB.
 LARGEST_OPERATOR = 2**24
-
 
 # (x, kernel, geometry) to the result.
 Form = Callable[[jax.Array, jax.Array, "Geometry"], jax.Array]
@@ -35,7 +35,7 @@ KernelGradient = Callable[[jax.Array, jax.Array, "Geometry"], jax.Array]
 
 
 class Geometry(typing.NamedTuple):
-  """What a convolution does to the two spatial axes, (rows, columns)."""
+  """Sizes of a convolution along its two spatial axes, (rows, columns)."""
 
   size: tuple[int, int]
   kernel: tuple[int, int]
@@ -48,7 +48,7 @@ class Geometry(typing.NamedTuple):
     return (padded - self.kernel[axis]) // self.strides[axis] + 1
 
   def taps(self, x: jax.Array, axis: int, fill: float = 0.0) -> list[jax.Array]:
-    """The slices of padded `x` that each kernel row (or column) meets."""
+    """Slices of padded `x`: the one that each kernel row (or column) meets."""
     widths = [(0, 0)] * x.ndim
     widths[axis + 1] = self.padding[axis]
     x = jnp.pad(x, widths, constant_values=fill)
@@ -61,9 +61,9 @@ class Geometry(typing.NamedTuple):
 
 
 def by_xla(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
-  """XLA's own: wins wherever it calls Eigen and there are channels enough.
+  """XLA's own convolution: fastest where it calls Eigen and channels are many.
 
-  It does not call it where the kernel is wider than the map, nor for the input
+  It does not call Eigen if the kernel is wider than the map, nor for the input
   gradient of some strided convolutions, and is up to 50 times slower there.
   """
   return lax.conv_general_dilated(
@@ -76,9 +76,9 @@ def by_patches(
 ) -> jax.Array:
   """One matmul over KH * KW * I values per result pixel.
 
-  Copies the input KH * KW / stride**2 times: wins for 1x1 kernels (no copy), on
-  gray images (a small one) and, transposed, as the input gradient of strided
-  convolutions.
+  Copies the input KH * KW / stride**2 times. Fastest for 1x1 kernels (no copy),
+  on grey images (a small copy) and, transposed, as the input gradient of
+  strided convolutions.
   """
   rows = geometry.taps(x, 0)
   patches = jnp.concatenate(
@@ -88,10 +88,10 @@ def by_patches(
 
 
 def by_rows(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
-  """Patches of KH rows, one matmul for all KW columns, shifted sums of those.
+  """Patches of KH rows, one matmul for all KW columns, and shifted sums.
 
-  Copies KH inputs and KW outputs where patches copy KH * KW inputs: wins with a
-  dozen channels. For stride 1 alone.
+  Copies KH inputs and KW outputs where `by_patches` copies KH * KW inputs.
+  Fastest with a dozen channels. Only for stride 1.
   """
   _, kw, _, features = kernel.shape
   patches = jnp.concatenate(geometry.taps(x, 0), axis=-1)
@@ -107,9 +107,9 @@ def by_rows(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
 def by_bands(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   """Patches of KH rows, then one dense operator from whole rows to whole rows.
 
-  The operator is the banded matrix [KH * W * I, W' * O] of the kernel: wins
-  where the kernel is wider than the map, so that little of the band is zero, or
-  half as wide with three or four channels on one side.
+  The operator is the banded matrix [KH * W * I, W' * O] of the kernel. Fastest
+  if the kernel is wider than the map, so that little of the band is zero, or at
+  least half as wide with three or four channels on one side.
   """
   (_, width), (kh, _) = geometry.size, geometry.kernel
   windows = _windows(kernel.transpose(0, 2, 1, 3), geometry, (1,))
@@ -130,8 +130,8 @@ def by_bands(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
 def by_map(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   """One dense operator [H * W * I, H' * W' * O] from the map to the result.
 
-  Copies no image, but the kernel H * W times: wins where the kernel is wider
-  and taller than the map, for 3x3 kernels or with images enough.
+  Copies no image, but the kernel H * W times. Fastest if the kernel is wider
+  and taller than the map, and is 3x3 or has many images to work on.
   """
   windows = _windows(kernel.transpose(2, 0, 1, 3), geometry, (0, 1))
   batch, features = x.shape[0], kernel.shape[3]
@@ -144,16 +144,18 @@ def by_map(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
 def _windows(
   kernel: jax.Array, geometry: Geometry, axes: tuple[int, ...]
 ) -> list[jax.Array]:
-  """What each image position meets of the kernel: rows of banded matrices.
+  """The kernel values that each image position is multiplied by.
+
+  These are the rows of banded matrices.
 
   Args:
     kernel: [..., K, O], or [..., KH, KW, O] for both axes.
     geometry: of the convolution.
-    axes: the spatial axes that K is of, in order.
+    axes: the spatial axes of the kernel's K (or KH and KW), in order.
 
   Returns:
-    For each position along `axes` [..., N, O], N being the result's positions;
-    zero where these do not meet.
+    For each image position along `axes`, an array [..., N, O] over the N
+    positions of the result; zero where the kernel does not reach.
   """
   first_axis = kernel.ndim - 1 - len(axes)
   array_axes = tuple(range(first_axis, kernel.ndim - 1))
@@ -163,21 +165,21 @@ def _windows(
     size, low = geometry.size[axis], geometry.padding[axis][0]
     stride, out = geometry.strides[axis], geometry.out(axis)
     last = geometry.kernel[axis] - 1
-    # Image position n meets the result's j under the kernel's n - j * stride +
-    # low. In the flipped kernel that one moves on with j, so that what n needs
-    # is one slice, long and contiguous.
+    # Image position n contributes to result position j by the kernel's value at
+    # n - j * stride + low. In the flipped kernel this index grows with j, so
+    # that all values for n are one slice, long and contiguous.
     before = max(0, size - 1 + low - last)
     widths[array_axis] = (before, max(0, (out - 1) * stride - low))
     first, span = before + last - low, (out - 1) * stride + 1
     slices.append(
       [slice(first - n, first - n + span, stride) for n in range(size)]
     )
-  # Else XLA computes the padding anew for every slice.
+  # Without the barrier XLA computes the padding again for every slice.
   flipped = lax.optimization_barrier(
     jnp.pad(jnp.flip(kernel, array_axes), widths)
   )
-  # Both axes at once: one after the other takes fewer slices, but the kernel
-  # gradient, which adds them up, a third longer.
+  # Both axes at once. One after the other takes fewer slices, but makes the
+  # kernel gradient, which adds them up, a third slower.
   return [
     flipped[(..., *position, slice(None))]
     for position in itertools.product(*slices)
@@ -193,11 +195,11 @@ def choose(x_shape: Sequence[int], features: int, geometry: Geometry) -> Form:
   if geometry.kernel[1] > geometry.size[1]:
     return _for_wide_kernel(x_shape, features, geometry)
   channels = x_shape[3]
-  # Copies a small image KH * KW times; larger ones have not been timed.
+  # This copies an image KH * KW times; only small ones have been timed.
   if channels == 1 and geometry.size[1] <= 32:
     return by_patches
   fewest, most = sorted((channels, features))
-  # RGB, and FSRCNN's up-sampling to gray at x2.
+  # RGB, and FSRCNN's up-sampling to grey at x2.
   if fewest in (3, 4) and _is_wide(geometry):
     return by_bands
   return by_rows if fewest > 4 and most <= 16 else by_xla
@@ -206,10 +208,10 @@ def choose(x_shape: Sequence[int], features: int, geometry: Geometry) -> Form:
 def _for_wide_kernel(
   x_shape: Sequence[int], features: int, geometry: Geometry
 ) -> Form:
-  """The form for a kernel wider than the map.
+  """The fastest form for a kernel wider than the map.
 
-  The operator of the whole map has to be small, and to pay: a 3x3 kernel's does
-  always, a larger one's with many images.
+  `by_map` if its operator is small and worth its cost: for a 3x3 kernel always,
+  for a larger one with many images.
   """
   rows, columns = geometry.kernel
   fits = map_operator_size(x_shape[3], features, geometry) <= LARGEST_OPERATOR
@@ -218,19 +220,19 @@ def _for_wide_kernel(
 
 
 def map_operator_size(channels: int, features: int, geometry: Geometry) -> int:
-  """How many values the operator of `by_map` has."""
+  """Number of values in the operator of `by_map`."""
   positions = math.prod(geometry.size) * geometry.out(0) * geometry.out(1)
   return positions * channels * features
 
 
 def _is_wide(geometry: Geometry) -> bool:
-  """Whether the kernel is at least half as wide as the map, and no 3x3."""
+  """Whether the kernel is at least half as wide as the map, and not 3x3."""
   return geometry.kernel[1] > 3 and geometry.size[1] <= 2 * geometry.kernel[1]
 
 
-@functools.cache  # One function a form, so that choices can be told apart.
+@functools.cache  # One function per form, so that choices can be compared.
 def transposed(form: Form) -> KernelGradient:
-  """The kernel gradient that a form's transpose is."""
+  """Kernel gradient as the transpose of a form."""
 
   def gradient(x: jax.Array, g: jax.Array, geometry: Geometry) -> jax.Array:
     shape = (*geometry.kernel, x.shape[3], g.shape[3])
@@ -292,8 +294,9 @@ def _kernel_gradient(
   return choice(x, g, geometry)
 
 
-# Of a bilinear function's two arguments, the axis that an extra batch axis of
-# that argument alone can be merged into, and where it comes out.
+# For each of a bilinear function's two arguments: the axis that an extra batch
+# axis can be merged into if only that argument has one, and the axis of the
+# result that it is then part of.
 _MERGE = {
   _forward: ((0, 0), (3, 3)),
   _input_gradient: ((0, 0), (2, 3)),
@@ -307,8 +310,8 @@ def _batchable(
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
   """`function` with a vmap rule that never leads to a grouped convolution.
 
-  A batch axis of one argument is merged into an axis it has; with one on both
-  (a population: images and kernels of each member) the members are unrolled.
+  A batch axis of one argument is merged into an existing axis. If both have one
+  (a population: images and kernels of each member), the members are unrolled.
   """
 
   @jax.custom_batching.custom_vmap
@@ -336,7 +339,7 @@ def _in_turn(
 ) -> list[jax.Array]:
   """`function` of each member, one after another.
 
-  Each takes all threads: several at once would get in each other's way.
+  Each uses all threads, so that several at once would slow each other down.
   """
   results: list[jax.Array] = []
   for of_a, of_b in zip(a, b, strict=True):
@@ -349,7 +352,7 @@ def _in_turn(
 
 
 def _merge(x: jax.Array, axis: int) -> jax.Array:
-  """The leading axis becomes the slower part of `axis` (counted without it)."""
+  """Merges the leading axis, as the slower part, into `axis` of the others."""
   x = jnp.moveaxis(x, 0, axis)
   return x.reshape(*x.shape[:axis], -1, *x.shape[axis + 2 :])
 
@@ -397,10 +400,10 @@ def fast_on_cpu(
   precision: typing.Any = None,
   preferred_element_type: typing.Any = None,
 ) -> jax.Array:
-  """`lax.conv_general_dilated`, to 1e-5 of the result's scale, but fast.
+  """`lax.conv_general_dilated`, faster, within 1e-5 of the result's scale.
 
-  Fast for float32 NHWC images on the CPU, without groups, dilation or padding
-  beyond the kernel. Anything else is XLA's own.
+  It is faster for float32 NHWC images on the CPU, without groups, dilation or
+  padding beyond the kernel. Anything else goes to XLA's own convolution.
   """
   geometry = None
   if (
@@ -447,7 +450,7 @@ def geometry_of(
   strides: Sequence[int],
   padding: str | Sequence[tuple[int, int]],
 ) -> Geometry | None:
-  """The geometry, or None where the forms above do not cover it."""
+  """The geometry, or None if the forms above do not cover it."""
   (height, width), (rows, columns) = x_shape[1:3], kernel_shape[:2]
   if isinstance(padding, str):
     padding = lax.padtype_to_pads(

@@ -13,7 +13,7 @@ from sr2_jax.models import layers as layers_lib
 
 
 class Trunk(nn.Module):
-  """The feature extraction, which SR2 shares (paper, section 2)."""
+  """Feature extraction, which SR2 shares (paper, section 2)."""
 
   layers: layers_lib.Layers
   shared_layers: int = 1
@@ -52,7 +52,7 @@ class Head(nn.Module):
     x = layers.conv(56, 1, name="expand")(x)
     x = layers.norm_prelu(x, name="expand")
 
-    if self.transposed_convolution:  # the original's
+    if self.transposed_convolution:  # As in the original network.
       return layers.transposed_conv(
         self.channels, 9, stride=self.scale, name="upsample"
       )(x)

@@ -1,7 +1,8 @@
-"""The layers that every network is built of, made in one place.
+"""Layers that all networks are built from.
 
 Feature maps are float [B, H, W, C]; parameters and BatchNorm's statistics are
-float32. "Authors" is the released code of Schirrmacher et al., ICIP 2020.
+float32. "Authors" refers to the released code of Schirrmacher et al., ICIP
+2020.
 """
 
 import dataclasses
@@ -18,7 +19,7 @@ from jax import lax
 
 from sr2_jax.models import conv
 
-# Of BatchNorm (authors: Keras' default).
+# BatchNorm's epsilon (authors: Keras' default).
 _EPSILON = 1e-3
 
 
@@ -30,7 +31,8 @@ def _he_normal(
   # five times as long to compile random numbers in four dimensions.
   *inputs, _ = shape
   deviation = math.sqrt(2 / math.prod(inputs))
-  deviation /= 0.87962566103423978  # that of the normal cut at -2 and 2
+  # The standard deviation of a standard normal cut off at -2 and 2.
+  deviation /= 0.87962566103423978
   flat = jax.random.truncated_normal(key, -2, 2, (math.prod(shape),), dtype)
   return deviation * flat.reshape(shape)
 
@@ -43,33 +45,33 @@ def prelu(x: jax.Array, slope: jax.Array) -> jax.Array:
 class Slope(nn.Module):
   """The parameter of a PReLU.
 
-  One slope per channel from 0.25 (He et al. 2015). The authors have one per
-  position as well, which ties their networks to one image size.
+  One slope per channel, initially 0.25 (He et al. 2015). The authors have one
+  for each position as well, which ties their networks to one image size.
   """
 
   @nn.compact
   def __call__(self, features: int) -> jax.Array:
-    """[features]."""
+    """Slopes [features]."""
     start = nn.initializers.constant(0.25)
     return self.param("negative_slope", start, (features,))
 
 
 def _channels(per_channel: jax.Array, x: jax.Array) -> jax.Array:
-  """[C] as [1, ..., 1, C], of the rank of x."""
+  """Reshapes [C] to [1, ..., 1, C], with the rank of x."""
   return per_channel.reshape((1,) * (x.ndim - 1) + (-1,))
 
 
 def _widened(x: jax.Array) -> jax.Array:
-  """In float32 at least."""
+  """Converts to float32, or leaves a wider type."""
   return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def _statistics(x: jax.Array, axis_name: str | None) -> jax.Array:
   """Mean and (biased) variance [2, C] over all axes but the last, and devices.
 
-  The variance takes a second pass over x: as mean(x²) - mean(x)² it loses
-  so many digits that gradients are off by 3e-4, and not by 3e-5. Between
-  devices that difference is harmless, since their means are almost equal.
+  The variance takes a second pass over x: mean(x²) - mean(x)² loses so many
+  digits that gradients are off by 3e-4 instead of 3e-5. Between devices that
+  difference is harmless, because their means are almost equal.
   """
   axes = tuple(range(x.ndim - 1))
   mean = jnp.mean(x, axes)
@@ -82,7 +84,7 @@ def _statistics(x: jax.Array, axis_name: str | None) -> jax.Array:
   return jnp.stack([mean, variance + square - jnp.square(mean)])
 
 
-# For the gradient of _norm_prelu: x, mean, 1 / deviation, and the parameters.
+# For the gradient of _norm_prelu: x, mean, 1 / deviation, scale, bias, slope.
 _Residuals = tuple[jax.Array, ...]
 
 
@@ -94,12 +96,11 @@ def _norm_prelu(
   slope: jax.Array,
   axis_name: str | None,
 ) -> tuple[jax.Array, jax.Array]:
-  """BatchNorm by the batch's statistics and PReLU, as one function.
+  """BatchNorm with the batch's statistics and PReLU, as one function.
 
-  It computes in float32 at least and returns the type of x.
-
-  Its own gradient passes over x twice and communicates once; what JAX derives
-  makes a training step of WDSR a third slower.
+  It computes in float32 or a wider type and returns the type of x. Its custom
+  gradient passes over x twice and communicates once; with the one that JAX
+  derives, a training step of WDSR is a third slower.
 
   Args:
     x: [..., C].
@@ -164,15 +165,15 @@ _norm_prelu.defvjp(_norm_prelu_fwd, _norm_prelu_bwd)
 def _affine(
   x: jax.Array, factor: jax.Array, mean: jax.Array, bias: jax.Array
 ) -> jax.Array:
-  """factor * (x - mean) + bias, for each channel."""
+  """factor * (x - mean) + bias for each channel."""
   return (x - _channels(mean, x)) * _channels(factor, x) + _channels(bias, x)
 
 
 class BatchNorm(nn.Module):
-  """BatchNorm and, where it gets slopes, the PReLU after it.
+  """BatchNorm and, if it gets slopes, the PReLU after it.
 
   Attributes:
-    train: take the batch's statistics and update the running ones.
+    train: use the batch's statistics and update the running ones.
     momentum: of the running statistics.
     axis_name: mapped axis to average the batch's statistics over, or None.
   """
@@ -183,7 +184,7 @@ class BatchNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, slope: jax.Array | None = None) -> jax.Array:
-    """Any [..., C] to the same shape; `slope` is PReLU's, [C]."""
+    """[..., C] to the same shape; `slope` is PReLU's, [C]."""
     shape = (x.shape[-1],)
     mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
     variance = self.variable("batch_stats", "var", jnp.ones, shape)
@@ -194,7 +195,7 @@ class BatchNorm(nn.Module):
       factor = scale * lax.rsqrt(variance.value + _EPSILON)
       y = _affine(_widened(x), factor, mean.value, bias)
       return prelu(y, slope).astype(x.dtype)
-    # Parameters may be made outside of the mapped axis.
+    # Parameters may be initialized outside the mapped axis.
     axis_name = None if self.is_initializing() else self.axis_name
     y, statistics = typing.cast(
       tuple[jax.Array, jax.Array],
@@ -212,11 +213,12 @@ class Layers:
   """Makes the layers of one subtree, in training or in inference mode.
 
   Attributes:
-    train: BatchNorm takes the batch's statistics and updates the running ones.
+    train: BatchNorm uses the batch's statistics and updates the running ones.
     batch_norm: whether `norm_prelu` has a BatchNorm.
     momentum: of BatchNorm's running statistics.
     axis_name: mapped axis that BatchNorm averages its statistics over.
-    dtype: what the layers compute in and return; None: what they are given.
+    dtype: type that the layers compute in and return; None: that of their
+      inputs.
     convolution: key of `conv.CONVOLUTIONS`.
   """
 
@@ -274,10 +276,10 @@ class Layers:
   ) -> jax.Array:
     """[B, H, W, C] to [B, scale H, scale W, channels], a linear map.
 
-    A convolution, `name`, to RGB at every sub-pixel, always, and one that mixes
-    the colors, `output_name`, unless `channels` is 3 (authors). With nothing
-    between them, the second is multiplied into the first one's kernel: what is
-    convolved for gray images is a third.
+    The convolution `name` makes RGB at every sub-pixel. Unless `channels` is 3,
+    the convolution `output_name` then mixes the colours (authors). Nothing is
+    between them, so the second is multiplied into the first one's kernel, which
+    reduces the work for grey images to a third.
     """
     colors, sub_pixels = 3, scale**2
     kernel, bias = ConvParameters(colors * sub_pixels, size, name=name)(
@@ -305,11 +307,11 @@ class Layers:
     )
 
   def norm(self, *, name: str) -> BatchNorm:
-    """BatchNorm alone."""
+    """BatchNorm without PReLU."""
     return BatchNorm(self.train, self.momentum, self.axis_name, name=name)
 
   def norm_prelu(self, x: jax.Array, *, name: str) -> jax.Array:
-    """BatchNorm and PReLU, named after the convolution that they belong to."""
+    """BatchNorm (if used) and PReLU, named after their convolution."""
     slope = Slope(name=f"{name}_prelu")(x.shape[-1])
     if not self.batch_norm:
       return prelu(x, slope)
@@ -317,7 +319,7 @@ class Layers:
 
 
 class ConvParameters(nn.Module):
-  """Kernel and bias as `Layers.conv` makes them, which does not apply them.
+  """Kernel and bias as in `Layers.conv`, without applying them.
 
   Attributes:
     features: output channels.
@@ -360,14 +362,14 @@ class IdentityMapping(nn.Module):
 def max_pool(x: jax.Array, size: int) -> jax.Array:
   """Largest values of `size` x `size` windows, [B, H, W, C] to the same shape.
 
-  Stride 1 and "SAME" padding. As with `nn.max_pool` and in PyTorch, of equal
-  values it is the first, row by row, that the gradient goes to. On the CPU the
-  gradient of `nn.max_pool` takes ten times as long in float32.
+  Stride 1 and "SAME" padding. As in `nn.max_pool` and PyTorch, the gradient
+  goes to the first of equal values, row by row. On the CPU the gradient of
+  `nn.max_pool` takes ten times as long in float32.
   """
   _, height, width, _ = x.shape
   same = ((size - 1) // 2, size // 2)
   windows = conv.Geometry((height, width), (size, size), (1, 1), (same, same))
-  # The first column of each row and then the first row: the first of all.
+  # Within each row and then between rows: the first of all, row by row.
   for axis in (1, 0):
     x = functools.reduce(_first_of_largest, windows.taps(x, axis, -jnp.inf))
   return x

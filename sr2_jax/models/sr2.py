@@ -6,9 +6,9 @@ import jax
 from sr2_jax import names
 from sr2_jax.models import classifier, fsrcnn, layers, srmd, wdsr
 
-# A trunk turns the low-resolution image into the features that both tasks
-# may share; its head turns features into the super-resolved image. SRMD's is
-# given a description of the degradation as well.
+# A trunk turns the low-resolution image into the features that both tasks may
+# share; its head turns features into the super-resolved image. SRMD's trunk
+# also takes a description of the degradation.
 TRUNKS = {
   "fsrcnn": (fsrcnn.Trunk, fsrcnn.Head),
   "wdsr": (wdsr.Trunk, wdsr.Head),
@@ -18,17 +18,17 @@ TRUNKS = {
 # The top-level subtrees of params and batch_stats.
 SUBTREES = ("shared", "sr", "classifier")
 
-# Layers whose kernels the authors leave out of L2 regularization. A layer's
-# own name tells: the parent of `kernel` in its path.
+# Layers whose kernels the authors leave out of L2 regularization, by name: the
+# parent of `kernel` in its path.
 L2_EXEMPT = frozenset(
   ("head", "upsample", "skip_upsample", "output", "skip_output", "logits")
 )
 
 
 class SR2(nn.Module):
-  """A super-resolution network with a classifier attached, or without.
+  """A super-resolution network with or without a classifier.
 
-  The initial values of `shared` and `sr` depend on the key alone, not on the
+  The initial values of `shared` and `sr` depend only on the key, not on the
   wiring. Without BatchNorm, `batch_stats` lacks `shared` and `sr`.
 
   Attributes:
@@ -37,16 +37,16 @@ class SR2(nn.Module):
     scale: super-resolution factor.
     channels: of the image, 1 or 3.
     num_classes: length of the logits.
-    shared_layers: 1...16 identity mappings with wdsr, else 1.
-    expansion: hidden over outer width of wdsr's identity mappings.
+    shared_layers: 1 to 16 identity mappings with wdsr, else 1.
+    expansion: hidden width of wdsr's identity mappings over their outer width.
     batch_norm: False leaves BatchNorm out of fsrcnn (not of the classifier).
     batch_norm_momentum: of the running statistics.
-    transposed_convolution: up-sample as the original FSRCNN; fsrcnn alone.
+    transposed_convolution: up-sample as in the original FSRCNN; only fsrcnn.
     frozen: subtrees that run in inference mode even when training.
     axis_name: mapped axis (of devices) that BatchNorm averages over.
     dtype: of the layers' arithmetic, "float32" or "bfloat16"; None: that of
-      the images, which the outputs always have. Parameters and BatchNorm's
-      statistics are float32.
+      the images. Outputs always have the type of the images; parameters and
+      BatchNorm's statistics are float32.
     convolution: "portable", or "cpu" for the forms that are fast on the CPU
       (`conv.CONVOLUTIONS`); the results are equal within rounding.
   """
@@ -78,18 +78,19 @@ class SR2(nn.Module):
 
     Args:
       low_res: [B, H, W, channels] in [0, 1].
-      description: of each image's degradation, [B, 16]; for srmd, which needs
-        it, alone.
-      train: BatchNorm takes the batch's statistics, except in `frozen`, and
+      description: of each image's degradation, [B, 16]; only for srmd, which
+        needs it.
+      train: BatchNorm uses the batch's statistics, except in `frozen`, and
         updates `batch_stats`, which has to be mutable.
 
     Returns:
       "super_res": [B, scale H, scale W, channels], not clipped; "logits":
-      [B, num_classes], not with wiring "none".
+      [B, num_classes], except with wiring "none".
 
     Raises:
-      ValueError: an unknown name, or an option that the trunk does not have.
-      TypeError: a description where the trunk takes none, or none for srmd.
+      ValueError: for an unknown name, or an option that the trunk lacks.
+      TypeError: for a description that the trunk does not take, or a missing
+        one with srmd.
     """
     self._check_names()
     trunk_class, head_class = TRUNKS[self.trunk]
@@ -134,11 +135,11 @@ class SR2(nn.Module):
 
   def _check_names(self) -> None:
     if self.trunk not in TRUNKS:
-      raise ValueError(f"trunk {self.trunk!r} is none of {tuple(TRUNKS)}.")
+      raise ValueError(f"trunk {self.trunk!r} is not one of {tuple(TRUNKS)}.")
     if self.wiring not in names.WIRINGS:
       raise ValueError(
-        f"wiring {self.wiring!r} is none of {tuple(names.WIRINGS)}."
+        f"wiring {self.wiring!r} is not one of {tuple(names.WIRINGS)}."
       )
     unknown = set(self.frozen) - set(SUBTREES)
     if unknown:
-      raise ValueError(f"frozen {sorted(unknown)} is none of {SUBTREES}.")
+      raise ValueError(f"frozen {sorted(unknown)} is not one of {SUBTREES}.")

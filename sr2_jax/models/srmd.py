@@ -1,10 +1,10 @@
-"""SRMD: super-resolution that is told how the image was degraded.
+"""SRMD: super-resolution with a description of the degradation as input.
 
 Zhang et al., CVPR 2018 (arXiv 1712.06116), in the form of the released weights,
-with no BatchNorm left: twelve 3x3 convolutions of 128 channels on the image and
-on constant maps of its degradation's description, then depth-to-space. The
-networks are for colour: gray images are repeated, and the three outputs
-averaged, as the authors' demonstrations do.
+which have no BatchNorm left: twelve 3x3 convolutions of 128 channels on the
+image and on constant maps of the description, then depth-to-space. The networks
+are for colour: grey images are repeated, and the three outputs averaged, as in
+the authors' demonstrations.
 """
 
 import flax.linen as nn
@@ -38,7 +38,7 @@ class Trunk(nn.Module):
     Args:
       low_res: [B, H, W, 1 or 3] in [0, 1].
       description: of each image's degradation, [B, DESCRIPTION_SIZE], from
-        `imaging.kernels.describe`.
+        `imaging.blur_kernels.describe`.
 
     Returns:
       [B, H, W, WIDTH].

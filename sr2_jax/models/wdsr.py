@@ -1,9 +1,10 @@
 """WDSR as the paper modifies it (section 2): identity mappings and BatchNorm.
 
-16 identity mappings of 32 channels, shared ones included, instead of
-wide-activated blocks with weight normalization; `expansion` brings the wide
-activation back. The authors' code fixes what the text leaves open: the second
-head convolution, and the skip branch that starts there and not at the image.
+It has 16 identity mappings of 32 channels, including the shared ones, instead
+of wide-activated blocks with weight normalization; `expansion` brings the wide
+activation back. Two details are from the authors' code, because the text leaves
+them open: the second head convolution, and a skip branch that starts there
+instead of at the image.
 """
 
 import flax.linen as nn
@@ -18,7 +19,7 @@ _WIDTH = 32
 
 
 class Trunk(nn.Module):
-  """The first convolution and `shared_layers` identity mappings."""
+  """First convolution and `shared_layers` identity mappings."""
 
   layers: layers_lib.Layers
   shared_layers: int = 1
@@ -38,7 +39,7 @@ class Trunk(nn.Module):
 
 
 class Head(nn.Module):
-  """The other identity mappings, up-sampling, and the skip branch."""
+  """The remaining identity mappings, up-sampling, and the skip branch."""
 
   layers: layers_lib.Layers
   scale: int
@@ -65,7 +66,7 @@ class Head(nn.Module):
     return main + skip
 
   def _upsample(self, x: jax.Array, size: int, *, prefix: str) -> jax.Array:
-    # Always three output channels; one more convolution makes them gray.
+    # Always three output channels; one more convolution makes them grey.
     name = f"{prefix}upsample"
     x = self.layers.conv(3 * self.scale**2, size, name=name)(x)
     x = self.layers.norm_prelu(x, name=name)

@@ -131,7 +131,7 @@ def test_whole_shifts_are_exact(fill, shift):
 
 
 @pytest.mark.parametrize("fill", ["zero", "edge"])
-def test_nothing_to_do_is_the_identity(fill):
+def test_maxima_of_zero_are_the_identity(fill):
   images = _images((28, 28, 1))
   augment = jax.jit(
     functools.partial(
@@ -163,7 +163,7 @@ def test_shifts_are_uniform_over_whole_pixels():
 
 def test_angles_are_uniform_up_to_the_maximum():
   count, max_rotation = 2_000, 10.0
-  # A ramp to the right: the pixel at the right edge tells the sine.
+  # A ramp to the right: the pixel at the right edge gives the sine.
   ramp = jnp.broadcast_to(jnp.arange(9.0).reshape(1, 9, 1, 1), (count, 9, 9, 1))
   turned = jax.jit(
     functools.partial(
@@ -179,7 +179,7 @@ def test_angles_are_uniform_up_to_the_maximum():
 
 
 def test_each_image_depends_on_its_own_key():
-  """Splitting a batch, devices and a member axis make no difference."""
+  """A split batch, several devices and a member axis give the same."""
   plain = functools.partial(
     augmentation.augment, max_shift=3, max_rotation=10.0, fill="edge"
   )

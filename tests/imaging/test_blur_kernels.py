@@ -16,7 +16,7 @@ def keys(num, seed=0):
 
 
 def by_density(first, second, angle):
-  """The normal density on the grid, by SciPy."""
+  """Normal density on the grid, by SciPy."""
   axes = np.array(
     [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
   )
@@ -75,7 +75,7 @@ def test_drawn_kernels_fill_the_range():
   )
   assert (drawn.shape, drawn.dtype) == ((4000, 15, 15), np.float32)
   np.testing.assert_allclose(np.sum(drawn, (1, 2)), 1, atol=1e-5)
-  # The kernels' own second moments, about the ellipse's axes.
+  # The kernels' second moments about the axes of the ellipse.
   offsets = np.arange(-7, 8)
   right, down = np.meshgrid(offsets, offsets)
   moments = np.einsum(
@@ -88,7 +88,7 @@ def test_drawn_kernels_fill_the_range():
   larger, smaller = half + offset, half - offset
   assert 0.4 < smaller.min() < 0.6
   assert 2.9 < larger.max() < 3.1
-  # Uniform, and uniform below the other one.
+  # The larger is uniform, and the smaller uniform up to the larger.
   assert abs(larger.mean() - 1.75) < 0.05
   assert abs(smaller.mean() - (0.5 + 1.75) / 2) < 0.05
   angles = np.arctan2(2 * moments[:, 1], moments[:, 0] - moments[:, 2]) / 2
@@ -115,7 +115,7 @@ def test_drawn_noise():
   assert np.all(np.asarray(always) > 0)
 
 
-def test_an_image_draws_the_same_in_any_batch():
+def test_a_draw_does_not_depend_on_the_batch():
   options = {"min_variance": 0.1, "max_variance": 10.0, "isotropic": False}
   whole, part = (
     blur_kernels.draw(x, **options) for x in (keys(6), keys(6)[4:])
@@ -139,12 +139,12 @@ def test_basis_holds_the_kernels_of_its_range():
 
 
 def test_basis_is_the_same_in_every_process():
-  """Components of nearly equal weight might mix, and signs might turn."""
+  """Components of nearly equal weight could mix, and signs could change."""
   basis = blur_kernels.basis_of(0.1, 10.0)
   nudged = blur_kernels.basis_of(0.1 + 1e-13, 10.0)
   np.testing.assert_allclose(basis, nudged, atol=1e-5)
-  # Networks were trained with these signs, and a NumPy that draws others would
-  # tell them of other kernels.
+  # Networks were trained with these signs. If NumPy drew another probe, the
+  # same descriptions would mean other kernels.
   weights = np.sin(np.arange(1, 226) ** 2)
   signs = [-1, 1, -1, -1, 1, -1, 1, -1, -1, 1, -1, 1, 1, -1, -1]
   np.testing.assert_array_equal(np.sign(basis @ weights), signs)

@@ -45,7 +45,7 @@ def _keys(count=4) -> jax.Array:
 
 
 def test_names_agree():
-  """Of rows, of the config and of the functions."""
+  """The names in rows, the config and the functions."""
   names = {
     name.rpartition(".")[2]
     for name in fields.CHECKS
@@ -75,14 +75,14 @@ def test_speckle_equals_its_definition(variance):
     ("poisson", "poisson", 40.0, None),
   ],
 )
-def test_statistics_are_scikit_images(name, mode, level, options, grey):
-  """Two samples of one distribution: of the same mean, variance and shape."""
+def test_statistics_equal_scikit_image(name, mode, level, options, grey):
+  """Mean, variance and shape of two samples from the same distribution."""
   image = jnp.full((64, 14, 14, 1), grey)
   actual = np.asarray(RANDOM[name](_keys(64), image, level), np.float64).ravel()
   random = np.random.default_rng(0)
   source = np.full(actual.size, grey)
   if options is None:
-    # Its own has no peak to be set, but one of the image's number of values.
+    # scikit-image's function has no peak to set; it derives one from the image.
     expected = np.clip(random.poisson(source * level) / level, 0, 1)
   else:
     expected = random_noise(source, mode=mode, rng=random, **options)
@@ -91,14 +91,14 @@ def test_statistics_are_scikit_images(name, mode, level, options, grey):
   fourth = np.mean((expected - expected.mean()) ** 4) - expected.var() ** 2
   tolerance = 5 * np.sqrt(2 * fourth / actual.size)
   assert abs(actual.var() - expected.var()) < tolerance + 1e-7
-  # float32's and float64's multiples of a step are to be equal.
+  # So that multiples of a step are equal in float32 and float64.
   rounded = [np.round(values, 5) for values in (actual, expected)]
   assert stats.ks_2samp(*rounded).pvalue > 1e-4
 
 
 @pytest.mark.parametrize("mean", [0.3, 4.0, 60.0])
-def test_photons_are_poissons(mean):
-  """Frequencies of each count, below and above where JAX changes its way."""
+def test_photon_counts_are_poisson(mean):
+  """Frequency of each count, below and above where JAX switches algorithms."""
   peak = 100.0
   images = jnp.full((64, 14, 14, 1), mean / peak)
   counts = np.asarray(RANDOM["poisson"](_keys(64), images, peak)) * peak
@@ -111,7 +111,7 @@ def test_photons_are_poissons(mean):
   assert np.abs((found - expected[common]) / spread).max() < 5
 
 
-def test_salt_and_pepper_takes_whole_pixels_and_both_alike():
+def test_salt_and_pepper_turns_whole_pixels_with_equal_shares():
   images = jnp.full((64, 14, 14, 3), 0.5)
   noisy = np.asarray(RANDOM["salt_and_pepper"](_keys(64), images, 0.2))
   assert set(np.unique(noisy)) == {0, 0.5, 1}
@@ -149,14 +149,14 @@ def test_many_photons_change_little():
 
 
 @pytest.mark.parametrize("name", RANDOM)
-def test_black_stays_black_but_for_salt(name):
+def test_black_stays_black_except_for_salt(name):
   noisy = np.asarray(RANDOM[name](_keys(), jnp.zeros((4, 7, 7, 1)), 0.5))
   assert (noisy.max() == 0) == (name != "salt_and_pepper")
 
 
 @pytest.mark.parametrize("name", RANDOM)
-def test_results_lie_in_the_unit_interval(name):
-  """Also of inputs that leave it by rounding."""
+def test_results_are_in_the_unit_interval(name):
+  """Even if the inputs are outside it."""
   images = 1.2 * _images(4, 14, 14, 1) - 0.1
   for level in LEVELS[name]:
     noisy = np.asarray(RANDOM[name](_keys(), images, level))
@@ -166,7 +166,7 @@ def test_results_lie_in_the_unit_interval(name):
 
 @pytest.mark.parametrize("name", RANDOM)
 def test_levels_and_batches_share_their_draws(name):
-  """A sweep is each level by itself, and each image has its own key."""
+  """A sweep equals separate levels, and each image has its own key."""
   images, levels = _images(8, 7, 7, 1), jnp.array(LEVELS[name])
   sweep = jax.jit(jax.vmap(corruptions.RANDOM[name], in_axes=(None, None, 0)))(
     _keys(8), images, levels
@@ -194,7 +194,7 @@ def _pillow(images: np.ndarray, quality: int) -> np.ndarray:
 
 
 def _jpeg_levels(images: np.ndarray, quality: float) -> np.ndarray:
-  """Ours, of uint8 and as grey levels."""
+  """Grey levels after our JPEG, from uint8 images."""
   restored = _jpeg(jnp.asarray(images / np.float32(255)), quality)
   levels = 255 * np.asarray(restored)
   np.testing.assert_allclose(levels, levels.round(), rtol=0, atol=1e-3)
@@ -205,7 +205,7 @@ def _jpeg_levels(images: np.ndarray, quality: float) -> np.ndarray:
 @pytest.mark.parametrize(
   "shape", [(7, 7, 1), (14, 14, 1), (16, 24, 1), (8, 8, 3), (13, 21, 3)]
 )
-def test_jpeg_is_pillows(shape, quality):
+def test_jpeg_equals_pillow(shape, quality):
   images = _smooth(20, *shape)
   expected = _pillow(images, quality).astype(int)
   np.testing.assert_array_equal(_jpeg_levels(images, quality), expected)
@@ -213,8 +213,8 @@ def test_jpeg_is_pillows(shape, quality):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_jpeg_of_noise_is_pillows(channels):
-  """Every frequency counts, and values beyond the range are clipped."""
+def test_jpeg_of_noise_equals_pillow(channels):
+  """All frequencies matter, and values outside the range are clipped."""
   random = np.random.default_rng(0)
   images = random.integers(0, 256, (20, 16, 16, channels), np.uint8)
   images = np.where(images < 99, 0, np.where(images > 155, 255, images))
@@ -224,7 +224,7 @@ def test_jpeg_of_noise_is_pillows(channels):
 
 @pytest.mark.parametrize("value", [0, 1, 77, 128, 254, 255])
 @pytest.mark.parametrize("quality", [5.0, 50.0, 100.0])
-def test_jpeg_of_a_constant_image_is_pillows(value, quality):
+def test_jpeg_of_a_constant_image_equals_pillow(value, quality):
   for channels in (1, 3):
     image = np.full((1, 7, 9, channels), value, np.uint8)
     levels = _jpeg_levels(image, quality)
@@ -232,7 +232,7 @@ def test_jpeg_of_a_constant_image_is_pillows(value, quality):
     assert np.ptp(levels) == 0
 
 
-def test_jpeg_takes_levels_and_batches_in_one_go():
+def test_jpeg_takes_levels_and_batches_at_once():
   images = jnp.asarray(_smooth(4, 14, 14, 1) / np.float32(255))
   qualities = jnp.array([5.0, 50.0, 90.0])
   sweep = jax.jit(jax.vmap(corruptions.jpeg, in_axes=(None, 0)))

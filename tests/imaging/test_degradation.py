@@ -49,7 +49,7 @@ def _operators(shape, scale, **options) -> tuple[np.ndarray, np.ndarray]:
     ((30, 30, 2), 2),
     ((40, 24, 3), 4),
     ((64, 48, 1), 8),
-    # The filters reach over the whole image and beyond.
+    # The filters are wider than the whole image.
     ((4, 8, 1), 4),
     ((8, 16, 3), 8),
     ((2, 4, 1), 2),
@@ -88,7 +88,7 @@ def test_scale_one_without_blur_is_the_identity():
 
 
 @pytest.mark.parametrize(("size", "scale"), [(28, 3), (2, 4), (28, 0), (0, 2)])
-def test_names_scale_and_size_that_do_not_fit(size, scale):
+def test_error_names_scale_and_size_that_do_not_fit(size, scale):
   with pytest.raises(ValueError, match=rf"scale {scale} .* size {size}"):
     degradation.operator(size, scale, blur_sigma=1.0, anti_aliasing=True)
 
@@ -98,8 +98,8 @@ def test_refuses_a_negative_blur():
     degradation.operator(28, 2, blur_sigma=-1.0, anti_aliasing=True)
 
 
-def test_each_image_by_itself():
-  """Leading axes, jit and vmap make no difference."""
+def test_images_are_independent():
+  """Leading axes, jit and vmap give the same."""
   rows, columns = _operators((28, 32), 4, blur_sigma=2.0, anti_aliasing=True)
   images = np.random.default_rng(0).random((2, 3, 28, 32, 3), np.float32)
   members = _degrade(images, rows, columns)
@@ -127,7 +127,7 @@ def test_gradient_is_the_transposed_operator():
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_kernels_blur_each_image_by_itself(scale, channels):
+def test_each_kernel_blurs_its_image(scale, channels):
   """Against SciPy's correlation, then the mean of the middle pixels."""
   random = np.random.default_rng(0)
   height, width = 3 * scale, 5 * scale
@@ -157,15 +157,15 @@ def test_kernels_blur_each_image_by_itself(scale, channels):
 
 
 @pytest.mark.parametrize(("scale", "expected"), [(2, 1.118034), (4, 2.5)])
-def test_effective_sigma_is_the_operators_own_width(scale, expected):
-  """The width of a row far from the border, less that of bilinear's mean."""
+def test_effective_sigma_is_the_width_of_the_operator(scale, expected):
+  """Measured in a row far from the border, without the bilinear sampling."""
   options = {"blur_sigma": scale / 2, "anti_aliasing": True}
   sigma = degradation.effective_sigma(scale, **options)
   np.testing.assert_allclose(sigma, expected, rtol=1e-6)
   row = degradation.operator(20 * scale, scale, **options)[10].astype(float)
   pixels = np.arange(row.size)
   variance = row @ pixels**2 - (row @ pixels) ** 2
-  # On whole pixels a Gaussian of 0.5 px is narrower than it says.
+  # Sampled at whole pixels, a Gaussian of 0.5 px is narrower.
   np.testing.assert_allclose(variance - 0.25, sigma**2, rtol=0.03)
   options["anti_aliasing"] = False
   assert degradation.effective_sigma(scale, **options) == scale / 2

@@ -11,7 +11,7 @@ from skimage import metrics as reference
 
 from sr2_jax.imaging import metrics
 
-# One compilation per shape: eagerly, each operation compiles by itself.
+# One compilation per shape; eagerly, each operation is compiled separately.
 _ssim = jax.jit(metrics.ssim)
 _ssim_uniform7 = jax.jit(metrics.ssim_uniform7)
 
@@ -40,13 +40,13 @@ def _normal(seed, shape) -> jax.Array:
 
 
 def _pair(shape, kind) -> tuple[np.ndarray, np.ndarray]:
-  """Images and a noisy copy of them, which leaves [0, 1]."""
+  """Images, and a noisy copy of them with values outside [0, 1]."""
   rng = np.random.default_rng(0)
   a = rng.random((3, *shape))
   if kind == "noise":
     b = a + 0.2 * rng.standard_normal(a.shape)
   elif kind == "flat":
-    # Bright and with little contrast: variances cancel here.
+    # Bright with little contrast, so that variances cancel.
     a = 0.95 + 0.02 * a
     b = a + 0.01 * rng.standard_normal(a.shape)
   elif kind == "digit":
@@ -106,7 +106,7 @@ def test_ssim_equals_dm_pix(shape):
 
 @functools.partial(jax.jit, static_argnums=0)
 def _value_and_gradient(similarity, a, b):
-  """The sum over the batch, and its gradient in the second image."""
+  """Sum over the batch, and its gradient in the second image."""
   return jax.value_and_grad(lambda b: similarity(a, b).sum())(b)
 
 
@@ -119,7 +119,7 @@ def test_similarity_of_equal_images(name, value):
   for images in (constant, textured):
     np.testing.assert_allclose(similarity(images, images), 1, rtol=0, atol=1e-6)
     _, gradient = _value_and_gradient(similarity, images, images)
-    # The maximum: flat, and finite.
+    # A maximum: the gradient is zero, and finite.
     np.testing.assert_allclose(gradient, 0, rtol=0, atol=1e-3)
 
 
@@ -138,7 +138,7 @@ def test_similarity_and_gradient_are_finite(name, size):
   similarity, _ = SIMILARITIES[name]
   a = jnp.zeros((2, 16, 16, 3)).at[0, 3:9, 4:5].set(1)
   b = size * _normal(0, a.shape)
-  # A half without texture, far from the mean, where rounding could win.
+  # One half has no texture and is far from the mean, where rounding matters.
   b = b.at[:, :, 8:].set(size)
   for one, other in ((a, b), (b, a), (a, jnp.zeros_like(a))):
     value, gradient = _value_and_gradient(similarity, one, other)
@@ -163,7 +163,7 @@ def test_ssim_gradient_equals_finite_differences():
 
 @pytest.mark.parametrize("name", SIMILARITIES)
 @pytest.mark.parametrize("short", ["height", "width"])
-def test_similarity_refuses_images_below_its_window(name, short):
+def test_similarity_refuses_images_smaller_than_its_window(name, short):
   similarity, window = SIMILARITIES[name]
   height, width = (window - 1, 20) if short == "height" else (20, window - 1)
   images = jnp.zeros((1, height, width, 1))
@@ -262,7 +262,7 @@ PAIRWISE = {
 
 
 @pytest.mark.parametrize("name", PAIRWISE)
-def test_each_image_by_itself(name):
+def test_images_are_independent(name):
   """A sweep over noise levels under jit and vmap, as evaluation runs it."""
   metric = PAIRWISE[name]
   alone = jax.jit(metric)

@@ -1,4 +1,4 @@
-"""Statistics of the noise, and what its draws depend on."""
+"""Statistics of the noise, and dependencies of its draws."""
 
 import jax
 import jax.numpy as jnp
@@ -87,7 +87,7 @@ def test_levels_share_one_draw():
 
 
 def test_each_image_depends_on_its_own_key():
-  """Splitting a batch, devices and a member axis make no difference."""
+  """A split batch, several devices and a member axis give the same."""
   images = _uniform(1, (8, 7, 7, 1))
   keys = _keys(8)
 

@@ -6,7 +6,7 @@ from sr2_jax.models import bicubic
 
 
 def keys_kernel(distance):
-  """Keys 1981, equation 4 with a = -0.5."""
+  """Equation 4 of Keys 1981 with a = -0.5."""
   t = abs(distance)
   if t < 1:
     return 1.5 * t**3 - 2.5 * t**2 + 1
@@ -16,7 +16,7 @@ def keys_kernel(distance):
 
 
 def upsample_line(line, scale):
-  """One row or column, pixel by pixel."""
+  """Up-samples one row or column, pixel by pixel."""
   result = []
   for i in range(len(line) * scale):
     center = (i + 0.5) / scale - 0.5

@@ -1,4 +1,4 @@
-"""Every form of convolution against XLA's own, in values and gradients."""
+"""All forms of convolution against XLA's own, in values and gradients."""
 
 import functools
 
@@ -50,12 +50,12 @@ def ours(x, kernel, strides, padding):
 
 
 def once(function, *arrays):
-  """One program of it, which compiles faster than its operations one by one."""
+  """Runs one program, which compiles faster than its separate operations."""
   return jax.jit(function, compiler_options=FAST)(*arrays)
 
 
 def assert_close(actual, expected):
-  """To 1e-5 of the result's scale."""
+  """Asserts equality to 1e-5 of the result's scale."""
   assert actual.shape == expected.shape
   scale = max(1.0, float(np.abs(expected).max(initial=0)))
   np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * scale)
@@ -95,7 +95,7 @@ def test_shapes_of_the_networks(shape):
   assert_same_values_and_gradients(x, kernel, (stride, stride), "SAME")
 
 
-def test_every_form_is_the_choice_for_some_shape_of_the_networks():
+def test_every_form_is_chosen_for_some_shape_of_the_networks():
   chosen, gradients = set(), set()
   for size, channels, features, width, stride in NETWORK_SHAPES:
     shape = (3, size, size, channels)
@@ -108,7 +108,7 @@ def test_every_form_is_the_choice_for_some_shape_of_the_networks():
   assert gradients == set(KERNEL_GRADIENTS)
 
 
-def test_many_images_and_a_small_operator_take_that_of_the_whole_map():
+def test_by_map_is_for_many_images_and_a_small_operator():
   def chosen(images, rows, columns, features=16, padding="SAME"):
     x_shape, kernel_shape = (images, rows, columns, 56), (9, 9, 56, features)
     geometry = conv.geometry_of(x_shape, kernel_shape, (1, 1), padding)
@@ -120,14 +120,14 @@ def test_many_images_and_a_small_operator_take_that_of_the_whole_map():
 
   assert chosen(511, 7, 7) is conv.by_bands
   assert chosen(512, 7, 7) is conv.by_map
-  # It would copy the kernel once for each of many rows.
+  # `by_map` would copy the kernel for each of many rows.
   assert chosen(512, 100, 7) is conv.by_bands
-  # Kernels that `vmap` has merged, and the input gradient of a VALID one.
+  # Kernels merged by `vmap`, and the input gradient of a VALID convolution.
   assert chosen(512, 7, 7, features=480) is conv.by_bands
   assert chosen(512, 8, 8, 48, padding=((8, 8), (8, 8))) is conv.by_bands
 
 
-def test_what_grows_with_the_map_is_for_small_ones():
+def test_large_maps_are_left_to_xla():
   for size in (64, 256):
     for channels, features, width in (
       (1, 56, 5), (3, 56, 5), (4, 56, 9), (64, 56, 3), (56, 4, 9)
@@ -153,7 +153,7 @@ GEOMETRIES = [
 
 
 def in_every_geometry(candidates):
-  """Also where the rule would not choose them."""
+  """Parametrizes over all geometries, even if `choose` takes another form."""
   return pytest.mark.parametrize(
     ("candidate", "size", "width", "strides", "padding"),
     [
@@ -178,7 +178,7 @@ def test_every_form_computes_the_convolution(
 
 
 @in_every_geometry(KERNEL_GRADIENTS)
-def test_every_kernel_gradient_is_that_of_the_convolution(
+def test_every_kernel_gradient_equals_the_reference(
   candidate, size, width, strides, padding
 ):
   x, kernel = random(2, *size, 3), random(*width, 3, 4, seed=2)
@@ -214,7 +214,7 @@ def test_any_shape(size, width, channels, features, strides, padding):
   [(7, 20, 24, 3, 1), (7, 4, 8, 3, 2), (8, 32, 33, 3, 1), (2, 4, 8, 3, 1)],
 )
 def test_under_vmap(axes, shape):
-  """Noise levels, kernels and members: the values and both gradients."""
+  """Values and both gradients, over noise levels, kernels and members."""
   size, channels, features, width, stride = shape
   x = random(*((3,) if axes[0] == 0 else ()), 2, size, size, channels)
   kernel = random(
@@ -237,7 +237,7 @@ def test_under_vmap(axes, shape):
     assert_close(actual, expected)
 
 
-def test_under_two_vmaps_as_in_the_evaluation_of_a_population():
+def test_two_vmaps_as_in_the_evaluation_of_a_population():
   x, kernel = random(2, 5, 3, 6, 6, 4), random(2, 3, 3, 4, 8, seed=2)
 
   def over(function):
@@ -250,7 +250,7 @@ def test_under_two_vmaps_as_in_the_evaluation_of_a_population():
   assert_close(over(apply(ours)), over(apply(reference)))
 
 
-def test_a_member_axis_leads_to_no_grouped_convolution():
+def test_a_member_axis_makes_no_grouped_convolution():
   x, kernel = random(3, 2, 7, 7, 32), random(3, 3, 3, 32, 32, seed=2)
   step = jax.vmap(
     jax.grad(
@@ -271,7 +271,7 @@ def test_a_member_axis_leads_to_no_grouped_convolution():
     {"padding": ((3, 3), (3, 3))},
   ],
 )
-def test_what_is_not_covered_is_left_to_xla(options):
+def test_other_convolutions_are_left_to_xla(options):
   options = {"padding": "VALID", "dimension_numbers": NHWC, **options}
   x, kernel = random(2, 6, 6, 4), random(3, 3, 4, 4, seed=2)
   if "feature_group_count" in options:
@@ -281,7 +281,7 @@ def test_what_is_not_covered_is_left_to_xla(options):
   np.testing.assert_array_equal(actual, expected)
 
 
-def test_the_same_numbers_every_time():
+def test_results_are_deterministic():
   x, kernel = random(4, 7, 7, 56), random(9, 9, 56, 48, seed=2)
   step = jax.jit(lambda: ours(x, kernel, (1, 1), "SAME"))
   np.testing.assert_array_equal(step(), step())

@@ -43,7 +43,7 @@ def test_equals_pytorch(peers, scale, channels, batch_norm, transposed, train):
 
 
 def test_the_original_has_its_12809_parameters():
-  # Facts of the original: with biases and PReLU, for every scale.
+  # The original's number, with biases and PReLU, at every scale.
   for scale in (2, 3, 4):
     model = sr2.SR2(
       "fsrcnn",

@@ -41,7 +41,7 @@ def test_he_initialization():
   assert kernel.shape == (5, 5, 48, 64)
   np.testing.assert_allclose(kernel.mean(), 0.0, atol=1e-3)
   np.testing.assert_allclose(kernel.std(), np.sqrt(2 / fan_in), rtol=0.01)
-  # Cut at two deviations of the normal before the cut.
+  # Cut off at two deviations of the normal before it was cut.
   limit = 2 * np.sqrt(2 / fan_in) / 0.8796256610342398
   assert 0.99 * limit < np.abs(kernel).max() <= limit
   np.testing.assert_array_equal(params["bias"], 0.0)
@@ -67,7 +67,7 @@ def test_conv_has_the_same_padding(size, stride):
   kernel = np.asarray(variables["params"]["kernel"])
   height, width = -(-6 // stride), -(-5 // stride)
   expected = np.zeros((height, width, 3))
-  # TensorFlow's "same": as little padding as fits, the odd row at the end.
+  # TensorFlow's "same": as little padding as possible, an odd row at the end.
   top = max((height - 1) * stride + size - 6, 0) // 2
   left = max((width - 1) * stride + size - 5, 0) // 2
   for i, j, a, b in np.ndindex(height, width, size, size):
@@ -78,7 +78,7 @@ def test_conv_has_the_same_padding(size, stride):
 
 
 class Upsample(nn.Module):
-  """`Layers.upsample`, or the two convolutions that it stands for."""
+  """`Layers.upsample`, or the two convolutions that it is equal to."""
 
   channels: int
   scale: int = 2
@@ -105,7 +105,7 @@ def test_upsample_equals_its_two_convolutions(channels, scale):
   starts = [model.init(jax.random.key(1), x) for model in models]
   jax.tree.map(np.testing.assert_array_equal, *starts)
 
-  # Biases start from 0, where a wrong one would not show.
+  # Not 0 as initially, where a wrong bias would not show.
   params = jax.tree.map(lambda p: p + 0.1 * random_map(*p.shape), starts[0])
 
   def value_and_gradients(model):
@@ -156,7 +156,7 @@ def test_transposed_conv_spreads_each_pixel(stride):
   np.testing.assert_allclose(y[0], expected, atol=1e-5)
 
 
-def test_norm_takes_the_statistics_of_the_batch_and_keeps_one_percent():
+def test_norm_uses_the_statistics_of_the_batch_and_keeps_one_percent():
   x = 3.0 * random_map(4, 3, 2, 5) + 1.0
   norm = TRAIN.norm(name="norm")
   variables = norm.init(jax.random.key(0), x)
@@ -170,7 +170,7 @@ def test_norm_takes_the_statistics_of_the_batch_and_keeps_one_percent():
   np.testing.assert_allclose(stats["var"], 0.99 + 0.01 * var, rtol=1e-5)
 
 
-def test_norm_in_inference_mode_takes_the_running_statistics():
+def test_norm_in_inference_mode_uses_the_running_statistics():
   x = random_map(2, 3, 2, 2)
   norm = layers.Layers(train=False).norm(name="norm")
   stats = {"mean": jnp.array([1.0, -2.0]), "var": jnp.array([4.0, 0.5])}
@@ -211,7 +211,7 @@ def test_norm_averages_over_the_mapped_axis():
 
 
 def plain_norm_prelu(x, scale, bias, slope):
-  """What `_norm_prelu` computes, for JAX to derive."""
+  """The result of `_norm_prelu`, for JAX to differentiate."""
   mean = x.mean(axis=(0, 1, 2), keepdims=True)
   var = jnp.square(x - mean).mean(axis=(0, 1, 2), keepdims=True)
   y = (x - mean) / jnp.sqrt(var + 1e-3) * scale.reshape(1, 1, 1, -1)
@@ -238,7 +238,7 @@ def test_gradient_of_norm_and_prelu():
 
 
 def test_gradient_of_norm_and_prelu_over_devices_and_members():
-  """A batch split over devices has the whole batch's gradients."""
+  """Gradients of a batch split over devices equal those of the whole batch."""
   x, *parameters = norm_prelu_arguments()
   g = random_map(5, 4, 3, 2, 5)[-1]
 
@@ -257,7 +257,7 @@ def test_gradient_of_norm_and_prelu_over_devices_and_members():
     np.testing.assert_allclose(part.sum(0), total, atol=2e-5)
 
 
-def test_momentum_is_what_the_running_statistics_keep():
+def test_momentum_is_the_share_that_running_statistics_keep():
   x = 2.0 * random_map(4, 3, 2, 5) + 3.0
   norm = layers.Layers(train=True, momentum=0.75).norm(name="norm")
   variables = norm.init(jax.random.key(0), x)
@@ -297,8 +297,8 @@ def test_depth_to_space_has_the_order_that_the_networks_assume(scale):
   ("height", "width", "size"), [(4, 5, 3), (2, 7, 5), (4, 3, 2)]
 )
 def test_max_pool_and_where_its_gradient_goes(height, width, size):
-  # Few values, so that most windows have their largest several times, and none
-  # as large as zero, which padding must not be.
+  # Few values, so that most windows have their largest several times. All are
+  # negative, because padding must not act as a zero.
   values = np.random.default_rng(1).integers(-3, 0, (2, height, width, 3))
   x = jnp.asarray(values, jnp.float32)
   g = random_map(2, height, width, 3)

@@ -56,7 +56,7 @@ def init(model):
 
 @functools.cache
 def jitted(model, train, fast=False):
-  """Outputs, and the new batch_stats where training."""
+  """Outputs, and the new batch_stats if training."""
   mutable = ["batch_stats"] if train else False
   apply = functools.partial(model.apply, train=train, mutable=mutable)
   return jax.jit(apply, compiler_options=FAST if fast else None)
@@ -316,9 +316,9 @@ def test_layers_left_out_of_l2(trunk, under_l2):
 @pytest.mark.parametrize(
   ("fields", "message"),
   [
-    ({"trunk": "vdsr"}, "trunk 'vdsr' is none of"),
-    ({"wiring": "serial"}, "wiring 'serial' is none of"),
-    ({"frozen": ("trunk",)}, "frozen .'trunk'. is none of"),
+    ({"trunk": "vdsr"}, "trunk 'vdsr' is not one of"),
+    ({"wiring": "serial"}, "wiring 'serial' is not one of"),
+    ({"frozen": ("trunk",)}, "frozen .'trunk'. is not one of"),
   ],
 )
 def test_refuses_unknown_names(fields, message):
@@ -329,8 +329,8 @@ def test_refuses_unknown_names(fields, message):
 
 
 @pytest.mark.parametrize("wiring", ["parallel", "sequential"])
-def test_bfloat16_is_for_arithmetic_alone(wiring):
-  """Outputs within 10 % of float32's in the mean: 8 bits, dozens of layers."""
+def test_bfloat16_is_only_for_arithmetic(wiring):
+  """Outputs are within 10 % of float32's: 8 bits, but dozens of layers."""
   half = sr2.SR2("fsrcnn", wiring, 2, 1, dtype="bfloat16")
   variables = init(fsrcnn(wiring))
   assert jax.tree.map(lambda x: (x.shape, x.dtype), variables) == jax.tree.map(
@@ -348,7 +348,7 @@ def test_bfloat16_is_for_arithmetic_alone(wiring):
 
 
 def test_bfloat16_reaches_every_layer():
-  """All large arrays between the layers have 16 bits."""
+  """Outputs of all convolutions and matrix products have 16 bits."""
   half = sr2.SR2("wdsr", "parallel", 2, 1, dtype="bfloat16")
   variables = jax.eval_shape(
     lambda: half.init(jax.random.key(0), LOW_RES, train=False)
@@ -367,7 +367,7 @@ def test_bfloat16_reaches_every_layer():
 
 
 @pytest.mark.parametrize("wiring", names.WIRINGS)
-def test_the_trunk_of_the_guide_works_as_it_stands(monkeypatch, wiring):
+def test_the_trunk_of_the_guide_works_as_written(monkeypatch, wiring):
   guide = pathlib.Path(__file__).parents[2] / "docs" / "extending.md"
   code = re.search(r"```python\n(.*?)```", guide.read_text(), re.DOTALL)
   module: dict = {}

@@ -65,7 +65,7 @@ def test_gray_is_repeated_and_its_outputs_averaged():
   )
 
 
-def test_needs_a_description_and_others_take_none():
+def test_srmd_needs_a_description_and_other_trunks_refuse_one():
   low_res, description = jnp.zeros((1, 4, 4, 1)), jnp.zeros((1, 16))
   with pytest.raises(TypeError, match="description"):
     make(2, 1).init(jax.random.key(0), low_res, train=False)

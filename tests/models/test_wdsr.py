@@ -37,7 +37,7 @@ def test_sixteen_mappings_in_total(shared_layers):
     "shared": {f"mapping_{i}" for i in range(shared_layers)},
     "sr": {f"mapping_{i}" for i in range(shared_layers, 16)},
   }
-  # The number of parameters does not depend on where they are.
+  # The number of parameters does not depend on how many are shared.
   assert sum(x.size for x in jax.tree.leaves(params)) == 321_736
 
 
