@@ -237,7 +237,8 @@ def _refuse_contradictions(found: list[tuple[Row, pathlib.Path]]) -> None:
         raise errors.UserError(
           f"{file} and {other_file} are from two runs with the same "
           f"config.experiment, {row.experiment}, and differ.\n"
-          "Give only one of them; --config.experiment names a run."
+          "Give only one of them, or start each with its own "
+          "--config.experiment."
         )
 
 
