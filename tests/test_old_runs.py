@@ -1,0 +1,164 @@
+"""Run folders of revision b00bf7c: resumed, evaluated and reported.
+
+`make_old_run` says what is in the archive and what made it.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+
+import numpy as np
+import pytest
+
+from tests import make_old_run
+
+TIMEOUT = 400  # seconds; compiling on a busy machine takes long
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory):
+  """The unpacked archive."""
+  folder = tmp_path_factory.mktemp("old")
+  with tarfile.open(make_old_run.ARCHIVE) as archive:
+    archive.extractall(folder, filter="data")
+  return folder
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+  """Runs a module's command line and returns what it printed."""
+  cache = tmp_path_factory.mktemp("cache")
+  environment = os.environ | {
+    "SR2_JAX_CACHE_DIR": str(cache),
+    "JAX_PLATFORMS": "cpu",
+  }
+
+  def run(module, *arguments):
+    done = subprocess.run(
+      (sys.executable, "-m", module, *map(str, arguments)),
+      cwd=make_old_run.ROOT,
+      env=environment,
+      capture_output=True,
+      text=True,
+      timeout=TIMEOUT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+  return run
+
+
+@pytest.fixture(scope="module")
+def main(command):
+  def run(workdir, *arguments):
+    return command(
+      "sr2_jax.main",
+      "--config=tests/tiny.py",
+      f"--workdir={workdir}",
+      *make_old_run.FLAGS,
+      *arguments,
+    )
+
+  return run
+
+
+@pytest.fixture(scope="module")
+def resumed(old, main, tmp_path_factory):
+  """The stopped run, trained to its end by this revision."""
+  workdir = tmp_path_factory.mktemp("runs") / "resumed"
+  shutil.copytree(old / "stopped", workdir)
+  assert "resuming pretrain at step 10 of 20" in main(workdir)
+  return workdir
+
+
+def assert_same_rows(actual, expected, *, rtol):
+  """Everything but floats is equal, the order of rows and fields included."""
+
+  def split(path):
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    fields = [field for row in rows for field in row.items()]
+    floats = [value for _, value in fields if isinstance(value, float)]
+    others = [
+      (name, "a float" if isinstance(value, float) else value)
+      for name, value in fields
+    ]
+    return others, floats
+
+  actual_others, actual_floats = split(actual)
+  expected_others, expected_floats = split(expected)
+  assert actual_others == expected_others
+  np.testing.assert_allclose(actual_floats, expected_floats, rtol=rtol)
+
+
+# Another processor rounds ten steps and the scores in another way: by 5e-6 with
+# SSE4.2 only.
+TRAINED = 1e-4
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "results.jsonl"])
+def test_a_resumed_run_ends_as_it_did_then(old, resumed, name):
+  assert_same_rows(resumed / name, old / "finished" / name, rtol=TRAINED)
+
+
+def test_rows_before_the_stop_are_untouched(old, resumed):
+  before = (old / "stopped" / "metrics.jsonl").read_bytes()
+  assert before.count(b"\n") > 20
+  assert (resumed / "metrics.jsonl").read_bytes().startswith(before)
+
+
+def test_scores_of_each_image_are_those_of_then(old, resumed):
+  names = {path.name for path in (old / "finished" / "per_image").iterdir()}
+  assert names == {"bicubic_test.npz", "fsrcnn_test.npz"}
+  assert {path.name for path in (resumed / "per_image").iterdir()} == names
+  for name in names:
+    with (
+      np.load(resumed / "per_image" / name) as actual,
+      np.load(old / "finished" / "per_image" / name) as expected,
+    ):
+      assert list(actual) == list(expected)
+      for key in expected:
+        assert actual[key].dtype == expected[key].dtype
+        if expected[key].dtype.kind == "f":
+          np.testing.assert_allclose(
+            actual[key], expected[key], rtol=TRAINED, atol=TRAINED
+          )
+        else:
+          np.testing.assert_array_equal(actual[key], expected[key])
+
+
+def test_an_old_checkpoint_scores_what_it_did_then(old, main, tmp_path):
+  """The best one of the stopped run."""
+  shutil.copytree(old / "stopped", tmp_path / "stopped")
+  main(tmp_path / "stopped", *make_old_run.EVALUATION)
+  assert_same_rows(
+    tmp_path / "stopped" / "results.jsonl",
+    old / "evaluated" / "results.jsonl",
+    rtol=1e-5,
+  )
+
+
+def test_an_old_finished_run_is_done(old, main, tmp_path):
+  shutil.copytree(old / "finished", tmp_path / "finished")
+  assert "Nothing to do" in main(tmp_path / "finished")
+
+
+def test_old_runs_are_reported(old, command, tmp_path):
+  """Tables, curves, and the page with pictures of examples."""
+  shutil.copytree(old / "joint", tmp_path / "joint")
+  text = command(
+    "sr2_jax.report", tmp_path / "joint", "--out", tmp_path / "out"
+  )
+  # SSIM and PSNR without noise.
+  for line in (
+    "bicubic         0.201*",
+    "sr2_fsrcnn      0.063±.022",
+    "fsrcnn          10.27±2.17",
+  ):
+    assert f"\n{line}" in text
+  assert "\nsr2_fsrcnn      0.000±.000*" in text  # accuracy
+  made = {path.name for path in (tmp_path / "out").iterdir()}
+  assert made >= {"curves_test.png", "fig5.png", "report.md"}
