@@ -189,6 +189,7 @@ def assert_close(actual, expected, *, tolerance):
     np.testing.assert_allclose(
       a,
       b,
+      rtol=0,
       atol=tolerance,
       equal_nan=False,
       err_msg=jax.tree_util.keystr(path),
