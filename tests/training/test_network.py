@@ -88,7 +88,10 @@ def test_the_platform_chooses_the_convolution():
   assert network_lib.build(config, SHAPE, 10).model.convolution == "cpu"
 
 
-@pytest.mark.parametrize(("trunk", "wiring"), NETWORKS)
+# The others' convolutions are of the same kinds, and compiling them takes long.
+@pytest.mark.parametrize(
+  ("trunk", "wiring"), [("fsrcnn", "parallel"), ("wdsr", "none")]
+)
 def test_both_convolutions_compute_the_same(trunk, wiring):
   config, phase = of_network(trunk, wiring)
   outputs = []
@@ -206,3 +209,22 @@ def test_a_phase_trains_the_network_of_its_config():
     config, "joint", image_shape=SHAPE, num_train_images=64, num_classes=10
   )
   assert phase.network == network_lib.build(config, SHAPE, 10)
+
+
+def test_a_network_is_told_the_noise_of_its_level():
+  """`describe` gets the level's variance once for every image of the batch."""
+
+  class Told:
+    def apply(self, variables, low_res, description, *, train):
+      assert not train
+      return {"super_res": variables * low_res + description[..., None, None]}
+
+  def describe(noise_variances):
+    return jnp.sqrt(noise_variances)[:, None]
+
+  apply = network_lib.Network(Told(), (2, 2, 1), describe).apply
+  low_res = np.ones((3, 2, 2, 1), np.float32)
+  over_levels = jax.vmap(apply, in_axes=(None, None, 0))
+  outputs = over_levels(2.0, low_res, jnp.asarray([0.0, 0.25]))
+  np.testing.assert_array_equal(outputs["super_res"][0], 2 * low_res)
+  np.testing.assert_array_equal(outputs["super_res"][1], 2 * low_res + 0.5)
