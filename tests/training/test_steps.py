@@ -1,18 +1,17 @@
 """Steps on 12 px images at scale 2, with FSRCNN and its classifier."""
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
-import skimage.metrics
 
 from sr2_jax import parallel, rng
-from sr2_jax.imaging import augmentation, degradation, noise
+from sr2_jax.imaging import augmentation, degradation
 from sr2_jax.models import sr2
-from sr2_jax.training import optimizer, population, steps
+from sr2_jax.training import network, optimizer, population, steps
 
 SIZE, SCALE, BATCH, NUM_IMAGES = 12, 2, 8, 24
 OPERATOR = degradation.operator(SIZE, SCALE, blur_sigma=1.0, anti_aliasing=True)
@@ -40,7 +39,12 @@ def augment_in_float64(keys, images):
 
 def make_model(wiring, **options):
   return sr2.SR2(
-    trunk="fsrcnn", wiring=wiring, scale=SCALE, channels=1, **options
+    trunk="fsrcnn",
+    wiring=wiring,
+    scale=SCALE,
+    channels=1,
+    convolution="cpu",
+    **options,
   )
 
 
@@ -62,12 +66,13 @@ def make_optimizer(**rates):
 
 
 def make_state(model, opt, seeds):
-  create = functools.partial(
-    steps.create_state,
-    model,
-    opt,
-    low_res_shape=(SIZE // SCALE, SIZE // SCALE, 1),
-  )
+  initial = network.Network(model, (SIZE // SCALE, SIZE // SCALE, 1))
+
+  def create(seed):
+    variables = initial.init(seed)
+    opt_state = opt.init(variables["params"])
+    return steps.TrainState(**variables, opt_state=opt_state)
+
   state = jax.jit(jax.vmap(create))(np.asarray(seeds, np.uint32))
   return jax.tree.map(np.asarray, state)
 
@@ -79,25 +84,28 @@ def data():
   return images, random.integers(0, 10, NUM_IMAGES).astype(np.int32)
 
 
-# Compiling is most of these tests' time: each program is compiled once.
-@functools.cache
-def training_step(
-  layout, wiring, steps_per_call=1, *, normalize_weights=False, augment=AUGMENT
-):
-  model = make_model(wiring, axis_name=layout.axis_name)
-  program = steps.train_program(
-    model=model,
+def make_settings(layout, wiring, **changes):
+  settings = steps.Settings(
+    model=make_model(wiring, axis_name=layout.axis_name),
     optimizer=make_optimizer(**RATES[wiring]),
-    augment=augment,
-    degrade=steps.without_draws(degrade),
+    augment=AUGMENT,
+    degrade=lambda keys, high_res: (degrade(high_res), None),
     sr_loss="mse",
-    normalize_weights=normalize_weights,
+    normalize_weights=False,
     batch_size=BATCH,
     num_shards=layout.num_shards,
     axis_name=layout.axis_name,
-    steps_per_call=steps_per_call,
   )
-  return layout.map(program)
+  return dataclasses.replace(settings, **changes)
+
+
+# Compiling is most of these tests' time: each program is compiled once.
+@functools.cache
+def training_step(layout, wiring, steps_per_call=1, **changes):
+  settings = make_settings(layout, wiring, **changes)
+  return layout.map(
+    steps.train_program(settings, steps_per_call=steps_per_call)
+  )
 
 
 def orders_of(members):
@@ -176,12 +184,6 @@ def joint(start, data):
 def exact(start, data):
   """The same two steps in float64."""
   return train_in_float64(ONE_DEVICE, *start, data, calls=(1, 1))
-
-
-@pytest.fixture(scope="module")
-def evaluated(joint, data):
-  """The scores of a batch of eight images, on one device."""
-  return evaluate(ONE_DEVICE, joint[0], data)
 
 
 def assert_close(actual, expected, *, tolerance):
@@ -340,19 +342,8 @@ def test_streamed_batches_give_the_same_bits(sr_only, data, name):
 def test_bfloat16_trains_with_float32_all_around(sr_only, data):
   """State and metrics are float32; the loss falls as it does in float32."""
   members, state = sr_only
-  step = ONE_DEVICE.map(
-    steps.train_program(
-      model=make_model("none", dtype="bfloat16"),
-      optimizer=make_optimizer(**RATES["none"]),
-      augment=AUGMENT,
-      degrade=steps.without_draws(degrade),
-      sr_loss="mse",
-      normalize_weights=False,
-      batch_size=BATCH,
-      num_shards=1,
-      axis_name=None,
-      steps_per_call=3,
-    )
+  step = training_step(
+    ONE_DEVICE, "none", 3, model=make_model("none", dtype="bfloat16")
   )
   calls = (3, 3, 3)
   after, metrics = train(
@@ -376,18 +367,8 @@ def test_frozen_subtree_keeps_its_parameters_and_statistics(data):
   opt = make_optimizer(shared=0.0, sr=1e-3)
   members = population.expand((0,), (L2,), (None,))
   state = make_state(model, opt, members.seeds)
-  step = ONE_DEVICE.map(
-    steps.train_program(
-      model=model,
-      optimizer=opt,
-      augment=AUGMENT,
-      degrade=steps.without_draws(degrade),
-      sr_loss="l1",
-      normalize_weights=False,
-      batch_size=BATCH,
-      num_shards=1,
-      axis_name=None,
-    )
+  step = training_step(
+    ONE_DEVICE, "none", model=model, optimizer=opt, sr_loss="l1"
   )
   after, _ = train(ONE_DEVICE, members, state, data, step=step, calls=(1,))
   for before, now in (
@@ -418,117 +399,6 @@ def test_initial_subtrees_do_not_depend_on_the_wiring(start, sr_only):
     )
 
 
-VARIANCES = (0.0, 1e-3, 1e-2)
-
-
-def evaluate(layout, state, data):
-  images, labels = data
-  program = layout.map(
-    steps.eval_program(
-      apply=steps.inference(make_model("parallel")),
-      degrade=degrade,
-      sr_loss="mse",
-      clip=False,
-      noise_seed=5,
-      num_shards=layout.num_shards,
-      axis_name=layout.axis_name,
-    )
-  )
-  batch = steps.EvalBatch(
-    images=images[:BATCH],
-    labels=labels[:BATCH],
-    positions=np.arange(BATCH, dtype=np.int32),
-    mask=np.array([1, 1, 1, 1, 1, 0, 0, 0], np.float32),
-  )
-  shared = layout.put_shared((batch, np.asarray(VARIANCES, np.float32)))
-  variables = {"params": state.params, "batch_stats": state.batch_stats}
-  return layout.fetch_members(
-    program(layout.put_members(variables), (), shared)
-  )
-
-
-def test_evaluation_equals_a_loop_over_levels_and_images(
-  joint, evaluated, data
-):
-  after, _ = joint
-  variables = {"params": after.params, "batch_stats": after.batch_stats}
-  scores = evaluated
-  assert {value.shape for value in scores.values()} == {(2, 3, BATCH)}
-  apply = jax.jit(functools.partial(make_model("parallel").apply, train=False))
-  images, labels = data
-  high_res = images[:BATCH].astype(np.float32) / 255
-  clean = degrade(jnp.asarray(high_res))
-  keys = rng.per_image(rng.stream(5, "noise"), jnp.arange(BATCH))
-  draw = noise.draw(keys, clean.shape[1:])
-  for member in range(2):
-    one = population.take(variables, member)
-    for level, variance in enumerate(VARIANCES):
-      low_res = (
-        clean
-        if variance == 0
-        else np.clip(clean + np.float32(variance) ** 0.5 * draw, 0, 1)
-      )
-      outputs = apply(one, low_res)
-      for i in range(BATCH):
-        a, b = high_res[i, ..., 0], np.asarray(outputs["super_res"][i, ..., 0])
-        error = np.mean((a - b) ** 2)
-        wang = {
-          "gaussian_weights": True,
-          "sigma": 1.5,
-          "use_sample_covariance": False,
-        }
-        ssim = skimage.metrics.structural_similarity
-        expected = {
-          "ssim": ssim(a, b, data_range=1, **wang),
-          "ssim_uniform7": ssim(a, b, data_range=1),
-          "ssim_uniform7_range2": ssim(a, b, data_range=2),
-          "psnr_db": -10 * np.log10(error),
-          "loss_sr": error,
-          "loss_classifier": float(
-            optax.softmax_cross_entropy_with_integer_labels(
-              outputs["logits"][i], labels[i]
-            )
-          ),
-          "predicted": int(np.argmax(outputs["logits"][i])),
-        }
-        assert scores.keys() == expected.keys()
-        for name, value in expected.items():
-          np.testing.assert_allclose(
-            scores[name][member, level, i],
-            value,
-            rtol=1e-3,
-            atol=1e-4,
-            err_msg=name,
-          )
-
-
-@pytest.mark.parametrize("name", ["data", "members"])
-def test_devices_do_not_change_the_evaluation(joint, evaluated, data, name):
-  after, _ = joint
-  layout = parallel.layout(name, 4 if name == "data" else 2)
-  actual = evaluate(layout, after, data)
-  assert_close(actual, evaluated, tolerance=1e-3)
-
-
 def test_uint8_is_scaled_to_the_unit_interval():
   scaled = steps.to_float(jnp.array([0, 51, 255], jnp.uint8))
   np.testing.assert_allclose(scaled, [0, 0.2, 1], rtol=1e-6)
-
-
-def test_a_network_is_told_the_noise_of_its_level():
-  """`describe` gets the level's variance once for every image of the batch."""
-
-  class Told:
-    def apply(self, variables, low_res, description, *, train):
-      assert not train
-      return {"super_res": variables * low_res + description[..., None, None]}
-
-  def describe(noise_variances):
-    return jnp.sqrt(noise_variances)[:, None]
-
-  apply = steps.inference(Told(), describe)
-  low_res = np.ones((3, 2, 2, 1), np.float32)
-  over_levels = jax.vmap(apply, in_axes=(None, None, 0))
-  outputs = over_levels(2.0, low_res, jnp.asarray([0.0, 0.25]))
-  np.testing.assert_array_equal(outputs["super_res"][0], 2 * low_res)
-  np.testing.assert_array_equal(outputs["super_res"][1], 2 * low_res + 0.5)
