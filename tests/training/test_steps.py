@@ -380,13 +380,28 @@ def test_frozen_subtree_keeps_its_parameters_and_statistics(data):
     assert any(jax.tree.leaves(moved))
 
 
-def test_normalized_weights_divide_the_loss(start, joint, data):
-  _, metrics = joint
-  step = training_step(ONE_DEVICE, "parallel", normalize_weights=True)
-  _, normalized = train(ONE_DEVICE, *start, data, step=step, calls=(1,))
-  np.testing.assert_allclose(
-    normalized[0]["loss"], metrics[0]["loss"] / (1 + LOSS_WEIGHT), rtol=1e-5
+def test_normalized_weights_divide_the_loss():
+  """By 1 + lambda; the terms that are recorded beside it stay as they are."""
+  random = np.random.default_rng(0)
+  images = random.random((2, BATCH, SIZE, SIZE, 1), np.float32)
+  outputs = {
+    "super_res": jnp.asarray(images[0]),
+    "logits": jnp.asarray(random.normal(size=(BATCH, 10)), jnp.float32),
+  }
+  plain, normalized = (
+    steps.losses(
+      make_settings(ONE_DEVICE, "parallel", normalize_weights=normalize),
+      outputs,
+      jnp.asarray(images[1]),
+      jnp.arange(BATCH),
+      jnp.float32(LOSS_WEIGHT),
+    )
+    for normalize in (False, True)
   )
+  expected = {**plain, "loss": plain["loss"] / (1 + LOSS_WEIGHT)}
+  assert normalized.keys() == expected.keys()
+  for name, value in expected.items():
+    np.testing.assert_allclose(normalized[name], value, rtol=1e-6)
 
 
 def test_initial_subtrees_do_not_depend_on_the_wiring(start, sr_only):
