@@ -1,4 +1,4 @@
-"""What a run leaves in its folder beside checkpoints, and what it shows."""
+"""Weights, rows, arrays and pictures that a run stores and shows."""
 
 import pathlib
 from collections.abc import Sequence
@@ -25,11 +25,11 @@ def store_weights(
   variables: Any,
   steps_done: Sequence[int],
 ) -> None:
-  """Writes each member's weights without its optimizer to weights/.
+  """Writes each member's weights, without optimizer state, to weights/.
 
   Args:
-    run: the run.
-    phase: the phase that trained them.
+    run: configuration, images and folder.
+    phase: what trained the weights.
     kind: "last" or "best".
     variables: NumPy arrays [M, ...].
     steps_done: training steps of each member.
@@ -66,11 +66,11 @@ def store(
   evaluation: evaluate.Evaluation,
   metric_writer: metrics_log.Writer | None = None,
 ) -> None:
-  """Puts an evaluation into the run folder; draws examples of a trained method.
+  """Stores an evaluation in the run folder; draws a trained method's examples.
 
   Args:
-    run: the run.
-    evaluation: of a method.
+    run: configuration, images and folder.
+    evaluation: rows, scores of each image and examples of a method.
     metric_writer: shows the picture in TensorBoard.
 
   Raises:
@@ -108,7 +108,7 @@ def store(
 def _baseline(
   config: Any, phase: str, folder: pathlib.Path
 ) -> example_grid.Baseline | None:
-  """What a phase started from, in this run or in `init_from`."""
+  """The network that a phase started from, in this run or in `init_from`."""
   if phase != "joint":
     return None
   if config.init_from:
@@ -124,12 +124,12 @@ def show(
   *,
   checkpoint: str = "last",
 ) -> None:
-  """Draws and prints a run's rows, beside those of `init_from`'s pretraining.
+  """Prints tables and draws curves of a run, with `init_from`'s pretraining.
 
   Args:
-    run: the run.
-    rows: of one checkpoint of each phase.
-    checkpoint: which one that is, "last" or "best".
+    run: configuration and folder.
+    rows: results of one checkpoint of each phase.
+    checkpoint: "last" or "best", the one that was evaluated.
   """
   summary.show(
     [*pretraining_rows(run.config), *rows],
@@ -140,7 +140,7 @@ def show(
 
 
 def pretraining_rows(config: Any) -> list[rows_lib.Row]:
-  """Rows of the pretraining that `init_from` names, of this run's seeds.
+  """Rows of `init_from`'s pretraining, for this run's seeds.
 
   Empty if that file is damaged: a run must not fail because of another run's
   file.

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,21 +21,21 @@ from sr2_jax.training import phase as phase_lib
 from sr2_jax.training import progress as progress_lib
 from sr2_jax.training import run as run_lib
 
-# Calls that the host may be ahead of the devices.
+# How many calls the host may run ahead of the devices.
 _CALLS_AHEAD = 2
 
 
 def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
-  """Trains and evaluates every phase of a config, or goes on where it stopped.
+  """Trains and evaluates every phase of a config; resumes a stopped run.
 
   Args:
     config: validated.
-    workdir: the run folder; the same call on it again resumes.
+    workdir: the run folder; a second call on it resumes the run.
 
   Raises:
     UserError: if the folder, the data or the devices do not fit the config.
     DivergedError: if a loss is not finite.
-    Stopped: after a signal, with the step saved.
+    Stopped: after a signal, once the step is saved.
   """
   with run_lib.open_run(config, workdir) as run:
     if run is None:
@@ -54,12 +55,10 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
     metric_writer.truncate(start.phase.name, start.step)
     names = list(open_checkpoints)
     with run.stop.listening():
-      state = start.state
+      state, first_step = start.state, start.step
       for name in names[names.index(start.phase.name) :]:
         phase = run.phase(name)
-        if name == start.phase.name:
-          first_step = start.step
-        else:
+        if name != start.phase.name:
           messages.say(f"preparing {name}")
           before = run.phase("pretrain").population
           state, first_step = phase.start_from(state, before), 0
@@ -71,19 +70,13 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
           checkpoints=open_checkpoints[name],
           metric_writer=metric_writer,
         )
-        for kind in ("last", "best"):
-          restored = restore_for_evaluation(run, phase, kind)
-          if restored is not None:
-            output.store_weights(run, phase, kind, *restored)
-        evaluated = methods.of_phase(
+        _finish_phase(
           run,
           phase,
-          state.variables,
-          steps_done=[phase.num_steps] * phase.population.size,
+          state,
+          with_untrained=name == names[0],
+          metric_writer=metric_writer,
         )
-        others = methods.untrained(run) if name == names[0] else []
-        for method in (*others, evaluated):
-          output.store(run, evaluate.evaluate(run, method), metric_writer)
       evaluate.stop_if_asked(run)
     for checkpoints in open_checkpoints.values():
       checkpoints.close()
@@ -94,14 +87,15 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
 
 
 def evaluate_checkpoint(config: Any, workdir: str | pathlib.Path) -> None:
-  """Evaluates a run's checkpoints again, into its results.jsonl.
+  """Evaluates a run's checkpoints again; merges the rows into results.jsonl.
 
-  Every phase that has one is evaluated at its last checkpoint, or at its best
-  with `eval.checkpoint` "best". That field, the noise variances, corruptions
-  and splits may differ from the run's. Rows of other weights have another step.
+  `eval.checkpoint` chooses the last or the best checkpoint of each phase. It
+  may differ from the run's own config, and so may the noise variances,
+  corruptions and splits. Each row has the step of its weights, so rows of the
+  best weights do not replace those of the last.
 
   Raises:
-    UserError: if there is no checkpoint, or none that is good.
+    UserError: if there is no checkpoint, or all are damaged.
   """
   with run_lib.open_run(config, workdir, evaluate_only=True) as run:
     assert run is not None
@@ -114,14 +108,9 @@ def evaluate_checkpoint(config: Any, workdir: str | pathlib.Path) -> None:
         output.store_weights(
           run, phase, config.eval.checkpoint, variables, steps_done
         )
-        evaluated = methods.of_phase(
-          run, phase, variables, steps_done=steps_done
+        rows += _evaluate_and_store(
+          run, phase, variables, steps_done, with_untrained=not rows
         )
-        others = [] if rows else methods.untrained(run)
-        for method in (*others, evaluated):
-          evaluation = evaluate.evaluate(run, method)
-          output.store(run, evaluation)
-          rows += evaluation.rows
     if not rows:
       raise errors.UserError(
         f"{run.folder.path} has no {config.eval.checkpoint} checkpoint.\n"
@@ -133,7 +122,7 @@ def evaluate_checkpoint(config: Any, workdir: str | pathlib.Path) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-  """Where a run begins or goes on: phase, steps done in it, and its state."""
+  """Where a run begins or resumes: phase, steps done in it, and its state."""
 
   phase: phase_lib.Phase
   step: int
@@ -143,13 +132,12 @@ class Start:
 def where_to_start(
   run: run_lib.Run, checkpoints: dict[str, checkpoint.Checkpoints]
 ) -> Start:
-  """The first of these that there is.
+  """The start of a run: the first of these that exists.
 
-  1. The newest good checkpoint of the last phase that has any. (At the end of
-     a phase nothing is left to train in it: it is evaluated, and its weights
-     start the next phase.)
-  2. `init_from`: joint, from the pretrained weights of another run.
-  3. The first phase, from the seeds.
+  1. The newest good checkpoint of the last phase that has one. (If that phase
+     has ended, it is only evaluated, and its weights start the next phase.)
+  2. `init_from`: joint training, from the pretrained weights of another run.
+  3. The first phase, initialized from the seeds.
   """
   messages.say("preparing the networks")  # Tracing them takes seconds.
   for name in reversed(checkpoints):
@@ -177,18 +165,19 @@ def train_phase(
   checkpoints: checkpoint.Checkpoints,
   metric_writer: metrics_log.Writer,
 ) -> steps.TrainState:
-  """Trains a phase to its end.
+  """The state at the end of a phase, as NumPy arrays.
 
   Args:
-    run: the run.
-    phase: the phase.
+    run: configuration, images, devices and folder.
+    phase: what to train.
     state: NumPy arrays, after `first_step` steps.
-    first_step: steps done before.
-    checkpoints: of the phase.
-    metric_writer: gets the rows.
+    first_step: steps already done.
+    checkpoints: where the states of this phase are saved.
+    metric_writer: writes the rows of metrics.jsonl.
 
-  Returns:
-    The state at the end, NumPy arrays.
+  Raises:
+    DivergedError: if a loss is not finite.
+    Stopped: after a signal, once the step is saved.
   """
   config, layout = run.config, run.layout
   if first_step == phase.num_steps:
@@ -261,7 +250,8 @@ def train_phase(
         settle(0)
         metric_writer.sync()
         with progress.paused():
-          # A run that resumes here does not come to this validation again.
+          # A run that resumes here does not repeat this validation, so its
+          # best weights must be on disk first.
           best.wait()
           state = layout.fetch_members(on_devices)
           checkpoints.save(done, state)
@@ -272,7 +262,7 @@ def train_phase(
         raise errors.Stopped(
           signal_number,
           f"stopped: {phase.name} is saved at step {done:,} of "
-          f"{phase.num_steps:,}; the same command goes on from there.",
+          f"{phase.num_steps:,}; run the same command to continue.",
         )
   checkpoints.wait()
   best.close()
@@ -282,7 +272,7 @@ def train_phase(
 def restore_for_evaluation(
   run: run_lib.Run, phase: phase_lib.Phase, kind: str
 ) -> tuple[Any, list[int]] | None:
-  """The "last" or "best" weights and each member's steps, if there are any."""
+  """The "last" or "best" weights and each member's steps; None if missing."""
   folder = run.folder.checkpoints(phase.name, kind)
   if not folder.is_dir():
     return None
@@ -306,6 +296,58 @@ def restore_for_evaluation(
   return state.variables, [step] * phase.population.size
 
 
+def _finish_phase(
+  run: run_lib.Run,
+  phase: phase_lib.Phase,
+  state: steps.TrainState,
+  *,
+  with_untrained: bool,
+  metric_writer: metrics_log.Writer,
+) -> None:
+  """Stores the weights of a phase that has ended, and evaluates its state."""
+  for kind in ("last", "best"):
+    restored = restore_for_evaluation(run, phase, kind)
+    if restored is not None:
+      output.store_weights(run, phase, kind, *restored)
+  _evaluate_and_store(
+    run,
+    phase,
+    state.variables,
+    [phase.num_steps] * phase.population.size,
+    with_untrained=with_untrained,
+    metric_writer=metric_writer,
+  )
+
+
+def _evaluate_and_store(
+  run: run_lib.Run,
+  phase: phase_lib.Phase,
+  variables: Any,
+  steps_done: Sequence[int],
+  *,
+  with_untrained: bool,
+  metric_writer: metrics_log.Writer | None = None,
+) -> list[rows_lib.Row]:
+  """Rows of a phase's networks and, on request, of the untrained methods.
+
+  Args:
+    run: configuration, images, devices and folder.
+    phase: what trained the networks.
+    variables: of its population, NumPy arrays [M, ...].
+    steps_done: training steps of each member.
+    with_untrained: evaluate bicubic and the released SRMD as well.
+    metric_writer: shows examples in TensorBoard.
+  """
+  evaluated = methods.of_phase(run, phase, variables, steps_done=steps_done)
+  others = methods.untrained(run) if with_untrained else []
+  rows: list[rows_lib.Row] = []
+  for method in (*others, evaluated):
+    evaluation = evaluate.evaluate(run, method)
+    output.store(run, evaluation, metric_writer)
+    rows += evaluation.rows
+  return rows
+
+
 def _train_rows(
   phase: phase_lib.Phase,
   call: range,
@@ -313,9 +355,10 @@ def _train_rows(
   *,
   every: int,
 ) -> list[dict[str, Any]]:
-  """The rows of a call's steps, of every so many and of the phase's last.
+  """Training rows of a call: every `every` steps and at the phase's end.
 
-  They end at the first step with a loss that is not finite: the run does.
+  They stop before the first step with a loss that is not finite, as the run
+  does.
   """
   finite = np.isfinite(values["loss"][:, : len(call)]).all(axis=0)
   num_finite = len(call) if finite.all() else int(finite.argmin())

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder and shows, without training."""
+"""Weights, rows, arrays and pictures of a run, without training."""
 
 import dataclasses
 import signal
@@ -104,20 +104,20 @@ def test_only_the_main_process_writes(stored, monkeypatch, tmp_path):
 
 
 def test_a_signal_after_the_last_batch_is_not_lost(stored, tmp_path):
-  """It stops before the picture; the rows are there."""
+  """The run stops before the picture, but the rows are on disk."""
   run, (_, evaluation) = stored
   stop = preemption.StopRequest()
   stop.received = lambda: signal.SIGTERM
   run = dataclasses.replace(
     run, stop=stop, folder=folder_lib.RunFolder(tmp_path)
   )
-  with pytest.raises(errors.Stopped, match="evaluates again"):
+  with pytest.raises(errors.Stopped, match="evaluate again"):
     output.store(run, evaluation)
   assert (tmp_path / rows_lib.FILE_NAME).exists()
   assert not (tmp_path / "images").exists()
 
 
-def test_weights_of_each_member_in_a_file_of_its_own(tmp_path):
+def test_each_member_has_its_own_weights_file(tmp_path):
   run = tiny_network.make_run(tmp_path)
   phase = tiny_network.tiny_phase(run)
   variables = tiny_network.make_state(phase).variables
@@ -144,7 +144,7 @@ def test_weights_of_each_member_in_a_file_of_its_own(tmp_path):
 
 
 def test_rows_of_the_pretraining_it_started_from(tmp_path):
-  """Of the run's seeds alone, and not what that run did afterwards."""
+  """Only the run's own seeds, and nothing that came after pretraining."""
   source, own = tmp_path / "source", tmp_path / "own"
   own.mkdir()
   source.mkdir()

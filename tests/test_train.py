@@ -21,20 +21,20 @@ from sr2_jax.records import rows as rows_lib
 
 ROOT = pathlib.Path(__file__).parents[1]
 TIMEOUT = 400  # seconds; compiling on a busy machine takes long
-# Super-resolution alone, which takes less time.
-ALONE = "--config.joint.num_epochs=0"
+# Only super-resolution, which takes less time.
+ONLY_PRETRAIN = "--config.joint.num_epochs=0"
 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-  """A cache of compiled programs that all the processes here share."""
+  """Variables that give all processes one cache of compiled programs."""
   cache = tmp_path_factory.mktemp("cache")
   return os.environ | {"SR2_JAX_CACHE_DIR": str(cache), "JAX_PLATFORMS": "cpu"}
 
 
 @contextlib.contextmanager
 def started(environment, workdir, *arguments):
-  """A running process; killed at the end if it still lives."""
+  """A running process; it is killed at the end if it is still alive."""
   workdir.mkdir(parents=True, exist_ok=True)
   with (workdir.parent / f"{workdir.name}.log").open("a") as log:
     process = subprocess.Popen(
@@ -60,7 +60,7 @@ def output(workdir):
 
 
 def run(environment, workdir, *arguments, expect=0):
-  """Runs to the end and returns what it printed."""
+  """Output of a run that has ended with the expected code."""
   with started(environment, workdir, *arguments) as process:
     code = process.wait(TIMEOUT)
   text = output(workdir)
@@ -78,7 +78,7 @@ def wait_for(condition, process, workdir):
 
 
 def rows(workdir):
-  """Whole lines of metrics.jsonl, also while it is being written."""
+  """Complete lines of metrics.jsonl, even while it is being written."""
   path = workdir / "metrics.jsonl"
   if not path.exists():
     return []
@@ -96,7 +96,7 @@ def reached(workdir, phase, step):
 
 
 def digests(workdir):
-  """sha256 of every array of the last checkpoint and the best of each phase."""
+  """sha256 of every array of the last and best checkpoints of each phase."""
   found = {}
   for kind in workdir.glob("checkpoints/*/*"):
     newest = max(kind.iterdir(), default=None)
@@ -113,7 +113,7 @@ def digests(workdir):
 
 
 def arrays(workdir):
-  """Scores of each image and example images, by their files."""
+  """Bytes of the files with scores of each image and example images."""
   return {
     str(path.relative_to(workdir)): path.read_bytes()
     for folder in ("per_image", "examples")
@@ -122,7 +122,7 @@ def arrays(workdir):
 
 
 def assert_same_run(actual, expected):
-  """Bit for bit: parameters, optimizer, BatchNorm statistics, rows, arrays."""
+  """Same parameters, optimizer, statistics, rows and arrays, bit for bit."""
   for name in ("metrics.jsonl", "results.jsonl"):
     assert (actual / name).read_text() == (expected / name).read_text(), name
   assert digests(actual) == digests(expected)
@@ -136,7 +136,7 @@ def uninterrupted(environment, tmp_path_factory):
   return workdir, text
 
 
-def test_run_folder_holds_what_the_design_says(uninterrupted):
+def test_run_folder_has_what_the_design_lists(uninterrupted):
   workdir, text = uninterrupted
   for name in ("config.json", "metrics.jsonl", "results.jsonl", "DONE"):
     assert (workdir / name).is_file(), name
@@ -186,9 +186,9 @@ def test_result_rows_are_complete_and_single(uninterrupted):
 
 
 def test_golden_first_steps(uninterrupted):
-  """If this fails and no change of the method was meant, look at the streams
-  (rng), the order of the data, the initialization, the degradation and the
-  loss, in this order; else take over the new numbers.
+  """If you meant to change the method, adopt the new numbers. If not, check in
+  this order: the streams of rng, the order of the data, the initialization, the
+  degradation and the loss.
   """
   workdir, _ = uninterrupted
   losses = {
@@ -224,7 +224,7 @@ def test_metric_rows_come_once_and_in_order(uninterrupted):
 
 
 def test_kills_leave_no_trace(environment, uninterrupted, tmp_path):
-  """kill -9 in both phases and between them; a damaged checkpoint as well."""
+  """kill -9 in both phases and between them, and a damaged checkpoint."""
   workdir = tmp_path / "killed"
   with started(environment, workdir) as process:
     wait_for(reached(workdir, "pretrain", 12), process, workdir)
@@ -259,7 +259,7 @@ def test_kills_leave_no_trace(environment, uninterrupted, tmp_path):
   assert_same_run(workdir, uninterrupted[0])
 
 
-# The best takes long to be written; the power goes once the last is there.
+# Writing the best takes long; the process dies once the last is on disk.
 BEST_IS_SLOW = """
 import os, sys, time
 from sr2_jax import main
@@ -285,11 +285,12 @@ main.main(sys.argv)
 
 
 def test_best_is_never_behind_the_last(environment, tmp_path):
-  """Else a resumed run would have lost it: it validates no step again."""
+  """A resumed run validates no step again, and would have lost the best."""
   done = subprocess.run(
     (
       sys.executable, "-c", BEST_IS_SLOW, "--config=tests/tiny.py",
-      f"--workdir={tmp_path}", ALONE, "--config.checkpoint.every_steps=4",
+      f"--workdir={tmp_path}", ONLY_PRETRAIN,
+      "--config.checkpoint.every_steps=4",
     ),
     cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
     timeout=TIMEOUT,
@@ -300,10 +301,10 @@ def test_best_is_never_behind_the_last(environment, tmp_path):
 
 
 def test_full_disk_ends_a_run_in_two_lines(environment, tmp_path):
-  """Here no file may be larger than 2 MB, which a state is."""
+  """No file may exceed 2 MB here, and a state does."""
   command = (
     f"ulimit -f 2000; exec {sys.executable} -m sr2_jax.main "
-    f"--config=tests/tiny.py --workdir={tmp_path} {ALONE}"
+    f"--config=tests/tiny.py --workdir={tmp_path} {ONLY_PRETRAIN}"
   )
   done = subprocess.run(
     ("bash", "-c", command),
@@ -401,10 +402,10 @@ def test_best_weights_are_those_of_the_lowest_validation_loss(
   assert (workdir / "images" / "curves_best_test.png").is_file()
 
 
-def test_init_from_continues_another_runs_pretraining(
+def test_init_from_continues_the_pretraining_of_another_run(
   environment, uninterrupted, tmp_path
 ):
-  """And comes, with the same settings, to the same joint weights."""
+  """With the same settings, it reaches the same joint weights."""
   source, _ = uninterrupted
   workdir = tmp_path / "joint"
   run(environment, workdir, f"--config.init_from={source}")
@@ -427,12 +428,12 @@ def test_streamed_images_give_the_same_run(
 def test_diverging_run_ends_with_step_and_seed(
   environment, tmp_path, steps_per_call
 ):
-  """With the rows until then, whatever else the call has computed."""
+  """Rows before that step are kept, whatever else the call computed."""
   workdir = tmp_path / "diverged"
   text = run(
     environment,
     workdir,
-    ALONE,
+    ONLY_PRETRAIN,
     "--config.pretrain.learning_rate.sr=1e30",
     f"--config.steps_per_call={steps_per_call}",
     expect=3,
@@ -444,19 +445,19 @@ def test_diverging_run_ends_with_step_and_seed(
 def test_calls_of_several_steps_give_the_same_rows(
   environment, uninterrupted, tmp_path
 ):
-  """Within rounding: a loop of steps may compile to other sums on the CPU.
+  """Up to rounding: on the CPU, a loop of steps may add in another order.
 
-  It is stopped in between, after a whole call, and resumed.
+  The run is stopped once, after a whole call, and resumed.
   """
   workdir = tmp_path / "several"
   several = "--config.steps_per_call=3"
-  with started(environment, workdir, ALONE, several) as process:
+  with started(environment, workdir, ONLY_PRETRAIN, several) as process:
     wait_for(reached(workdir, "pretrain", 1), process, workdir)
     process.send_signal(signal.SIGTERM)
     assert process.wait(TIMEOUT) == 143, output(workdir)
   stopped_at = rows(workdir)[-1]["step"]
   assert f"pretrain is saved at step {stopped_at} of" in output(workdir)
-  run(environment, workdir, ALONE, several)
+  run(environment, workdir, ONLY_PRETRAIN, several)
   expected = [
     row for row in rows(uninterrupted[0]) if row["phase"] == "pretrain"
   ]
@@ -482,7 +483,7 @@ def start_pair(environment, workdir, stack):
       started(
         environment | {"JAX_NUM_CPU_DEVICES": "2"},
         workdir,
-        ALONE,
+        ONLY_PRETRAIN,
         f"--coordinator=localhost:{port}",
         "--num_processes=2",
         f"--process_id={index}",
@@ -493,9 +494,9 @@ def start_pair(environment, workdir, stack):
 
 
 def test_two_processes_train_to_the_numbers_of_one(environment, tmp_path):
-  """With as many devices; one of the two is stopped and both resume."""
+  """Both have four devices; one process is stopped, then both resume."""
   one = tmp_path / "one"
-  run(environment | {"JAX_NUM_CPU_DEVICES": "4"}, one, ALONE)
+  run(environment | {"JAX_NUM_CPU_DEVICES": "4"}, one, ONLY_PRETRAIN)
   two = tmp_path / "two"
   with contextlib.ExitStack() as stack:
     pair = start_pair(environment, two, stack)
@@ -518,8 +519,8 @@ def test_two_processes_train_to_the_numbers_of_one(environment, tmp_path):
       assert expected.keys() == actual.keys()
       for field, value in expected.items():
         if isinstance(value, float):
-          # Sums in another order differ in the last bits, and Adam's steps
-          # make more of them; before the first step nothing has.
+          # Sums in another order differ in the last bits. Adam amplifies the
+          # difference, except in the loss before its first step.
           is_first = expected.get("kind") == "train" and expected["step"] == 1
           tolerance = 1e-5 if is_first else 5e-3
           assert actual[field] == pytest.approx(

@@ -1,4 +1,4 @@
-"""Rows, scores of each image and examples of a method, on a run's images."""
+"""Rows, scores of each image and examples of a method on a run's images."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -21,13 +21,13 @@ from sr2_jax.training import run as run_lib
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-  """What the evaluation of a method gives.
+  """Results of evaluating one method.
 
   Attributes:
-    method: the method.
+    method: the method, with the weights that were evaluated.
     rows: one for each member, split, condition and metric.
-    per_image: by split, the scores of each image under Gaussian noise.
-    examples: a few test images; None on all processes but the first.
+    per_image: scores of each image under Gaussian noise, by split.
+    examples: a few test images; None on all processes but the main one.
   """
 
   method: methods.Method
@@ -38,7 +38,7 @@ class Evaluation:
 
 @dataclasses.dataclass(frozen=True)
 class _Sweep:
-  """Conditions that one program evaluates, and what makes their inputs."""
+  """Conditions that one program evaluates; `corrupt` makes their inputs."""
 
   title: str
   conditions: list[rows_lib.Condition]
@@ -50,7 +50,7 @@ class _Sweep:
 
 
 def evaluate(run: run_lib.Run, method: methods.Method) -> Evaluation:
-  """Evaluates a method on every split, noise variance and corruption.
+  """Evaluation of a method on every split, noise variance and corruption.
 
   Raises:
     Stopped: if a signal arrives between two batches.
@@ -85,9 +85,9 @@ def evaluate(run: run_lib.Run, method: methods.Method) -> Evaluation:
 
 
 def _sweeps(run: run_lib.Run) -> list[_Sweep]:
-  """Gaussian noise, and corruptions if there are any.
+  """Gaussian noise and, if the config has any, corruptions.
 
-  Two programs and not one, because memory grows with a program's conditions.
+  They are two programs because memory grows with a program's conditions.
   """
   config = run.config
   sweeps = [_Sweep("", [*map(rows_lib.Condition, config.eval.noise_variances)])]
@@ -102,7 +102,7 @@ def _sweeps(run: run_lib.Run) -> list[_Sweep]:
 def _starter(
   run: run_lib.Run, method: methods.Method, sweep: _Sweep
 ) -> scores_lib.Start:
-  """Starts the evaluation of a batch."""
+  """Function that starts the evaluation of a batch."""
   settings = _settings(
     run, method.apply, corrupt=sweep.corrupt, layout=method.layout
   )
@@ -126,7 +126,7 @@ def _on_devices(
   variables: Any,
   noise_variances: np.ndarray,
 ) -> scores_lib.Start:
-  """Starts the evaluation of a batch by variables on the devices."""
+  """Function that starts a batch, with the variables on the devices."""
   mapped = layout.map(program.create(settings))
   return lambda batch: mapped(
     variables, (), layout.put_shared((batch, noise_variances))
@@ -192,11 +192,11 @@ def _rows(
 def validation(
   run: run_lib.Run, phase: phase_lib.Phase
 ) -> Callable[[steps.TrainState], dict[str, np.ndarray]]:
-  """A function from a state on the devices to {metric: [M]} of validation.
+  """Function from a state on the devices to validation metrics {name: [M]}.
 
-  The images are without noise, and nothing is clipped. `loss` is equation 1
-  with BatchNorm's running statistics; in the training rows BatchNorm has those
-  of the batch.
+  Images have no noise, and outputs are not clipped. `loss` is equation 1 with
+  BatchNorm's running statistics, whereas training rows have it with those of
+  the batch.
   """
   layout = run.layout
   settings = _settings(run, phase.network.apply, clip=False, layout=layout)
@@ -235,17 +235,17 @@ def _batches(run: run_lib.Run, split: str) -> Iterator[program.EvalBatch]:
 def _stoppable(
   run: run_lib.Run, batches: Iterator[program.EvalBatch]
 ) -> Iterator[program.EvalBatch]:
-  """Ends the run between two batches if it was asked to stop."""
+  """The batches; raises Stopped between two of them after a signal."""
   for batch in batches:
     stop_if_asked(run)
     yield batch
 
 
 def stop_if_asked(run: run_lib.Run) -> None:
-  """Raises Stopped after a signal; nothing here needs to be saved."""
+  """Raises Stopped after a signal; an evaluation has no state to save."""
   signal_number = run.stop.received()
   if signal_number is not None:
     raise errors.Stopped(
       signal_number,
-      "stopped while evaluating; the same command evaluates again.",
+      "stopped while evaluating; run the same command to evaluate again.",
     )

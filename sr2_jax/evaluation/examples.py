@@ -1,4 +1,4 @@
-"""Example images: what a method makes of a few test images."""
+"""Example images: a method's outputs for a few test images."""
 
 import jax
 import jax.numpy as jnp
@@ -11,20 +11,20 @@ from sr2_jax.records import arrays as arrays_lib
 from sr2_jax.training import inputs, population, steps
 from sr2_jax.training import run as run_lib
 
-# Images that are kept of each class, and of how many classes at most.
+# Images kept of each class, and the most classes.
 _PER_CLASS = 2
 _MOST_CLASSES = 50
 
 
 def of_method(run: run_lib.Run, method: methods.Method) -> arrays_lib.Examples:
-  """The first test images of each class, by every member at every level."""
+  """Outputs of every member for the first test images of each class."""
   noise_variances = np.asarray(run.config.eval.noise_variances, np.float64)
   positions = _positions(run.dataset.test.labels)
   images = run.dataset.test.images[positions]
   high_res = np.asarray(steps.to_float(jnp.asarray(images)))
   low_res = _low_res(run, high_res, positions)
-  # Member by member, because so few images take no longer than that, and the
-  # program of one compiles several times as fast as that of all.
+  # One member at a time: so few images take no longer, and a program of one
+  # member compiles several times as fast as one of all.
   over_levels = jax.jit(jax.vmap(method.apply, in_axes=(None, 0, 0)))
   outputs = [
     over_levels(
@@ -52,7 +52,7 @@ def of_method(run: run_lib.Run, method: methods.Method) -> arrays_lib.Examples:
 
 
 def _positions(labels: np.ndarray) -> np.ndarray:
-  """Of the first images of each class, int64 [B]."""
+  """Positions of the first images of each class, int64 [B]."""
   classes = np.unique(labels)[:_MOST_CLASSES]
   firsts = [np.flatnonzero(labels == x)[:_PER_CLASS] for x in classes]
   return np.concatenate(firsts).astype(np.int64)
@@ -61,7 +61,7 @@ def _positions(labels: np.ndarray) -> np.ndarray:
 def _low_res(
   run: run_lib.Run, high_res: np.ndarray, positions: np.ndarray
 ) -> np.ndarray:
-  """The evaluation's inputs, [V, B, h, w, C]."""
+  """Low-resolution inputs of the evaluation, [V, B, h, w, C]."""
   config = run.config
   degrade = inputs.degradation_of(config, *run.image_shape[:2])
   clean = degrade(jnp.asarray(high_res))

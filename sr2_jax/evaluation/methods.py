@@ -1,4 +1,4 @@
-"""The methods of an evaluation: a run's networks, and those beside them."""
+"""Methods to evaluate: a run's networks, bicubic and the released SRMD."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ class Method:
   """A method and the weights of its members.
 
   Attributes:
-    name: of the method.
-    phase: as in rows; "none" if no run trains the method.
+    name: key and title of the method, and what it is.
+    phase: "pretrain" or "joint"; "none" for an untrained method.
     shared_layers: as in rows.
-    members: M of them; one, of nothing, for an untrained method.
-    steps: training steps of each.
+    members: the M members; one empty member for an untrained method.
+    steps: training steps of each member.
     apply: the network of a member.
-    variables: of the members, NumPy arrays [M, ...].
-    layout: the devices; None: one device of each process by itself.
+    variables: weights of the members, NumPy arrays [M, ...].
+    layout: the devices; None: each process evaluates on one device of its own.
   """
 
   name: names.Method
@@ -48,12 +48,12 @@ def of_phase(
   *,
   steps_done: Sequence[int],
 ) -> Method:
-  """What a phase has trained.
+  """The method that a phase trained.
 
   Args:
-    run: the run.
-    phase: the phase.
-    variables: of its population, NumPy arrays [M, ...].
+    run: configuration and devices.
+    phase: what trained the weights.
+    variables: weights of its population, NumPy arrays [M, ...].
     steps_done: training steps of each member.
   """
   return Method(

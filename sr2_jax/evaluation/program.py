@@ -1,4 +1,4 @@
-"""One batch's evaluation, all members at all conditions, on one device."""
+"""The evaluation of a batch: all members and all conditions, on one device."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,13 +16,13 @@ from sr2_jax.training import inputs, network, steps
 
 @flax.struct.dataclass
 class EvalBatch:
-  """Images of a split; the last batch is filled up and masked.
+  """Images of a split; the last batch is padded.
 
   Attributes:
     images: uint8 [B, H, W, C].
     labels: int32 [B].
-    positions: int32 [B], in the split; they pick the noise draw.
-    mask: float32 [B], 0 where the batch was filled up.
+    positions: int32 [B], places in the split, which choose the noise.
+    mask: float32 [B], 1 for images and 0 for padding.
   """
 
   images: Any
@@ -33,18 +33,18 @@ class EvalBatch:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-  """What an evaluation consists of.
+  """Parts of an evaluation.
 
   Attributes:
     apply: the network of a member, in inference mode.
-    degrade: high-resolution to low-resolution images, without noise.
+    degrade: turns high-resolution into low-resolution images, without noise.
     sr_loss: key of `metrics.SR_LOSSES`.
     clip: clip super-resolved images to [0, 1] before measuring.
-    noise_seed: of the noise draw, which all variances share, scaled.
+    noise_seed: seed of the noise; all variances scale the same draw.
     num_shards: devices that share a batch.
-    axis_name: axis to gather over, or None.
-    corrupt: makes the inputs, V of them, instead of Gaussian noise; the noise
-      variances are then only what `apply` is told.
+    axis_name: axis of these devices; None: no axis.
+    corrupt: makes the inputs of V conditions in place of Gaussian noise; the
+      noise variances are then only an argument of `apply`.
   """
 
   apply: network.Apply
@@ -60,7 +60,7 @@ class Settings:
 def image_scores(
   super_res: jax.Array, high_res: jax.Array, *, sr_loss: str
 ) -> dict[str, jax.Array]:
-  """Every image metric and `loss_sr` of each image, [B]."""
+  """Image metrics and `loss_sr` of each image, {name: [B]}."""
   functions = metrics.IMAGE_METRICS | {"loss_sr": metrics.SR_LOSSES[sr_loss]}
   return {
     name: function(super_res, high_res) for name, function in functions.items()
@@ -68,12 +68,13 @@ def image_scores(
 
 
 def create(settings: Settings) -> steps.Program:
-  """The evaluation of a batch, in the form that `parallel.Layout.map` takes.
+  """Program that evaluates a batch, in the form for `parallel.Layout.map`.
 
   Returns:
-    A program of (variables, (), (EvalBatch, noise_variances [V])) that returns
-    the scores of each image of the whole batch, filling included: {metric:
-    float32 [M, V, B]} and, with a classifier, the class `predicted`, int32.
+    A program of (variables, (), (EvalBatch, noise_variances [V]), shard). It
+    returns the scores of each image of the whole batch, padding included:
+    {metric: float32 [M, V, B]} and, with a classifier, the class `predicted`,
+    int32.
   """
 
   def program(
@@ -115,7 +116,7 @@ def _low_res(
   positions: jax.Array,
   noise_variances: jax.Array,
 ) -> jax.Array:
-  """Inputs [V, B, h, w, C] at all conditions."""
+  """Low-resolution inputs of all conditions, [V, B, h, w, C]."""
   clean = settings.degrade(high_res)
   if settings.corrupt is not None:
     return settings.corrupt(high_res, clean, positions)
@@ -132,7 +133,7 @@ def _scores(
   high_res: jax.Array,
   labels: jax.Array,
 ) -> dict[str, jax.Array]:
-  """The scores of each image, [B]."""
+  """Scores of each image, {name: [B]}."""
   super_res = outputs["super_res"]
   if settings.clip:
     super_res = jnp.clip(super_res, 0, 1)

@@ -1,4 +1,4 @@
-"""Scores of a split: batches, their order, and means over all images."""
+"""Scores of a split: its batches, and means over all images."""
 
 import collections
 import dataclasses
@@ -10,12 +10,12 @@ import numpy as np
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.evaluation import program
 
-# Batches that the host may be ahead of the devices.
+# How many batches the host may run ahead of the devices.
 _BATCHES_AHEAD = 2
 
 # Starts the evaluation of a batch.
 Start = Callable[[program.EvalBatch], Any]
-# Waits for what that returns: NumPy arrays.
+# Waits for the scores of a started batch, as NumPy arrays.
 Fetch = Callable[[Any], Mapping[str, np.ndarray]]
 
 
@@ -24,10 +24,10 @@ class Scores:
   """Scores of a split's images.
 
   Attributes:
-    values: means over the images, {metric: float64 [M, V]}, for members and
-      noise variances.
-    per_image: {metric: float32 [M, V, N]}, in the order of the split; accuracy
-      is 0 or 1, and there is no f1.
+    values: means over the images for each member and condition, {metric:
+      float64 [M, V]}.
+    per_image: {metric: float32 [M, V, N]} in the order of the split; accuracy
+      is 0 or 1, and f1 is missing.
     n: number of images.
   """
 
@@ -39,12 +39,12 @@ class Scores:
 def batches(
   split: dataset_lib.Split, *, batch_size: int, max_images: int = 0
 ) -> Iterator[program.EvalBatch]:
-  """A split in batches of one size; the last is filled up under the mask.
+  """Batches of a split, all of one size; the last is padded.
 
   Args:
     split: the images and labels.
-    batch_size: images in a batch.
-    max_images: stop after so many; 0 takes all.
+    batch_size: images of a batch, padding included.
+    max_images: take only the first ones; 0: all.
   """
   num_images = min(len(split.images), max_images or len(split.images))
   for first in range(0, num_images, batch_size):
@@ -72,9 +72,9 @@ def measure(
 
   Args:
     start: starts the evaluation of a batch.
-    fetch: waits for what that returns.
-    batches_of_split: every image of the split once, under its batch's mask.
-    num_classes: of the labels.
+    fetch: waits for the scores that `start` promised.
+    batches_of_split: batches whose masks show every image once.
+    num_classes: number of classes of the labels.
   """
   pending: collections.deque[tuple[np.ndarray, Any]] = collections.deque()
   fetched: list[dict[str, np.ndarray]] = []
@@ -113,7 +113,7 @@ def measure(
 def confusion(
   true: np.ndarray, predicted: np.ndarray, num_classes: int
 ) -> np.ndarray:
-  """Counts [..., true class, predicted class] of int [N] and [..., N]."""
+  """Counts [..., true class, predicted class] from int [N] and [..., N]."""
   cells = true * num_classes + predicted
   counts = [
     np.bincount(row, minlength=num_classes**2)
@@ -123,13 +123,13 @@ def confusion(
 
 
 def weighted_f1(confusion: np.ndarray) -> np.ndarray:
-  """Mean F1 of the classes, weighted by their images (the authors' choice).
+  """Mean F1 over classes, weighted by their images (the authors' choice).
 
   Args:
     confusion: counts [..., true class, predicted class].
 
   Returns:
-    [...]; a class that is neither present nor predicted counts nothing.
+    [...]; a class that is neither present nor predicted does not count.
   """
   hits = np.diagonal(confusion, axis1=-2, axis2=-1)
   present, predicted = confusion.sum(-1), confusion.sum(-2)

@@ -1,9 +1,9 @@
-"""How training images reach the training program, call by call.
+"""Training images on their way to the training program, call by call.
 
-Where they fit they live on the devices as uint8, and so does the order of the
-epoch: a call is then two numbers. Else the batches of each call are gathered in
-host memory and sent while the devices work on earlier calls. The program gets
-the same images either way.
+If they fit, the images stay on the devices as uint8, together with the order
+of the epoch; a call then sends only two numbers. Otherwise the host gathers the
+batches of each call and sends them while the devices work on earlier calls.
+The program gets the same images either way.
 """
 
 import collections
@@ -21,34 +21,35 @@ from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.training import phase as phase_lib
 from sr2_jax.training import population
 
-# What `steps_per_call` 0 means: enough steps to hide the host's work on a call,
-# which takes about as long as one step on an accelerator. On the CPU a loop of
-# steps is slower than a call for each.
+# Meaning of `steps_per_call` 0. On an accelerator the host's work on a call
+# takes about as long as one step, and this many steps hide it. On the CPU a
+# loop of steps is slower than one call for each step.
 _STEPS_PER_CALL = 50
 _STEPS_PER_CALL_ON_CPU = 1
 
-# What `data.device_bytes` 0 means. On the CPU a device's memory is the host's,
-# where the images are already; a second copy is for small data sets.
+# Meaning of `data.device_bytes` 0. On the CPU the device's memory is the
+# host's, which already holds the images: only small data sets are copied.
 _DEVICE_BYTES = 8_000_000_000
 _DEVICE_BYTES_ON_CPU = 256_000_000
 
-# Calls whose batches are on their way before they are due, and those that may
-# be on a device at once: these, and the ones that it has yet to finish.
+# Calls whose batches are loaded before they are due, and the most calls whose
+# batches are on a device at once: the loaded and the unfinished ones.
 _CALLS_AHEAD = 2
 _CHUNKS_ON_DEVICE = 6
 
-# A call's steps, counted from 0 in the phase, and what the program of
-# `phase.train_steps` takes besides the state.
+# A call's steps, counted from 0 in the phase, and the arguments after the state
+# of the program of `phase.train_steps`.
 Call = tuple[range, tuple[Any, ...]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """How a phase's images are fed.
+  """How a phase's images reach the devices.
 
   Attributes:
-    streams: from host memory, call by call; else they live on the devices.
-    steps_per_call: the most steps of a call.
+    streams: whether batches are sent call by call; if not, all images stay on
+      the devices.
+    steps_per_call: most steps of a call.
   """
 
   streams: bool
@@ -62,7 +63,7 @@ def plan(
   images: np.ndarray,
   num_members: int,
 ) -> Plan:
-  """What `steps_per_call` and `data.device_bytes` come to on these devices.
+  """Plan that `steps_per_call` and `data.device_bytes` give on these devices.
 
   Args:
     config: resolved.
@@ -94,13 +95,13 @@ def steps_of_calls(
   steps_per_call: int,
   boundaries: Sequence[int],
 ) -> Iterator[range]:
-  """Deals steps out to calls.
+  """Ranges of steps, one for each call.
 
   Args:
-    first_step: the first one.
-    num_steps: of the phase, where the last call ends.
-    steps_per_call: the most of one call.
-    boundaries: calls end at multiples of these numbers of steps.
+    first_step: where the first call begins.
+    num_steps: steps of the phase; the last call ends there.
+    steps_per_call: most steps of a call.
+    boundaries: calls end at the multiples of these numbers of steps.
   """
   step = first_step
   while step < num_steps:
@@ -118,17 +119,17 @@ def calls(
   *,
   first_step: int,
 ) -> Generator[Call]:
-  """The calls of a phase from a step to its end.
+  """Calls of a phase from a step to its end.
 
-  They end where the host has something to do: at the end of an epoch and at a
-  checkpoint. Close the generator where it is not used up.
+  A call ends where the host has work to do: at the end of an epoch and at a
+  checkpoint. Close the generator unless you exhaust it.
 
   Args:
-    phase: the phase.
+    phase: what is trained.
     config: resolved.
     layout: the devices.
     split: the training images and labels.
-    first_step: steps done before.
+    first_step: steps already done.
   """
   how = plan(
     config, layout, images=split.images, num_members=phase.population.size
@@ -154,7 +155,7 @@ def calls(
 def _orders(
   members: population.Members, epoch: jax.Array, *, num_images: int
 ) -> jax.Array:
-  """The members' orders of an epoch, int32 [M, num_images]."""
+  """Order of the images in an epoch for each member, int32 [M, num_images]."""
   return jax.vmap(
     lambda seed: rng.epoch_order(seed, epoch, num_images=num_images)
   )(members.seed)
@@ -211,13 +212,13 @@ def _streamed(
       epoch_of_order = epoch
     rows = order[:, first_step * batch_size :][:, : len(call) * batch_size]
     rows = rows.reshape(len(order), len(call), batch_size)
-    # A shorter call is filled up with batches that it does not get to.
+    # Pad a shorter call with batches that it does not reach.
     missing = steps_per_call - len(call)
     rows = np.pad(rows, ((0, 0), (0, missing), (0, 0)))
     chunk = layout.put_batches((split.images, split.labels), rows)
     return (members, None), (None, None, *_start_and_count(call)), chunk
 
-  # One thread, so that epochs come in order.
+  # One thread, because `load` keeps the order of the current epoch.
   with futures.ThreadPoolExecutor(1, "feed") as loader:
     ahead: collections.deque[tuple[range, futures.Future]] = collections.deque()
     try:

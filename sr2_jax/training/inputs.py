@@ -1,4 +1,4 @@
-"""Low-resolution inputs: what a config's degradations are as functions."""
+"""Functions that make low-resolution inputs, from a config's degradations."""
 
 import functools
 from collections.abc import Callable
@@ -13,24 +13,30 @@ from sr2_jax.imaging import blur_kernels, corruptions, degradation, noise
 
 Config = ConfigDict | FrozenConfigDict
 
-# High-resolution to low-resolution images, without noise.
+# Maps high-resolution to low-resolution images, without noise.
 Degrade = Callable[[jax.Array], jax.Array]
-# (keys [B], high_res) to low_res and, for SRMD, a description of how each image
-# was degraded.
+# Maps keys [B] and high_res to low_res and, for SRMD, a description of each
+# image's degradation.
 DegradeForTraining = Callable[
   [jax.Array, jax.Array], tuple[jax.Array, jax.Array | None]
 ]
-# Noise variances [B] to descriptions of how the evaluation degrades images.
+# Maps noise variances [B] to descriptions of the evaluation's degradation.
 Describe = Callable[[jax.Array], jax.Array]
-# (high_res, its clean low_res, positions in the split) to low_res [V, B, ...].
+# Maps high_res, its clean low_res and positions in the split to
+# low_res [V, B, ...].
 Corrupt = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
 
 def degradation_of(
   config: Config, height: int, width: int, *, blur: float = 1.0
 ) -> Degrade:
-  """The config's degradation for images of one size, its blur so many times as
-  wide.
+  """The config's degradation for images of one size.
+
+  Args:
+    config: resolved.
+    height: of the high-resolution images.
+    width: of the high-resolution images.
+    blur: factor on the width of the config's blur.
   """
   rows, columns = (
     degradation.operator(
@@ -47,9 +53,9 @@ def degradation_of(
 
 
 def corruptions_of(config: Config, height: int, width: int) -> Corrupt:
-  """The config's corruptions, at least one, for images of one size.
+  """The config's corruptions for images of one size; it needs at least one.
 
-  Inputs come in the order of `config.corruption_levels`.
+  Inputs are in the order of `derived.corruption_levels`.
   """
 
   def corrupt(
@@ -83,10 +89,15 @@ def corruptions_of(config: Config, height: int, width: int) -> Corrupt:
 def varied_degradation_of(
   config: Config, height: int, width: int, *, basis: np.ndarray
 ) -> DegradeForTraining:
-  """SRMD's training: a blur kernel and a noise level at random for each image.
+  """SRMD's training inputs: a random blur kernel and noise level per image.
 
-  The kernel stands for all of degradation's blur. `basis` is what kernels are
-  described in.
+  The kernel replaces the config's whole blur.
+
+  Args:
+    config: resolved.
+    height: of the high-resolution images.
+    width: of the high-resolution images.
+    basis: float32 [15, 225], the basis of descriptions of kernels.
   """
   recipe = config.srmd
   rows, columns = (
@@ -125,11 +136,11 @@ def varied_degradation_of(
 
 
 def description_of(config: Config, *, basis: np.ndarray) -> Describe:
-  """What SRMD is told of the config's own degradation, and of noise.
+  """Descriptions of the config's own degradation with noise, as SRMD's input.
 
   Args:
     config: resolved.
-    basis: what the network's kernels are described in.
+    basis: float32 [15, 225], the basis of the network's descriptions.
   """
   scale = config.degradation.scale
   kernel = blur_kernels.isotropic(
@@ -148,7 +159,7 @@ def description_of(config: Config, *, basis: np.ndarray) -> Describe:
 
 
 def blur_basis(config: Config) -> np.ndarray:
-  """The basis, float32 [15, 225], that SRMD's blur kernels are described in."""
+  """Basis of SRMD's descriptions of blur kernels, float32 [15, 225]."""
   recipe = config.srmd
   return blur_kernels.basis_of(
     recipe.min_blur_variance, recipe.max_blur_variance
@@ -160,8 +171,8 @@ def degradation_for_training(
 ) -> DegradeForTraining:
   """The config's degradation of training images.
 
-  SRMD gets a new blur and noise for each image, all others the evaluation's
-  degradation without noise.
+  SRMD gets a random blur and noise for each image. The other networks get the
+  degradation of the evaluation, without noise.
   """
   if config.model.trunk == "srmd":
     return varied_degradation_of(

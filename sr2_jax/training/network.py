@@ -23,7 +23,7 @@ from sr2_jax.records import weights as weights_lib
 from sr2_jax.training import inputs
 
 Config = ConfigDict | FrozenConfigDict
-# (variables of a member, low_res, its noise variance) to what `SR2` returns.
+# Maps a member's variables, low_res and its noise variance to `SR2`'s outputs.
 Apply = Callable[[Any, jax.Array, jax.Array], Mapping[str, jax.Array]]
 
 
@@ -33,8 +33,9 @@ class Network:
 
   Attributes:
     model: the Flax module.
-    low_res_shape: (h, w, C) of its inputs in training; others work as well.
-    describe: what SRMD is told of the degradation; None for other trunks.
+    low_res_shape: (h, w, C) of its inputs in training; it takes other sizes as
+      well.
+    describe: describes the degradation for SRMD; None for other trunks.
   """
 
   model: sr2.SR2
@@ -42,9 +43,9 @@ class Network:
   describe: inputs.Describe | None = None
 
   def init(self, seed: jax.Array) -> dict[str, Any]:
-    """Initial "params" and "batch_stats" of a seed, a uint32 scalar.
+    """Initial "params" and "batch_stats" from a seed, a uint32 scalar.
 
-    Those of a subtree depend on the seed only, not on the other subtrees.
+    A subtree's values depend only on the seed, not on the other subtrees.
     """
     arguments = [jnp.zeros((1, *self.low_res_shape))]
     if self.describe is not None:
@@ -63,10 +64,10 @@ class Network:
     """Outputs of one member in inference mode.
 
     Args:
-      variables: its "params" and "batch_stats".
+      variables: the member's "params" and "batch_stats".
       low_res: [B, h, w, C] in [0, 1].
-      noise_variance: of the Gaussian noise on `low_res`, a scalar; SRMD is told
-        it, the others ignore it.
+      noise_variance: variance of the Gaussian noise on `low_res`, a scalar;
+        only SRMD uses it.
 
     Returns:
       "super_res" and, with a classifier, "logits", as `SR2` returns them.
@@ -84,9 +85,9 @@ class Trained:
   """A network with the weights of one or several members.
 
   Attributes:
-    network: of a member.
-    variables: of the members, NumPy arrays [M, ...].
-    origins: what the file of each member says of it.
+    network: the network that all members share.
+    variables: weights of the members, NumPy arrays [M, ...].
+    origins: where each member comes from, as its file records it.
   """
 
   network: Network
@@ -100,15 +101,15 @@ class Trained:
   def apply(
     self, low_res: np.ndarray, noise_variance: float = 0.0
   ) -> dict[str, np.ndarray]:
-    """What each member makes of low-resolution images.
+    """Outputs of every member for low-resolution images.
 
     Args:
       low_res: float [B, h, w, C] in [0, 1]; any h and w.
-      noise_variance: of the Gaussian noise on them, which SRMD is told.
+      noise_variance: variance of the Gaussian noise on them; only SRMD uses it.
 
     Returns:
-      "super_res" [M, B, scale h, scale w, C], not clipped, and with a
-      classifier "logits" [M, B, num_classes].
+      "super_res" [M, B, scale h, scale w, C], not clipped, and, with a
+      classifier, "logits" [M, B, num_classes].
     """
     outputs = self._apply(
       self.variables,
@@ -132,11 +133,11 @@ def build(
   Args:
     config: resolved.
     image_shape: (H, W, C) of the high-resolution images.
-    num_classes: of the classifier.
-    phase: "pretrain" has no classifier; "joint" has the one of `model.wiring`.
-    platform: of the devices it will run on, such as "cpu" or "tpu"; None: of
-      JAX's default device.
-    axis_name: of the devices that share a batch, or None.
+    num_classes: classes of the classifier.
+    phase: "pretrain" for no classifier, "joint" for the wiring of the config.
+    platform: platform of the devices it will run on, such as "cpu" or "tpu";
+      None: JAX's default.
+    axis_name: axis of the devices that share a batch; None: no axis.
   """
   height, width, channels = image_shape
   scale = config.degradation.scale
@@ -165,7 +166,7 @@ def build(
 
 
 def flatten(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
-  """Float32 arrays by names such as "params/sr/map_0/kernel"."""
+  """Float32 arrays under names such as "params/sr/map_0/kernel"."""
   flat = traverse_util.flatten_dict(variables, sep="/")
   return {name: np.asarray(x, np.float32) for name, x in flat.items()}
 
@@ -178,14 +179,14 @@ def load(
   members: Sequence[rows_lib.Member] | None = None,
   platform: str | None = None,
 ) -> Trained:
-  """A trained network of a run folder, from its weights/.
+  """A trained network from the weights/ of a run folder.
 
   Args:
     folder: the run folder.
-    method: key of the network, such as "fsrcnn" or "sr2_fsrcnn"; None: what the
-      last phase trained.
+    method: key of the network, such as "fsrcnn" or "sr2_fsrcnn"; None: the
+      network of the last phase.
     checkpoint: "last", or "best" for the lowest validation loss.
-    members: those wanted, in order; None: all.
+    members: members to load, in this order; None: all.
     platform: see `build`.
 
   Raises:
@@ -211,10 +212,12 @@ def load(
 
 
 def _network_folder(folder: pathlib.Path, method: str | None) -> pathlib.Path:
-  """Where the weights of a method are, in a run folder."""
+  """Folder of a method's weights in a run folder."""
   record = folder_lib.RunFolder(folder).read()
   if record is None:
-    raise errors.UserError(f"{folder} is no run folder: it has no config.json.")
+    raise errors.UserError(
+      f"{folder} is not a run folder: it has no config.json."
+    )
   config = ConfigDict(record["config"])
   checks.validate_names(config)
   trained = {
@@ -265,7 +268,7 @@ def _network_of(
 def _unflatten(
   arrays: Mapping[str, np.ndarray], network: Network, path: pathlib.Path
 ) -> dict[str, Any]:
-  """Variables of a member, if the arrays are those of the network."""
+  """Variables of a member, checked against the shapes of its network."""
   expected = _shapes(
     jax.eval_shape(network.init, jax.ShapeDtypeStruct((), np.uint32))
   )
@@ -281,6 +284,6 @@ def _unflatten(
 
 
 def _shapes(variables: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-  """Shapes by names such as "params/sr/map_0/kernel"."""
+  """Shapes under names such as "params/sr/map_0/kernel"."""
   leaves = traverse_util.flatten_dict(variables, sep="/")
   return {name: np.shape(typing.cast(Any, x)) for name, x in leaves.items()}

@@ -11,19 +11,19 @@ L2_SCOPES = ("authors", "kernels")
 
 
 def l2_mask(params: Any, *, scope: str, exempt: frozenset[str]) -> Any:
-  """True at the kernels that L2 regularization shrinks.
+  """Tree of booleans, True at the kernels that L2 regularization shrinks.
 
   Args:
     params: parameter tree; a kernel is a leaf named `kernel`.
-    scope: "kernels" for every kernel, "authors" for all but the exempt layers
-      (the authors' released code: `kernel_regularizer` is missing there).
+    scope: "kernels" for every kernel; "authors" for all but the exempt layers,
+      which have no `kernel_regularizer` in the authors' released code.
     exempt: names of the layers that "authors" leaves out.
 
   Raises:
-    ValueError: for another scope.
+    ValueError: if the scope is unknown.
   """
   if scope not in L2_SCOPES:
-    raise ValueError(f"l2 scope is one of {L2_SCOPES}, not {scope!r}")
+    raise ValueError(f"l2 scope must be one of {L2_SCOPES}, not {scope!r}")
 
   def regularized(path: tuple[Any, ...], _: Any) -> bool:
     names = re.findall(r"\['(.*?)'\]", jax.tree_util.keystr(path))
@@ -32,6 +32,14 @@ def l2_mask(params: Any, *, scope: str, exempt: frozenset[str]) -> Any:
     )
 
   return jax.tree_util.tree_map_with_path(regularized, params)
+
+
+def _add_l2(
+  updates: Any, state: Any, params: Any = None, **by_name: Any
+) -> tuple[Any, Any]:
+  """Gradients plus that of l2 * sum(w^2), in optax's form of an update."""
+  l2 = by_name["l2"]
+  return jax.tree.map(lambda g, w: g + 2 * l2 * w, updates, params), state
 
 
 def create(
@@ -45,9 +53,9 @@ def create(
 ) -> optax.GradientTransformationExtraArgs:
   """Adam with a learning rate for each top-level subtree of the parameters.
 
-  L2 is coupled, as in the paper's loss: its gradient 2 * l2 * w enters before
-  Adam (AdamW would be another method). It is added here and not in the loss
-  because the gradient is all that training needs of it.
+  L2 is coupled, as in the paper's loss: its gradient 2 * l2 * w is added before
+  Adam (AdamW would be another method). It is added here, not in the loss,
+  because training needs only its gradient.
 
   Args:
     learning_rates: one for each subtree; 0 freezes the subtree.
@@ -58,9 +66,9 @@ def create(
     l2_exempt: see `l2_mask`.
 
   Returns:
-    A transformation whose `update` takes `l2`, the weight of sum(w^2), by name:
-    a number of each member of a population. Its `init` raises ValueError where
-    a subtree of the parameters has no learning rate or the other way round.
+    A transformation whose `update` takes `l2`, the weight of sum(w^2), by name;
+    each member of a population may have another. Its `init` raises ValueError
+    unless subtrees and learning rates match one to one.
   """
 
   def labels(params: Mapping[str, Any]) -> dict[str, str]:
@@ -74,17 +82,11 @@ def create(
   def mask(params: Any) -> Any:
     return l2_mask(params, scope=l2_scope, exempt=l2_exempt)
 
-  def add_l2(
-    updates: Any, state: Any, params: Any = None, **by_name: Any
-  ) -> tuple[Any, Any]:
-    l2 = by_name["l2"]
-    return jax.tree.map(lambda g, w: g + 2 * l2 * w, updates, params), state
-
   return optax.chain(
-    # Not add_decayed_weights, whose weight is a constant of the program; its
-    # state has the same form, so that older checkpoints can be read.
+    # Not add_decayed_weights, whose weight is a constant of the program. The
+    # state has the same form as there, so that older checkpoints can be read.
     optax.masked(
-      optax.GradientTransformationExtraArgs(optax.init_empty_state, add_l2),
+      optax.GradientTransformationExtraArgs(optax.init_empty_state, _add_l2),
       mask,
     ),
     optax.partition(

@@ -1,4 +1,4 @@
-"""A phase of training: what its config comes to for images of one shape."""
+"""A phase of training: members, network, optimizer and number of steps."""
 
 import dataclasses
 import functools
@@ -27,15 +27,15 @@ class Phase:
 
   Attributes:
     name: "pretrain" or "joint".
-    method: what the network is after it.
+    method: the method that the phase trains.
     population: the members.
-    steps_per_epoch: whole batches in the training images; the rest of an
-      epoch's order is left out.
-    num_steps: of the phase.
-    network: of a member.
-    optimizer: of a member.
-    degrade: high-resolution to low-resolution training images; at random for
-      SRMD.
+    steps_per_epoch: whole batches in the training images; an epoch skips the
+      rest of its order.
+    num_steps: steps of the whole phase.
+    network: for one member, without weights.
+    optimizer: for one member.
+    degrade: turns high-resolution into low-resolution training images; at
+      random for SRMD.
   """
 
   name: str
@@ -60,20 +60,20 @@ class Phase:
     return jax.eval_shape(self._create, self.population.arrays().seed)
 
   def create_state(self) -> steps.TrainState:
-    """The population's state from its seeds, NumPy arrays [M, ...]."""
+    """Initial state of the population, NumPy arrays [M, ...]."""
     state = jax.jit(self._create)(self.population.arrays().seed)
     return jax.tree.map(np.asarray, state)
 
   def start_from(
     self, pretrained: steps.TrainState, members: population_lib.Population
   ) -> steps.TrainState:
-    """A new state whose pretrained subtrees come from another phase.
+    """Initial state that takes its pretrained subtrees from another phase.
 
-    Adam starts from nothing (the authors compile the model again).
+    Adam starts at zero, as in the authors' code, which recompiles the model.
 
     Args:
       pretrained: state at the end of that phase.
-      members: its population; see `Population.origins`.
+      members: population of that phase; see `Population.origins`.
     """
     new = self.create_state()
     old = population_lib.take(
@@ -97,16 +97,16 @@ def create(
   platform: str | None = None,
   axis_name: str | None = None,
 ) -> Phase:
-  """The phase of this name.
+  """Phase of a config, for images of one shape.
 
   Args:
     config: resolved.
     name: "pretrain" or "joint".
     image_shape: (H, W, C) of the high-resolution images.
-    num_train_images: in the training split.
-    num_classes: of the classifier.
-    platform: of the devices, such as "cpu"; None: JAX's default.
-    axis_name: of the devices that share a batch, or None.
+    num_train_images: size of the training split.
+    num_classes: classes of the classifier.
+    platform: platform of the devices, such as "cpu"; None: JAX's default.
+    axis_name: axis of the devices that share a batch; None: no axis.
   """
   steps_per_epoch = num_train_images // config.batch_size
   return Phase(
@@ -146,7 +146,7 @@ def train_steps(
   *,
   steps_per_call: int,
 ) -> Any:
-  """The phase's training steps on the devices; each call consumes the state."""
+  """Training steps on the devices; each call consumes the state it gets."""
   settings = steps.Settings(
     model=phase.network.model,
     optimizer=phase.optimizer,

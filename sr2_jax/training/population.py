@@ -18,13 +18,13 @@ from sr2_jax.records import rows as rows_lib
 
 @flax.struct.dataclass
 class Members:
-  """What tells members apart, as programs take it.
+  """Seed, L2 and loss weight of each member, as arguments of a program.
 
   Attributes:
     seed: uint32 [M].
     l2: float32 [M], weight of L2 regularization.
-    loss_weight: float32 [M], lambda of the paper's equation 1; 0 where there
-      is no classifier.
+    loss_weight: float32 [M], lambda of the paper's equation 1; 0 without a
+      classifier.
   """
 
   seed: Any
@@ -37,9 +37,9 @@ class Population:
   """The members of a phase.
 
   Attributes:
-    seeds: of each member, M of them.
-    l2s: of each member, the weight of L2 regularization.
-    loss_weights: of each member; None where there is no classifier.
+    seeds: seed of each of the M members.
+    l2s: weight of L2 regularization of each member.
+    loss_weights: lambda of each member; None without a classifier.
   """
 
   seeds: tuple[int, ...]
@@ -63,7 +63,7 @@ class Population:
 
   @property
   def members(self) -> tuple[rows_lib.Member, ...]:
-    """What identifies each member in rows."""
+    """Seed, L2 and loss weight of each member, as in rows."""
     return tuple(
       rows_lib.Member(seed=seed, l2=l2, loss_weight=loss_weight)
       for seed, l2, loss_weight in zip(
@@ -73,7 +73,7 @@ class Population:
 
   @property
   def folder_names(self) -> tuple[str, ...]:
-    """A name for each member: its seed, and L2 and lambda where they vary."""
+    """Name of each member: its seed, and L2 and lambda if they vary."""
     varying = {
       "l2": len(set(self.l2s)) > 1,
       "lambda": len(set(self.loss_weights)) > 1,
@@ -88,12 +88,13 @@ class Population:
     return tuple(found)
 
   def origins(self, pretrained: "Population") -> list[int]:
-    """The member of another population that each member starts from.
+    """Index in `pretrained` of the member that each member starts from.
 
-    It has the same seed, and the same L2 unless all of the others have one L2.
+    It has the same seed. It has the same L2 as well, unless `pretrained` has
+    only one L2.
 
     Raises:
-      ValueError: where there is none.
+      ValueError: if a member has no such origin.
     """
     theirs = list(zip(pretrained.seeds, pretrained.l2s, strict=True))
     only = pretrained.l2s[0] if len(set(pretrained.l2s)) == 1 else None
@@ -108,18 +109,18 @@ def expand(
   l2s: Sequence[float],
   loss_weights: Sequence[float | None],
 ) -> Population:
-  """Every seed with every L2 and every loss weight."""
+  """Population of every seed with every L2 and every loss weight."""
   members = itertools.product(seeds, l2s, loss_weights)
   return Population(*(tuple(values) for values in zip(*members, strict=True)))
 
 
 def take(tree: Any, index: int | Sequence[int]) -> Any:
-  """One member (without the leading axis) or several, in `index`'s order."""
+  """Arrays of one member (no leading axis) or several, in `index`'s order."""
   return jax.tree.map(lambda x: np.asarray(x)[np.asarray(index)], tree)
 
 
 def where(condition: np.ndarray, new: Any, old: Any) -> Any:
-  """Member by member, `new` where `condition` [M] holds and `old` elsewhere."""
+  """Tree with `new` for members whose `condition` [M] holds, else `old`."""
 
   def choose(new_leaf: np.ndarray, old_leaf: np.ndarray) -> np.ndarray:
     shape = (-1,) + (1,) * (np.ndim(new_leaf) - 1)

@@ -1,8 +1,8 @@
 """A training step of one member on one device, and calls of several steps.
 
 Images are uint8 [N, H, W, C] in memory and float32 in [0, 1] from here on.
-Everything is pure. Programs have the form that `parallel.Layout.map` takes; the
-average over devices here and those in BatchNorm are the only communication.
+Everything is pure. Programs have the form that `parallel.Layout.map` takes.
+Devices communicate only through the average here and those of BatchNorm.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from sr2_jax import rng
 from sr2_jax.imaging import metrics
 from sr2_jax.training import inputs, population
 
-# (keys [B], images) to images.
+# Maps keys [B] and images to images.
 Augment = Callable[[jax.Array, jax.Array], jax.Array]
 Program = Callable[..., Any]
 # Images [B, H, W, C] and labels [B] of one device.
@@ -39,24 +39,24 @@ class TrainState:
 
   @property
   def variables(self) -> dict[str, Any]:
-    """The part that a network is applied with."""
+    """Parameters and BatchNorm statistics, which a network is applied with."""
     return {"params": self.params, "batch_stats": self.batch_stats}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-  """What a training step consists of, the same for all members.
+  """Parts of a training step that all members share.
 
   Attributes:
-    model: an `SR2`; its `axis_name` equals the one here.
-    optimizer: of one member; its `update` takes `l2` by name.
-    augment: augmentation of the high-resolution images.
-    degrade: high-resolution to low-resolution images.
+    model: an `SR2` with the same `axis_name`.
+    optimizer: for one member; its `update` takes `l2` by name.
+    augment: augments high-resolution images.
+    degrade: turns high-resolution into low-resolution images.
     sr_loss: key of `metrics.SR_LOSSES`.
-    normalize_weights: divide both losses by 1 + loss_weight.
-    batch_size: images a member sees in a step, over all devices.
+    normalize_weights: divide the total loss by 1 + loss_weight.
+    batch_size: images of a step and member, over all devices.
     num_shards: devices that share a batch.
-    axis_name: axis of these devices, or None.
+    axis_name: axis of these devices; None: no axis.
   """
 
   model: nn.Module
@@ -88,15 +88,15 @@ def train_step(
   step: jax.Array,
   shard: jax.Array,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
-  """One step of one member: the new state, and the batch's mean losses.
+  """State after one step of one member, and the batch's mean losses.
 
   Args:
-    settings: of all members.
-    state: of the member.
-    member: of scalars.
+    settings: what all members share.
+    state: the member's, without a leading axis.
+    member: seed, L2 and loss weight, as scalars.
     batch: uint8 images and labels of this shard.
     step: counted from 0 in the phase.
-    shard: which part of the batch this device has.
+    shard: index of this device's part of the batch.
   """
   images, labels = batch
   positions = shard * settings.shard_size + jnp.arange(
@@ -146,9 +146,9 @@ def losses(
   labels: jax.Array,
   loss_weight: jax.Array,
 ) -> dict[str, jax.Array]:
-  """Equation 1 of the paper and its terms, of each image [B].
+  """Equation 1 of the paper and its terms for each image, [B].
 
-  `loss` = `loss_sr` + lambda `loss_classifier`. L2 is added by the optimizer.
+  `loss` = `loss_sr` + lambda `loss_classifier`. The optimizer adds L2.
   """
   sr_loss = metrics.SR_LOSSES[settings.sr_loss]
   terms = {"loss_sr": sr_loss(outputs["super_res"], high_res)}
@@ -164,26 +164,27 @@ def losses(
 
 
 def _mean_over_devices(tree: Any, axis_name: str) -> Any:
-  """All leaves averaged as one vector: one all-reduce, and not one a leaf."""
+  """Mean of all leaves over devices, by one all-reduce of one vector."""
   vector, restore = jax.flatten_util.ravel_pytree(tree)
   return restore(lax.pmean(vector, axis_name))
 
 
 def train_program(settings: Settings, *, steps_per_call: int = 1) -> Program:
-  """Training steps of all members on one device, several in one call.
+  """Program of one call: training steps of all members on one device.
 
   Args:
-    settings: of the step.
-    steps_per_call: the most steps of one call, K.
+    settings: what all members share.
+    steps_per_call: most steps of a call, K.
 
   Returns:
     A program of (TrainState, (Members, order), (images, labels, first_step,
-    num_steps), shard) that returns the new state and, {name: [M, K]}, the mean
-    losses and accuracy of each step's batch; after `num_steps` columns, 0.
+    num_steps), shard). It returns the new state and {name: [M, K]}, the mean
+    losses and accuracy of each step's batch, with zeros from column `num_steps`
+    on.
 
-    `first_step` counts from 0 in the phase. `order`, int32 [M, N], is the
-    epoch's, which a call does not leave, and indexes images [N, ...] and labels
-    [N]. All three are None if the batches come as one more argument, `chunk`:
+    `first_step` counts from 0 in the phase. A call stays within one epoch, and
+    `order`, int32 [M, N], is the epoch's: it indexes images [N, ...] and labels
+    [N]. These three are None if one more argument, `chunk`, brings the batches:
     images [M, K, b, ...] and labels [M, K, b] of this shard.
   """
 
@@ -205,8 +206,8 @@ def train_program(settings: Settings, *, steps_per_call: int = 1) -> Program:
         batch = _choose_batch(settings, order, (images, labels), step, shard)
       else:
         batch = _batch_of_chunk(chunk, index)
-      # What follows compiles to the same code wherever the batch came from, so
-      # that it gives the same bits.
+      # Behind a barrier the step compiles to the same code for either source
+      # of the batch, and so gives the same bits.
       batch = lax.optimization_barrier(batch)
       of_member = functools.partial(train_step, settings)
       return jax.vmap(of_member, in_axes=(0, 0, 0, None, None))(
@@ -214,7 +215,7 @@ def train_program(settings: Settings, *, steps_per_call: int = 1) -> Program:
       )
 
     if steps_per_call == 1:
-      # Without a loop: inside one, convolutions take one thread on the CPU.
+      # No loop, because inside one the CPU runs convolutions on one thread.
       state, means = one_step(jnp.int32(0), state)
       return state, {name: value[:, None] for name, value in means.items()}
     return _loop(one_step, state, num_steps, steps_per_call)
@@ -229,7 +230,7 @@ def _choose_batch(
   step: jax.Array,
   shard: jax.Array,
 ) -> Batch:
-  """This shard's images and labels of all members, [M, b, ...]."""
+  """Images [M, b, ...] and labels [M, b] of this shard."""
   images, labels = data
   steps_per_epoch = order.shape[1] // settings.batch_size
   first = (step % steps_per_epoch) * settings.batch_size
@@ -251,11 +252,10 @@ def _loop(
   num_steps: jax.Array,
   steps_per_call: int,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
-  """The first `num_steps` steps, and the means of each.
+  """State after `num_steps` steps, and the means of each step.
 
-  The number of steps is no constant of the program: one program serves calls of
-  every length, and a step's bits do not depend on how steps are dealt out to
-  calls.
+  The number of steps is an argument, not a constant of the program: one program
+  serves calls of every length, and a step gives the same bits in each of them.
   """
 
   def body(index: jax.Array, carry: Any) -> Any:

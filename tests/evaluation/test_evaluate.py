@@ -1,4 +1,4 @@
-"""Rows and scores, with a network small enough to write out."""
+"""Rows and scores of a network small enough to compute by hand."""
 
 import dataclasses
 import os
@@ -170,7 +170,7 @@ def test_numbers_equal_a_loop_over_images(evaluated, variance):
       np.testing.assert_allclose(found, value, rtol=2e-5, err_msg=metric)
 
 
-def test_bicubic_sees_what_the_networks_see(evaluated):
+def test_bicubic_gets_the_inputs_of_the_networks(evaluated):
   run, *_ = evaluated
   split = run.dataset.test
   high_res = split.images / np.float32(255)
@@ -208,7 +208,7 @@ CORRUPTIONS = {
 
 
 def corrupted(corruption, level, clean, high_res):
-  """The networks' inputs, image by image."""
+  """Low-resolution inputs under one corruption."""
   if corruption == "blur":
     # The config's blur is 1 px, as tiny_network.OPERATOR has it.
     blurred = degradation.operator(
@@ -227,8 +227,8 @@ def corrupted(corruption, level, clean, high_res):
 
 
 @pytest.mark.parametrize("layout", ["data", "members"])
-def test_corruptions_get_rows_of_their_own(tmp_path, layout):
-  """Of every method, by what each makes of the corrupted inputs."""
+def test_every_corruption_gets_its_rows(tmp_path, layout):
+  """Every method has them, from its outputs for the corrupted inputs."""
   run = tiny_network.make_run(
     tmp_path, pretrain__num_epochs=0, eval__splits=("test",), **CORRUPTIONS
   )
@@ -284,13 +284,13 @@ def test_corruptions_get_rows_of_their_own(tmp_path, layout):
           rtol=1e-4,
           err_msg=corruption,
         )
-  # Arrays are kept of Gaussian noise only.
+  # Scores of each image are kept only under Gaussian noise.
   kept = network.per_image["test"].scores["ssim"]
   assert kept.shape == (4, len(tiny_network.VARIANCES), 9)
 
 
 def test_evaluation_stops_between_batches(evaluated):
-  """A real SIGTERM while the second batch is under way."""
+  """A real SIGTERM arrives during the second batch."""
   run, *_ = evaluated
   run = dataclasses.replace(run, stop=preemption.StopRequest())
   done = []
@@ -303,7 +303,7 @@ def test_evaluation_stops_between_batches(evaluated):
 
   with run.stop.listening():
     items = evaluate._stoppable(run, evaluate._batches(run, "test"))
-    with pytest.raises(errors.Stopped, match="evaluates again") as caught:
+    with pytest.raises(errors.Stopped, match="evaluate again") as caught:
       scores_lib.measure(
         start, lambda x: x, items, num_classes=tiny_network.NUM_CLASSES
       )
@@ -313,7 +313,7 @@ def test_evaluation_stops_between_batches(evaluated):
 
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_scores_of_each_image_are_kept(evaluated, split):
-  """Their means are the rows."""
+  """Their means are the values of the rows."""
   run, _, variables, (other, network) = evaluated
   for evaluation, members in ((other, (rows_lib.Member(),)), (network, None)):
     kept = evaluation.per_image[split]

@@ -1,4 +1,4 @@
-"""Example images: which are kept, and what each member makes of them."""
+"""Example images: which ones, and the outputs of each member."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ SCALE, VARIANCES = tiny_network.SCALE, tiny_network.VARIANCES
 
 
 def test_two_images_of_each_class_are_kept(tmp_path):
-  """By every member at every variance."""
+  """They come with the outputs of every member at every variance."""
   run = tiny_network.make_run(tmp_path)
   phase = tiny_network.tiny_phase(run)
   variables = tiny_network.make_state(phase).variables

@@ -1,4 +1,4 @@
-"""What the networks are compared with, and what they are told."""
+"""Bicubic, the released SRMD, and the networks of a phase."""
 
 import dataclasses
 
@@ -26,7 +26,7 @@ def value_of(rows, **fields):
 
 
 def with_released_srmd(run):
-  """The run with an SRMD network of random weights, as if it were released."""
+  """A run whose released SRMD is a network of random weights, and its model."""
   random = np.random.default_rng(3)
   model = sr2.SR2("srmd", "none", tiny_network.SCALE, 1)
   shapes = jax.eval_shape(
@@ -45,7 +45,7 @@ def with_released_srmd(run):
 
 
 @pytest.mark.parametrize("clip", [False, True])
-def test_released_srmd_is_told_the_blur_and_each_noise(tmp_path, clip):
+def test_released_srmd_gets_the_blur_and_each_noise_level(tmp_path, clip):
   model, run = with_released_srmd(
     tiny_network.make_run(
       tmp_path, eval__splits=("test",), eval__max_images=3, eval__clip=clip
@@ -59,7 +59,7 @@ def test_released_srmd_is_told_the_blur_and_each_noise(tmp_path, clip):
     (r.method, r.phase, r.seed, r.loss_weight, r.shared_layers, r.step, r.n)
     for r in rows
   } == {("srmd", "none", None, None, None, 0, 3)}
-  # At x2 the blur of 1 px and that of 0.5 px against aliasing.
+  # At x2: the blur of 1 px, combined with that of 0.5 px against aliasing.
   kernel = scipy.ndimage.gaussian_filter(
     np.eye(15)[7][:, None] * np.eye(15)[7], np.sqrt(1.25), radius=7
   )

@@ -1,4 +1,4 @@
-"""Batches of a split and means over its images."""
+"""Batches of a split, and means over its images."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def fake_batches(masks, labels=None):
 
 
 def evaluate_scores(scores, batches):
-  """Evaluates batches that score what is given for each."""
+  """Scores of batches, each of which scores as given."""
   scores = iter(scores)
   return scores_lib.measure(
     lambda _: next(scores),
@@ -51,8 +51,8 @@ def evaluate_scores(scores, batches):
   )
 
 
-def test_means_are_over_images_without_the_filling():
-  """Not means of batch means: the batches hold 3 and 1 images."""
+def test_means_leave_out_the_padding():
+  """They are not means of batch means: the batches have 3 and 1 images."""
   scores = evaluate_scores(
     [
       {"ssim": np.array([[[0.5, 0.5, 0.5], [1, 0, 1]]], np.float32)},
@@ -70,7 +70,7 @@ def test_means_are_over_images_without_the_filling():
 
 
 def test_sums_are_in_float64():
-  """In float32, 2^24 + 1 is 2^24."""
+  """In float32, 2^24 + 1 would be 2^24."""
   scores = evaluate_scores(
     [{"loss_sr": np.full((1, 1, 1), x, np.float32)} for x in [2**24] + [1] * 9],
     fake_batches([[1]] * 10),
@@ -80,7 +80,7 @@ def test_sums_are_in_float64():
 
 
 def test_batches_are_started_before_scores_are_fetched():
-  """In the order of the split, a few ahead, and none is left out."""
+  """Two run ahead; the scores are complete and in the order of the split."""
   log = []
 
   def start(batch):
@@ -155,7 +155,7 @@ def test_confusion_is_scikit_learns():
   ("true", "predicted"),
   [
     ([0, 0, 1, 2, 3, 3], [0, 1, 1, 2, 2, 3]),
-    ([0, 0, 0], [0, 0, 0]),  # one class alone
+    ([0, 0, 0], [0, 0, 0]),  # only one class
     ([0, 0, 1], [1, 1, 0]),  # nothing right
     ([0, 1, 1], [2, 1, 1]),  # predicted but absent, and neither
     ([2, 3, 3], [3, 3, 3]),  # present but never predicted

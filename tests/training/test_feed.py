@@ -1,4 +1,4 @@
-"""What reaches the training program, whether images live on the devices."""
+"""Images that reach the program, streamed or from the devices."""
 
 import contextlib
 import types
@@ -18,7 +18,7 @@ SEEDS = (3, 4)
 
 
 def make_phase():
-  """All that a feed reads of a phase."""
+  """The parts of a phase that a feed reads."""
   return types.SimpleNamespace(
     population=population.expand(SEEDS, (0.0,), (None,)),
     steps_per_epoch=STEPS_PER_EPOCH,
@@ -37,19 +37,19 @@ def make_config(*, steps_per_call=3, device_bytes=0, every_steps=5):
 
 @pytest.fixture
 def split():
-  """Images whose pixels are their number in the split."""
+  """Images whose pixel values are their position in the split."""
   images = np.zeros((NUM_IMAGES, 2, 2, 1), np.uint8)
   images += np.arange(NUM_IMAGES, dtype=np.uint8).reshape(-1, 1, 1, 1)
   return dataset.Split(images, np.arange(NUM_IMAGES, dtype=np.int32) + 100)
 
 
 def seen(layout, split, config, *, first_step=0):
-  """Ranges of the calls, and what each step works on: [M, B] image numbers."""
+  """Ranges of the calls, and the positions of each step's images, [M, B]."""
   num_shards = layout.num_shards
   steps_per_call = config.steps_per_call
 
   def program(state, of_members, shared, shard, chunk=None):
-    """As `steps.train_program` reads its arguments."""
+    """Reads its arguments as `steps.train_program` does."""
     _, order = of_members
     images, labels, first_step, _ = shared
     if chunk is not None:
@@ -57,7 +57,7 @@ def seen(layout, split, config, *, first_step=0):
     else:
       first = (first_step % STEPS_PER_EPOCH) * BATCH
       size = steps_per_call * BATCH
-      # Where a slice would run out of the order, it starts earlier.
+      # A dynamic slice that exceeds the order would start earlier.
       order = jnp.pad(order, ((0, 0), (0, size)))
       rows = lax.dynamic_slice_in_dim(order, first, size, axis=1)
       rows = rows.reshape(len(order), steps_per_call, num_shards, -1)
@@ -132,14 +132,16 @@ def test_calls_end_at_every_boundary_and_at_the_end():
   assert ranges_of(10, 10, 4, 5) == []
 
 
-def test_cpu_takes_single_steps_and_keeps_small_data_only(split):
+def test_cpu_takes_single_steps_and_keeps_only_small_data(split):
   layout = parallel.layout("data", 1)
 
   def plan(images, **fields):
     config = make_config(**{"steps_per_call": 0, **fields})
     return feed.plan(config, layout, images=images, num_members=2)
 
-  svhn = np.empty((200_000, 32, 32, 3), np.uint8)  # not touched: no memory
+  svhn = np.empty(
+    (200_000, 32, 32, 3), np.uint8
+  )  # untouched, so it takes no memory
   assert plan(split.images) == feed.Plan(False, 1)
   assert plan(svhn) == feed.Plan(True, 1)
   assert plan(svhn, device_bytes=svhn.nbytes) == feed.Plan(False, 1)
@@ -148,7 +150,7 @@ def test_cpu_takes_single_steps_and_keeps_small_data_only(split):
 
 
 def test_accelerators_take_many_steps_that_fit():
-  """Streamed: six chunks of 4 images of 2 members on 2 devices, in room."""
+  """With streaming, six chunks of 4 images (2 members, 2 devices) must fit."""
   layout = types.SimpleNamespace(
     devices=(types.SimpleNamespace(platform="gpu"),) * 2
   )

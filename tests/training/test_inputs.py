@@ -1,4 +1,4 @@
-"""Degradations of a config, against SciPy and scikit-image."""
+"""Degradations of a config, compared with SciPy and scikit-image."""
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +39,7 @@ def make_config(**changes):
 def test_degradation_of_images_that_are_not_square(
   sigma_per_scale, anti_aliasing, blur
 ):
-  """Against scikit-image, each axis with its own operator."""
+  """Each axis has its own operator; compared with scikit-image."""
   height, width, scale = 12, 20, 2
   changes = {
     "degradation__scale": scale,
@@ -64,7 +64,7 @@ def test_degradation_of_images_that_are_not_square(
   np.testing.assert_allclose(degraded[0, ..., 0], expected, atol=1e-6)
 
 
-def test_others_are_told_nothing():
+def test_other_networks_get_no_description():
   config = make_config()
   images = np.random.default_rng(0).random((2, SIZE, SIZE, 1), np.float32)
   keys = jax.random.split(jax.random.key(0), 2)
@@ -75,8 +75,8 @@ def test_others_are_told_nothing():
   assert description is None
 
 
-def test_srmd_is_told_the_blur_in_use_and_the_noise():
-  """The blur of scale / 2 and that against aliasing, as one."""
+def test_descriptions_have_the_blur_in_use_and_the_noise():
+  """The blur combines that of scale / 2 px and that against aliasing."""
   config = make_config(**SRMD, degradation__scale=4)
   describe = inputs.description_of(config, basis=inputs.blur_basis(config))
   described = describe(jnp.asarray([0.0, 1e-4]))
@@ -90,10 +90,10 @@ def test_srmd_is_told_the_blur_in_use_and_the_noise():
 
 @pytest.mark.parametrize("scale", [2, 4])
 @pytest.mark.parametrize("isotropic", [False, True])
-def test_training_images_of_srmd_have_the_blur_that_it_is_told(
+def test_training_images_of_srmd_have_the_blur_of_their_description(
   scale, isotropic
 ):
-  """The kernels that the descriptions stand for, applied by SciPy."""
+  """SciPy applies the kernels that the descriptions encode."""
   config = make_config(
     **SRMD,
     degradation__scale=scale,
@@ -120,18 +120,18 @@ def test_training_images_of_srmd_have_the_blur_that_it_is_told(
     blurred = scipy.ndimage.convolve(image[..., 0], kernel, mode="nearest")
     expected = np.mean([blurred[i, j] for i in middle for j in middle], axis=0)
     np.testing.assert_allclose(actual[..., 0], expected, atol=0.02)
-  # Each image has a blur of its own.
+  # Each image has its own blur.
   assert len(np.unique(descriptions, axis=0)) == 5
 
 
-def test_training_images_of_srmd_have_the_noise_that_it_is_told():
+def test_training_images_of_srmd_have_the_noise_of_their_description():
   degrade = inputs.degradation_for_training(make_config(**SRMD), 40, 40)
   images = np.full((30, 40, 40, 1), 0.5, np.float32)
   keys = jax.random.split(jax.random.key(0), 30)
   low_res, descriptions = degrade(keys, images)
   told = np.asarray(descriptions)[:, -1]
   assert 0.2 < told.max() < 75 / 255
-  # Of 400 pixels; clipping to [0, 1] takes a little of the strongest.
+  # An image has 400 pixels, and clipping to [0, 1] weakens the strongest noise.
   np.testing.assert_allclose(
     np.std(low_res, (1, 2, 3)), told, rtol=0.15, atol=1e-6
   )

@@ -53,7 +53,7 @@ def count(text, op):
 def test_a_network_for_another_platform_has_xlas_own_convolutions(
   trunk, wiring
 ):
-  """One for each kernel, however the host it is traced on would convolve."""
+  """One convolution for each kernel, whatever the host of the tracing uses."""
   config, phase = of_network(trunk, wiring)
   network = network_lib.build(config, SHAPE, 10, phase=phase, platform="tpu")
   seed = jax.ShapeDtypeStruct((), np.uint32)
@@ -66,7 +66,7 @@ def test_a_network_for_another_platform_has_xlas_own_convolutions(
     for path, leaf in jax.tree_util.tree_leaves_with_path(variables["params"])
     if "kernel" in jax.tree_util.keystr(path)
   }
-  # FSRCNN's kernel that mixes colours is multiplied into the one before it.
+  # FSRCNN multiplies its last kernel, which mixes colours, into the one before.
   mixed = {name for name in kernels if trunk == "fsrcnn" and "output" in name}
   for platform in ("tpu", "cuda", "cpu"):
     text = traced.lower(lowering_platforms=(platform,)).as_text()
@@ -111,7 +111,7 @@ def test_both_convolutions_compute_the_same(trunk, wiring):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-  """A folder with the weights of an untrained population of four."""
+  """A run whose folder has the weights of an untrained population of four."""
   config = make_config(num_seeds=2, joint__loss_weight=(0.11, 9.0))
   folder = folder_lib.RunFolder(tmp_path_factory.mktemp("run"))
   split = dataset_lib.Split(
@@ -147,7 +147,7 @@ def test_a_loaded_network_is_the_one_that_was_trained(run):
   )
   for name, value in outputs.items():
     np.testing.assert_allclose(value, expected[name], atol=1e-5)
-  # Images of another size, which the weights do not depend on.
+  # Another image size; the weights do not depend on it.
   assert trained.apply(low_res[:, :5, :3])["super_res"].shape[2:4] == (10, 6)
 
 
@@ -187,12 +187,12 @@ def test_what_is_not_there_is_named(run, arguments, expected):
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):
-  with pytest.raises(errors.UserError, match="is no run folder"):
+  with pytest.raises(errors.UserError, match="is not a run folder"):
     network_lib.load(tmp_path)
 
 
 def test_weights_of_another_network_are_refused(run, tmp_path):
-  """As after a wrong copy: the file's own config and arrays disagree."""
+  """After a wrong copy, say, a file's config and arrays disagree."""
   phase = run.phase("joint")
   other = dataclasses.replace(run, folder=folder_lib.RunFolder(tmp_path))
   other.folder.record(run_lib.describe(run))

@@ -56,7 +56,7 @@ def test_each_subtree_has_its_own_adam_and_coupled_l2():
 
 
 def test_l2_is_the_gradient_of_its_sum_of_squares():
-  """Adam's first moment is a tenth of the first gradient that it gets."""
+  """After one step, Adam's first moment is a tenth of the gradient."""
   params = make_params()
   opt = optimizer.create(
     {"shared": 1e-3, "sr": 1e-3}, l2_scope="kernels", **SETTINGS
@@ -98,7 +98,7 @@ def test_state_has_the_form_of_older_checkpoints():
   )
 
 
-def test_l2_is_a_number_of_each_member():
+def test_each_member_has_its_own_l2():
   opt = optimizer.create(
     {"shared": 1e-2, "sr": 1e-2}, l2_scope="kernels", **SETTINGS
   )
@@ -130,7 +130,7 @@ def test_learning_rate_zero_freezes_a_subtree():
 @pytest.mark.parametrize(
   "rates", [{"shared": 1e-3}, {"shared": 1e-3, "sr": 1e-3, "other": 1e-3}]
 )
-def test_a_subtree_without_a_rate_or_the_other_way_round_is_an_error(rates):
+def test_subtrees_and_rates_must_match(rates):
   opt = optimizer.create(rates, l2_scope="kernels", **SETTINGS)
   with pytest.raises(ValueError, match="do not match the parameter subtrees"):
     opt.init(make_params())

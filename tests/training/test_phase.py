@@ -1,4 +1,4 @@
-"""What a config comes to: networks, populations, optimizers, states."""
+"""Networks, populations, optimizers and states that a config gives."""
 
 import json
 import pathlib
@@ -97,13 +97,13 @@ def test_options_of_the_model_reach_it():
 
 
 def test_steps_are_whole_batches():
-  """5 of 8 images in 43, and 3 left out."""
+  """43 images give 5 batches of 8; 3 images are left out."""
   pretrain, joint = make_phase("pretrain"), make_phase("joint")
   assert (pretrain.steps_per_epoch, pretrain.num_steps) == (5, 15)
   assert (joint.steps_per_epoch, joint.num_steps) == (5, 10)
 
 
-def test_loss_weights_fan_out_in_joint_alone():
+def test_loss_weights_fan_out_only_in_joint():
   pretrain, joint = make_phase("pretrain", seed=3), make_phase("joint", seed=3)
   assert pretrain.population == population.Population(
     (3, 4), (0.01, 0.01), (None, None)
@@ -121,7 +121,7 @@ def test_learning_rate_zero_freezes_statistics_too():
   assert phase.network.model.frozen == ("shared",)
 
 
-def test_control_fans_out_over_seeds_alone():
+def test_control_fans_out_only_over_seeds():
   control = make_phase("joint", model__wiring="none")
   assert control.population == population.Population(
     (0, 1), (0.01, 0.01), (0.0, 0.0)
@@ -184,7 +184,7 @@ def pretrained():
 
 @pytest.fixture(scope="module")
 def scratch():
-  """A joint state of the second seed alone, from nothing."""
+  """Initial joint state of a run of only the second seed."""
   return make_phase(
     "joint", seed=1, num_seeds=1, joint__loss_weight=(9.0,)
   ).create_state()
@@ -221,7 +221,7 @@ def test_members_start_differently(pretrained):
 
 
 def test_joint_starts_from_the_pretrained_subtrees(pretrained, started):
-  """Bit for bit, each seed's for all its loss weights."""
+  """They are equal bit for bit, for all loss weights of a seed."""
   for old, new in (
     (pretrained.params, started.params),
     (pretrained.batch_stats, started.batch_stats),
@@ -237,7 +237,7 @@ def test_joint_starts_from_the_pretrained_subtrees(pretrained, started):
 
 
 def test_joint_starts_with_the_classifier_of_its_seed(started, scratch):
-  """Whatever was pretrained, whoever else is in the population."""
+  """It does not depend on the pretraining or on the other members."""
   for member in (2, 3):
     jax.tree.map(
       lambda a, b, member=member: np.testing.assert_array_equal(
@@ -258,8 +258,8 @@ def test_joint_starts_with_a_new_optimizer(started, scratch):
   )
 
 
-def test_scratch_is_what_the_seed_gives(scratch):
-  """The stream "init" and He initialization, nothing of the population."""
+def test_initial_weights_depend_only_on_the_seed(scratch):
+  """They come from the stream "init", by He initialization."""
   phase = make_phase("joint")
   model, shape = phase.network.model, phase.network.low_res_shape
   variables = jax.eval_shape(
@@ -272,17 +272,17 @@ def test_scratch_is_what_the_seed_gives(scratch):
     scratch.params,
     variables["params"],
   )
-  # He: the variance is 2 / fan-in, here of 7 x 1000 weights.
+  # He: the variance is 2 / fan-in; measured here on 7 x 1000 weights.
   dense = scratch.params["classifier"]["logits"]["kernel"]
   assert dense.shape == (1, 1000, 7)
   np.testing.assert_allclose(dense.std(), (2 / 1000) ** 0.5, rtol=0.05)
 
 
 def after_three_steps(**changes):
-  """The end of a short joint phase.
+  """State after three steps of joint training.
 
-  Adam's eps makes its steps proportional to the gradients: with a small one it
-  would turn rounding into whole steps where a gradient is almost zero.
+  A large eps makes Adam's steps proportional to the gradients. A small one
+  would turn rounding errors into whole steps where a gradient is almost zero.
   """
   changes |= {
     "adam__eps": 1.0,
@@ -314,13 +314,13 @@ def after_three_steps(**changes):
 
 
 def test_control_equals_sr2_at_loss_weight_zero():
-  """And not at 0.11: same weights, batches, learning rates and L2."""
+  """But not at 0.11, with the same weights, batches, learning rates and L2."""
   control = after_three_steps(model__wiring="none")
   both = after_three_steps(joint__loss_weight=(0.0, 0.11))
   for kind in ("params", "batch_stats"):
     for subtree in ("shared", "sr"):
       jax.tree.map(
-        # Weights have moved by 0.3.
+        # The weights have moved by 0.3.
         lambda a, b: np.testing.assert_allclose(a, b[[0, 2]], atol=3e-5),
         getattr(control, kind)[subtree],
         getattr(both, kind)[subtree],
@@ -342,7 +342,7 @@ SRMD = {
 
 
 def test_srmd_draws_from_its_own_stream_and_learns():
-  """Two calls are one; the loss falls; another seed sees other images."""
+  """Two calls equal one, each step draws other inputs, and the loss falls."""
   changes = {
     **SRMD,
     "degradation__scale": 4,
@@ -426,12 +426,12 @@ def test_train_step_has_the_fields_of_the_config(monkeypatch):
 
 
 def test_collectives_of_the_compiled_step_on_eight_devices():
-  """One for all gradients and metrics, two for a BatchNorm, or none at all.
+  """Layout "data": one for gradients and metrics, two for each BatchNorm.
 
-  A BatchNorm averages its mean and variance over the devices at once, and its
-  gradient as well.
+  A BatchNorm averages mean and variance in one all-reduce, and their gradients
+  in another. Layout "members" has none.
   """
-  # Eight devices need a process of their own.
+  # A process has one number of devices; eight need another process.
   done = subprocess.run(
     [sys.executable, "-m", "tests.collectives"],
     check=True,
