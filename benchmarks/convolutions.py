@@ -2,13 +2,14 @@
 
   python -m benchmarks.convolutions [--size 7] [--batch 64]
 
-One line for each convolution and each of its parts: the result, the kernel
-gradient and, where it is strided, the input gradient. Milliseconds, the least
-of several runs; "*" marks what `models.conv` chooses, by a rule that is read
-off this table.
+Prints one line for each part of each convolution: the result, the kernel
+gradient and, for strides, the input gradient. Times are milliseconds, the least
+of several runs. "*" marks the form that `models.conv` chooses; its rule follows
+this table.
 """
 
 import argparse
+import functools
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,9 +31,9 @@ FORMS = {
 }
 KERNEL_GRADIENTS = {name: conv.transposed(form) for name, form in FORMS.items()}
 
-# (map, in, out, kernel, stride): FSRCNN, WDSR and the classifier at x4, at x2,
-# and the classifier on MNIST's 28 px; (7, 16, 56, 9, 1) and (14, 4, 56, 9, 1)
-# are input gradients.
+# (map, in, out, kernel, stride) of FSRCNN, WDSR and the classifier at x4 and at
+# x2, and of the classifier on MNIST's 28 px. (7, 16, 56, 9, 1) and
+# (14, 4, 56, 9, 1) are input gradients.
 SHAPES = (
   (7, 1, 56, 5, 1), (7, 1, 32, 3, 1), (7, 56, 12, 1, 1), (7, 12, 12, 3, 1),
   (7, 56, 16, 9, 1), (7, 16, 56, 9, 1), (7, 56, 48, 9, 1),
@@ -50,7 +51,7 @@ SHAPES = (
 def milliseconds(
   function: Callable[..., jax.Array], *arguments: jax.Array, runs: int
 ) -> float:
-  """The least time of a compiled call."""
+  """Least time of a compiled call, in ms."""
   compiled = jax.jit(function)
   jax.block_until_ready(compiled(*arguments))
   times = []
@@ -64,7 +65,7 @@ def milliseconds(
 def forms_for(
   channels: int, features: int, geometry: conv.Geometry
 ) -> set[str]:
-  """The forms that cover a shape, and that may be chosen for its size."""
+  """Forms that can compute a convolution and are not too large for it."""
   names = set(FORMS)
   if geometry.strides != (1, 1):
     names.remove("rows")
@@ -77,10 +78,10 @@ def forms_for(
 def times(
   shape: Sequence[int], *, batch: int, runs: int
 ) -> dict[str, tuple[str, dict[str, float]]]:
-  """Part -> the form that is chosen, and the milliseconds of each form.
+  """Chosen form and the milliseconds of each form, for each part.
 
-  The chosen form of a strided input gradient is its transpose; at stride 1 an
-  input gradient is a convolution with the flipped kernel.
+  At stride 1 an input gradient is a convolution with the flipped kernel, so
+  only strided ones are a part. Their chosen form is "patches".
   """
   size, channels, features, width, stride = shape
   x_shape = (batch, size, size, channels)
@@ -97,52 +98,44 @@ def times(
   g = draw(batch, geometry.out(0), geometry.out(1), features)
 
   def measure(
-    candidates: Mapping[str, Any],
-    make: Callable[[Any], Callable[..., jax.Array]],
-    *arguments: jax.Array,
+    candidates: Mapping[str, Callable[..., jax.Array]], *arguments: jax.Array
   ) -> dict[str, float]:
     return {
-      name: milliseconds(make(candidate), *arguments, runs=runs)
+      name: milliseconds(
+        functools.partial(candidate, geometry=geometry), *arguments, runs=runs
+      )
       for name, candidate in candidates.items()
       if name in covering
     }
 
-  def input_gradient(
-    form: conv.Form,
-  ) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    return lambda g, kernel: jax.linear_transpose(
-      lambda x: form(x, kernel, geometry), x
-    )(g)[0]
-
+  chosen = conv.choose(x_shape, features, geometry)
+  chosen_gradient = conv.choose_for_kernel_gradient(x_shape, features, geometry)
   found = {
-    "result": (
-      _name_of(conv.choose(x_shape, features, geometry), FORMS),
-      measure(
-        FORMS,
-        lambda form: lambda x, kernel: form(x, kernel, geometry),
-        x,
-        kernel,
-      ),
-    ),
+    "result": (_name_of(chosen, FORMS), measure(FORMS, x, kernel)),
     "kernel gradient": (
-      _name_of(
-        conv.choose_for_kernel_gradient(x_shape, features, geometry),
-        KERNEL_GRADIENTS,
-      ),
-      measure(
-        KERNEL_GRADIENTS,
-        lambda gradient: lambda x, g: gradient(x, g, geometry),
-        x,
-        g,
-      ),
+      _name_of(chosen_gradient, KERNEL_GRADIENTS),
+      measure(KERNEL_GRADIENTS, x, g),
     ),
   }
   if stride > 1:
-    found["input gradient"] = (
-      "patches",
-      measure(FORMS, input_gradient, g, kernel),
-    )
+    transposes = {
+      name: functools.partial(_input_gradient, form, x_shape)
+      for name, form in FORMS.items()
+    }
+    found["input gradient"] = ("patches", measure(transposes, g, kernel))
   return found
+
+
+def _input_gradient(
+  form: conv.Form,
+  x_shape: tuple[int, ...],
+  g: jax.Array,
+  kernel: jax.Array,
+  geometry: conv.Geometry,
+) -> jax.Array:
+  """Gradient of the input, by the transpose of a form."""
+  x = jax.ShapeDtypeStruct(x_shape, jnp.float32)
+  return jax.linear_transpose(lambda x: form(x, kernel, geometry), x)(g)[0]
 
 
 def _name_of(chosen: Any, candidates: Mapping[str, Any]) -> str:

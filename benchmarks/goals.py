@@ -1,4 +1,4 @@
-"""What is measured, and how good it is to be: the rows of the table."""
+"""Rows of the table: what is measured, and its goals."""
 
 import dataclasses
 import fnmatch
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Network(NamedTuple):
-  """A network of the comparison: its title and the config's words for it."""
+  """A network of the comparison: title, and trunk and wiring of its config."""
 
   title: str
   trunk: str
@@ -29,18 +29,18 @@ class Row:
   """One row of the table.
 
   Attributes:
-    name: what --only takes.
-    what: what is measured, for the reader.
-    kind: who measures it, a key of `run.MEASURE`.
-    unit: of our number and the other one: "img/s", "s", "%", "GB" or "x".
-    is_ratio: the goal is a ratio, more is better; otherwise it is our number,
-      and less is better.
-    at_least: what has to be reached.
-    aim: what is aimed at.
-    is_quick: --quick measures it.
-    other: what stands in the place of PyTorch, if anything else.
-    network: key of `NETWORKS`, of a training step.
-    scale: of a training step.
+    name: the name for --only.
+    what: title of the row.
+    kind: key of `run.MEASURE`, the function that measures it.
+    unit: unit of both numbers: "img/s", "s", "%", "GB" or "x".
+    is_ratio: whether the goals are for the ratio, and more is better; if not,
+      they are for our number, and less is better.
+    at_least: the goal.
+    aim: the goal beyond it.
+    is_quick: whether --quick measures it.
+    other: what we are compared with, if not PyTorch.
+    network: key of `NETWORKS`, for a training step.
+    scale: scale of the network, for a training step.
   """
 
   name: str
@@ -56,7 +56,7 @@ class Row:
   scale: int = 0
 
 
-# Both trunks, and one network with the classifier. Compiling them takes half of
+# Both trunks, and one network with a classifier. Compiling these takes half of
 # the two minutes.
 _QUICK_STEPS = ("fsrcnn_x4", "wdsr_x4", "sr2_fsrcnn_x4")
 
@@ -123,8 +123,8 @@ _OTHER_ROWS = (
 ROWS = {row.name: row for row in (*_training_rows(), *_OTHER_ROWS)}
 TRAINING = tuple(row.name for row in ROWS.values() if row.kind == "training")
 
-# Rows that are computed from others, which are measured before them: from
-# these, or as many of them as are measured.
+# Rows that are computed from other rows, or from those of them that have been
+# measured. The others come first in the table.
 DERIVED = {
   "geometric_mean": TRAINING,
   "inputs": TRAINING,
@@ -135,13 +135,14 @@ DERIVED = {
 def select(patterns: Sequence[str], *, quick: bool) -> list[str]:
   """Names of the rows to measure, in the table's order.
 
+  A row that is computed from others adds those others.
+
   Args:
-    patterns: names, or patterns like "sr2_*"; none stands for all rows. Rows
-      that are computed from others bring those with them.
-    quick: leave out what takes long, unless it is named.
+    patterns: names, or patterns such as "sr2_*"; empty: all rows.
+    quick: leave out slow rows, unless a pattern names them.
 
   Raises:
-    ValueError: a pattern fits no row; the message names it.
+    ValueError: if a pattern matches no row; the message names the pattern.
   """
   if not patterns:
     return [row.name for row in ROWS.values() if row.is_quick or not quick]

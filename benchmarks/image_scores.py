@@ -1,11 +1,11 @@
-"""What a user of PyTorch measures images with: scikit-image, one at a time."""
+"""Image metrics for a user of PyTorch: scikit-image, one image at a time."""
 
 from typing import Any
 
 import numpy as np
 from skimage import metrics
 
-# Wang et al.'s SSIM, then the two that the authors' code stands for.
+# Wang et al.'s SSIM, then the two readings of the authors' code.
 _SSIM: tuple[dict[str, Any], ...] = (
   {
     "gaussian_weights": True,
@@ -22,7 +22,7 @@ def sums(images: tuple[np.ndarray, ...]) -> np.ndarray:
   """Sums of three SSIMs and of PSNR in dB over pairs of images.
 
   Args:
-    images: super-resolved and true ones, float32 [N, H, W] each.
+    images: super-resolved and high-resolution images, float32 [N, H, W] each.
 
   Returns:
     float64 [4].

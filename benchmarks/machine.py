@@ -1,4 +1,4 @@
-"""Where and when something was measured."""
+"""The machine and the time of a measurement."""
 
 import datetime
 import importlib.metadata
@@ -16,7 +16,7 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch", "scikit-image")
 
 
 def describe() -> dict[str, Any]:
-  """What a reader has to know of the numbers; no names of hosts or people."""
+  """Processor, packages, load and date, without names of hosts or people."""
   packages = {}
   for name in _PACKAGES:
     try:
@@ -37,7 +37,7 @@ def describe() -> dict[str, Any]:
 
 
 def file_name(description: dict[str, Any], *, quick: bool) -> str:
-  """Such as 2026-01-31-1405-2-cores-x86_64.json."""
+  """Name of a result file, such as 2026-01-31-1405-2-cores-x86_64.json."""
   date = description["date"][:16].replace("T", "-").replace(":", "")
   kind = description["system"].split()[-1]
   end = "-quick" if quick else ""

@@ -2,7 +2,7 @@
 
   python -m benchmarks.memory --images 200000 --steps 50
 
-trains in this process, and prints its peak in bytes.
+trains in this process and prints its peak in bytes.
 """
 
 import argparse
@@ -22,21 +22,21 @@ from benchmarks import machine, records
 from sr2_jax import cpu_tuning
 
 _NUM_IMAGES = 200_000
-# The paper's validation and test images lie in memory as well.
+# The paper's validation and test images are in memory as well.
 _NUM_VALIDATION, _NUM_TEST = 14_651, 26_032
 _NOTE = (
   "FSRCNN x4, {steps} steps of its first phase with validation and checkpoint, "
-  "on {images:,} random uint8 images of 32x32x3 ({size:.2f} GB), beside as "
-  "many validation and test images as SVHN has; largest resident set of the "
-  "process. Reading a data set from disk is not in it"
+  "on {images:,} random uint8 images of 32x32x3 ({size:.2f} GB), with as many "
+  "validation and test images as SVHN has; largest resident set of the "
+  "process. Reading a data set from disk is not included"
 )
 
 
 def measure(effort: effort_lib.Effort) -> records.Measurement:
-  """Peak of a process that trains on 200,000 images, in GB (1e9 bytes).
+  """Peak memory of training on 200,000 images, in GB (1e9 bytes).
 
   Raises:
-    RuntimeError: it failed.
+    RuntimeError: if the training process failed.
   """
   done = subprocess.run(
     (
@@ -67,7 +67,7 @@ def measure(effort: effort_lib.Effort) -> records.Measurement:
 def peak_bytes() -> int:
   """Largest resident set of this process so far."""
   try:
-    # `ru_maxrss` may count what the parent had before this program started.
+    # `ru_maxrss` may include memory of the parent process.
     status = pathlib.Path("/proc/self/status").read_text()
     if found := re.search(r"VmHWM:\s*(\d+) kB", status):
       return int(found[1]) * 1024
@@ -78,8 +78,8 @@ def peak_bytes() -> int:
 
 
 def train(num_images: int, num_steps: int, workdir: str) -> None:
-  """Trains in this process, by `train.train_phase` on random images."""
-  # Only the process that trains may load JAX.
+  """Runs `train.train_phase` on random images, in this process."""
+  # Only the process that trains may import JAX.
   import numpy as np
 
   from experiments import default
@@ -103,7 +103,7 @@ def train(num_images: int, num_steps: int, workdir: str) -> None:
   config = default.get_config()
   config.data.name = "svhn_cropped"
   config.degradation.scale = 4
-  # Validation is there, but short.
+  # A short validation.
   config.eval.max_images = 500
   config = derived.resolve(config)
   run = run_lib.Run(

@@ -1,4 +1,4 @@
-"""Our side: what a worker process of sr2_jax times."""
+"""Our side of the comparison: the programs of sr2_jax that a worker times."""
 
 import collections
 from collections.abc import Callable, Iterator
@@ -19,14 +19,14 @@ from sr2_jax.imaging import augmentation
 from sr2_jax.training import inputs, population, steps
 from sr2_jax.training import phase as phase_lib
 
-# Lambda of the paper, where a network has a classifier.
+# The paper's lambda for each wiring; "none" does not use it.
 _LOSS_WEIGHTS = {"none": 9.0, "parallel": 9.0, "sequential": 0.11}
-# How far `train` lets the host be ahead of the device.
+# How many steps `train` lets the host run ahead of the devices.
 _STEPS_AHEAD = 2
 
 
 def config_of(network: str, scale: int) -> Any:
-  """The paper's config of a network of `goals.NETWORKS`."""
+  """The paper's config for a network of `goals.NETWORKS`, resolved."""
   _, trunk, wiring = goals.NETWORKS[network]
   config = default.get_config()
   config.model.trunk = trunk
@@ -39,7 +39,7 @@ def config_of(network: str, scale: int) -> Any:
 def phase_of(
   config: Any, images: np.ndarray, layout: parallel.Layout
 ) -> phase_lib.Phase:
-  """The phase in which this network is trained: joint, if it classifies."""
+  """Phase that trains the network: joint training if it has a classifier."""
   return phase_lib.create(
     config,
     "pretrain" if config.model.wiring == "none" else "joint",
@@ -52,16 +52,16 @@ def phase_of(
 
 
 def training_step(case: dict[str, Any]) -> prepared.Prepared:
-  """Whole training steps of one member, as `train` does them.
+  """Whole training steps of one member, as in `train`.
 
   Args:
-    case: network and scale.
+    case: "network" and "scale".
   """
   config = config_of(case["network"], case["scale"])
   images, labels = digits.training()
   layout = parallel.layout("data", 0)
   phase = phase_of(config, images, layout)
-  # As `train` does on a CPU.
+  # One step a call, as `train` runs on a CPU.
   one_step = phase_lib.train_steps(phase, config, layout, steps_per_call=1)
   state = layout.put_members(phase.create_state())
   inputs = _step_inputs(phase, images, labels, layout)
@@ -78,7 +78,7 @@ def training_step(case: dict[str, Any]) -> prepared.Prepared:
       step += 1
     jax.block_until_ready((state, pending))
 
-  # A population of one: its arrays are one network's.
+  # Its population has one member, so these are the parameters of one network.
   num_parameters = sum(
     x.size for x in jax.tree.leaves(phase.abstract_state().params)
   )
@@ -86,13 +86,13 @@ def training_step(case: dict[str, Any]) -> prepared.Prepared:
 
 
 def step_inputs(case: dict[str, Any]) -> prepared.Prepared:
-  """The part of a training step before the network, compiled by itself.
+  """The part of a training step before the network, as a separate program.
 
-  Choosing the images, augmentation and degradation, as in
+  It chooses the images, augments and degrades them, as in
   `steps.train_program`.
 
   Args:
-    case: scale.
+    case: "scale".
   """
   config = config_of("fsrcnn", case["scale"])
   images, labels = digits.training()
@@ -137,10 +137,10 @@ def step_inputs(case: dict[str, Any]) -> prepared.Prepared:
 
 
 def evaluation(case: dict[str, Any]) -> prepared.Prepared:
-  """Every metric at every noise variance over test images, SR2_FSRCNN x4.
+  """Evaluation of SR2_FSRCNN x4: every metric at every noise variance.
 
   Args:
-    case: num_images.
+    case: "num_images", the number of test images.
   """
   config = config_of("sr2_fsrcnn", 4)
   images, labels, source = digits.test(case["num_images"])
@@ -182,7 +182,7 @@ def _step_inputs(
   labels: np.ndarray,
   layout: parallel.Layout,
 ) -> Callable[[int], tuple[Any, Any]]:
-  """What a step takes besides the state, as a function of the step."""
+  """Function from a step to its arguments after the state."""
   members = phase.population.arrays()
   order = np.stack(
     [

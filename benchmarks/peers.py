@@ -1,38 +1,38 @@
-"""The networks once more, in PyTorch, for comparison.
+"""The same networks in PyTorch, for comparison.
 
-Every layer has the name that it has in our parameters, so that weights can be
-copied by path. Images are float32 [B, C, H, W] here. This needs PyTorch, which
-is in no requirements file: `pip install torch==2.13.0`.
+Layers have the names of our parameters, so that weights can be copied by path.
+Images are float32 [B, C, H, W] here. PyTorch is in no requirements file:
+`pip install torch==2.13.0`.
 """
 
 import collections
 from collections.abc import Iterator, Mapping
 
-# Without PyTorch a type checker still has the rest to check.
+# The comments let a type checker check the rest without PyTorch.
 import torch  # pyright: ignore[reportMissingImports]
 from torch import nn  # pyright: ignore[reportMissingImports]
 
-# Layers whose kernels L2 leaves out, as in `sr2_jax.models.sr2`, which would
-# bring JAX into the process; a test compares the two.
+# Layers whose kernels L2 leaves out. This repeats `sr2_jax.models.sr2`, whose
+# import would load JAX; a test compares the two.
 L2_EXEMPT = frozenset(
   ("head", "upsample", "skip_upsample", "output", "skip_output", "logits")
 )
 
 
 def conv(channels: int, features: int, size: int) -> nn.Conv2d:
-  """A convolution that keeps the size of the image."""
+  """Convolution that keeps the size of the image."""
   return nn.Conv2d(channels, features, size, padding=size // 2)
 
 
 def norm(features: int) -> nn.BatchNorm2d:
-  """BatchNorm as Keras has it."""
+  """BatchNorm with Keras's defaults."""
   return nn.BatchNorm2d(features, eps=1e-3, momentum=0.01)
 
 
 def norm_prelu(
   name: str, features: int, batch_norm: bool = True
 ) -> dict[str, nn.Module]:
-  """BatchNorm, unless switched off, and PReLU."""
+  """PReLU, behind BatchNorm unless switched off."""
   layers: dict[str, nn.Module] = {}
   if batch_norm:
     layers[f"{name}_norm"] = norm(features)
@@ -40,12 +40,12 @@ def norm_prelu(
 
 
 def sequential(layers: Mapping[str, nn.Module]) -> nn.Sequential:
-  """Named layers, one after another."""
+  """Named layers in sequence."""
   return nn.Sequential(collections.OrderedDict(layers))
 
 
 class SameStride2(nn.Conv2d):
-  """3x3, stride 2, with TensorFlow's "same" padding."""
+  """3x3 convolution of stride 2, with TensorFlow's "same" padding."""
 
   def __init__(self, channels: int, features: int) -> None:
     super().__init__(channels, features, 3, stride=2)
@@ -71,7 +71,7 @@ class IdentityMapping(nn.Module):
     self.conv_1 = conv(hidden, width, 3)
 
   def forward(self, x: torch.Tensor) -> torch.Tensor:
-    """[B, width, H, W] to the same shape."""
+    """Features of the input's shape, [B, width, H, W]."""
     y = self.conv_0(self.conv_0_prelu(self.conv_0_norm(x)))
     return x + self.conv_1(self.conv_1_prelu(self.conv_1_norm(y)))
 
@@ -92,14 +92,14 @@ class DownMapping(nn.Module):
     self.shortcut = SameStride2(channels, features)
 
   def forward(self, x: torch.Tensor) -> torch.Tensor:
-    """[B, channels, H, W] to [B, features, H / 2, W / 2]."""
+    """Maps [B, channels, H, W] to [B, features, H / 2, W / 2]."""
     y = self.conv_0(self.conv_0_prelu(self.conv_0_norm(x)))
     y = self.conv_1(self.conv_1_prelu(self.conv_1_norm(y)))
     return y + self.shortcut(self.shortcut_prelu(self.shortcut_norm(x)))
 
 
 def fsrcnn_trunk(channels: int, batch_norm: bool = True) -> nn.Sequential:
-  """The layers that FSRCNN shares."""
+  """FSRCNN's shared layers."""
   return sequential(
     {"feature": conv(channels, 56, 5), **norm_prelu("feature", 56, batch_norm)}
   )
@@ -111,7 +111,7 @@ def fsrcnn_head(
   batch_norm: bool = True,
   transposed: bool = False,
 ) -> nn.Sequential:
-  """FSRCNN from its features to the image."""
+  """FSRCNN's layers from features to the image."""
   layers: dict[str, nn.Module] = {"shrink": conv(56, 12, 1)}
   layers |= norm_prelu("shrink", 12, batch_norm)
   for i in range(4):
@@ -134,7 +134,7 @@ def fsrcnn_head(
 def wdsr_trunk(
   channels: int, shared_layers: int = 1, expansion: int = 1
 ) -> nn.Sequential:
-  """The layers that WDSR shares."""
+  """WDSR's shared layers."""
   layers: dict[str, nn.Module] = {"head": conv(channels, 32, 3)}
   for i in range(shared_layers):
     layers[f"mapping_{i}"] = IdentityMapping(32, expansion)
@@ -142,7 +142,7 @@ def wdsr_trunk(
 
 
 class WdsrHead(nn.Module):
-  """WDSR from its features to the image."""
+  """WDSR's layers from features to the image."""
 
   def __init__(
     self, scale: int, channels: int, shared_layers: int = 1, expansion: int = 1
@@ -162,7 +162,7 @@ class WdsrHead(nn.Module):
     self.shuffle = nn.PixelShuffle(scale)
 
   def forward(self, x: torch.Tensor) -> torch.Tensor:
-    """[B, 32, H, W] to [B, channels, scale H, scale W]."""
+    """Maps [B, 32, H, W] to [B, channels, scale H, scale W]."""
     skip = main = self.head(x)
     for i in self.mappings:
       main = self.get_submodule(f"mapping_{i}")(main)
@@ -175,7 +175,7 @@ class WdsrHead(nn.Module):
 
 
 class SrmdTrunk(nn.Module):
-  """SRMD's first convolution, on the image and its degradation's maps."""
+  """SRMD's first convolution, of the image and the maps of its degradation."""
 
   def __init__(self) -> None:
     super().__init__()
@@ -184,7 +184,7 @@ class SrmdTrunk(nn.Module):
   def forward(
     self, low_res: torch.Tensor, description: torch.Tensor
   ) -> torch.Tensor:
-    """[B, 1 or 3, H, W] and [B, 16] to [B, 128, H, W]."""
+    """Maps [B, 1 or 3, H, W] and [B, 16] to [B, 128, H, W]."""
     batch, _, *size = low_res.shape
     image = low_res.expand(batch, 3, *size)
     maps = description[:, :, None, None].expand(-1, -1, *size)
@@ -192,7 +192,7 @@ class SrmdTrunk(nn.Module):
 
 
 class SrmdHead(nn.Module):
-  """SRMD from its features to the image."""
+  """SRMD's layers from features to the image."""
 
   def __init__(self, scale: int, channels: int) -> None:
     super().__init__()
@@ -203,7 +203,7 @@ class SrmdHead(nn.Module):
     self.is_gray = channels == 1
 
   def forward(self, x: torch.Tensor) -> torch.Tensor:
-    """[B, 128, H, W] to [B, channels, scale H, scale W]."""
+    """Maps [B, 128, H, W] to [B, channels, scale H, scale W]."""
     for i in range(1, 11):
       x = self.get_submodule(f"conv_{i}")(x).relu()
     x = self.shuffle(self.upsample(x))
@@ -236,7 +236,7 @@ def classifier(channels: int, num_classes: int = 10) -> nn.Sequential:
 
 
 class SR2(nn.Module):
-  """A super-resolution network with a classifier, or without."""
+  """Super-resolution network, with or without a classifier."""
 
   def __init__(
     self,
@@ -252,7 +252,7 @@ class SR2(nn.Module):
   def forward(
     self, low_res: torch.Tensor, *description: torch.Tensor
   ) -> dict[str, torch.Tensor]:
-    """[B, C, h, w] to "super_res" and, with a classifier, "logits"."""
+    """Maps [B, C, h, w] to "super_res" and, with a classifier, "logits"."""
     features = self.shared(low_res, *description)
     super_res = self.sr(features)
     if self.classifier is None:
@@ -262,7 +262,7 @@ class SR2(nn.Module):
 
 
 def create(trunk: str, wiring: str, *, scale: int, channels: int) -> SR2:
-  """The network that our `SR2` is by the same arguments."""
+  """Network with the architecture of our `SR2` of the same arguments."""
   shared, sr, width = {
     "fsrcnn": (fsrcnn_trunk, fsrcnn_head, 56),
     "wdsr": (wdsr_trunk, WdsrHead, 32),

@@ -1,7 +1,6 @@
-"""Whole runs of `python -m sr2_jax.main`, each a process of its own.
+"""Whole runs of `python -m sr2_jax.main`, each in a new process.
 
-What is compiled is kept in a fresh cache folder, as a user's would be in the
-home folder.
+Compiled programs go into a fresh cache folder, in place of the user's own.
 """
 
 import dataclasses
@@ -36,29 +35,29 @@ _POPULATION_NOTE = (
   f"SR2_FSRCNN x4 on 4,000 digits, {_NUM_STEPS} steps in each phase, validation"
   " and evaluation at 8 noise levels, from start to figures. "
   f"{len(_SEEDS)} seeds x {len(_LOSS_WEIGHTS)} loss weights in one process, "
-  "pretraining once a seed, against as many processes one after another, each "
-  "with a pretraining of its own. Compilation is counted; the cache folder is "
-  "empty at first, and the solo runs share theirs"
+  "which pretrains once for each seed, against as many processes one after "
+  "another, each of which pretrains. Compilation is counted; cache folders are "
+  "empty at first, and the solo runs share one"
 )
 _QUICKSTART_NOTE = (
-  "python -m sr2_jax.main --config=experiments/quickstart.py in a process of "
-  "its own"
+  "python -m sr2_jax.main --config=experiments/quickstart.py, from the start "
+  "of the process to its end"
 )
 _FIRST_STEP_NOTE = (
-  "quickstart (SR2_FSRCNN x4, three seeds) from the start of the process until "
-  "it reports its first step; median of {starts} starts after one that filled "
-  "the cache and took {cold:.1f} s"
+  "quickstart (SR2_FSRCNN x4, three seeds), from the start of the process "
+  "until it reports its first step; median of {starts} starts, after one that "
+  "filled the cache and took {cold:.1f} s"
 )
-# The progress line that has a loss in it: at least one step is done.
+# A progress line with a loss: at least one step is done.
 _HAS_TRAINED = re.compile(r"^pretrain [\d,]+/.*\bloss ")
 
 
 class ProgramError(Exception):
-  """A run ended with an error; the message has its last words."""
+  """A run failed; the message has its last line of output."""
 
 
 def population() -> records.Measurement:
-  """Seconds for six members in one run, and in six runs."""
+  """Seconds for six members in one run, compared with six runs."""
   with _folder() as folder:
     together = _run(
       folder / "together",
@@ -89,7 +88,7 @@ def population() -> records.Measurement:
 
 
 def quickstart() -> records.Measurement:
-  """Seconds from start to finished figures; a second, warm run in `samples`."""
+  """Seconds from start to finished figures; `samples` also has a warm run."""
   with _folder() as folder:
     cold, warm = (
       _run(
@@ -109,7 +108,7 @@ def quickstart() -> records.Measurement:
 def quickstart_warm(
   measured: Mapping[str, records.Measurement],
 ) -> records.Measurement:
-  """The same with everything compiled before, by the run of the row above."""
+  """Seconds of the warm run that "quickstart_cold" measured."""
   both = measured["quickstart_cold"]
   if both.error:
     raise ProgramError(both.error)
@@ -145,7 +144,7 @@ def _command(workdir: pathlib.Path, *arguments: str) -> Sequence[str]:
 
 
 def _environment(cache: pathlib.Path) -> Mapping[str, str]:
-  """With this cache folder alone, on the CPU."""
+  """Variables for a run on the CPU that uses only this cache folder."""
   environment = {
     name: value
     for name, value in os.environ.items()
@@ -159,10 +158,10 @@ def _environment(cache: pathlib.Path) -> Mapping[str, str]:
 
 
 def _run(workdir: pathlib.Path, cache: pathlib.Path, *arguments: str) -> float:
-  """Seconds that a run took from start to end.
+  """Seconds of a run from start to end.
 
   Raises:
-    ProgramError: it failed.
+    ProgramError: if the run failed.
   """
   begin = time.perf_counter()
   done = subprocess.run(
@@ -182,17 +181,17 @@ def _run(workdir: pathlib.Path, cache: pathlib.Path, *arguments: str) -> float:
 
 
 def _seconds_to_first_step(workdir: pathlib.Path, cache: pathlib.Path) -> float:
-  """Starts a run, waits for its first step, and ends it.
+  """Seconds until a run reports its first step; the run is then killed.
 
   Raises:
-    ProgramError: it ended before.
+    ProgramError: if the run ended before its first step.
   """
   begin = time.perf_counter()
   process = subprocess.Popen(
     _command(
       workdir,
       "--config=experiments/quickstart.py",
-      # Otherwise the report may wait for the steps that are under way.
+      # Otherwise the report may wait for later steps.
       "--config.log.every_steps=1",
     ),
     cwd=machine.ROOT,
@@ -215,4 +214,4 @@ def _seconds_to_first_step(workdir: pathlib.Path, cache: pathlib.Path) -> float:
 
 def _last_line(text: str) -> str:
   lines = [line for line in text.splitlines() if line.strip()]
-  return lines[-1] if lines else "no words"
+  return lines[-1] if lines else "no output"

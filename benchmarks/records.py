@@ -1,4 +1,4 @@
-"""What was measured, in memory and as a JSON file."""
+"""Measurements, in memory and as a JSON file."""
 
 import dataclasses
 import json
@@ -16,13 +16,13 @@ class Measurement:
   """The outcome of one row.
 
   Attributes:
-    ours: our number in the row's unit, None where there is none.
-    theirs: the number of PyTorch, or of what else the row compares with.
-    ratio: how many times as good ours is.
-    samples: {what: raw values}, each name ends with the unit of its values.
+    ours: our number in the row's unit; None if there is none.
+    theirs: the number of PyTorch, or of the row's other comparison.
+    ratio: how many times as good our number is.
+    samples: raw values by name; each name ends with the unit of its values.
     note: how it was measured, for the reader of the table.
-    error: why there is no number, in one line.
-    seconds: that the measurement took.
+    error: one line on why there is no number.
+    seconds: duration of the measurement.
   """
 
   ours: float | None = None
@@ -36,12 +36,12 @@ class Measurement:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-  """All of one call of `benchmarks.run`.
+  """Results of one call of `benchmarks.run`.
 
   Attributes:
-    machine: where and when, `machine.describe()`.
-    is_quick: whether with --quick.
-    rows: by name, those that were measured.
+    machine: machine and time, from `machine.describe()`.
+    is_quick: whether --quick was given.
+    rows: measurements by the name of their row.
   """
 
   machine: dict[str, Any]
@@ -49,17 +49,17 @@ class Record:
   rows: dict[str, Measurement]
 
   def write(self, path: str | os.PathLike[str]) -> None:
-    """Replaces the file."""
+    """Writes the JSON file, atomically."""
     text = json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
     files.write_atomically(path, text.encode() + b"\n")
 
 
 def read(path: str | os.PathLike[str]) -> Record:
-  """Reads a file that `Record.write` wrote.
+  """Record from a file that `Record.write` wrote.
 
   Raises:
-    ValueError: it is another kind of file.
-    OSError: it cannot be read.
+    ValueError: if it is another kind of file.
+    OSError: if it cannot be read.
   """
   try:
     fields = json.loads(pathlib.Path(path).read_text())
@@ -69,22 +69,22 @@ def read(path: str | os.PathLike[str]) -> Record:
     }
     return Record(**fields, rows=rows)
   except (TypeError, KeyError, AttributeError) as error:
-    raise ValueError(f"{path} holds no benchmark results: {error}") from error
+    raise ValueError(f"{path} has no benchmark results: {error}") from error
 
 
 def versus(
   ours: Sequence[float], theirs: Sequence[float], *, per_second: float = 0.0
 ) -> Measurement:
-  """Compares the seconds that both took, round by round.
+  """Comparison of the seconds that both sides took, round by round.
 
-  The ratio is the median of the rounds' ratios, in which a machine that slows
-  down or speeds up for a while counts on both sides.
+  The ratio is the median of the rounds' ratios. Within a round, a machine that
+  slows down for a while slows down both sides.
 
   Args:
-    ours: seconds in each round.
-    theirs: seconds in the same rounds.
-    per_second: what was done in these seconds, such as 64 images: the numbers
-      are then so many per second; otherwise they are the seconds themselves.
+    ours: our seconds in each round.
+    theirs: their seconds in the same rounds.
+    per_second: work done in these seconds, such as 64 images; the numbers are
+      then work per second. 0: the numbers are seconds.
   """
 
   def number(seconds: Sequence[float]) -> float:
@@ -100,6 +100,6 @@ def versus(
 
 
 def geometric_mean(measurements: Sequence[Measurement]) -> float | None:
-  """Of the ratios that there are; None where there is none."""
+  """Geometric mean of the ratios that were measured; None if there are none."""
   ratios = [m.ratio for m in measurements if m.ratio is not None]
   return statistics.geometric_mean(ratios) if ratios else None

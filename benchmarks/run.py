@@ -1,7 +1,7 @@
 """Measures speed and memory against PyTorch, and prints the table.
 
 Needs PyTorch and scikit-image: pip install -r requirements-dev.txt
-torch==2.13.0. Leave the machine alone meanwhile.
+torch==2.13.0. Do not use the machine for anything else meanwhile.
 """
 
 import argparse
@@ -30,12 +30,12 @@ RESULTS = pathlib.Path(__file__).parent / "results"
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-  """What a row may be measured with.
+  """Resources for measuring a row.
 
   Attributes:
     both: the worker processes.
     effort: how much to measure.
-    measured: the rows before it.
+    measured: rows that have been measured before.
   """
 
   both: sides.Sides
@@ -43,7 +43,7 @@ class Context:
   measured: dict[str, records.Measurement]
 
 
-# Who measures a row, by its kind.
+# Functions that measure a row, by its kind.
 MEASURE: dict[str, Callable[[goals.Row, Context], records.Measurement]] = {
   "training": lambda row, it: training.measure(row, it.both, it.effort),
   "geometric_mean": lambda row, it: training.geometric_mean(it.measured),
@@ -58,7 +58,7 @@ MEASURE: dict[str, Callable[[goals.Row, Context], records.Measurement]] = {
 
 
 def measure(name: str, context: Context) -> records.Measurement:
-  """One row; an error becomes its outcome, so that the others go on."""
+  """Outcome of one row; an error is an outcome, so that other rows continue."""
   begin = time.perf_counter()
   row = goals.ROWS[name]
   try:
@@ -73,7 +73,7 @@ def measure(name: str, context: Context) -> records.Measurement:
 def measure_all(
   names: Sequence[str], *, quick: bool, path: pathlib.Path
 ) -> records.Record:
-  """Measures rows in the table's order; the file has each as soon as it is."""
+  """Measurements of rows; each is written to the file at once."""
   record = records.Record(machine.describe(), quick, {})
   with sides.Sides() as both:
     context = Context(
@@ -92,7 +92,7 @@ def measure_all(
 
 
 def main(argv: Sequence[str]) -> int:
-  """Runs one command line; the exit code is 1 where a row failed."""
+  """Runs one command line; the exit code is 1 if a row failed."""
   parser = _parser()
   arguments = parser.parse_args(argv)
   if arguments.show:
@@ -100,7 +100,7 @@ def main(argv: Sequence[str]) -> int:
   try:
     names = goals.select(arguments.only, quick=arguments.quick)
   except ValueError as error:
-    parser.error(f"{error}; there are {', '.join(goals.ROWS)}")
+    parser.error(f"{error}; the rows are {', '.join(goals.ROWS)}")
   path = arguments.out or RESULTS / machine.file_name(
     machine.describe(), quick=arguments.quick
   )
@@ -119,28 +119,28 @@ def _parser() -> argparse.ArgumentParser:
   parser.add_argument(
     "--quick",
     action="store_true",
-    help="under two minutes: fewer networks and samples",
+    help="fewer networks and samples, in about two minutes",
   )
   parser.add_argument(
     "--only",
     nargs="+",
     default=[],
     metavar="ROW",
-    help='measure these rows alone; patterns such as "sr2_*" are fine',
+    help='measure only these rows; patterns such as "sr2_*" work',
   )
   parser.add_argument(
     "--out",
     type=pathlib.Path,
     metavar="FILE",
-    help="result file; benchmarks/results/<date>-<machine>.json unless given",
+    help="result file; default: benchmarks/results/<date>-<machine>.json",
   )
   parser.add_argument(
-    "--show", metavar="FILE", help="print a result file's table, no more"
+    "--show", metavar="FILE", help="only print the table of a result file"
   )
   return parser
 
 
 if __name__ == "__main__":
-  # By the exception, every process that was started is ended as well.
+  # The exception lets `Sides` end its processes.
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
   sys.exit(main(sys.argv[1:]))

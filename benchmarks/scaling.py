@@ -2,8 +2,8 @@
 
 Nothing here runs on an accelerator, and nothing is timed. FLOPs, bytes and ops
 come from the training step of the paper's networks as XLA compiles it on this
-machine, collectives from its lowering for eight devices, and `DEVICES` holds
-what is assumed of the hardware. Prints the tables of docs/scaling.md.
+machine, and collectives from its lowering for eight devices. `DEVICES` has the
+assumptions on the hardware. Prints the tables of docs/scaling.md.
 """
 
 import argparse
@@ -27,40 +27,31 @@ _NUM_TRAIN_IMAGES = 48_000
 _NUM_CLASSES = 10
 _SHARDS = 8
 
-# Parts of the peak that well-fed kernels reach.
+# Fractions of the peak that busy kernels reach.
 _COMPUTE_FRACTION = 0.5
 _MEMORY_FRACTION = 0.7
-# HLO ops that no kernel of their own runs for.
+# HLO ops that need no kernel.
 _FREE_OPS = frozenset(
-  {
-    "parameter",
-    "constant",
-    "tuple",
-    "get-tuple-element",
-    "bitcast",
-    "while",
-    "after-all",
-    "optimization-barrier",
-    "iota",
-    "partition-id",
-    "call",
-  }
-)
+  (
+    "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while",
+    "after-all", "optimization-barrier", "iota", "partition-id", "call",
+  )
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class Device:
-  """What is assumed of an accelerator.
+  """Assumptions on an accelerator.
 
   Attributes:
-    name: as in the tables.
-    count: devices.
-    peak_flops: dense matrix products, FLOP/s, as float32 ones run by default:
+    name: name in the tables.
+    count: number of devices.
+    peak_flops: FLOP/s of dense float32 matrix products as they run by default:
       TF32 on a GPU, one bfloat16 pass on a TPU.
     memory_bandwidth: bytes/s.
-    tile: what output features and contracted values of a product are rounded
-      up to, a measure of how small channels leave the units empty.
-    op_seconds: from one kernel to the next.
+    tile: multiples that output features and contracted values of a product are
+      rounded up to; few channels leave units of the device empty.
+    op_seconds: seconds from one kernel to the next.
     link_bandwidth: bytes/s of an all-reduce's data in and out of a device.
     collective_seconds: latency of one all-reduce.
   """
@@ -76,7 +67,7 @@ class Device:
 
 
 def _v5e(rows: int, columns: int) -> Device:
-  # A ring along each axis of the torus, there and back: 1 us a hop and 2 us.
+  # 2 us, and 1 us a hop of a ring along each axis of the torus, there and back.
   hops = 2 * (rows - 1 + columns - 1)
   count = rows * columns
   return Device(
@@ -100,16 +91,16 @@ DEVICES = (
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-  """A training step of one member, float32.
+  """Cost of a training step of one member in float32.
 
   Attributes:
-    flops: all of them.
+    flops: FLOPs of the whole step.
     products: (FLOPs, output features, contracted values) of each convolution
       and matrix product.
-    bytes: read and written by fused ops.
-    ops: kernels.
-    collectives: all-reduces in layout "data".
-    collective_bytes: their payload.
+    bytes: bytes that fused ops read and write.
+    ops: number of kernels.
+    collectives: number of all-reduces in layout "data".
+    collective_bytes: total payload of the all-reduces.
   """
 
   flops: float
@@ -121,13 +112,13 @@ class Cost:
 
 
 def cost(name: str) -> Cost:
-  """Counts the joint training step of experiments/<name>.py."""
+  """Cost of the joint training step of experiments/<name>.py."""
   config = importlib.import_module(f"experiments.{name}").get_config()
   config = derived.resolve(config)
   traced = _trace(config, num_devices=1)
   lowered = traced.lower()
   spread = _trace(config, num_devices=_SHARDS).lower().as_text()
-  # Less work on machine code; fusion is the same.
+  # The low level saves compile time; fusion is the same.
   compiled = lowered.compile(
     compiler_options={"xla_backend_optimization_level": 0}
   )
@@ -174,7 +165,7 @@ def _trace(config: Any, *, num_devices: int) -> Any:
 
 
 def _products(jaxpr: Any) -> Iterator[tuple[float, int, int]]:
-  """FLOPs, output features and contracted values of each product."""
+  """FLOPs, output features and contracted values of each product in turn."""
   for equation in jaxpr.eqns:
     for value in equation.params.values():
       inner = getattr(value, "jaxpr", value)
@@ -194,13 +185,13 @@ def _products(jaxpr: Any) -> Iterator[tuple[float, int, int]]:
       features = right.aval.shape[numbers[0]]
       inner_size = right.aval.size // features
     flops = 2.0 * out.size * inner_size
-    # Zeros between the values (the gradient of a stride) are not multiplied.
+    # The gradient of a stride puts zeros between values; they do not count.
     flops /= math.prod(equation.params.get("lhs_dilation", (1,)))
     yield flops, features, inner_size
 
 
 def _num_ops(hlo: str) -> int:
-  """Kernels: the ops of computations that are not inside another op."""
+  """Number of kernels: ops of computations that are not inside another op."""
   count, counting = 0, False
   for line in hlo.splitlines():
     if line.endswith("{"):
@@ -226,10 +217,10 @@ def padded_flops(cost: Cost, device: Device) -> float:
 def seconds(
   cost: Cost, device: Device, *, layout: str, members: int, devices: int
 ) -> float:
-  """Expected time of a step of all members, on so many of the devices.
+  """Expected time of a step of all members, on some of the devices.
 
-  Work is the longer of computing and moving bytes; each op costs its launch,
-  whatever it works on; collectives are not hidden behind work.
+  It is the sum of work, launches and collectives. Work is the longer of
+  computing and moving bytes. Each op costs one launch, whatever its size.
   """
   compute = padded_flops(cost, device) / (_COMPUTE_FRACTION * device.peak_flops)
   memory = cost.bytes / (_MEMORY_FRACTION * device.memory_bandwidth)
@@ -335,7 +326,7 @@ def _layouts(costs: dict[str, Cost], *, batch_size: int) -> str:
 
 
 def main() -> None:
-  """Counts and prints."""
+  """Prints the tables."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument("--networks", nargs="+", default=NETWORKS)
   arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""The two sides of a comparison: worker processes, and turns between them."""
+"""The two sides of a comparison: worker processes that take turns."""
 
 import contextlib
 import importlib.util
@@ -14,11 +14,11 @@ from benchmarks import machine
 
 
 class SideError(Exception):
-  """A worker could not do what it was asked for; the message says why."""
+  """A worker could not answer a request; the message says why."""
 
 
 class Side:
-  """A worker process, started at the first request and after it has died.
+  """A worker process, started at the first request and again if it died.
 
   Args:
     name: "ours" or "theirs".
@@ -30,15 +30,15 @@ class Side:
     self._log: IO[str] | None = None
 
   def prepare(self, name: str, kind: str, **case: Any) -> dict[str, Any]:
-    """Makes something ready to be timed; returns facts about it."""
+    """Prepares work under a name, and returns facts about it."""
     return self._ask(do="prepare", name=name, kind=kind, case=case)
 
   def run(self, name: str, count: int = 1) -> float:
-    """Seconds for doing it so many times."""
+    """Seconds for doing the prepared work `count` times."""
     return self._ask(do="run", name=name, count=count)
 
   def clear(self) -> None:
-    """Frees what was prepared."""
+    """Frees all prepared work."""
     if self._process is not None and self._process.poll() is None:
       self._ask(do="clear")
 
@@ -64,7 +64,7 @@ class Side:
     if self._name == "theirs" and importlib.util.find_spec("torch") is None:
       raise SideError("PyTorch is missing: pip install torch==2.13.0")
     self.close()
-    # What the process says, which is read if it dies.
+    # Output of the process, read if it dies.
     self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
     return subprocess.Popen(
       (sys.executable, "-m", "benchmarks.worker", self._name),
@@ -91,22 +91,22 @@ class Side:
     if not line:
       raise SideError(
         f"the process of {self._name} ended with code {process.wait()}: "
-        f"{self._last_words()}"
+        f"{self._last_line()}"
       )
     answer = json.loads(line)
     if "error" in answer:
       raise SideError(answer["error"])
     return answer["answer"]
 
-  def _last_words(self) -> str:
+  def _last_line(self) -> str:
     assert self._log is not None
     self._log.seek(0)
     lines = [line for line in self._log.read().splitlines() if line.strip()]
-    return lines[-1] if lines else "no words"
+    return lines[-1] if lines else "no output"
 
 
 class Sides:
-  """Both sides; use as a context manager, which ends the processes."""
+  """Both sides, as a context manager that ends their processes."""
 
   def __init__(self) -> None:
     self.ours = Side("ours")
@@ -125,7 +125,7 @@ class Sides:
     self.theirs.close()
 
   def clear(self) -> None:
-    """Frees what both have prepared."""
+    """Frees all prepared work of both sides."""
     self.ours.clear()
     self.theirs.clear()
 
@@ -133,15 +133,15 @@ class Sides:
 def take_turns(
   runners: dict[str, tuple[Side, str]], *, rounds: int, seconds: float
 ) -> dict[str, list[float]]:
-  """Times several things in alternation.
+  """Times several pieces of prepared work in alternation.
 
   Args:
-    runners: {what: (side, name of what it has prepared)}.
-    rounds: how often each has its turn.
-    seconds: about how long a turn is to take; long things are done once.
+    runners: side and name of each piece of work.
+    rounds: number of turns of each.
+    seconds: approximate length of a turn; longer work is done once a turn.
 
   Returns:
-    {what: seconds for doing it once, a value a round}.
+    Seconds for doing each piece of work once, one value for each round.
   """
   counts = {}
   for what, (side, name) in runners.items():

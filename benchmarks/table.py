@@ -1,4 +1,4 @@
-"""Prints the table of a result file as Markdown, for the README.
+"""Prints the table of a result file as Markdown, for docs/speed.md.
 
 python -m benchmarks.table benchmarks/results/FILE.json
 """
@@ -12,8 +12,8 @@ from benchmarks import goals, records
 
 HEADER = ("what", "ours", "PyTorch's", "ratio", "at least", "aim", "")
 
-# Load over cores from which on times say nothing: a minute after work ended it
-# is still a third of what it was.
+# Load per core above which times mean nothing. A minute after other work ended,
+# the load is still a third of what it was.
 _BUSY = 0.4
 
 AIM_MET, MET, MISSED = "aim met", "met", "missed"
@@ -21,7 +21,7 @@ NOT_MEASURED, FAILED = "not measured", "failed"
 
 
 def number(value: float | None, unit: str) -> str:
-  """A value with its unit, as exact as it is worth; a dash for None."""
+  """A value with its unit, rounded as its precision allows; a dash for None."""
   if value is None:
     return "-"
   match unit:
@@ -37,14 +37,14 @@ def number(value: float | None, unit: str) -> str:
 
 
 def goal(value: float, row: goals.Row) -> str:
-  """What a row is to reach, such as "≥ 0.6" or "≤ 120 s"."""
+  """A row's goal, such as "≥ 0.6" or "≤ 120 s"."""
   if row.is_ratio:
     return f"≥ {value:.1f}" if value < 5 else f"≥ {value:.0f}"
   return f"≤ {value:g} {row.unit}"
 
 
 def verdict(row: goals.Row, measurement: records.Measurement | None) -> str:
-  """One word on a row: aim met, met, missed, not measured or failed."""
+  """Verdict on a row: aim met, met, missed, not measured or failed."""
   if measurement is None:
     return NOT_MEASURED
   if measurement.error:
@@ -61,9 +61,9 @@ def verdict(row: goals.Row, measurement: records.Measurement | None) -> str:
 def cells(
   row: goals.Row, measurement: records.Measurement | None
 ) -> tuple[str, ...]:
-  """A row's cells, in the order of `HEADER`."""
+  """Cells of a row, in the order of `HEADER`."""
   shown = measurement or records.Measurement()
-  # The geometric mean is a ratio and nothing else.
+  # The geometric mean has only a ratio.
   ours = None if row.unit == "x" else shown.ours
   theirs = number(shown.theirs, row.unit)
   if row.other and shown.theirs is not None:
@@ -111,15 +111,15 @@ def _heading(record: records.Record) -> str:
 
 
 def _busy(machine: Mapping[str, Any]) -> str:
-  """Says if the machine had other work when the measurements began."""
+  """A warning if the machine was busy when the measurements began."""
   load = machine["load_average"]
   if load is None or load[0] < _BUSY * machine["cores"]:
     return ""
-  return f"; BUSY WITH OTHER WORK (load {load[0]:.1f}): no number here counts"
+  return f"; BUSY WITH OTHER WORK (load {load[0]:.1f}): ignore these numbers"
 
 
 def _notes(record: records.Record) -> str:
-  """What the measurements say of themselves; equal notes once."""
+  """Notes of the measurements as a list, equal notes only once."""
   titles: dict[str, dict[str, None]] = {}
   for name, row in goals.ROWS.items():
     measurement = record.rows.get(name, records.Measurement())
@@ -136,7 +136,7 @@ def _notes(record: records.Record) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-  """Prints one file's table; returns the exit code."""
+  """Prints the table of one file, and returns the exit code."""
   parser = argparse.ArgumentParser(
     prog="python -m benchmarks.table",
     description="Prints the table of a result file as Markdown.",

