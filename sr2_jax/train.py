@@ -305,15 +305,16 @@ def _finish_phase(
   metric_writer: metrics_log.Writer,
 ) -> None:
   """Stores the weights of a phase that has ended, and evaluates its state."""
-  for kind in ("last", "best"):
-    restored = restore_for_evaluation(run, phase, kind)
-    if restored is not None:
-      output.store_weights(run, phase, kind, *restored)
+  steps_done = [phase.num_steps] * phase.population.size
+  output.store_weights(run, phase, "last", state.variables, steps_done)
+  best = restore_for_evaluation(run, phase, "best")
+  if best is not None:
+    output.store_weights(run, phase, "best", *best)
   _evaluate_and_store(
     run,
     phase,
     state.variables,
-    [phase.num_steps] * phase.population.size,
+    steps_done,
     with_untrained=with_untrained,
     metric_writer=metric_writer,
   )

@@ -149,9 +149,15 @@ class Row:
         raise ValueError(f"{name} is {value!r}, not of type {kind.__name__}")
       object.__setattr__(self, name, kind(value))
     if self.metric not in names.METRICS:
-      raise ValueError(f"unknown metric {self.metric!r}")
+      known = ", ".join(names.METRICS)
+      raise ValueError(
+        f"unknown metric {self.metric!r}; the metrics are {known}"
+      )
     if self.corruption not in (None, *names.CORRUPTIONS):
-      raise ValueError(f"unknown corruption {self.corruption!r}")
+      known = ", ".join(names.CORRUPTIONS)
+      raise ValueError(
+        f"unknown corruption {self.corruption!r}; there are {known}"
+      )
     if (self.corruption is None) != (self.corruption_level is None):
       raise ValueError("corruption and corruption_level go together")
 
@@ -178,7 +184,8 @@ class Row:
 
 
 # The type of each field, and NoneType after it if the field may be None.
-_TYPES = {
+# The type of each field, then NoneType if it may be None.
+_TYPES: dict[str, tuple[Any, ...]] = {
   field.name: typing.get_args(field.type) or (field.type,)
   for field in dataclasses.fields(Row)
 }
