@@ -307,9 +307,13 @@ def _finish_phase(
   """Stores the weights of a phase that has ended, and evaluates its state."""
   steps_done = [phase.num_steps] * phase.population.size
   output.store_weights(run, phase, "last", state.variables, steps_done)
-  best = restore_for_evaluation(run, phase, "best")
-  if best is not None:
-    output.store_weights(run, phase, "best", *best)
+  try:
+    best = restore_for_evaluation(run, phase, "best")
+  except errors.UserError as error:
+    messages.say(f"the best weights are lost: {error}")
+  else:
+    if best is not None:
+      output.store_weights(run, phase, "best", *best)
   _evaluate_and_store(
     run,
     phase,

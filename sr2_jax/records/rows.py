@@ -20,7 +20,7 @@ from sr2_jax import errors, files, names
 FILE_NAME = "results.jsonl"
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
-
+_KNOWN = {"metric": names.METRICS, "corruption": names.CORRUPTIONS}
 # What a field may be given as, by its type.
 _ACCEPTED = {str: str, int: numbers.Integral, float: numbers.Real}
 # Fields in which the rows of one member differ.
@@ -148,16 +148,10 @@ class Row:
       if not isinstance(value, _ACCEPTED[kind]) or isinstance(value, bool):
         raise ValueError(f"{name} is {value!r}, not of type {kind.__name__}")
       object.__setattr__(self, name, kind(value))
-    if self.metric not in names.METRICS:
-      known = ", ".join(names.METRICS)
-      raise ValueError(
-        f"unknown metric {self.metric!r}; the metrics are {known}"
-      )
-    if self.corruption not in (None, *names.CORRUPTIONS):
-      known = ", ".join(names.CORRUPTIONS)
-      raise ValueError(
-        f"unknown corruption {self.corruption!r}; there are {known}"
-      )
+    for name, known in _KNOWN.items():
+      if getattr(self, name) not in (None, *known):
+        choices = ", ".join(known)
+        raise ValueError(f"unknown {name} {getattr(self, name)!r}: {choices}")
     if (self.corruption is None) != (self.corruption_level is None):
       raise ValueError("corruption and corruption_level go together")
 
@@ -184,7 +178,7 @@ class Row:
 
 
 # The type of each field, and NoneType after it if the field may be None.
-# The type of each field, then NoneType if it may be None.
+# Of each field, its type, then NoneType if it may be None.
 _TYPES: dict[str, tuple[Any, ...]] = {
   field.name: typing.get_args(field.type) or (field.type,)
   for field in dataclasses.fields(Row)
