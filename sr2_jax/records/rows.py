@@ -20,7 +20,7 @@ from sr2_jax import errors, files, names
 FILE_NAME = "results.jsonl"
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
-_KNOWN = {"metric": names.METRICS, "corruption": names.CORRUPTIONS}
+
 # What a field may be given as, by its type.
 _ACCEPTED = {str: str, int: numbers.Integral, float: numbers.Real}
 # Fields in which the rows of one member differ.
@@ -148,10 +148,10 @@ class Row:
       if not isinstance(value, _ACCEPTED[kind]) or isinstance(value, bool):
         raise ValueError(f"{name} is {value!r}, not of type {kind.__name__}")
       object.__setattr__(self, name, kind(value))
-    for name, known in _KNOWN.items():
-      if getattr(self, name) not in (None, *known):
-        choices = ", ".join(known)
-        raise ValueError(f"unknown {name} {getattr(self, name)!r}: {choices}")
+    if self.metric not in names.METRICS:
+      raise ValueError(f"unknown metric {self.metric!r}")
+    if self.corruption not in (None, *names.CORRUPTIONS):
+      raise ValueError(f"unknown corruption {self.corruption!r}")
     if (self.corruption is None) != (self.corruption_level is None):
       raise ValueError("corruption and corruption_level go together")
 
@@ -178,10 +178,9 @@ class Row:
 
 
 # The type of each field, and NoneType after it if the field may be None.
-# Of each field, its type, then NoneType if it may be None.
-_TYPES: dict[str, tuple[Any, ...]] = {
-  field.name: typing.get_args(field.type) or (field.type,)
-  for field in dataclasses.fields(Row)
+_TYPES = {
+  name: typing.get_args(kind) or (kind,)
+  for name, kind in typing.get_type_hints(Row).items()
 }
 FIELDS = tuple(_TYPES)
 

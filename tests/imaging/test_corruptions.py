@@ -10,6 +10,7 @@ from PIL import Image
 from scipy import stats
 from skimage.util import random_noise
 
+from sr2_jax import names
 from sr2_jax.config import fields
 from sr2_jax.imaging import corruptions
 
@@ -45,14 +46,14 @@ def _keys(count=4) -> jax.Array:
 
 
 def test_names_agree():
-  """The names in rows, the config and the functions."""
-  names = {
-    name.rpartition(".")[2]
-    for name in fields.CHECKS
-    if name.startswith("eval.corruptions.")
+  """Keys in the vocabulary, fields of the config, and functions."""
+  of_config = {
+    field.rpartition(".")[2]
+    for field in fields.CHECKS
+    if field.startswith("eval.corruptions.")
   }
-  assert names == set(names.CORRUPTIONS)
-  assert {*corruptions.RANDOM, "jpeg", "blur"} == names
+  assert of_config == names.CORRUPTIONS.keys()
+  assert {*corruptions.RANDOM, "jpeg", "blur"} == of_config
 
 
 @pytest.mark.parametrize("variance", [0.01, 0.2])
