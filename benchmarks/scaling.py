@@ -304,7 +304,7 @@ def _layouts(costs: dict[str, Cost], *, batch_size: int) -> str:
       (DEVICES[2], (1, 256)),
     ):
       for members in populations:
-        alone = seconds(
+        single = seconds(
           cost, device, layout="members", members=members, devices=1
         )
         cells, speeds = [], {}
@@ -314,7 +314,7 @@ def _layouts(costs: dict[str, Cost], *, batch_size: int) -> str:
             cost, device, layout=layout, members=members, devices=used
           )
           speeds[layout] = time
-          efficiency = alone / (time * device.count)
+          efficiency = single / (time * device.count)
           cells += [used, f"{1e3 * time:.2f}", f"{100 * efficiency:.0f} %"]
         winner = min(speeds, key=lambda layout: speeds[layout])
         rows.append((name, device.name, members, *cells, winner))

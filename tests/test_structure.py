@@ -11,8 +11,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 
-# Who may import whom: a package, or a module that stands alone, and what it may
-# use beside itself and GROUND.
+# Who may import whom: a package, or a module outside packages, and what it may
+# use besides itself and GROUND.
 GROUND = {
   "cpu_tuning",
   "errors",
@@ -105,7 +105,7 @@ def _own(names):
 
 
 def _room(module):
-  """The package of a module of sr2_jax, or the module where it stands alone."""
+  """The package of a module of sr2_jax, or the module if it has none."""
   return module.split(".")[1]
 
 

@@ -28,7 +28,7 @@ class Method:
     steps: training steps of each member.
     apply: the network of a member.
     variables: weights of the members, NumPy arrays [M, ...].
-    layout: the devices; None: each process evaluates on one device of its own.
+    layout: the devices; None: each process evaluates on one of its devices.
   """
 
   name: names.Method

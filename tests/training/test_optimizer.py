@@ -107,13 +107,13 @@ def test_each_member_has_its_own_l2():
     jnp.asarray(l2s)
   )
   for member, l2 in enumerate(l2s):
-    alone = run(opt, make_params(), gradients, l2=l2)
+    solo = run(opt, make_params(), gradients, l2=l2)
     jax.tree.map(
       lambda both, one, member=member: np.testing.assert_allclose(
         both[member], one, rtol=1e-6
       ),
       together,
-      alone,
+      solo,
     )
 
 
