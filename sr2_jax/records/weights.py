@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sr2_jax import errors, files
+from sr2_jax import errors, files, names
 from sr2_jax.records import rows as rows_lib
 
 # A single entry, because safetensors writes several in no fixed order.
@@ -51,6 +51,15 @@ def network_folder(
 ) -> pathlib.Path:
   """Folder of all members of a network, in a run folder."""
   return folder / "weights" / f"{phase}_{method}"
+
+
+def network_folders(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+  """The folders of a run folder's networks by method, in training order."""
+  found = {}
+  for phase in names.PHASES:
+    for path in sorted(folder.glob(f"weights/{phase}_*")):
+      found[path.name.removeprefix(f"{phase}_")] = path
+  return found
 
 
 def write(

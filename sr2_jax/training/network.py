@@ -17,7 +17,6 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from sr2_jax import errors, rng
 from sr2_jax.config import checks, derived
 from sr2_jax.models import conv, sr2, srmd
-from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.records import weights as weights_lib
 from sr2_jax.training import inputs
@@ -182,11 +181,12 @@ def load(
   """A trained network from the weights/ of a run folder.
 
   Args:
-    folder: the run folder.
+    folder: the run folder; nothing in it but weights/ is read.
     method: key of the network, such as "fsrcnn" or "sr2_fsrcnn"; None: the
-      network of the last phase.
+      network of the last phase that has ended.
     checkpoint: "last", or "best" for the lowest validation loss.
-    members: members to load, in this order; None: all.
+    members: members to load, in this order, with seed, l2 and loss_weight as in
+      `Trained.origins`; None: all.
     platform: see `build`.
 
   Raises:
@@ -197,8 +197,7 @@ def load(
   if not found:
     raise errors.UserError(
       f"{path} has no {checkpoint} weights.\n"
-      "The end of the phase writes them; for a run of an older version, "
-      f"--mode=eval --config.eval.checkpoint={checkpoint} does."
+      f"--mode=eval --config.eval.checkpoint={checkpoint} writes them."
     )
   loaded = [weights_lib.read(file) for file in found]
   by_member = sorted(loaded, key=lambda x: _order(x[1].member))
@@ -213,23 +212,20 @@ def load(
 
 def _network_folder(folder: pathlib.Path, method: str | None) -> pathlib.Path:
   """Folder of a method's weights in a run folder."""
-  record = folder_lib.RunFolder(folder).read()
-  if record is None:
+  trained = weights_lib.network_folders(folder)
+  if not trained:
     raise errors.UserError(
-      f"{folder} is not a run folder: it has no config.json."
+      f"{folder} has no trained networks in weights/.\n"
+      "The end of a phase writes them; for a run of an older version, "
+      "--mode=eval does."
     )
-  config = ConfigDict(record["config"])
-  checks.validate_names(config)
-  trained = {
-    derived.method(config, phase).key: phase for phase in derived.phases(config)
-  }
   if method is None:
-    method = list(trained)[-1]
+    return list(trained.values())[-1]
   if method not in trained:
     raise errors.UserError(
       f"{folder} has no {method}; it has {', '.join(trained)}."
     )
-  return weights_lib.network_folder(folder, trained[method], method)
+  return trained[method]
 
 
 def _order(member: rows_lib.Member) -> tuple[float, ...]:
@@ -245,7 +241,8 @@ def _find(
   for arrays, origin in loaded:
     if origin.member.is_close(member):
       return arrays, origin
-  raise errors.UserError(f"{path} has no weights of {member}.")
+  known = "\n".join(str(origin.member) for _, origin in loaded)
+  raise errors.UserError(f"{path} has no {member}; it has:\n{known}")
 
 
 def _network_of(

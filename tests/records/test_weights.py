@@ -113,3 +113,14 @@ def test_a_missing_file_is_named(path, missing):
   with pytest.raises(errors.UserError, match="cannot be read") as caught:
     weights_lib.read(path)
   assert gone.name in str(caught.value)
+
+
+def test_networks_come_in_training_order(tmp_path):
+  for name in ("joint_sr2_fsrcnn", "pretrain_fsrcnn"):
+    (tmp_path / "weights" / name).mkdir(parents=True)
+  found = weights_lib.network_folders(tmp_path)
+  assert list(found) == ["fsrcnn", "sr2_fsrcnn"]
+  assert found["fsrcnn"] == weights_lib.network_folder(
+    tmp_path, "pretrain", "fsrcnn"
+  )
+  assert not weights_lib.network_folders(tmp_path / "missing")

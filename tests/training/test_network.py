@@ -14,9 +14,10 @@ from sr2_jax.config import derived
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import rows as rows_lib
+from sr2_jax.records import weights as weights_lib
 from sr2_jax.training import network as network_lib
 from sr2_jax.training import phase as phase_lib
-from sr2_jax.training import run as run_lib
+from sr2_jax.training import population
 from tests import tiny_network
 
 SHAPE = (12, 12, 1)
@@ -123,7 +124,6 @@ def run(tmp_path_factory):
   made = dataclasses.replace(
     made, dataset=dataclasses.replace(made.dataset, train=split)
   )
-  folder.record(run_lib.describe(made))
   for name in ("pretrain", "joint"):
     phase = made.phase(name)
     state = phase.create_state()
@@ -135,20 +135,23 @@ def run(tmp_path_factory):
 
 def test_a_loaded_network_is_the_one_that_was_trained(run):
   phase = run.phase("joint")
-  trained = network_lib.load(run.folder.path)
-  assert tuple(x.member for x in trained.origins) == phase.population.members
-  assert {x.method for x in trained.origins} == {"sr2_fsrcnn"}
+  members = phase.population.members
+  assert [x.member for x in network_lib.load(run.folder.path).origins] == [
+    *members
+  ]
+  trained = network_lib.load(run.folder.path, members=members[2:3])
+  assert trained.origins[0].method == "sr2_fsrcnn"
   low_res = np.random.default_rng(0).random((3, 6, 6, 1), np.float32)
   outputs = trained.apply(low_res)
-  assert outputs["super_res"].shape == (4, 3, 12, 12, 1)
-  assert outputs["logits"].shape == (4, 3, 4)
-  expected = jax.vmap(phase.network.apply, in_axes=(0, None, None))(
-    phase.create_state().variables, jnp.asarray(low_res), jnp.float32(0)
+  assert outputs["super_res"].shape == (1, 3, 12, 12, 1)
+  assert outputs["logits"].shape == (1, 3, 4)
+  expected = jax.jit(phase.network.apply)(
+    population.take(phase.create_state().variables, 2),
+    low_res,
+    jnp.float32(0),
   )
   for name, value in outputs.items():
-    np.testing.assert_allclose(value, expected[name], atol=1e-5)
-  # Another image size; the weights do not depend on it.
-  assert trained.apply(low_res[:, :5, :3])["super_res"].shape[2:4] == (10, 6)
+    np.testing.assert_allclose(value[0], expected[name], atol=1e-5)
 
 
 def test_members_are_those_asked_for(run):
@@ -167,10 +170,12 @@ def test_members_are_those_asked_for(run):
 
 
 def test_an_earlier_phase_is_loaded_by_its_method(run):
+  """And takes images of another size, which the weights do not depend on."""
   trained = network_lib.load(run.folder.path, "fsrcnn")
   assert [x.member.seed for x in trained.origins] == [0, 1]
-  low_res = np.zeros((1, 6, 6, 1), np.float32)
-  assert trained.apply(low_res).keys() == {"super_res"}
+  outputs = trained.apply(np.zeros((1, 5, 3, 1), np.float32))
+  assert outputs.keys() == {"super_res"}
+  assert outputs["super_res"].shape == (2, 1, 10, 6, 1)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +183,7 @@ def test_an_earlier_phase_is_loaded_by_its_method(run):
   [
     ({"method": "sr2_wdsr"}, "has no sr2_wdsr; it has fsrcnn, sr2_fsrcnn"),
     ({"checkpoint": "best"}, "has no best weights.\n.*--mode=eval"),
-    ({"members": [rows_lib.Member(seed=7)]}, "has no weights of .*seed=7"),
+    ({"members": [rows_lib.Member(seed=7)]}, "has no .*seed=7.*\n.*seed=0"),
   ],
 )
 def test_what_is_not_there_is_named(run, arguments, expected):
@@ -186,19 +191,19 @@ def test_what_is_not_there_is_named(run, arguments, expected):
     network_lib.load(run.folder.path, **arguments)
 
 
-def test_a_folder_without_a_run_is_named(tmp_path):
-  with pytest.raises(errors.UserError, match="is not a run folder"):
+def test_a_folder_without_weights_is_named(tmp_path):
+  with pytest.raises(errors.UserError, match="has no trained networks"):
     network_lib.load(tmp_path)
 
 
 def test_weights_of_another_network_are_refused(run, tmp_path):
-  """After a wrong copy, say, a file's config and arrays disagree."""
-  phase = run.phase("joint")
-  other = dataclasses.replace(run, folder=folder_lib.RunFolder(tmp_path))
-  other.folder.record(run_lib.describe(run))
-  variables = phase.create_state().variables
-  variables["params"]["sr"].pop("expand")
-  output.store_weights(other, phase, "last", variables, [5] * 4)
+  """As after a wrong copy: the file's own config and arrays disagree."""
+  place = ("pretrain", "fsrcnn")
+  source = weights_lib.network_folder(run.folder.path, *place)
+  arrays, origin = weights_lib.read(source / "seed_0" / "last.safetensors")
+  arrays.pop("params/sr/expand/kernel")
+  target = weights_lib.network_folder(tmp_path, *place)
+  weights_lib.write(target / "seed_0" / "last.safetensors", arrays, origin)
   with pytest.raises(errors.UserError, match=r"params/sr/expand.* needs \("):
     network_lib.load(tmp_path)
 
