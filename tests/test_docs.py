@@ -10,7 +10,7 @@ import shlex
 import pytest
 
 from launch import sweep
-from sr2_jax import main
+from sr2_jax import main, names
 from sr2_jax.config import fields
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -190,3 +190,13 @@ def test_files_exist(name):
   text = PAGES[name].read_text()
   for path in re.findall(rf"`((?:{folders})/[\w/.-]*)`", text):
     assert (ROOT / path).exists(), path
+
+
+def test_the_example_of_a_corruption_is_accepted():
+  page = (ROOT / "docs" / "extending.md").read_text()
+  [line] = re.findall(r"^(Corruption\(.*\)),$", page, re.MULTILINE)
+  corruption = eval(line, {"Corruption": names.Corruption})
+  assert corruption.title == "Dead pixels, fraction"
+  check = fields._levels(corruption)
+  assert check.accepts((0.1, 0.3))
+  assert not check.accepts((2.0,))
