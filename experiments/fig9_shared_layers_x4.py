@@ -4,7 +4,7 @@
       --workdir=runs/paper
 
 Input, WDSR, SR2_WDSR with 4 shared layers, on SVHN; here with 1 shared layer as
-well. The paper shows a 4.
+well. The paper's example is the digit 4.
 
 Time, budget cpu: 25 min on two cores.
 """

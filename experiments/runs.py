@@ -3,14 +3,14 @@
 A run is an experiment file with some fields changed. Two items that need the
 same network name the same run, which is trained once. Budgets:
 
-  paper  120 epochs a phase, as in the authors' script, and the paper's three
+  paper  120 epochs per phase, as in the authors' script, and the paper's three
          seeds; days on a GPU
   cpu    full MNIST and SVHN, 4 epochs of pretrain and 1 of joint, corruptions
          only at their strong level; hours on two cores. Three seeds on MNIST;
          one for the sequential network, whose classifier at full resolution
          takes ten times as long, and one on SVHN, where 5,000 test images are
          evaluated
-  smoke  digits that need no download, a hundred steps a run; a first look
+  smoke  digits that need no download, a hundred steps per run; a first look
 
 After `pretrain` an SR2 run is the baseline of its trunk. The control and the
 sequential network start `joint` from those weights (`init_from`).
@@ -31,7 +31,7 @@ class Run:
     overrides: {dotted field: value} that the run changes; not `experiment`,
       which is the name.
     init_from: name of the run whose pretraining it starts from.
-    fixed: globs of fields that a setting for all runs does not change.
+    fixed: fields (globs) that `--set` leaves alone.
   """
 
   name: str

@@ -1,6 +1,6 @@
-"""The types of an engine, which runs the jobs of a sweep somewhere.
+"""The interface of an engine, which runs the jobs of a sweep.
 
-`local` is one. Nothing here knows of any in particular.
+`local` implements it.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from launch import jobs as jobs_lib
 
 
 class State(enum.StrEnum):
-  """The words for what became of a job."""
+  """How a job ended."""
 
   FINISHED = "finished"
   FINISHED_BEFORE = "finished before"
@@ -28,12 +28,12 @@ class State(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-  """What became of a job.
+  """A job's end.
 
   Attributes:
-    name: of the run.
-    state: in a word.
-    seconds: that it took in this sweep; None if it was not started.
+    name: name of the run.
+    state: how it ended, in a word.
+    seconds: time in this sweep; None if it was not started.
     reason: why it has not finished.
   """
 

@@ -98,7 +98,7 @@ def _run_unless_finished(
       job, log, jobs=jobs, speeds=speeds, signals=signals
     )
   finally:
-    # The run may have failed because the disk is full: that costs an estimate.
+    # On a full disk this fails too; only an estimate is lost.
     with contextlib.suppress(OSError):
       speeds.save()
   seconds = time.monotonic() - begin
@@ -175,7 +175,7 @@ def _count(
 ) -> dict[str, int]:
   """Adds the steps since `before` to the speeds; returns the steps until now.
 
-  Time without a step counts for the next phase, or for the last.
+  Time without steps is charged to the next unfinished phase, else the last.
   """
   after = status.steps_done(job)
   parts = status.parts(job) or []
@@ -198,7 +198,7 @@ def _say(text: str) -> None:
 
 
 def _show(text: str) -> None:
-  """Prints at once. A terminal that has been closed stops nothing."""
+  """Prints immediately; a closed terminal does not stop the sweep."""
   with contextlib.suppress(OSError):
     sys.stderr.write(text)
     sys.stderr.flush()

@@ -68,10 +68,11 @@ def convolve_without_ynnpack() -> None:
   and sums. `python -m benchmarks.convolutions` times it, and `models.conv`
   chooses between forms that were timed with this setting.
 
-  Flags that the user has set in $XLA_FLAGS stay, including this one. XLA aborts
-  on a flag that it does not know. Every jaxlib that requirements.txt allows
-  knows this one; libtpu, whose own XLA reads the same variable, may not, so
-  nothing is set where it is installed.
+  Flags that the user has set in $XLA_FLAGS stay, including this one.
+
+  XLA aborts on an unknown flag. Every jaxlib in requirements.txt knows this
+  one; libtpu reads the same variable and may not, so it is left unset where
+  libtpu is installed.
   """
   if importlib.util.find_spec("libtpu"):
     return

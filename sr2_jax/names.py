@@ -151,7 +151,8 @@ class Metric:
   less_is_better: bool = False
 
 
-# Definitions are in `imaging.metrics`. Losses are per image, as in training.
+# Image metrics are defined in `imaging.metrics`, accuracy and f1 in
+# `evaluation.scores`. Losses are per image, as in training.
 METRICS = {
   metric.key: metric
   for metric in (
@@ -173,7 +174,7 @@ METRICS = {
 
 @dataclasses.dataclass(frozen=True)
 class Corruption:
-  """A degradation of low-resolution images that only evaluation applies.
+  """What evaluation applies to low-resolution images in place of noise.
 
   Attributes:
     key: the field `eval.corruptions.<key>`, and its name in rows.

@@ -1,4 +1,4 @@
-"""Devices and processes: the only file that names pmap.
+"""Devices and processes: the only module of sr2_jax that uses pmap.
 
 A program for one device takes a state and other arrays with a member axis, then
 what all members share, then the index of its shard. Two layouts spread it:

@@ -173,7 +173,7 @@ def train_phase(
     state: NumPy arrays, after `first_step` steps.
     first_step: steps already done.
     checkpoints: where the states of this phase are saved.
-    metric_writer: writes the rows of metrics.jsonl.
+    metric_writer: writes the log lines of metrics.jsonl.
 
   Raises:
     DivergedError: if a loss is not finite.
@@ -205,7 +205,7 @@ def train_phase(
   on_devices = layout.put_members(state)
 
   def settle(calls_ahead: int) -> None:
-    """Waits for all but the last few calls, and writes their rows."""
+    """Waits for all but the last few calls, and writes their log lines."""
     while len(pending) > calls_ahead:
       call, metrics = pending.popleft()
       values = layout.fetch_members(metrics)
@@ -360,7 +360,7 @@ def _train_rows(
   *,
   every: int,
 ) -> list[dict[str, Any]]:
-  """Training rows of a call: every `every` steps and at the phase's end.
+  """Log lines of a call: every `every` steps and at the phase's end.
 
   They stop before the first step with a loss that is not finite, as the run
   does.
@@ -383,7 +383,7 @@ def _train_rows(
 def _rows(
   kind: str, phase: phase_lib.Phase, step: int, values: dict[str, np.ndarray]
 ) -> list[dict[str, Any]]:
-  """One row of metrics.jsonl for each member."""
+  """One line of metrics.jsonl for each member."""
   return [
     {
       "kind": kind,

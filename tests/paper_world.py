@@ -126,7 +126,7 @@ def write_run(
 
 
 def _examples(dataset, scale, *, classifies, members, noise_variances, steps):
-  """Twenty grey images, two of each class.
+  """Twenty gray images, two of each class.
 
   Each has a brightness of its own, and each level darkens it.
   """

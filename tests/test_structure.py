@@ -61,7 +61,7 @@ LONG_FUNCTIONS = {
   },
   "experiments.default": {"get_config"},
 }
-# Modules whose behaviour shows in another module's tests.
+# Modules whose behavior shows in another module's tests.
 TESTED_ELSEWHERE = {"sr2_jax.errors": "sr2_jax.main"}
 
 

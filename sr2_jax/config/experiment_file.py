@@ -1,9 +1,8 @@
 """Finds experiment files and calls their functions; no JAX.
 
-Experiment files import each other as `from experiments import default`. What
-that finds must not depend on the current folder: while a file runs, it finds
-the file's own neighbours, if their folder is called "experiments", then the
-files that come with sr2_jax.
+Experiment files import each other as `from experiments import default`. The
+import must not depend on the current folder. While a file runs, `experiments`
+means its own folder (if that has this name), then the shipped one.
 """
 
 import contextlib
@@ -58,7 +57,7 @@ def find(
     path: as it was typed.
     kind: what messages call the file.
     named_in: the sweep file that names it. If that is in a folder called
-      "experiments", its neighbours come before those of the current folder.
+      "experiments", its neighbors come before those of the current folder.
 
   Raises:
     UserError: says where it was looked for, and which file has a similar name.
@@ -117,7 +116,7 @@ def call(path: pathlib.Path, name: str, *arguments: Any, kind: str) -> Any:
 
 @contextlib.contextmanager
 def _imports_of(module: ModuleType, folder: pathlib.Path) -> Iterator[None]:
-  """Lets an experiment file import its neighbours and the shipped files.
+  """Lets an experiment file import its neighbors and the shipped files.
 
   Modules that other code has imported under these names are put back.
   """

@@ -35,7 +35,7 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-  """Three splits and what a reader of a result has to know about them.
+  """Three splits, and what is needed to interpret results on them.
 
   `class_names` are in the order of the labels. `fingerprint` is the sha256 of
   all arrays, their shapes and splits, in hex. `notes` say how the data differ

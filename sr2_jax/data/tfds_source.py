@@ -37,7 +37,7 @@ class PreparedCopy(NamedTuple):
   num_images: dict[str, int]
 
   def notes(self) -> tuple[str, ...]:
-    """How this copy differs from the official data set, a line per split."""
+    """Differences from the official data set, one line per split."""
     official = published.PUBLISHED[self.name].num_images
     return tuple(
       f"{self.name}/{split}: {self.num_images[split]:,} of the official "
@@ -48,7 +48,7 @@ class PreparedCopy(NamedTuple):
 
 
 def is_prepared(name: str) -> bool:
-  """Whether there already is a prepared copy of a data set."""
+  """Whether a prepared copy of a data set exists."""
   return _newest_version(_data_dir() / name) is not None
 
 

@@ -37,7 +37,7 @@ class Evaluation:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Sweep:
+class _Group:
   """Conditions that one program evaluates; `corrupt` makes their inputs."""
 
   title: str
@@ -56,12 +56,12 @@ def evaluate(run: run_lib.Run, method: methods.Method) -> Evaluation:
     Stopped: if a signal arrives between two batches.
   """
   config = run.config
-  sweeps = [(sweep, _starter(run, method, sweep)) for sweep in _sweeps(run)]
+  groups = [(group, _starter(run, method, group)) for group in _groups(run)]
   rows: list[rows_lib.Row] = []
   per_image = {}
   for split in config.eval.splits:
-    for sweep, start in sweeps:
-      messages.say(f"evaluating {method.name.key} on {split}{sweep.title}")
+    for group, start in groups:
+      messages.say(f"evaluating {method.name.key} on {split}{group.title}")
       scores = scores_lib.measure(
         start,
         jax.device_get
@@ -70,12 +70,12 @@ def evaluate(run: run_lib.Run, method: methods.Method) -> Evaluation:
         _stoppable(run, _batches(run, split)),
         num_classes=run.dataset.num_classes,
       )
-      rows += _rows(run, method, scores, split=split, sweep=sweep)
-      if sweep.corrupt is None:
+      rows += _rows(run, method, scores, split=split, group=group)
+      if group.corrupt is None:
         per_image[split] = arrays_lib.PerImage(
           members=method.members,
           steps=method.steps,
-          noise_variances=sweep.noise_variances,
+          noise_variances=group.noise_variances,
           scores=scores.per_image,
         )
   examples = None
@@ -84,29 +84,29 @@ def evaluate(run: run_lib.Run, method: methods.Method) -> Evaluation:
   return Evaluation(method, rows, per_image, examples)
 
 
-def _sweeps(run: run_lib.Run) -> list[_Sweep]:
+def _groups(run: run_lib.Run) -> list[_Group]:
   """Gaussian noise and, if the config has any, corruptions.
 
   They are two programs because memory grows with a program's conditions.
   """
   config = run.config
-  sweeps = [_Sweep("", [*map(rows_lib.Condition, config.eval.noise_variances)])]
+  groups = [_Group("", [*map(rows_lib.Condition, config.eval.noise_variances)])]
   levels = derived.corruption_levels(config)
   if levels:
     conditions = [rows_lib.Condition(0.0, *level) for level in levels]
     corrupt = inputs.corruptions_of(config, *run.image_shape[:2])
-    sweeps.append(_Sweep(" under corruptions", conditions, corrupt))
-  return sweeps
+    groups.append(_Group(" under corruptions", conditions, corrupt))
+  return groups
 
 
 def _starter(
-  run: run_lib.Run, method: methods.Method, sweep: _Sweep
+  run: run_lib.Run, method: methods.Method, group: _Group
 ) -> scores_lib.Start:
   """Function that starts the evaluation of a batch."""
   settings = _settings(
-    run, method.apply, corrupt=sweep.corrupt, layout=method.layout
+    run, method.apply, corrupt=group.corrupt, layout=method.layout
   )
-  noise_variances = sweep.noise_variances.astype(np.float32)
+  noise_variances = group.noise_variances.astype(np.float32)
   if method.layout is not None:
     return _on_devices(
       method.layout,
@@ -160,7 +160,7 @@ def _rows(
   scores: scores_lib.Scores,
   *,
   split: str,
-  sweep: _Sweep,
+  group: _Group,
 ) -> list[rows_lib.Row]:
   """One row for each member, condition and metric."""
   return [
@@ -184,7 +184,7 @@ def _rows(
     for place, (member, step) in enumerate(
       zip(method.members, method.steps, strict=True)
     )
-    for level, condition in enumerate(sweep.conditions)
+    for level, condition in enumerate(group.conditions)
     for metric, values in scores.values.items()
   ]
 
@@ -195,8 +195,8 @@ def validation(
   """Function from a state on the devices to validation metrics {name: [M]}.
 
   Images have no noise, and outputs are not clipped. `loss` is equation 1 with
-  BatchNorm's running statistics, whereas training rows have it with those of
-  the batch.
+  BatchNorm's running statistics, whereas training has it with those of the
+  batch.
   """
   layout = run.layout
   settings = _settings(run, phase.network.apply, clip=False, layout=layout)

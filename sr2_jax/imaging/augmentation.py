@@ -1,7 +1,7 @@
 """Random shifts and rotations, on device, of high-resolution images.
 
 Shift and rotation are one affine map, so that a pixel is interpolated once. Its
-four neighbours are gathered as one window. Gathered one by one, as in
+four neighbors are gathered as one window. Gathered one by one, as in
 `jax.scipy.ndimage.map_coordinates`, they take three times as long in a training
 step on a CPU. `dm_pix.affine_transform` gives the same images but also
 interpolates between channels.
@@ -59,7 +59,7 @@ def augment(
 def shift_and_rotate(
   images: jax.Array, shifts: jax.Array, angles: jax.Array, *, fill: str
 ) -> jax.Array:
-  """Rotates each image about its centre and then shifts it; bilinear.
+  """Rotates each image about its center and then shifts it; bilinear.
 
   Args:
     images: Images [B, H, W, C].
@@ -100,8 +100,8 @@ def _cells(places: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
   """The padded pixel before each place, and the fraction beyond it.
 
   Args:
-    places: in pixels of the image.
-    size: of the image along this axis.
+    places: positions in pixels.
+    size: pixels of the image along this axis.
 
   Returns:
     int32, counting one pixel of padding, and float32 in [0, 1].

@@ -1,4 +1,6 @@
-"""Corruptions that no network was trained on, in place of Gaussian noise.
+"""Corruptions that evaluation applies in place of Gaussian noise.
+
+No network trains on them.
 
 Images are float32 [batch, height, width, channels] in [0, 1], before and after.
 Random corruptions take a key for each image, and the draw does not depend on
@@ -38,8 +40,8 @@ _CHROMINANCE = (
   (99, 99, 99, 99, 99, 99, 99, 99),
   (99, 99, 99, 99, 99, 99, 99, 99),
 )
-# JFIF's colour transforms in units of 2^-16: RGB to Y, Cb and Cr, and back. Cb
-# and Cr are centred on 0.
+# JFIF's color transforms in units of 2^-16: RGB to Y, Cb and Cr, and back. Cb
+# and Cr are centerd on 0.
 _TO_YCBCR = (
   (19595, 38470, 7471),
   (-11059, -21709, 32768),
@@ -87,12 +89,12 @@ def salt_and_pepper(
   """Turns pixels black or white, all channels of a pixel together.
 
   Pixels are independent, and black and white equally likely. A pixel that turns
-  at one level turns the same colour at all higher levels.
+  at one level turns the same color at all higher levels.
 
   Args:
     keys: Typed PRNG keys [B], one per image.
     images: Images [B, h, w, C].
-    fraction: of the pixels, in [0, 1].
+    fraction: fraction of the pixels, in [0, 1].
 
   Returns:
     Images of the same shape.
@@ -125,7 +127,7 @@ def poisson(
 def jpeg(images: jax.Array, quality: jax.Array | float) -> jax.Array:
   """JPEG compression of 8-bit images, in libjpeg's integers, without a file.
 
-  Colour goes through YCbCr without subsampling. Sides that 8 does not divide
+  Color goes through YCbCr without subsampling. Sides that 8 does not divide
   are padded with the outermost pixel.
 
   Args:
@@ -142,7 +144,7 @@ def jpeg(images: jax.Array, quality: jax.Array | float) -> jax.Array:
   if channels not in (1, 3):
     raise ValueError(f"JPEG takes 1 or 3 channels, not {channels}")
   levels = jnp.round(255 * jnp.clip(images, 0, 1)).astype(jnp.int32)
-  # The cosine transform takes values centred on 0.
+  # The cosine transform takes values centerd on 0.
   middle = np.array([128, 0, 0], np.int32)[:channels].reshape(1, 1, 1, -1)
   if channels == 3:
     # libjpeg rounds the halves of Cb and Cr down.

@@ -1,11 +1,11 @@
-"""Image and classification metrics, one number per example.
+"""Losses and metrics of images, one number per example.
 
 Images are float32 [batch, height, width, channels] with a nominal range of
 1; values outside [0, 1] are allowed, because predictions are not clipped.
 Reduction over the batch is up to the caller.
 
 Both SSIMs filter by banded matrices, a matrix product per axis: on a CPU that
-is 5 (colour) to 25 times (grey) as fast as `dm_pix.ssim`. Under `vmap`, an
+is 5 (color) to 25 times (gray) as fast as `dm_pix.ssim`. Under `vmap`, an
 argument that is not mapped is filtered only once.
 """
 

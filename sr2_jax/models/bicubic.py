@@ -6,7 +6,7 @@ import jax
 def upsample(low_res: jax.Array, scale: int) -> jax.Array:
   """Images up-sampled by cubic convolution with Keys' kernel, a = -0.5.
 
-  Pixel centres align as in image libraries (half-pixel). At the border, weights
+  Pixel centers align as in image libraries (half-pixel). At the border, weights
   outside the image are dropped and the others rescaled to sum to one. The
   result may leave [0, 1].
 

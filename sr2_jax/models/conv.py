@@ -77,7 +77,7 @@ def by_patches(
   """One matmul over KH * KW * I values per result pixel.
 
   Copies the input KH * KW / stride**2 times. Fastest for 1x1 kernels (no copy),
-  on grey images (a small copy) and, transposed, as the input gradient of
+  on gray images (a small copy) and, transposed, as the input gradient of
   strided convolutions.
   """
   rows = geometry.taps(x, 0)
@@ -150,7 +150,7 @@ def _windows(
 
   Args:
     kernel: [..., K, O], or [..., KH, KW, O] for both axes.
-    geometry: of the convolution.
+    geometry: shapes, strides and padding of the convolution.
     axes: the spatial axes of the kernel's K (or KH and KW), in order.
 
   Returns:
@@ -199,7 +199,7 @@ def choose(x_shape: Sequence[int], features: int, geometry: Geometry) -> Form:
   if channels == 1 and geometry.size[1] <= 32:
     return by_patches
   fewest, most = sorted((channels, features))
-  # RGB, and FSRCNN's up-sampling to grey at x2.
+  # RGB, and FSRCNN's up-sampling to gray at x2.
   if fewest in (3, 4) and _is_wide(geometry):
     return by_bands
   return by_rows if fewest > 4 and most <= 16 else by_xla

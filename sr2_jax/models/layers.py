@@ -104,9 +104,9 @@ def _norm_prelu(
 
   Args:
     x: [..., C].
-    scale: of BatchNorm, [C].
-    bias: of BatchNorm, [C].
-    slope: of PReLU, [C].
+    scale: BatchNorm's scale, [C].
+    bias: BatchNorm's bias, [C].
+    slope: PReLU's slope, [C].
     axis_name: mapped axis to average statistics over, or None.
 
   Returns:
@@ -174,7 +174,7 @@ class BatchNorm(nn.Module):
 
   Attributes:
     train: use the batch's statistics and update the running ones.
-    momentum: of the running statistics.
+    momentum: momentum of the running statistics.
     axis_name: mapped axis to average the batch's statistics over, or None.
   """
 
@@ -215,7 +215,7 @@ class Layers:
   Attributes:
     train: BatchNorm uses the batch's statistics and updates the running ones.
     batch_norm: whether `norm_prelu` has a BatchNorm.
-    momentum: of BatchNorm's running statistics.
+    momentum: momentum of BatchNorm's running statistics.
     axis_name: mapped axis that BatchNorm averages its statistics over.
     dtype: type that the layers compute in and return; None: that of their
       inputs.
@@ -277,9 +277,9 @@ class Layers:
     """[B, H, W, C] to [B, scale H, scale W, channels], a linear map.
 
     The convolution `name` makes RGB at every sub-pixel. Unless `channels` is 3,
-    the convolution `output_name` then mixes the colours (authors). Nothing is
+    the convolution `output_name` then mixes the colors (authors). Nothing is
     between them, so the second is multiplied into the first one's kernel, which
-    reduces the work for grey images to a third.
+    reduces the work for gray images to a third.
     """
     colors, sub_pixels = 3, scale**2
     kernel, bias = ConvParameters(colors * sub_pixels, size, name=name)(
@@ -323,7 +323,7 @@ class ConvParameters(nn.Module):
 
   Attributes:
     features: output channels.
-    size: of the kernel's sides.
+    size: side of the kernel in pixels.
   """
 
   features: int

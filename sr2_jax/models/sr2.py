@@ -35,12 +35,12 @@ class SR2(nn.Module):
     trunk: a key of TRUNKS.
     wiring: a key of `names.WIRINGS`.
     scale: super-resolution factor.
-    channels: of the image, 1 or 3.
+    channels: channels of the image, 1 or 3.
     num_classes: length of the logits.
     shared_layers: 1 to 16 identity mappings with wdsr, else 1.
     expansion: hidden width of wdsr's identity mappings over their outer width.
     batch_norm: False leaves BatchNorm out of fsrcnn (not of the classifier).
-    batch_norm_momentum: of the running statistics.
+    batch_norm_momentum: momentum of the running statistics.
     transposed_convolution: up-sample as in the original FSRCNN; only fsrcnn.
     frozen: subtrees that run in inference mode even when training.
     axis_name: mapped axis (of devices) that BatchNorm averages over.

@@ -3,7 +3,7 @@
 Zhang et al., CVPR 2018 (arXiv 1712.06116), in the form of the released weights,
 which have no BatchNorm left: twelve 3x3 convolutions of 128 channels on the
 image and on constant maps of the description, then depth-to-space. The networks
-are for colour: grey images are repeated, and the three outputs averaged, as in
+are for color: gray images are repeated, and the three outputs averaged, as in
 the authors' demonstrations.
 """
 

@@ -29,7 +29,7 @@ _RELEASED_SCALES = (2, 3, 4)
 _HALF_PRECISION = 0x01306B47
 _PARAM_MAGIC = "7767517"
 
-# The network's input: three colours and the description.
+# The network's input: three colors and the description.
 _INPUT_CHANNELS = 3 + srmd.DESCRIPTION_SIZE
 
 # Coefficients of a one-pixel kernel in the right basis: its column 112, the
@@ -283,7 +283,7 @@ def _parameters(layers: Sequence[Layer], scale: int) -> dict[str, Any]:
       [*names, "upsample"], layers, strict=True
     )
   }
-  # Before depth-to-space, PyTorch has the colour first; here it is last.
+  # Before depth-to-space, PyTorch has the color first; here it is last.
   order = np.arange(3 * scale**2).reshape(3, -1).T.ravel()
   parameters["upsample"] = {
     name: array[..., order] for name, array in parameters["upsample"].items()

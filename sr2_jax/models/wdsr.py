@@ -66,7 +66,7 @@ class Head(nn.Module):
     return main + skip
 
   def _upsample(self, x: jax.Array, size: int, *, prefix: str) -> jax.Array:
-    # Always three output channels; one more convolution makes them grey.
+    # Always three output channels; one more convolution makes them gray.
     name = f"{prefix}upsample"
     x = self.layers.conv(3 * self.scale**2, size, name=name)(x)
     x = self.layers.norm_prelu(x, name=name)

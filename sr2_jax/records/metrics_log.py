@@ -31,10 +31,10 @@ _IDENTITY = ("kind", "phase", "step", "seed", "l2", "loss_weight")
 
 
 class Writer:
-  """Appends metric rows, scalars and images to a run folder.
+  """Appends log lines, scalars and images to a run folder.
 
   Order of calls: `truncate` at every start, before anything is written. Then
-  the rows of a step and `sync`, before that step's checkpoint. `close` at last.
+  a step's log lines and `sync`, before that step's checkpoint. `close` at last.
 
   Args:
     workdir: the run folder.
@@ -59,17 +59,17 @@ class Writer:
       )
 
   def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Appends rows: kind, phase, step, seed, l2, loss_weight and metric values.
+    """Appends lines: kind, phase, step, seed, l2, loss_weight and metrics.
 
     Raises:
-      ValueError: a row lacks one of these, or its kind or phase is unknown.
+      ValueError: a line lacks one of these, or its kind or phase is unknown.
     """
     if not self._active or not rows:
       return
     ordered = [_ordered(row) for row in rows]
     if self._file is None:
       self._path.parent.mkdir(parents=True, exist_ok=True)
-      # Unbuffered: killing this process loses no row that was written.
+      # Unbuffered: killing this process loses no line that was written.
       self._file = self._path.open("ab", buffering=0)
     rest = "".join(map(rows_lib.dump, ordered)).encode()
     while rest:  # A disk may take a part before it reports that it is full.
@@ -96,12 +96,12 @@ class Writer:
   def truncate(self, phase: str, step: int) -> None:
     """Drops what comes after a step, so that the run can resume from there.
 
-    Rows of earlier phases stay, and those of `phase` up to and including
+    Lines of earlier phases stay, and those of `phase` up to and including
     `step`. A last line that a kill cut short is dropped. TensorBoard hides the
     same steps.
 
     Raises:
-      UserError: a row that has to stay is damaged.
+      UserError: a line that has to stay is damaged.
     """
     if not self._active:
       return
@@ -141,12 +141,12 @@ class Writer:
 
 
 def _ordered(row: Mapping[str, Any]) -> dict[str, Any]:
-  """A row in Python's own types: its identity, then its metrics by name."""
+  """A line in Python's own types: its identity, then its metrics by name."""
   missing = [name for name in _IDENTITY if name not in row]
   if missing:
-    raise ValueError(f"a metric row lacks {', '.join(missing)}: {dict(row)}")
+    raise ValueError(f"a log line lacks {', '.join(missing)}: {dict(row)}")
   if row["kind"] not in KINDS or row["phase"] not in names.PHASES:
-    raise ValueError(f"unknown kind or phase of a metric row: {dict(row)}")
+    raise ValueError(f"unknown kind or phase of a log line: {dict(row)}")
   loss_weight = row["loss_weight"]
   ordered: dict[str, Any] = {
     "kind": row["kind"],
@@ -179,11 +179,11 @@ def _rows_until(
     if position is None:
       damaged = damaged or number
     elif position <= last:
-      # Rows that a checkpoint relies on were synced before it. So a kill cannot
+      # Lines that a checkpoint relies on were synced before it. A kill cannot
       # have torn a line that precedes one of them.
       if damaged is not None:
         raise errors.UserError(
-          f"{path}:{damaged}: damaged row, and not the last one.\n"
+          f"{path}:{damaged}: damaged line, and not the last one.\n"
           "Delete that line and run the same command again."
         )
       kept.append(line + b"\n")

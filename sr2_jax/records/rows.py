@@ -36,7 +36,7 @@ class Member:
 
   Attributes:
     seed: of its training; None for a method that a run does not train.
-    l2: weight of L2 regularization; None for a method that a run does not
+    l2: strength of L2 regularization; None for a method that a run does not
       train, and in old rows.
     loss_weight: lambda of the paper's equation 1; None before `joint`.
   """
@@ -56,11 +56,11 @@ class Member:
 
 @dataclasses.dataclass(frozen=True)
 class Condition:
-  """Further degradation of the low-resolution images in an evaluation.
+  """Noise or a corruption of the low-resolution images in an evaluation.
 
   Attributes:
     noise_variance: of the Gaussian noise on images in [0, 1]; the configured
-      float, not its float32 neighbour. 0 with a corruption.
+      float, not its float32 neighbor. 0 with a corruption.
     corruption: a key of `names.CORRUPTIONS`, applied instead of the noise, or
       None.
     level: variance of the multiplicative noise (speckle), fraction of the
@@ -103,7 +103,7 @@ class Row:
     split: "validation" or "test".
     scale: super-resolution factor.
     shared_layers: layers that both branches share.
-    l2: weight of L2 regularization; None in old rows as well.
+    l2: strength of L2 regularization; None in old rows as well.
     loss_weight: lambda of the paper's equation 1; None before `joint`, and 0
       without a classifier in `joint`.
     seed: the member's seed.
@@ -177,7 +177,7 @@ class Row:
     return tuple(getattr(self, name) for name in FIELDS if name not in fields)
 
 
-# The type of each field, and NoneType after it if the field may be None.
+# Each field's type, followed by NoneType if the field may be None.
 _TYPES = {
   name: typing.get_args(kind) or (kind,)
   for name, kind in typing.get_type_hints(Row).items()
@@ -277,16 +277,17 @@ def _without_l2(row: Row) -> tuple[Any, ...]:
   return row.without("l2", *_OF_A_MEASUREMENT)
 
 
-def weights(row: Row) -> tuple[Any, ...]:
+def member_key(row: Row) -> tuple[Any, ...]:
   """Fields that all rows of one member on one split share, at any step."""
   return row.without(*_OF_A_MEASUREMENT)
 
 
 def last_steps(rows: Iterable[Row]) -> dict[tuple[Any, ...], int]:
-  """The last step that has a row, by `weights`."""
+  """The last step that has a row, by `member_key`."""
   last: dict[tuple[Any, ...], int] = {}
   for row in rows:
-    last[weights(row)] = max(row.step, last.get(weights(row), row.step))
+    key = member_key(row)
+    last[key] = max(row.step, last.get(key, row.step))
   return last
 
 

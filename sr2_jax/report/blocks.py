@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from importlib import resources
 
-# Colours of a cell; its text always says the same.
+# Colors of a cell; its text always says the same.
 TONES = ("good", "bad", "open", "missing")
 
 
@@ -91,7 +91,7 @@ class Picture:
     alt: what it shows, for readers who cannot see it.
     png: shown by Markdown.
     svg: shown by HTML.
-    width: of the SVG in CSS pixels, if there is room.
+    width: width of the SVG in CSS pixels, if there is room.
     tiles: shown by HTML instead of the SVG, as many in a row as there is room
       for, with text that can be read on a phone.
   """

@@ -18,7 +18,7 @@ from sr2_jax.report import tables
 INK = "#222222"
 # Of the class that a classifier read.
 RIGHT, WRONG = "#0072B2", "#C04000"
-# Okabe and Ito's colours, which colour-blind readers can tell apart. A family
+# Okabe and Ito's colors, which color-blind readers can tell apart. A family
 # of methods has the same ones everywhere.
 COLORS = {
   "bicubic": ("#767676",),
@@ -39,7 +39,7 @@ class Curve:
     name: text at its end.
     levels: noise variances, ascending, [V].
     means: [V].
-    half_widths: of the intervals, [V]; nan where there is none.
+    half_widths: half widths of the intervals, [V]; nan where there is none.
     style: color, marker and linestyle, as Matplotlib has them.
   """
 

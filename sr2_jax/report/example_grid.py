@@ -37,7 +37,7 @@ def select(
   baseline: Baseline | None,
   class_names: Sequence[str],
 ) -> tuple[figures.Grid, list[str]]:
-  """What the picture shows, and notes on what is missing in it.
+  """Contents of the picture, and notes on what is missing in it.
 
   It shows one image of each class by the first member, beside the untrained
   methods and the baseline of the same seed. A method is left out if it was not

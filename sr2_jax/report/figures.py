@@ -24,7 +24,7 @@ from sr2_jax.report import intervals, tables
 # The metrics that have a panel, and the panel's title.
 CURVES = {"ssim": "SSIM (Wang et al.)", "accuracy": "Accuracy"}
 
-# For each further round through a family's colours.
+# For each further round through a family's colors.
 _DASHES = ("-", (0, (5, 1.5)), (0, (2, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 _LOOK = curves_lib.Look(2.5, 1.5, 8, 14, gap=0.065, indent=0.05, margin=0.05)
 
@@ -90,7 +90,7 @@ def curves(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Grid:
-  """What a grid shows: N images at V noise levels, by several methods.
+  """Contents of a grid: N images at V noise levels, by several methods.
 
   Images are float in [0, 1], clipped for display, with C = 1 or 3 channels.
   Raises ValueError if shapes do not fit.
@@ -189,7 +189,7 @@ def example_grid(grid: Grid, path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def _styles(lines: Iterable[tables.Line]) -> dict[tables.Line, dict[str, Any]]:
-  """Colour, marker and dashes of each line; families have their own."""
+  """Color, marker and dashes of each line; families have their own."""
   styles: dict[tables.Line, dict[str, Any]] = {}
   seen = collections.Counter()
   for line in lines:
@@ -293,7 +293,7 @@ def _draw_caption(
   text: str,
   is_right: bool | None,
 ) -> None:
-  """Writes the class; mark, frame and colour tell right from wrong."""
+  """Writes the class; mark, frame and color tell right from wrong."""
   x, y, width, height = place
   color = {
     None: curves_lib.INK,

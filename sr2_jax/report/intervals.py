@@ -103,7 +103,7 @@ def summarize(rows: Iterable[rows_lib.Row]) -> list[Summary]:
     collections.defaultdict(dict)
   )
   for row in rows:
-    if row.step == last[rows_lib.weights(row)]:
+    if row.step == last[rows_lib.member_key(row)]:
       group = tuple(getattr(row, name) for name in _GROUP)
       groups[group][row.seed] = row
   summaries = []

@@ -1,4 +1,4 @@
-"""What a run shows at its end: curves in its folder, tables on the screen."""
+"""A run's results at its end: curves in its folder, tables on the screen."""
 
 import pathlib
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ def show(
   """Draws SSIM and accuracy over the noise variance, and prints tables of both.
 
   Args:
-    rows: of one checkpoint of each phase.
+    rows: rows of one checkpoint of each phase.
     folder: the run folder; the curves go into its `images/`.
-    splits: which are drawn; the last one is printed.
+    splits: splits to draw; the last one is printed.
     checkpoint: "last" or "best": which one the rows are of.
   """
   stem = "curves" if checkpoint == "last" else f"curves_{checkpoint}"

@@ -14,7 +14,7 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-  """What tells the lines of a table, or the curves of a figure, apart."""
+  """Fields that identify a line of a table or a curve of a figure."""
 
   method: str
   experiment: str
@@ -123,7 +123,7 @@ def labels(
 
 
 def count_seeds(summaries: Iterable[intervals.Summary]) -> str:
-  """How many seeds summaries have: "1 seed", "2-3 seeds", "no training"."""
+  """Number of seeds in words: "1 seed", "2-3 seeds", "no training"."""
   counts = {len(summary.seeds) for summary in summaries} - {0}
   if not counts:
     return "no training"
@@ -190,7 +190,7 @@ def _corruption_blocks(summaries: Sequence[intervals.Summary]) -> list[str]:
 
 
 def _title(summaries: Sequence[intervals.Summary]) -> list[str]:
-  """What a table shows, and how to read its cells."""
+  """Title of a table, and how to read its cells."""
   first = summaries[0]
   fewest = min(summary.n for summary in summaries)
   most = max(summary.n_max for summary in summaries)

@@ -45,7 +45,7 @@ class Best:
   def update(
     self, step: int, loss: np.ndarray, fetch_variables: Callable[[], Any]
   ) -> None:
-    """Keeps the members whose loss [M] is lower than ever before."""
+    """Stores the weights of members whose loss [M] is a new minimum."""
     loss = np.where(np.isnan(loss), np.inf, loss)
     is_better = (
       np.full(loss.shape, True)

@@ -5,8 +5,8 @@ Orbax restores a flipped byte without noticing, so each commit also holds the
 sha256 of every file but orbax's own _CHECKPOINT_METADATA, which still changes
 afterwards.
 
-The files are checked before orbax opens them. From some damaged ones it leaves
-threads behind that print tracebacks into the run.
+The files are checked before orbax opens them. On some damaged files orbax
+leaves threads running that print tracebacks during the run.
 """
 
 import contextlib

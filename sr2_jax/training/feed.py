@@ -32,9 +32,9 @@ _STEPS_PER_CALL_ON_CPU = 1
 _DEVICE_BYTES = 8_000_000_000
 _DEVICE_BYTES_ON_CPU = 256_000_000
 
-# Calls whose batches are loaded before they are due, and the most calls whose
-# batches are on a device at once: the loaded and the unfinished ones.
+# How many calls ahead batches are loaded.
 _CALLS_AHEAD = 2
+# Most calls with batches on a device: loaded or unfinished.
 _CHUNKS_ON_DEVICE = 6
 
 # A call's steps, counted from 0 in the phase, and the arguments after the state

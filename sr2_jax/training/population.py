@@ -22,7 +22,7 @@ class Members:
 
   Attributes:
     seed: uint32 [M].
-    l2: float32 [M], weight of L2 regularization.
+    l2: float32 [M], strength of L2 regularization.
     loss_weight: float32 [M], lambda of the paper's equation 1; 0 without a
       classifier.
   """
@@ -38,8 +38,9 @@ class Population:
 
   Attributes:
     seeds: seed of each of the M members.
-    l2s: weight of L2 regularization of each member.
-    loss_weights: lambda of each member; None without a classifier.
+    l2s: strength of L2 regularization of each member.
+    loss_weights: lambda of each member; None in `pretrain`; 0 in `joint`
+      without a classifier.
   """
 
   seeds: tuple[int, ...]

@@ -29,8 +29,8 @@ _PACKAGES = (
   "dm-pix", "ml-collections", "numpy",
 )  # fmt: skip
 
-# What may differ in --mode=eval. A row says its variance, corruption, split and
-# step, but not the other fields under `eval`.
+# Fields that --mode=eval may change. A row records its variance, corruption,
+# split and step; it does not record other `eval` fields, so those are fixed.
 _FREE_IN_EVALUATION = (
   "eval.noise_variances", "eval.corruptions", "eval.splits", "eval.checkpoint",
   "eval.srmd",
@@ -104,7 +104,7 @@ def open_run(
   folder = folder_lib.RunFolder(workdir)
   if evaluate_only and folder.read() is None:
     raise errors.UserError(
-      f"{folder.path} is no run folder: it has no config.json.\n"
+      f"{folder.path} is not a run folder: it has no config.json.\n"
       "Give the --workdir of a run, or leave --mode=eval out to train."
     )
   claim = (
@@ -150,7 +150,7 @@ def _check_config(
     folder.check(record.to_dict(config), ignore=_moved(folder, config))
   elif config.init_from and not folder_lib.RunFolder(config.init_from).read():
     raise errors.UserError(
-      f'config.init_from is "{config.init_from}", which is no run folder: '
+      f'config.init_from is "{config.init_from}", which is not a run folder: '
       "it has no config.json."
     )
 

@@ -88,7 +88,7 @@ def train_step(
   step: jax.Array,
   shard: jax.Array,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
-  """State after one step of one member, and the batch's mean losses.
+  """State after one step of one member, and mean losses and accuracy.
 
   Args:
     settings: what all members share.
@@ -146,7 +146,7 @@ def losses(
   labels: jax.Array,
   loss_weight: jax.Array,
 ) -> dict[str, jax.Array]:
-  """Equation 1 of the paper and its terms for each image, [B].
+  """Equation 1 of the paper, its terms and accuracy for each image, [B].
 
   `loss` = `loss_sr` + lambda `loss_classifier`. The optimizer adds L2.
   """

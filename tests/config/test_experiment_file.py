@@ -124,20 +124,20 @@ def test_own_folder_shadows_only_the_files_that_it_has(elsewhere, package):
   assert experiment_file.load_config("experiments/fsrcnn_x2.py").seed == 7
 
 
-def test_own_files_import_their_neighbours_and_the_shipped(elsewhere):
+def test_own_files_import_their_neighbors_and_the_shipped(elsewhere):
   folder = elsewhere / "mine" / "experiments"
   _config_file(folder / "base.py", "config.seed = 3", of="wdsr_x2")
   path = _config_file(folder / "top.py", "config.num_seeds = 2", of="base")
   config = experiment_file.load_config(path)
   assert (config.model.trunk, config.seed, config.num_seeds) == ("wdsr", 3, 2)
-  # Neighbours are those of a folder with this name only.
+  # Neighbors are those of a folder with this name only.
   _config_file(elsewhere / "others/base.py", of="wdsr_x2")
   path = _config_file(elsewhere / "others/top.py", of="base")
   with pytest.raises(errors.UserError, match="cannot import name 'base'"):
     experiment_file.load_config(path)
 
 
-def test_a_neighbour_is_read_when_a_file_imports_it(elsewhere):
+def test_a_neighbor_is_read_when_a_file_imports_it(elsewhere):
   """Also if another folder has had a file of this name."""
   for seed in (1, 2):
     folder = elsewhere / str(seed) / "experiments"
@@ -214,7 +214,7 @@ def test_home_is_found_in_the_path(elsewhere, monkeypatch):
   assert experiment_file.load_config("~/mine.py").seed == 4
 
 
-def test_a_sweep_file_names_its_neighbours(elsewhere):
+def test_a_sweep_file_names_its_neighbors(elsewhere):
   """Before the files of the current folder, which may have the same names."""
   for folder in ("here", "there"):
     _write(elsewhere / folder / "experiments/wdsr_x2.py")

@@ -100,7 +100,7 @@ def test_equals_torch(fill, padding):
   )
   matrix, offset = _inverse(angle, shift, image.shape[1:])
   places = np.stack(np.mgrid[:size, :size], axis=-1) @ matrix.T + offset
-  # grid_sample takes (x, y), with -1 and 1 at the outermost pixel centres.
+  # grid_sample takes (x, y), with -1 and 1 at the outermost pixel centers.
   grid = (places[..., ::-1] * 2 / (size - 1) - 1).astype(np.float32)
   expected = torch.nn.functional.grid_sample(
     torch.from_numpy(np.array(image).transpose(0, 3, 1, 2)),

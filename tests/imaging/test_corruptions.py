@@ -67,7 +67,7 @@ def test_speckle_equals_its_definition(variance):
     np.testing.assert_allclose(speckled, expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("grey", [0.1, 0.5, 0.95])
+@pytest.mark.parametrize("gray", [0.1, 0.5, 0.95])
 @pytest.mark.parametrize(
   ("name", "mode", "level", "options"),
   [
@@ -76,12 +76,12 @@ def test_speckle_equals_its_definition(variance):
     ("poisson", "poisson", 40.0, None),
   ],
 )
-def test_statistics_equal_scikit_image(name, mode, level, options, grey):
+def test_statistics_equal_scikit_image(name, mode, level, options, gray):
   """Mean, variance and shape of two samples from the same distribution."""
-  image = jnp.full((64, 14, 14, 1), grey)
+  image = jnp.full((64, 14, 14, 1), gray)
   actual = np.asarray(RANDOM[name](_keys(64), image, level), np.float64).ravel()
   random = np.random.default_rng(0)
-  source = np.full(actual.size, grey)
+  source = np.full(actual.size, gray)
   if options is None:
     # scikit-image's function has no peak to set; it derives one from the image.
     expected = np.clip(random.poisson(source * level) / level, 0, 1)
@@ -195,7 +195,7 @@ def _pillow(images: np.ndarray, quality: int) -> np.ndarray:
 
 
 def _jpeg_levels(images: np.ndarray, quality: float) -> np.ndarray:
-  """Grey levels after our JPEG, from uint8 images."""
+  """Gray levels after our JPEG, from uint8 images."""
   restored = _jpeg(jnp.asarray(images / np.float32(255)), quality)
   levels = 255 * np.asarray(restored)
   np.testing.assert_allclose(levels, levels.round(), rtol=0, atol=1e-3)

@@ -25,8 +25,8 @@ def _keys(count=4) -> jax.Array:
 
 @pytest.mark.parametrize("variance", [1e-5, 1e-3, 1e-2])
 def test_mean_and_variance(variance):
-  grey = jnp.full((64, 14, 14, 3), 0.5)
-  added = np.asarray(_add(_keys(64), grey, variance)) - 0.5
+  gray = jnp.full((64, 14, 14, 3), 0.5)
+  added = np.asarray(_add(_keys(64), gray, variance)) - 0.5
   count = added.size
   # Five standard errors of the mean and of the variance.
   assert abs(added.mean()) < 5 * np.sqrt(variance / count)
@@ -39,8 +39,8 @@ def test_pixels_and_images_are_independent():
   draws = np.asarray(noise.draw(_keys(64), (14, 14, 3))).reshape(64, -1)
   correlation = np.corrcoef(draws)[~np.eye(64, dtype=bool)]
   assert np.abs(correlation).max() < 6 / np.sqrt(draws.shape[1])
-  neighbours = np.corrcoef(draws[:, :-1].ravel(), draws[:, 1:].ravel())[0, 1]
-  assert abs(neighbours) < 5 / np.sqrt(draws.size)
+  neighbors = np.corrcoef(draws[:, :-1].ravel(), draws[:, 1:].ravel())[0, 1]
+  assert abs(neighbors) < 5 / np.sqrt(draws.size)
 
 
 def test_clips_to_the_unit_interval():

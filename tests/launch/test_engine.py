@@ -24,7 +24,7 @@ def test_signals_are_kept_in_their_order():
   assert signals.received == [signal.SIGTERM, signal.SIGINT, signal.SIGTERM]
 
 
-def test_handlers_are_put_back_and_nohup_is_honoured():
+def test_handlers_are_put_back_and_nohup_is_honored():
   before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
   try:
     interrupt = signal.getsignal(signal.SIGINT)

@@ -52,15 +52,15 @@ def test_number_of_parameters(scale, channels, expected):
 
 def test_gray_is_repeated_and_its_outputs_averaged():
   gray, description = random(2, 4, 3, 1), random(2, srmd.DESCRIPTION_SIZE)
-  colour = np.repeat(gray, 3, axis=-1)
+  color = np.repeat(gray, 3, axis=-1)
   variables = make(2, 3).init(
-    jax.random.key(0), colour, description, train=False
+    jax.random.key(0), color, description, train=False
   )
-  of_colour = make(2, 3).apply(variables, colour, description, train=False)
+  of_color = make(2, 3).apply(variables, color, description, train=False)
   of_gray = make(2, 1).apply(variables, gray, description, train=False)
   np.testing.assert_allclose(
     of_gray["super_res"],
-    np.mean(of_colour["super_res"], axis=-1, keepdims=True),
+    np.mean(of_color["super_res"], axis=-1, keepdims=True),
     atol=1e-6,
   )
 

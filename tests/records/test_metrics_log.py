@@ -82,7 +82,7 @@ def test_a_line_is_sorted_strict_json(tmp_path):
 )
 def test_a_wrong_row_is_refused_before_anything_is_written(tmp_path, row):
   metric_writer = metrics_log.Writer(tmp_path, tensorboard=False)
-  with pytest.raises(ValueError, match="metric row"):
+  with pytest.raises(ValueError, match="log line"):
     metric_writer.write([_row(1), row])
   assert not (tmp_path / "metrics.jsonl").exists()
 

@@ -212,7 +212,7 @@ def test_merge_replaces_rows_without_l2(tmp_path):
   rows_lib.merge(tmp_path, [_row(l2=None, seed=1)])
   rows_lib.merge(tmp_path, [_row(step=400, seed=1)])
   assert {row.l2 for row in rows_lib.read(tmp_path)} == {None, 0.01}
-  assert len({rows_lib.weights(row) for row in rows_lib.read(tmp_path)}) == 3
+  assert len({rows_lib.member_key(row) for row in rows_lib.read(tmp_path)}) == 3
 
 
 def test_merging_again_changes_no_byte(tmp_path):

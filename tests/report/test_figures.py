@@ -12,7 +12,7 @@ from tests import result_rows
 
 
 def _count(picture, color):
-  """Pixels of that colour, '#rrggbb', but for rounding."""
+  """Pixels of that color, '#rrggbb', but for rounding."""
   rgb = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)])
   return int((abs(picture.astype(int) - rgb) <= 2).all(-1).sum())
 

@@ -67,7 +67,7 @@ def test_a_network_for_another_platform_has_xlas_own_convolutions(
     for path, leaf in jax.tree_util.tree_leaves_with_path(variables["params"])
     if "kernel" in jax.tree_util.keystr(path)
   }
-  # FSRCNN multiplies its last kernel, which mixes colours, into the one before.
+  # FSRCNN multiplies its last kernel, which mixes colors, into the one before.
   mixed = {name for name in kernels if trunk == "fsrcnn" and "output" in name}
   for platform in ("tpu", "cuda", "cpu"):
     text = traced.lower(lowering_platforms=(platform,)).as_text()

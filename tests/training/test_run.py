@@ -263,7 +263,7 @@ def test_a_run_whose_source_has_moved_goes_on(images, source, tmp_path):
 def test_a_new_run_needs_its_source(images, tmp_path):
   config = make_config(images, init_from=str(tmp_path / "none"))
   with (
-    pytest.raises(errors.UserError, match=r"none.*which is no run folder"),
+    pytest.raises(errors.UserError, match=r"none.*which is not a run folder"),
     run_lib.open_run(config, tmp_path / "run"),
   ):
     raise AssertionError("opened")
@@ -283,7 +283,7 @@ def test_a_field_that_was_added_since_is_noted(images, tmp_path, capsys):
 def test_evaluation_needs_a_run_and_makes_none(images, tmp_path):
   workdir = tmp_path / "none"
   with (
-    pytest.raises(errors.UserError, match=f"{workdir} is no run folder"),
+    pytest.raises(errors.UserError, match=f"{workdir} is not a run folder"),
     run_lib.open_run(make_config(images), workdir, evaluate_only=True),
   ):
     raise AssertionError("opened")

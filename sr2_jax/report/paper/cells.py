@@ -1,4 +1,4 @@
-"""What a cell of the page's tables says of a measurement; no JAX."""
+"""Formats measurements as table cells; no JAX."""
 
 from collections.abc import Collection
 
@@ -40,7 +40,7 @@ def number_of_seeds(
   metric: str,
   condition: rows_lib.Condition,
 ) -> str:
-  """How many seeds a mean is over, or why it has none."""
+  """Number of seeds behind a mean, or why it has none."""
   values = measurements.by_seed(subject, metric, condition)
   if not values:
     return "—"
@@ -52,7 +52,7 @@ def number_of_seeds(
 def difference(
   estimate: estimates_lib.Estimate | None,
 ) -> str | blocks_lib.Cell:
-  """As "+0.0320 ± 0.0015"."""
+  """Text such as "+0.0320 ± 0.0015"."""
   if estimate is None:
     return NOT_RUN
   text = f"{estimate.value:+.4f}"
@@ -64,7 +64,7 @@ def difference(
 def percentage(
   estimate: estimates_lib.Estimate | None,
 ) -> str | blocks_lib.Cell:
-  """As "+30.3 ± 1.2 %"."""
+  """Text such as "+30.3 ± 1.2 %"."""
   if estimate is None:
     return NOT_RUN
   text = f"{100 * estimate.value:+.1f}"

@@ -58,7 +58,7 @@ def section(rulings: Rulings) -> list[blocks_lib.Block]:
 
 
 def counts(rulings: Sequence[verdicts.Ruling]) -> blocks_lib.Paragraph:
-  """How many claims hold, do not hold, are undecided, were not run."""
+  """Numbers of claims that hold, do not hold, are undecided, were not run."""
   found = dict.fromkeys(verdicts.Verdict, 0)
   for ruling in rulings:
     found[ruling.verdict] += 1
@@ -75,7 +75,7 @@ def counts(rulings: Sequence[verdicts.Ruling]) -> blocks_lib.Paragraph:
 
 
 def rules(rulings: Sequence[verdicts.Ruling]) -> list[blocks_lib.Block]:
-  """How claims are weighed, and how many were."""
+  """Rules for weighing claims, and how many were weighed."""
   tested = [
     ruling
     for ruling in rulings

@@ -204,7 +204,7 @@ def _weak(scale: int) -> _Subject:
 
 
 def _table1(ssim: str) -> list[verdicts.Claim]:
-  """What Table 1 shows, and what the text says of it."""
+  """Claims that Table 1 shows, or that the text makes about it."""
   at = f"at σ² = {_level(paper_values.TABLE1_NOISE)}"
 
   def above(scale: int, *pairs: tuple[str, str]) -> tuple[verdicts.Part, ...]:
@@ -232,7 +232,7 @@ def _table1(ssim: str) -> list[verdicts.Claim]:
     return verdicts.Claim(
       quote=f"The order of Table 1 at x{scale}: {order_text}",
       where="Table 1",
-      criterion=f"The SSIM difference of neighbours {at} is above 0.",
+      criterion=f"The SSIM difference of neighbors {at} is above 0.",
       parts=above(scale, *itertools.pairwise(order)),
       is_verbatim=False,
     )
@@ -392,7 +392,7 @@ def _sequential(ssim: str) -> list[verdicts.Claim]:
 
 
 def _classification(ssim: str) -> list[verdicts.Claim]:
-  """What the classification branch does: Sec. 3.2."""
+  """Claims about the effect of the classification branch: Sec. 3.2."""
   level = paper_values.FIGURE7_NOISE
   at = f"σ² = {_level(level)}"
   ladder = [

@@ -40,7 +40,7 @@ _LOOK = curves_lib.Look(2, 1.3, 5.5, 11, gap=0.13, indent=0.06, margin=0.02)
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """What a panel shows.
+  """A panel of curves.
 
   Attributes:
     stem: name of its files.
@@ -188,7 +188,7 @@ def _style(
 ) -> dict[str, Any]:
   family = names.method(subject.method).family
   same = [other for other in shown if other.method == subject.method]
-  # Of two SR2 networks the one with more shared layers has SR2's colour.
+  # Of two SR2 networks the one with more shared layers has SR2's color.
   if len(same) > 1 and subject != max(same, key=_distinction):
     family = f"{family}, other"
   return _STYLES.get(family, _STYLES["trunk"])

@@ -84,7 +84,7 @@ def relative(
   numerator: Term,
   denominator: Term,
 ) -> Estimate | None:
-  """How far the mean of one cell is above another's, as a fraction of that.
+  """Relative excess of the numerator's mean over the denominator's.
 
   r = mean(a) / mean(b) - 1 over the common seeds. Its intervals are those of
   the paired values (a - (1 + r) b) / mean(b) over seeds and over images (delta

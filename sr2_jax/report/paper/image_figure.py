@@ -26,11 +26,11 @@ _GAP, _TEXT = 12, 76
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """What a row of images shows.
+  """A row of images.
 
   Attributes:
     stem: name of its files.
-    noise_variance: of the input.
+    noise_variance: noise variance of the input.
     label: the class whose first test image is shown.
     reference: whose examples hold the truth and the input.
     columns: "truth", "input" and subjects, in order.
@@ -61,7 +61,7 @@ class _Entry:
 
   @property
   def text(self) -> str:
-    """The caption, which tells right from wrong without colour."""
+    """The caption, which tells right from wrong without color."""
     return self.caption + {None: "", True: " ✓", False: " ✗"}[self.is_right]
 
 
@@ -118,7 +118,7 @@ def _entry(
   spec: Spec,
   position: int,
 ) -> _Entry:
-  """What a subject, whose examples are of one member, made of the image."""
+  """Output of a subject, whose examples are of one member."""
   others = [x for x in spec.columns if not isinstance(x, str)]
   name = rendering.in_two_lines(
     paper_values.name_among(subject, others), longest=10

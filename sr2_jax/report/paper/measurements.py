@@ -1,4 +1,4 @@
-"""What runs have measured: rows, scores of images, example images; no JAX.
+"""Measurements of runs: rows, scores of images, example images; no JAX.
 
 Everything is looked up by what was measured, a subject under a condition, never
 by a run's name. If several experiments measured the same subject, one is taken
@@ -28,9 +28,9 @@ class Measurements:
 
   Args:
     rows: rows, each with its file.
-    split: which rows count.
+    split: split whose rows count.
     stand_ins: data set -> another, whose rows count if it has none.
-    l2: preferred weight of L2; None: no preference.
+    l2: preferred L2 strength; None: no preference.
 
   Attributes:
     rows: those of the split, each with its file.
@@ -230,7 +230,7 @@ class Measurements:
       self.notes.append(text)
 
   def _source(self, subject: subjects_lib.Subject) -> sources_lib.Source | None:
-    """Where the subject's numbers are taken from; notes what is left out."""
+    """Source of the subject's numbers; notes what is left out."""
     if subject not in self._sources:
       key = (subject.method, subject.dataset, subject.scale)
       rows = self._rows.get(key, ())

@@ -115,7 +115,7 @@ def _origins(
   *,
   command: str,
 ) -> list[blocks_lib.Block]:
-  """Where the numbers come from, and what is missing."""
+  """Sources of the numbers, and what is missing."""
   wanted = [
     paper_values.subject(method, scale)
     for scale in paper_values.SCALES

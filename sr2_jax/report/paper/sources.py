@@ -1,4 +1,4 @@
-"""Which experiment the numbers of a subject are taken from; no JAX."""
+"""Chooses the experiment that a subject's numbers are taken from; no JAX."""
 
 import dataclasses
 import pathlib
@@ -86,7 +86,9 @@ def _gather(
   rows = list(rows)
   last = rows_lib.last_steps(row for row, _ in rows)
   rows = [
-    (row, file) for row, file in rows if row.step == last[rows_lib.weights(row)]
+    (row, file)
+    for row, file in rows
+    if row.step == last[rows_lib.member_key(row)]
   ]
   found: dict[
     tuple[str, rows_lib.Condition], dict[int | None, rows_lib.Row]

@@ -1,4 +1,4 @@
-"""What a number of the report is of; no JAX."""
+"""What a number in the report measures: a method, data set and scale."""
 
 import dataclasses
 
@@ -14,7 +14,8 @@ class Subject:
     dataset: as in a row.
     scale: as in a row.
     shared_layers: as in a row; None matches any number.
-    loss_weight: as in a row; None for a network without a classifier.
+    loss_weight: as in a row: None in `pretrain`; 0 in `joint` without a
+      classifier.
   """
 
   method: str

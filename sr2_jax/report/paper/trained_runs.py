@@ -89,7 +89,7 @@ def find(rows: sources_lib.RowsWithFiles) -> list[TrainedRun]:
 
 
 def training(runs: Sequence[TrainedRun]) -> list[blocks_lib.Paragraph]:
-  """How long the networks were trained, on what, and where runs differ."""
+  """Training lengths and data of the networks, and where runs differ."""
   known = [run for run in runs if run.description]
   lines = []
   if known:
@@ -131,7 +131,7 @@ def _epochs(runs: Sequence[TrainedRun], phase: str) -> set[int]:
 
 
 def _span(numbers: Collection[int]) -> str:
-  """As "4" or "4 to 12"; "none" without numbers."""
+  """Text such as "4" or "4 to 12"; "none" without numbers."""
   ends = sorted({min(numbers), max(numbers)}) if numbers else ["none"]
   return " to ".join(map(str, ends))
 

@@ -16,7 +16,7 @@ SCALES = (2, 4)
 # Loss weights (lambda) that the paper chose on its validation data.
 LOSS_WEIGHTS = {"sr2": 9.0, "sequential": 0.11, "sr_continued": 0.0}
 
-# Weight of L2 regularization (section 3).
+# Strength of L2 regularization (section 3).
 L2 = 0.01
 # Epochs of each phase in the authors' script; the paper names none.
 AUTHORS_EPOCHS = 120

@@ -1,4 +1,4 @@
-"""How a sentence about measurements is judged: parts, intervals, verdicts.
+"""Judges sentences about measurements: parts, intervals, verdicts.
 
 A claim is a sentence and one or several parts. A part is a sum of measurements
 (`estimates`) and the range that it is in if the sentence is true. No JAX.
@@ -14,7 +14,7 @@ from sr2_jax.report.paper import measurements as measurements_lib
 
 
 class Verdict(enum.Enum):
-  """What the measurements say about a sentence."""
+  """Outcome of holding a sentence against the measurements."""
 
   HOLDS = "holds"
   FAILS = "does not hold"
@@ -67,7 +67,7 @@ class Claim:
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-  """What was measured for a part, and the verdict."""
+  """Estimate for a part, and the verdict."""
 
   part: Part
   estimate: estimates_lib.Estimate | None
@@ -116,9 +116,9 @@ RULES = (
   "counts as not run.",
   "No correction is made for the number of claims, nor for the levels that a "
   "claim “at some level” may choose from. At 95 % a two-sided interval misses "
-  "in one of twenty tests by chance. Of eight independent levels, one would be "
-  "above its range in up to one of five tests; levels of the same networks are "
-  "not independent, and one would be less often.",
+  "in one of twenty tests by chance. With eight independent levels, at least "
+  "one would exceed its range by chance in up to one test in five; levels of "
+  "one network are correlated, so it happens less often.",
 )
 
 

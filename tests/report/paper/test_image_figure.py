@@ -82,14 +82,14 @@ def test_a_row_shows_the_first_image_of_the_class(tmp_path):
     "7", "", "", "", "reads 7 ✓", "",
   ]  # fmt: skip
   # The file holds the same pixels, unscaled.
-  grey = round(255 * bright)
+  gray = round(255 * bright)
   assert (
-    _count(_pixels(picture.png), f"#{grey:02x}{grey:02x}{grey:02x}") > 19000
+    _count(_pixels(picture.png), f"#{gray:02x}{gray:02x}{gray:02x}") > 19000
   )
   ElementTree.fromstring(picture.svg)
 
 
-def test_a_wrong_class_shows_without_colour(tmp_path):
+def test_a_wrong_class_shows_without_color(tmp_path):
   spec = dataclasses.replace(SPEC, noise_variance=1e-2)
   picture = image_figure.draw(_world(tmp_path), spec)
   assert picture.tiles[4].caption == "reads 8 ✗"
