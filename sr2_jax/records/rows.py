@@ -21,6 +21,7 @@ FILE_NAME = "results.jsonl"
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
+_KNOWN = {"metric": names.METRICS, "corruption": names.CORRUPTIONS}
 # What a field may be given as, by its type.
 _ACCEPTED = {str: str, int: numbers.Integral, float: numbers.Real}
 # Fields in which the rows of one member differ.
@@ -36,7 +37,7 @@ class Member:
 
   Attributes:
     seed: of its training; None for a method that a run does not train.
-    l2: strength of L2 regularization; None for a method that a run does not
+    l2: weight of L2 regularization; None for a method that a run does not
       train, and in old rows.
     loss_weight: lambda of the paper's equation 1; None before `joint`.
   """
@@ -56,11 +57,11 @@ class Member:
 
 @dataclasses.dataclass(frozen=True)
 class Condition:
-  """Noise or a corruption of the low-resolution images in an evaluation.
+  """Further degradation of the low-resolution images in an evaluation.
 
   Attributes:
     noise_variance: of the Gaussian noise on images in [0, 1]; the configured
-      float, not its float32 neighbor. 0 with a corruption.
+      float, not its float32 neighbour. 0 with a corruption.
     corruption: a key of `names.CORRUPTIONS`, applied instead of the noise, or
       None.
     level: variance of the multiplicative noise (speckle), fraction of the
@@ -103,7 +104,7 @@ class Row:
     split: "validation" or "test".
     scale: super-resolution factor.
     shared_layers: layers that both branches share.
-    l2: strength of L2 regularization; None in old rows as well.
+    l2: weight of L2 regularization; None in old rows as well.
     loss_weight: lambda of the paper's equation 1; None before `joint`, and 0
       without a classifier in `joint`.
     seed: the member's seed.
@@ -148,10 +149,10 @@ class Row:
       if not isinstance(value, _ACCEPTED[kind]) or isinstance(value, bool):
         raise ValueError(f"{name} is {value!r}, not of type {kind.__name__}")
       object.__setattr__(self, name, kind(value))
-    if self.metric not in names.METRICS:
-      raise ValueError(f"unknown metric {self.metric!r}")
-    if self.corruption not in (None, *names.CORRUPTIONS):
-      raise ValueError(f"unknown corruption {self.corruption!r}")
+    for name, known in _KNOWN.items():
+      if getattr(self, name) not in (None, *known):
+        choices = ", ".join(known)
+        raise ValueError(f"unknown {name} {getattr(self, name)!r}: {choices}")
     if (self.corruption is None) != (self.corruption_level is None):
       raise ValueError("corruption and corruption_level go together")
 
@@ -177,7 +178,7 @@ class Row:
     return tuple(getattr(self, name) for name in FIELDS if name not in fields)
 
 
-# Each field's type, followed by NoneType if the field may be None.
+# The type of each field, and NoneType after it if the field may be None.
 _TYPES = {
   name: typing.get_args(kind) or (kind,)
   for name, kind in typing.get_type_hints(Row).items()
@@ -283,11 +284,10 @@ def member_key(row: Row) -> tuple[Any, ...]:
 
 
 def last_steps(rows: Iterable[Row]) -> dict[tuple[Any, ...], int]:
-  """The last step that has a row, by `member_key`."""
+  """The last step that has a row, by `weights`."""
   last: dict[tuple[Any, ...], int] = {}
   for row in rows:
-    key = member_key(row)
-    last[key] = max(row.step, last.get(key, row.step))
+    last[member_key(row)] = max(row.step, last.get(member_key(row), row.step))
   return last
 
 
