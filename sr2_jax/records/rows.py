@@ -284,7 +284,7 @@ def member_key(row: Row) -> tuple[Any, ...]:
 
 
 def last_steps(rows: Iterable[Row]) -> dict[tuple[Any, ...], int]:
-  """The last step that has a row, by `weights`."""
+  """The last step that has a row, by `member_key`."""
   last: dict[tuple[Any, ...], int] = {}
   for row in rows:
     last[member_key(row)] = max(row.step, last.get(member_key(row), row.step))
