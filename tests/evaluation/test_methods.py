@@ -1,6 +1,7 @@
 """Bicubic, the released SRMD, and the networks of a phase."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,9 @@ from sr2_jax.models import sr2
 from sr2_jax.training import run as run_lib
 from tests import tiny_network
 
+# As on the devices here; XLA's own would take many times as long.
+SR2 = functools.partial(sr2.SR2, convolution="cpu")
+
 
 def value_of(rows, **fields):
   (row,) = [
@@ -28,7 +32,7 @@ def value_of(rows, **fields):
 def with_released_srmd(run):
   """A run whose released SRMD is a network of random weights, and its model."""
   random = np.random.default_rng(3)
-  model = sr2.SR2("srmd", "none", tiny_network.SCALE, 1)
+  model = SR2("srmd", "none", tiny_network.SCALE, 1)
   shapes = jax.eval_shape(
     lambda key: model.init(
       key, jnp.zeros((1, 6, 6, 1)), jnp.zeros((1, 16)), train=False

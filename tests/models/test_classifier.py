@@ -1,9 +1,14 @@
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
 
 from sr2_jax.models import classifier, layers
+
+# As on the devices here; XLA's own would take many times as long.
+Layers = functools.partial(layers.Layers, convolution="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +23,7 @@ class Alone(nn.Module):
 
   @nn.compact
   def __call__(self, x, *, train):
-    net = classifier.ResNet(layers.Layers(train=train), 7, name="classifier")
+    net = classifier.ResNet(Layers(train=train), 7, name="classifier")
     return {"logits": net(x)}
 
 
@@ -46,7 +51,7 @@ def test_equals_pytorch(peers, train):
   [(56, 3_406_818), (32, 3_392_922), (1, 3_374_973), (3, 3_376_131)],
 )
 def test_number_of_parameters(channels, expected):
-  net = classifier.ResNet(layers.Layers(train=False), num_classes=10)
+  net = classifier.ResNet(Layers(train=False), num_classes=10)
   params = jax.eval_shape(
     lambda key: net.init(key, jnp.zeros((1, 8, 8, channels))),
     jax.random.key(0),
@@ -58,7 +63,7 @@ def test_number_of_parameters(channels, expected):
   ("size", "expected"), [(14, 7), (7, 4), (16, 8), (1, 1)]
 )
 def test_down_mapping_halves_and_rounds_up(size, expected):
-  mapping = classifier.DownMapping(layers.Layers(train=False), features=128)
+  mapping = classifier.DownMapping(Layers(train=False), features=128)
   y, _ = jax.eval_shape(
     lambda key: mapping.init_with_output(key, jnp.zeros((2, size, size, 64))),
     jax.random.key(0),

@@ -1,8 +1,13 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import pytest
 
 from sr2_jax.models import fsrcnn, layers, sr2
+
+# As on the devices here; XLA's own would take many times as long.
+Layers = functools.partial(layers.Layers, convolution="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +71,6 @@ def test_the_original_has_its_12809_parameters():
 
 @pytest.mark.parametrize("option", [{"shared_layers": 2}, {"expansion": 2}])
 def test_refuses_the_options_of_wdsr(option):
-  trunk = fsrcnn.Trunk(layers.Layers(train=False), **option)
+  trunk = fsrcnn.Trunk(Layers(train=False), **option)
   with pytest.raises(ValueError, match="FSRCNN shares one layer"):
     trunk.init(jax.random.key(0), jnp.zeros((1, 4, 4, 1)))

@@ -1,3 +1,4 @@
+import functools
 import re
 
 import flax.linen as nn
@@ -8,7 +9,10 @@ import pytest
 
 from sr2_jax.models import layers
 
-TRAIN = layers.Layers(train=True)
+# As on the devices here; XLA's own would take many times as long.
+Layers = functools.partial(layers.Layers, convolution="cpu")
+
+TRAIN = Layers(train=True)
 
 
 def random_map(*shape):
@@ -129,7 +133,7 @@ def test_upsample_equals_its_two_convolutions(channels, scale):
 
 def test_upsample_computes_in_bfloat16():
   x = random_map(1, 3, 3, 4)
-  model = Upsample(1, made_by=layers.Layers(train=True, dtype="bfloat16"))
+  model = Upsample(1, made_by=Layers(train=True, dtype="bfloat16"))
   params = model.init(jax.random.key(0), x)
   assert {p.dtype for p in jax.tree.leaves(params)} == {jnp.dtype("float32")}
   text = jax.jit(model.apply).lower(params, x).as_text()
@@ -172,7 +176,7 @@ def test_norm_uses_the_statistics_of_the_batch_and_keeps_one_percent():
 
 def test_norm_in_inference_mode_uses_the_running_statistics():
   x = random_map(2, 3, 2, 2)
-  norm = layers.Layers(train=False).norm(name="norm")
+  norm = Layers(train=False).norm(name="norm")
   stats = {"mean": jnp.array([1.0, -2.0]), "var": jnp.array([4.0, 0.5])}
   params = {"scale": jnp.array([3.0, 1.0]), "bias": jnp.array([0.0, 5.0])}
   y = norm.apply({"params": params, "batch_stats": stats}, x)
@@ -191,7 +195,7 @@ def test_variance_survives_a_large_mean():
 
 def test_norm_averages_over_the_mapped_axis():
   x = random_map(4, 2, 3, 3, 5)  # four devices
-  norm = layers.Layers(train=True, axis_name="device").norm(name="norm")
+  norm = Layers(train=True, axis_name="device").norm(name="norm")
   variables = norm.init(jax.random.key(0), x[0])
   y, updates = jax.vmap(
     lambda x: norm.apply(variables, x, mutable=["batch_stats"]),
@@ -259,7 +263,7 @@ def test_gradient_of_norm_and_prelu_over_devices_and_members():
 
 def test_momentum_is_the_share_that_running_statistics_keep():
   x = 2.0 * random_map(4, 3, 2, 5) + 3.0
-  norm = layers.Layers(train=True, momentum=0.75).norm(name="norm")
+  norm = Layers(train=True, momentum=0.75).norm(name="norm")
   variables = norm.init(jax.random.key(0), x)
   _, updates = norm.apply(variables, x, mutable=["batch_stats"])
   mean = np.asarray(x, np.float64).mean(axis=(0, 1, 2))

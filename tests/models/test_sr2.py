@@ -10,6 +10,9 @@ import pytest
 from sr2_jax import names
 from sr2_jax.models import sr2
 
+# As on the devices here; XLA's own would take many times as long.
+SR2 = functools.partial(sr2.SR2, convolution="cpu")
+
 NUM_MEMBERS = 2
 
 # Without optimization a network compiles in nearly half the time.
@@ -33,7 +36,7 @@ LOW_RES = random_images(4, 5, 6, 1)
 
 @functools.cache
 def fsrcnn(wiring, **options):
-  return sr2.SR2("fsrcnn", wiring, 2, 1, **options)
+  return SR2("fsrcnn", wiring, 2, 1, **options)
 
 
 @functools.cache
@@ -92,8 +95,8 @@ def num_params(model):
   ],
 )
 def test_number_of_parameters(trunk, wiring, channels, at_x2, at_x4):
-  assert num_params(sr2.SR2(trunk, wiring, 2, channels)) == at_x2
-  assert num_params(sr2.SR2(trunk, wiring, 4, channels)) == at_x4
+  assert num_params(SR2(trunk, wiring, 2, channels)) == at_x2
+  assert num_params(SR2(trunk, wiring, 4, channels)) == at_x4
 
 
 @pytest.mark.parametrize("train", [True, False])
@@ -111,7 +114,7 @@ def test_sr2_fsrcnn_equals_pytorch(peers, wiring, train):
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize(("shared_layers", "expansion"), [(1, 1), (4, 2)])
 def test_sr2_wdsr_equals_pytorch(peers, shared_layers, expansion, train):
-  model = sr2.SR2(
+  model = SR2(
     "wdsr",
     "parallel",
     4,
@@ -132,7 +135,7 @@ def test_sr2_wdsr_equals_pytorch(peers, shared_layers, expansion, train):
 @pytest.mark.parametrize("wiring", names.WIRINGS)
 @pytest.mark.parametrize("axis_name", [None, "device"])
 def test_top_level_subtrees(trunk, wiring, axis_name):
-  model = sr2.SR2(trunk, wiring, 2, 1, axis_name=axis_name)
+  model = SR2(trunk, wiring, 2, 1, axis_name=axis_name)
   _, variables = shapes(model, (1, 7, 7, 1))
   expected = set(sr2.SUBTREES)
   if wiring == "none":
@@ -146,7 +149,7 @@ def test_top_level_subtrees(trunk, wiring, axis_name):
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("size", [(1, 1), (7, 7), (5, 9), (16, 14)])
 def test_any_input_size(trunk, scale, size):
-  model = sr2.SR2(trunk, "sequential", scale, 3, num_classes=4)
+  model = SR2(trunk, "sequential", scale, 3, num_classes=4)
   outputs, _ = shapes(model, (2, *size, 3))
   assert outputs["super_res"].shape == (
     2,
@@ -290,7 +293,7 @@ def test_two_devices_equal_one():
   ],
 )
 def test_layers_left_out_of_l2(trunk, under_l2):
-  model = sr2.SR2(trunk, "parallel", 2, 1)
+  model = SR2(trunk, "parallel", 2, 1)
   _, variables = shapes(model, (1, 7, 7, 1))
   paths = [
     tuple(entry.key for entry in path)
@@ -323,7 +326,7 @@ def test_layers_left_out_of_l2(trunk, under_l2):
 )
 def test_refuses_unknown_names(fields, message):
   options = {"trunk": "fsrcnn", "wiring": "none", "scale": 2, "channels": 1}
-  model = sr2.SR2(**options | fields)
+  model = SR2(**options | fields)
   with pytest.raises(ValueError, match=message):
     shapes(model, (1, 4, 4, 1))
 
@@ -331,7 +334,7 @@ def test_refuses_unknown_names(fields, message):
 @pytest.mark.parametrize("wiring", ["parallel", "sequential"])
 def test_bfloat16_is_only_for_arithmetic(wiring):
   """Outputs are within 10 % of float32's: 8 bits, but dozens of layers."""
-  half = sr2.SR2("fsrcnn", wiring, 2, 1, dtype="bfloat16")
+  half = SR2("fsrcnn", wiring, 2, 1, dtype="bfloat16")
   variables = init(fsrcnn(wiring))
   assert jax.tree.map(lambda x: (x.shape, x.dtype), variables) == jax.tree.map(
     lambda x: (x.shape, x.dtype), dict(shapes(half, LOW_RES.shape)[1])
@@ -349,7 +352,7 @@ def test_bfloat16_is_only_for_arithmetic(wiring):
 
 def test_bfloat16_reaches_every_layer():
   """Outputs of all convolutions and matrix products have 16 bits."""
-  half = sr2.SR2("wdsr", "parallel", 2, 1, dtype="bfloat16")
+  half = SR2("wdsr", "parallel", 2, 1, dtype="bfloat16")
   variables = jax.eval_shape(
     lambda: half.init(jax.random.key(0), LOW_RES, train=False)
   )
@@ -373,7 +376,7 @@ def test_the_trunk_of_the_guide_works_as_written(monkeypatch, wiring):
   module: dict = {}
   exec(code[1], module)
   monkeypatch.setitem(sr2.TRUNKS, "espcn", (module["Trunk"], module["Head"]))
-  model = sr2.SR2("espcn", wiring, 2, 1)
+  model = SR2("espcn", wiring, 2, 1)
   init = functools.partial(model.init, train=False)
   variables = jax.eval_shape(init, jax.random.key(0), LOW_RES)
   outputs = jax.eval_shape(

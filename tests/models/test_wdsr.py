@@ -1,8 +1,14 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import pytest
 
 from sr2_jax.models import layers, sr2, wdsr
+
+# As on the devices here; XLA's own would take many times as long.
+SR2 = functools.partial(sr2.SR2, convolution="cpu")
+Layers = functools.partial(layers.Layers, convolution="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -18,13 +24,13 @@ def test_equals_pytorch(peers, train):
     peers.networks.wdsr_trunk(1), peers.networks.WdsrHead(2, 1)
   )
   peers.assert_same(
-    sr2.SR2("wdsr", "none", 2, 1), peer, input_shape=(4, 5, 7, 1), train=train
+    SR2("wdsr", "none", 2, 1), peer, input_shape=(4, 5, 7, 1), train=train
   )
 
 
 @pytest.mark.parametrize("shared_layers", [1, 4, 16])
 def test_sixteen_mappings_in_total(shared_layers):
-  model = sr2.SR2("wdsr", "none", 2, 1, shared_layers=shared_layers)
+  model = SR2("wdsr", "none", 2, 1, shared_layers=shared_layers)
   params = jax.eval_shape(
     lambda key: model.init(key, jnp.zeros((1, 4, 4, 1)), train=False),
     jax.random.key(0),
@@ -42,7 +48,7 @@ def test_sixteen_mappings_in_total(shared_layers):
 
 
 def test_expansion_widens_every_mapping():
-  model = sr2.SR2("wdsr", "none", 2, 1, shared_layers=4, expansion=2)
+  model = SR2("wdsr", "none", 2, 1, shared_layers=4, expansion=2)
   params = jax.eval_shape(
     lambda key: model.init(key, jnp.zeros((1, 4, 4, 1)), train=False),
     jax.random.key(0),
@@ -60,7 +66,7 @@ def test_expansion_widens_every_mapping():
 
 @pytest.mark.parametrize("shared_layers", [0, 17])
 def test_refuses_other_numbers_of_shared_layers(shared_layers):
-  trunk = wdsr.Trunk(layers.Layers(train=False), shared_layers=shared_layers)
+  trunk = wdsr.Trunk(Layers(train=False), shared_layers=shared_layers)
   with pytest.raises(ValueError, match="1 to 16"):
     trunk.init(jax.random.key(0), jnp.zeros((1, 4, 4, 1)))
 
@@ -69,6 +75,6 @@ def test_refuses_other_numbers_of_shared_layers(shared_layers):
   "option", [{"batch_norm": False}, {"transposed_convolution": True}]
 )
 def test_refuses_the_options_of_fsrcnn(option):
-  model = sr2.SR2("wdsr", "none", 2, 1, **option)
+  model = SR2("wdsr", "none", 2, 1, **option)
   with pytest.raises(ValueError, match="WDSR has BatchNorm"):
     model.init(jax.random.key(0), jnp.zeros((1, 4, 4, 1)), train=False)
