@@ -253,7 +253,7 @@ def validate_devices(
         n for n in range(1, used) if not any(c % n for c in parts.values())
       )
       raise errors.UserError(
-        f"{field} is {count}, which does not divide by {used} devices "
+        f"{field} is {count}, which {used} devices cannot share evenly "
         f'(config.parallel.layout="{config.parallel.layout}")'
         + (
           f"; --config.parallel.num_devices={fitting} would do."

@@ -160,7 +160,7 @@ def test_processes_that_would_have_no_device_are_refused():
   with pytest.raises(errors.UserError, match="all 4 devices"):
     checks.validate_devices(config, 4, num_processes=2)
   config = _config(**{"batch_size": 63})
-  with pytest.raises(errors.UserError, match="divide") as caught:
+  with pytest.raises(errors.UserError, match="share evenly") as caught:
     checks.validate_devices(config, 4, num_processes=2)
   assert "num_devices=" not in str(caught.value)
 

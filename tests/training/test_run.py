@@ -357,7 +357,10 @@ def test_record_with_a_part_missing(images, tmp_path, capsys, part):
     ({"batch_size": 13}, "batch_size is 13, more than the 12 training"),
     ({"degradation__scale": 5}, "scale=5 does not divide"),
     ({"parallel__num_devices": 5}, "num_devices is 5"),
-    ({"parallel__num_devices": 3}, "batch_size is 4, which 3 devices"),
+    (
+      {"parallel__num_devices": 3},
+      "batch_size is 4, which 3 devices cannot share",
+    ),
   ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_recorded(
@@ -520,7 +523,7 @@ def test_pretraining_by_an_older_version_is_found(images, source):
 def test_pretraining_with_other_l2_is_refused(images, source):
   edit_record(source, lambda d: d["config"]["loss"].update(l2=[0.0, 0.1]))
   run = starting_from(source, images, loss__l2=(0.1, 0.01))
-  with pytest.raises(errors.UserError, match=r"l2 of 0, 0.1; not with 0\.01"):
+  with pytest.raises(errors.UserError, match=r"l2 of 0, 0.1, not of 0\.01"):
     run_lib.pretrained_state(run)
 
 
@@ -539,8 +542,8 @@ def test_pretraining_on_other_images_is_refused(images, source, is_moved):
   [
     ({"model__trunk": "wdsr"}, 'model.trunk: "fsrcnn" -> "wdsr"'),
     ({"degradation__scale": 4}, "degradation.scale: 2 -> 4"),
-    ({"seed": 2}, "holds the seeds 3 to 5; this run asks for 2 to 2"),
-    ({"num_seeds": 4}, "holds the seeds 3 to 5; this run asks for 3 to 6"),
+    ({"seed": 2}, "has the seeds 3 to 5; this run asks for 2 to 2"),
+    ({"num_seeds": 4}, "has the seeds 3 to 5; this run asks for 3 to 6"),
   ],
 )
 def test_pretraining_that_differs_is_refused(
