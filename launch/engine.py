@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Protocol
 
 from launch import jobs as jobs_lib
+from sr2_jax import errors
 
 
 class State(enum.StrEnum):
@@ -20,10 +21,53 @@ class State(enum.StrEnum):
 
   FINISHED = "finished"
   FINISHED_BEFORE = "finished before"
+  DIVERGED = "diverged"
+  IN_USE = "in use"
   FAILED = "failed"
   SKIPPED = "skipped"
   STOPPED = "stopped"
   NOT_STARTED = "not started"
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+  """What an exit code of a run means for its job.
+
+  Attributes:
+    state: of the job.
+    then: what the sweep does, in words.
+  """
+
+  state: State
+  then: str
+
+
+# A code that is not here is a crash.
+RULES: dict[int, Rule] = {
+  errors.DONE: Rule(State.FINISHED, "the runs that start from it are next"),
+  errors.TO_FIX: Rule(State.FAILED, "it would fail again"),
+  errors.DIVERGED: Rule(
+    State.DIVERGED, "it is never started again; with DONE in its folder, the "
+    "runs that start from it are next",
+  ),
+  errors.IN_USE: Rule(
+    State.IN_USE, "it is started again when its folder is free"
+  ),
+  errors.PEER_GONE: Rule(
+    State.FAILED, "the process that went first has the reason"
+  ),
+  errors.INTERRUPTED: Rule(State.STOPPED, "the next sweep goes on"),
+  errors.TERMINATED: Rule(State.STOPPED, "the next sweep goes on"),
+}  # fmt: skip
+CRASH = Rule(State.FAILED, "the next sweep goes on from its last checkpoint")
+
+
+def state_after(code: int, job: jobs_lib.Job) -> State:
+  """What became of a job whose run has ended with an exit code."""
+  state = RULES.get(code, CRASH).state
+  if state == State.DIVERGED and not job.folder.is_done:
+    return State.FAILED
+  return state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +88,10 @@ class Outcome:
 
   @property
   def is_good(self) -> bool:
-    """Whether the run has finished, now or before."""
-    return self.state in (State.FINISHED, State.FINISHED_BEFORE)
+    """Whether the run has finished, now or before, if not all its members."""
+    return self.state in (
+      State.FINISHED, State.FINISHED_BEFORE, State.DIVERGED,
+    )  # fmt: skip
 
 
 class Signals:

@@ -189,12 +189,13 @@ def _job(
     config_file = experiment_file.find(
       spec.config, kind="config file", named_in=file
     )
-    arguments = [f"--config={config_file}", *overrides]
+    folder = folder_lib.RunFolder(workdir / spec.name)
+    arguments = [
+      f"--config={config_file}", *overrides, f"--workdir={folder.path}",
+    ]  # fmt: skip
     config = command_line.parse(["main.py", *arguments]).config
   except errors.UserError as error:
     raise errors.UserError(f"{spec.name}: {error}") from error
-  folder = folder_lib.RunFolder(workdir / spec.name)
-  arguments.append(f"--workdir={folder.path}")
   if mode != "train":
     arguments.append(f"--mode={mode}")
   return Job(spec.name, folder, config, tuple(arguments), spec.init_from, mode)

@@ -23,6 +23,8 @@ COMMAND = (sys.executable, "-m", "sr2_jax.main")
 _POLL_SECONDS = 0.1
 _SECONDS_BETWEEN_SAMPLES = 5.0
 _SECONDS_BETWEEN_OVERALL = 300.0
+# A folder may be taken between the look at it and the start of a run there.
+_MOST_STARTS = 3
 # Lines of a failed run's log that go into its outcome.
 _LAST_LINES = 3
 
@@ -50,14 +52,14 @@ def run(
         reason=f"it starts from {source.name}, which has not finished",
       )
     else:
-      outcome = _run_unless_finished(
-        job,
-        f"[{number}/{len(jobs)}] {job.name}",
-        workdir / f"{job.name}.log",
-        jobs=jobs,
-        speeds=speeds,
-        signals=signals,
-      )
+      title = f"[{number}/{len(jobs)}] {job.name}"
+      log = workdir / f"{job.name}.log"
+      outcome = engine.Outcome(job.name, engine.State.IN_USE)
+      for _ in range(_MOST_STARTS):
+        if outcome.state == engine.State.IN_USE:
+          outcome = _run_unless_finished(
+            job, title, log, jobs=jobs, speeds=speeds, signals=signals
+          )
     outcomes[job.name] = outcome
     if outcome.reason:
       _say(f"{job.name} {outcome.state}: {outcome.reason}")
@@ -75,7 +77,8 @@ def _run_unless_finished(
 ) -> engine.Outcome:
   if job.folder.is_claimed:
     _say(
-      f"{title}: a run is still at work in {job.folder.path}; waiting for it"
+      f"{title}: a run is still at work in {job.folder.path}"
+      f"{job.folder.owner}; waiting for it"
     )
     while job.folder.is_claimed and not signals.received:
       time.sleep(_POLL_SECONDS)
@@ -83,7 +86,10 @@ def _run_unless_finished(
       return engine.Outcome(job.name, engine.State.NOT_STARTED)
   try:
     if job.mode == "train" and status.is_finished(job):
-      return engine.Outcome(job.name, engine.State.FINISHED_BEFORE)
+      if not status.has_diverged(job):
+        return engine.Outcome(job.name, engine.State.FINISHED_BEFORE)
+      reason = f"{job.folder.path / 'DONE'} lists the members that diverged"
+      return engine.Outcome(job.name, engine.State.DIVERGED, reason=reason)
   except errors.UserError as error:
     return engine.Outcome(job.name, engine.State.FAILED, reason=str(error))
   if job.mode == "eval" and not job.folder.is_done:
@@ -102,14 +108,14 @@ def _run_unless_finished(
     with contextlib.suppress(OSError):
       speeds.save()
   seconds = time.monotonic() - begin
-  if code == 0:
-    return engine.Outcome(job.name, engine.State.FINISHED, seconds)
-  if signals.received or code in (130, 143):
-    return engine.Outcome(
-      job.name, engine.State.STOPPED, seconds, _last_lines(output)
-    )
-  reason = f"exit code {code}, see {log}\n{_last_lines(output)}"
-  return engine.Outcome(job.name, engine.State.FAILED, seconds, reason)
+  state = engine.state_after(code, job)
+  if state in (engine.State.FAILED, engine.State.IN_USE) and signals.received:
+    state = engine.State.STOPPED
+  reason = {
+    engine.State.FINISHED: "",
+    engine.State.STOPPED: _last_lines(output),
+  }.get(state, f"exit code {code}, see {log}\n{_last_lines(output)}")
+  return engine.Outcome(job.name, state, seconds, reason)
 
 
 def _run_process(

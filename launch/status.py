@@ -107,6 +107,14 @@ def is_finished(job: jobs_lib.Job) -> bool:
   return True
 
 
+def has_diverged(job: jobs_lib.Job) -> bool:
+  """Whether members of a run that has finished diverged, as DONE says."""
+  try:
+    return b'"diverged_at"' in (job.folder.path / "DONE").read_bytes()
+  except OSError:
+    return False
+
+
 def steps_done(job: jobs_lib.Job) -> dict[str, int]:
   """The steps of each phase up to the last row of metrics.jsonl."""
   phases = derived.phases(job.config)
@@ -145,7 +153,7 @@ def in_words(job: jobs_lib.Job) -> str:
   """Finished, how far it has come, or not started."""
   try:
     if is_finished(job):
-      return "finished"
+      return "finished, members diverged" if has_diverged(job) else "finished"
   except errors.UserError:
     return "finished with another config"
   if job.folder.is_claimed:

@@ -39,6 +39,8 @@ Exit codes:
   0    every run has finished
   1    some have not; the table says which, and why
   2    something to fix in the command; one or two lines say what
+  3    every run has finished, but members of some have diverged
+  4    another sweep is using the folder; the message says which
   129  the terminal was closed: the running run was saved and stopped, and the
        same command goes on from there
   130  the same for Ctrl-C; a second one stops that run without saving
@@ -48,12 +50,13 @@ Exit codes:
 import argparse
 import pathlib
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from launch import engine, estimate, local, status
 from launch import jobs as jobs_lib
-from sr2_jax import errors
+from sr2_jax import errors, paths
 from sr2_jax.records import folder as folder_lib
 
 ENGINES: dict[str, engine.Engine] = {"local": local.run}
@@ -68,13 +71,15 @@ def main(argv: Sequence[str] | None = None) -> int:
   """Runs a command line, program name first, and returns its exit code."""
   argv = sys.argv if argv is None else argv
   if any(argument in ("-h", "-help", "--help") for argument in argv[1:]):
-    print((__doc__ or "").strip())
-    return 0
+    print(f"{(__doc__ or '').strip()}\n\n{_rules()}")
+    return errors.DONE
   try:
     arguments = _parse(argv[1:])
-    workdir = pathlib.Path(arguments.workdir)
+    workdir = pathlib.Path(
+      paths.for_checkpoints(arguments.workdir, "--workdir")
+    )
     jobs = jobs_lib.load(
-      arguments.sweep,
+      paths.local(arguments.sweep, "--sweep"),
       workdir,
       only=arguments.only,
       settings=_settings(arguments.set),
@@ -92,7 +97,27 @@ def main(argv: Sequence[str] | None = None) -> int:
   print(summary(outcomes))
   if signals.received:
     return 128 + signals.received[0]
-  return 0 if all(outcome.is_good for outcome in outcomes) else 1
+  if not all(outcome.is_good for outcome in outcomes):
+    return 1
+  has_diverged = any(o.state == engine.State.DIVERGED for o in outcomes)
+  return errors.DIVERGED if has_diverged else errors.DONE
+
+
+def _rules() -> str:
+  """What a run's exit code means here, as the end of the help."""
+  rules = {
+    **{str(code): rule for code, rule in engine.RULES.items()},
+    "other": engine.CRASH,
+  }
+  lines = ["After a run's exit code, which `sr2_jax.main --help` explains:"]
+  for code, rule in rules.items():
+    lines += textwrap.wrap(
+      f"{rule.state}: {rule.then}",
+      80,
+      initial_indent=f"  {code:<7}",
+      subsequent_indent=" " * 9,
+    )
+  return "\n".join(lines)
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:

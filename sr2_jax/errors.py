@@ -1,12 +1,43 @@
-"""Errors that end a run with a message and an exit code, not a traceback."""
+"""Exit codes of a run, and the errors that end it with a message and a code."""
 
 import signal
 
+# `--help` prints these, docs/runs.md has them as a table, and `launch.engine`
+# says what a sweep does after each.
+DONE = 0
+TO_FIX = 2
+DIVERGED = 3
+IN_USE = 4
+PEER_GONE = 5
+# The shell's codes of the signals.
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
+
+MEANINGS: dict[int, str] = {
+  DONE: "done, or nothing was left to do",
+  TO_FIX: "something to fix: a field, a flag, a file; one or two lines say "
+  "what",
+  DIVERGED: "a member diverged; the message names its seed and step",
+  IN_USE: "another run is using the folder; the message says which",
+  PEER_GONE: "another process of this run is gone, or never came",
+  INTERRUPTED: "stopped by Ctrl-C after saving; the same command goes on from "
+  "there. A second Ctrl-C stops at once: it goes on from the last checkpoint",
+  TERMINATED: "stopped by SIGTERM after saving; the same command goes on from "
+  "there",
+}
+OTHERS = "Any other code comes with a traceback and is a bug."
+
 
 class UserError(Exception):
-  """A problem that the user can fix, in one or two lines; exit code 2."""
+  """A problem that the user can fix, in one or two lines."""
 
-  exit_code = 2
+  exit_code = TO_FIX
+
+
+class FolderInUseError(UserError):
+  """Another live process works in the folder; the message says which."""
+
+  exit_code = IN_USE
 
 
 class SaveFailedError(UserError):
@@ -14,17 +45,22 @@ class SaveFailedError(UserError):
 
 
 class DivergedError(Exception):
-  """A loss is not finite; the message names step and seed; exit code 3."""
+  """A loss is not finite; the message names step and seed."""
 
-  exit_code = 3
+  exit_code = DIVERGED
+
+
+class PeerError(Exception):
+  """Another process of this run is gone, or never came."""
+
+  exit_code = PEER_GONE
 
 
 class Stopped(Exception):
   """A signal asked the run to stop; nothing is lost.
 
-  The exit code is the shell's for that signal: 130 for Ctrl-C (SIGINT), 143
-  for SIGTERM. The same command continues from the saved step, or evaluates
-  again.
+  The exit code is INTERRUPTED for Ctrl-C (SIGINT), TERMINATED for SIGTERM. The
+  same command continues from the saved step, or evaluates again.
   """
 
   def __init__(self, signal_number: int, message: str) -> None:

@@ -7,6 +7,8 @@ import pathlib
 import secrets
 from collections.abc import Iterator
 
+from sr2_jax import paths
+
 
 @contextlib.contextmanager
 def replacing(
@@ -64,9 +66,9 @@ def cache_folder(name: str) -> pathlib.Path:
   An empty variable counts as unset.
   """
   if chosen := os.environ.get("SR2_JAX_CACHE_DIR"):
-    base = pathlib.Path(chosen)
+    base = pathlib.Path(paths.local(chosen, "SR2_JAX_CACHE_DIR"))
   elif shared := os.environ.get("XDG_CACHE_HOME"):
-    base = pathlib.Path(shared) / "sr2_jax"
+    base = pathlib.Path(paths.local(shared, "XDG_CACHE_HOME")) / "sr2_jax"
   else:
     base = pathlib.Path("~/.cache/sr2_jax")
   return base.expanduser() / name

@@ -33,21 +33,13 @@ Flags for several processes, each started with the same command:
                            provides it (TPU slices, Slurm, Open MPI).
   --num_processes=N        Number of processes; not with "auto".
   --process_id=K           Number of this process, from 0; not with "auto".
-
-Exit codes:
-  0    done, or nothing was left to do
-  2    something to fix: a field, a flag, a file; one or two lines say what
-  3    a loss stopped being finite; the message names step and seed
-  130  stopped by Ctrl-C after saving; the same command goes on from there.
-       A second Ctrl-C stops at once: it goes on from the last checkpoint
-  143  stopped by SIGTERM after saving; the same command goes on from there
-Any other code comes with a traceback and is a bug.
 """
 
 import errno
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Sequence
 
 from sr2_jax import errors
@@ -61,9 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   """Runs a command line, program name first, and returns its exit code."""
   argv = sys.argv if argv is None else argv
   if any(re.fullmatch(r"--?h(elp\w*)?", argument) for argument in argv[1:]):
-    print((__doc__ or "").strip())
+    print(f"{(__doc__ or '').strip()}\n\n{_exit_codes()}")
     print(f"\nExperiments that come with it: {experiment_file.SHIPPED}")
-    return 0
+    return errors.DONE
   try:
     run(command_line.parse(argv))
   except errors.SaveFailedError as error:
@@ -72,7 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Not an orderly exit: when one part of a save has failed, orbax's threads
     # wait minutes for the others.
     os._exit(error.exit_code)
-  except (errors.UserError, errors.DivergedError, errors.Stopped) as error:
+  except (
+    errors.UserError, errors.DivergedError, errors.PeerError, errors.Stopped,
+  ) as error:  # fmt: skip
     print(error, file=sys.stderr)
     return error.exit_code
   except OSError as error:
@@ -84,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       "Make room; the same command goes on from the last checkpoint.",
       file=sys.stderr,
     )
-    return errors.UserError.exit_code
+    return errors.TO_FIX
   except KeyboardInterrupt:
     # Ctrl-C during training raises errors.Stopped instead.
     print(
@@ -92,8 +86,18 @@ def main(argv: Sequence[str] | None = None) -> int:
       "again.",
       file=sys.stderr,
     )
-    return 130
-  return 0
+    return errors.INTERRUPTED
+  return errors.DONE
+
+
+def _exit_codes() -> str:
+  """What each exit code means, as the end of the help."""
+  lines = ["Exit codes:"]
+  for code, meaning in errors.MEANINGS.items():
+    lines += textwrap.wrap(
+      meaning, 80, initial_indent=f"  {code:<5}", subsequent_indent=" " * 7
+    )
+  return "\n".join([*lines, errors.OTHERS])
 
 
 def run(command: command_line.Command) -> None:

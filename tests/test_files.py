@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from sr2_jax import files
+from sr2_jax import errors, files
 
 
 def _names(folder):
@@ -112,3 +112,11 @@ def test_the_environment_chooses_the_cache_folder(
   for name, value in variables.items():
     monkeypatch.setenv(name, value)
   assert files.cache_folder("data") == pathlib.Path(expected)
+
+
+@pytest.mark.parametrize("name", ["SR2_JAX_CACHE_DIR", "XDG_CACHE_HOME"])
+def test_cache_in_a_bucket_is_refused(monkeypatch, name):
+  monkeypatch.delenv("SR2_JAX_CACHE_DIR", raising=False)
+  monkeypatch.setenv(name, "gs://bucket/cache")
+  with pytest.raises(errors.UserError, match=f"^{name}=gs://bucket/cache: is"):
+    files.cache_folder("data")

@@ -1,5 +1,6 @@
 import errno
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -75,6 +76,8 @@ def test_coordinator_that_the_cluster_knows(calls):
   [
     (errors.UserError("what to fix"), 2),
     (errors.DivergedError("seed 3, step 7"), 3),
+    (errors.FolderInUseError("runs/a: another run is using this folder"), 4),
+    (errors.PeerError("process 1 on host b is gone"), 5),
     (errors.Stopped(signal.SIGINT, "saved step 7"), 130),
     (errors.Stopped(signal.SIGTERM, "saved step 7"), 143),
   ],
@@ -113,11 +116,23 @@ def test_help_names_every_flag_and_exit_code(capsys):
   text = capsys.readouterr().out
   for flag in command_line.define_flags():
     assert f"--{flag}" in text
-  for code in ("0  ", "2  ", "3  ", "130", "143"):
+  for code in ("0  ", "2  ", "3  ", "4  ", "5  ", "130", "143"):
     assert f"\n  {code}" in text
   *lines, last = text.splitlines()
   assert max(map(len, lines)) <= 80
   assert last.endswith(f": {experiment_file.SHIPPED}")
+
+
+def test_documentation_has_the_meaning_of_every_exit_code():
+  text = (ROOT / "docs" / "runs.md").read_text()
+  rows = dict(re.findall(r"^\| (\d+) \| ([^|]*) \|", text, re.MULTILINE))
+  assert {int(code) for code in rows} == errors.MEANINGS.keys()
+  for code, meaning in errors.MEANINGS.items():
+    first = meaning.partition(";")[0]
+    assert rows[str(code)].startswith(first)
+  readme = (ROOT / "README.md").read_text().partition("[Exit codes]")[2]
+  for code in errors.MEANINGS:
+    assert re.search(rf"\b{code}\b", readme[:300])
 
 
 def test_the_command_line_is_that_of_the_process(monkeypatch, capsys):

@@ -20,6 +20,7 @@ GROUND = {
   "messages",
   "names",
   "parallel",
+  "paths",
   "rng",
 }
 MAY_IMPORT = {
@@ -39,7 +40,9 @@ MAY_IMPORT = {
 # Folders of the project that hold modules, beside the tests.
 FOLDERS = ("sr2_jax", "experiments", "launch", "benchmarks")
 # What these hold imports nothing heavy, however indirectly.
-WITHOUT_JAX = ("config", "errors", "files", "names", "records", "report")
+WITHOUT_JAX = (
+  "config", "errors", "files", "names", "paths", "records", "report",
+)  # fmt: skip
 HEAVY = {
   "chex", "dm_pix", "flax", "jax", "jaxlib", "mlxtend", "optax", "orbax",
   "pix", "tensorflow", "tensorflow_datasets",

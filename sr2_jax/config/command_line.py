@@ -4,7 +4,6 @@ The message about a mistake names the flag or field, and the most similar one.
 """
 
 import difflib
-import os
 import pathlib
 import re
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from absl import flags
 from ml_collections import config_flags
 from ml_collections.config_flags import tuple_parser
 
-from sr2_jax import errors
+from sr2_jax import errors, paths
 from sr2_jax.config import checks, derived, experiment_file, fields
 
 
@@ -46,16 +45,16 @@ def parse(argv: Sequence[str]) -> Command:
       "--help explains all flags."
     )
   _check_processes(values)
-  config = experiment_file.load_config(values.config)
+  config = experiment_file.load_config(paths.local(values.config, "--config"))
   checks.validate_names(config)
   _apply_overrides(config, rest)
-  _expand_home(config)
+  _check_paths(config)
   checks.validate(config)
   config = derived.resolve(config)
-  workdir = pathlib.Path(values.workdir or f"runs/{config.experiment}")
+  workdir = values.workdir or f"runs/{config.experiment}"
   return Command(
     config=config,
-    workdir=workdir.expanduser(),
+    workdir=pathlib.Path(paths.for_checkpoints(workdir, "--workdir")),
     mode=values.mode,
     coordinator=values.coordinator,
     num_processes=values.num_processes,
@@ -175,16 +174,24 @@ def _apply_overrides(
     )
 
 
-def _expand_home(config: ml_collections.ConfigDict) -> None:
-  """Replaces ~ in paths: a shell does not where it follows an equals sign."""
-  for group, field in (
-    (config.data, "path"),
-    (config, "init_from"),
-    (config.eval.srmd, "weights"),
-    (config.eval.srmd, "pca"),
+def _check_paths(config: ml_collections.ConfigDict) -> None:
+  """Refuses paths that are not local, and replaces ~ in the others.
+
+  A shell does not replace it where it follows an equals sign.
+  """
+  for name, check in (
+    ("data.path", paths.local),
+    ("init_from", paths.for_checkpoints),
+    ("eval.srmd.weights", paths.local),
+    ("eval.srmd.pca", paths.local),
   ):
+    *groups, field = name.split(".")
+    group = config
+    for word in groups:
+      group = group[word]
+    # Values of other types are refused later, as those of any field.
     if isinstance(group[field], str):
-      group[field] = os.path.expanduser(group[field])
+      group[field] = check(group[field], f"config.{name}")
 
 
 def _one_line(message: str) -> str:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from sr2_jax import errors
+from sr2_jax import errors, paths
 from sr2_jax.data import cache, published
 
 # Images are decoded in portions, because one call for many records is faster.
@@ -101,11 +101,7 @@ def read(
 def _data_dir() -> Path:
   """The folder of all TFDS data sets."""
   chosen = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-  if "://" in chosen:
-    raise errors.UserError(
-      f"TFDS_DATA_DIR={chosen}: it has to be a folder on this machine."
-    )
-  return Path(chosen).expanduser()
+  return Path(paths.local(chosen, "TFDS_DATA_DIR"))
 
 
 def _newest_version(folder: Path) -> Path | None:

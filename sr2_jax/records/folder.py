@@ -5,9 +5,12 @@ examples/, images/, tensorboard/, weights/ and, at the end, DONE.
 """
 
 import contextlib
+import datetime
 import fcntl
 import json
+import os
 import pathlib
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any, TextIO
@@ -17,6 +20,7 @@ from sr2_jax.config import record
 
 _LOCK_ATTEMPTS = 10
 _LOCK_PAUSE = 0.05  # seconds
+_LONGEST_OWNER = 512  # bytes
 
 
 class RunFolder:
@@ -29,6 +33,7 @@ class RunFolder:
   def __init__(self, path: str | pathlib.Path) -> None:
     self.path = pathlib.Path(path)
     self.images = self.path / "images"
+    self._lock = self.path / ".lock"
     self._config = self.path / "config.json"
     self._done = self.path / "DONE"
 
@@ -41,13 +46,12 @@ class RunFolder:
     """Keeps other runs out of the folder; the lock ends with the process.
 
     Raises:
-      UserError: if another live process has claimed the folder, or it cannot
-        be written.
+      FolderInUseError: if another live process has claimed the folder.
+      UserError: if it cannot be written.
     """
-    lock = self.path / ".lock"
     try:
       self.path.mkdir(parents=True, exist_ok=True)
-      file = lock.open("a")
+      file = self._lock.open("a")
     except OSError as error:
       raise errors.UserError(
         f"{self.path}: cannot be written ({error.strerror}).\n"
@@ -57,8 +61,8 @@ class RunFolder:
       try:
         _lock(file)
       except BlockingIOError as error:
-        raise errors.UserError(
-          f"{self.path}: another run is using this folder.\n"
+        raise errors.FolderInUseError(
+          f"{self.path}: another run is using this folder{self.owner}.\n"
           "Wait until it has ended, or give another --workdir."
         ) from error
       except OSError as error:
@@ -66,19 +70,41 @@ class RunFolder:
           f"{self.path}: its file system has no locks ({error.strerror}).\n"
           "Give a folder on another file system with --workdir."
         ) from error
+      # Only for messages. A full disk shows when the run writes.
+      with contextlib.suppress(OSError):
+        _sign(file)
       yield
 
   @property
   def is_claimed(self) -> bool:
     """Whether a live process has claimed the folder."""
     try:
-      with (self.path / ".lock").open() as file:
+      with self._lock.open() as file:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
       return True
     except OSError:
       pass  # There is no folder yet, or `claim` will report the problem.
     return False
+
+  @property
+  def owner(self) -> str:
+    """Who claimed the folder last, as " (process 7 on host, since ...)".
+
+    Empty where the lock does not say: one of an older version, or one that has
+    been taken at this moment.
+    """
+    try:
+      with self._lock.open("rb") as file:
+        owner = json.loads(file.read(_LONGEST_OWNER))
+      process, host = int(str(owner["pid"])), str(owner["host"])
+      since = datetime.datetime.fromisoformat(owner["since"]).astimezone()
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError):
+      return ""
+    return (
+      f" (process {process} on {host}, since "
+      f"{since.isoformat(' ', timespec='seconds')})"
+    )
 
   def read(self) -> dict[str, Any] | None:
     """The record in config.json, or None before the first start.
@@ -158,6 +184,19 @@ class RunFolder:
   def set_done(self) -> None:
     """Marks the run as finished."""
     files.write_atomically(self._done, b"")
+
+
+def _sign(file: TextIO) -> None:
+  """Writes into a lock who has taken it."""
+  now = datetime.datetime.now(datetime.UTC)
+  owner = {
+    "host": socket.gethostname(),
+    "pid": os.getpid(),
+    "since": now.isoformat(timespec="seconds"),
+  }
+  # Not by file.write, which would raise again where the file is closed.
+  os.ftruncate(file.fileno(), 0)
+  os.write(file.fileno(), f"{json.dumps(owner)}\n".encode())
 
 
 def _lock(file: TextIO) -> None:

@@ -11,7 +11,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Sequence
 
-from sr2_jax import errors, names
+from sr2_jax import errors, names, paths
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import tables
 from sr2_jax.report.paper import measurements as measurements_lib
@@ -26,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
   """Runs the command; returns its exit code."""
   flags = _parse(arguments)
   try:
+    flags.runs = [paths.local(run, "RUN") for run in flags.runs]
+    if flags.out is not None:
+      flags.out = paths.local(flags.out, "--out")
     rows = [
       row for row in rows_lib.read(flags.runs) if row.split == flags.split
     ]
@@ -49,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return error.exit_code
   except OSError as error:
     print(f"{error.filename or 'report'}: {error.strerror}.", file=sys.stderr)
-    return errors.UserError.exit_code
+    return errors.TO_FIX
   return 0
 
 

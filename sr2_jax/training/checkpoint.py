@@ -11,6 +11,7 @@ leaves threads running that print tracebacks during the run.
 
 import contextlib
 import functools
+import glob
 import logging
 import os
 import pathlib
@@ -23,6 +24,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from etils.epath import gpath
 
 from sr2_jax import errors, parallel
 from sr2_jax.training import file_list
@@ -67,6 +69,28 @@ def _silence_abandoned_work() -> None:
   sys.unraisablehook = hook
 
 
+class _LiteralPath(gpath.PosixGPath):
+  """A local path for orbax, whatever characters it has.
+
+  The class that it replaces takes [1] in a folder's name for a pattern when it
+  looks for files in there, and /s3/runs for a bucket.
+  """
+
+  @property
+  def _uri_scheme(self) -> None:
+    return None
+
+  def glob(self, pattern: str) -> Iterator["_LiteralPath"]:
+    """The files in this folder whose names match."""
+    for found in glob.iglob(os.path.join(glob.escape(str(self)), pattern)):
+      yield type(self)(found)
+
+
+def _literal(path: pathlib.Path) -> _LiteralPath:
+  # TensorStore would take link/../run for run, wherever the link leads.
+  return _LiteralPath(path.resolve())
+
+
 class Checkpoints:
   """The checkpoints of one phase, in one folder, by step."""
 
@@ -91,7 +115,7 @@ class Checkpoints:
 
   def _open(self) -> None:
     self._manager = ocp.CheckpointManager(
-      self._folder,
+      _literal(self._folder),
       item_names=("state",),
       options=ocp.CheckpointManagerOptions(
         max_to_keep=self._keep,
@@ -222,7 +246,7 @@ class Checkpoints:
     )
     with ocp.Checkpointer(handler, multiprocessing_options=options) as reader:
       return reader.restore(
-        self._path(step) / "state",
+        _literal(self._path(step) / "state"),
         args=ocp.args.PyTreeRestore(abstract_state, restore_args=as_saved),
       )
 

@@ -276,3 +276,31 @@ def test_home_is_found_in_paths(monkeypatch, tmp_path):
   assert command.config.data.path == str(tmp_path)
   assert command.config.eval.srmd.weights == str(tmp_path / "w.pth")
   assert command.config.eval.srmd.pca == str(tmp_path / "p.mat")
+
+
+@pytest.mark.parametrize(
+  "name",
+  [
+    "workdir", "config", "config.init_from", "config.data.path",
+    "config.eval.srmd.weights", "config.eval.srmd.pca",
+  ],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["gs://bucket/x", "FILE:///x", "x\udcff"])
+def test_paths_that_are_no_local_ones_are_refused(name, path):
+  message = _mistake(QUICKSTART, f"--{name}={path}")
+  assert message.startswith(f"--{name}=" if "." not in name else f"{name}=")
+  assert len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["workdir", "config.init_from"])
+def test_run_folders_that_checkpoints_cannot_have(name):
+  assert "the path of a run folder" in _mistake(QUICKSTART, f"--{name}=a\\b")
+
+
+def test_paths_that_are_kept_to_the_letter():
+  """Another spelling would be another config."""
+  command = _parse(
+    QUICKSTART, "--config.init_from=./a//[b]/", "--workdir=run[seed=1]"
+  )
+  assert command.config.init_from == "./a//[b]/"
+  assert command.workdir == pathlib.Path("run[seed=1]")

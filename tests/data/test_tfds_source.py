@@ -402,7 +402,7 @@ def test_missing_split(mnist_copy):
 
 def test_remote_data_dir(monkeypatch):
   monkeypatch.setenv("TFDS_DATA_DIR", "gs://bucket/tfds")
-  with pytest.raises(errors.UserError, match="folder on this machine"):
+  with pytest.raises(errors.UserError, match="path on this machine"):
     tfds_source.prepared_copy("mnist")
 
 

@@ -33,6 +33,15 @@ print("hello from", name)
 if name == "fails":
   print("first\\n\\nsecond\\nthird\\nfourth", file=sys.stderr)
   sys.exit(2)
+if name == "diverges":
+  (folder / "DONE").write_text('{"seed": 1, "diverged_at": 7}\\n')
+  print("seed 1 diverged")
+  sys.exit(3)
+if name.startswith("taken"):
+  (folder / "starts").open("a").write("start\\n")
+  if name == "taken" or (folder / "starts").read_text().count("start") == 1:
+    print("another run is using this folder (process 7 on host b)")
+    sys.exit(4)
 if name == "dies":
   import os
   os.kill(os.getpid(), signal.SIGKILL)
@@ -102,6 +111,38 @@ def test_goes_on_past_a_failure(tmp_path, capsys):
   )
   assert "[6/6] last: " in shown
   assert f"fails failed: {fails.reason}\n" in shown
+
+
+def test_members_that_diverge_do_not_cost_the_runs_after_theirs(
+  tmp_path, monkeypatch
+):
+  """And such a run is never started again."""
+  jobs = make_jobs(tmp_path, "diverges", "after", sources={"after": "diverges"})
+  diverges, after = run(jobs, tmp_path)
+  assert diverges.state == "diverged"
+  assert diverges.is_good
+  assert diverges.reason.startswith("exit code 3, see ")
+  assert diverges.reason.endswith("seed 1 diverged")
+  assert after.state == "finished"
+  monkeypatch.setattr(local.subprocess, "Popen", None)
+  for job in jobs:
+    done = (job.folder.path / "DONE").read_text()
+    test_status.begin(job, done=True)
+    (job.folder.path / "DONE").write_text(done)
+  diverges, after = run(jobs, tmp_path)
+  assert (diverges.state, after.state) == ("diverged", "finished before")
+  assert str(jobs[0].folder.path / "DONE") in diverges.reason
+
+
+def test_folder_that_is_taken_at_the_last_moment_is_waited_for(tmp_path):
+  """Between the look at its lock and the start of the run."""
+  once, always = run(make_jobs(tmp_path, "taken_once", "taken"), tmp_path)
+  assert once.state == "finished"
+  assert (tmp_path / "taken_once" / "starts").read_text() == "start\n" * 2
+  assert always.state == "in use"
+  assert not always.is_good
+  assert "process 7 on host b" in always.reason
+  assert (tmp_path / "taken" / "starts").read_text() == "start\n" * 3
 
 
 def test_logs_are_appended_and_shown(tmp_path, capsys):
@@ -262,7 +303,10 @@ def test_waits_for_a_run_that_a_killed_sweep_has_left(tmp_path, capsys):
   thread.join()
   assert not failures
   assert outcome.state == "finished before"
-  assert "still at work in" in capsys.readouterr().err
+  shown = capsys.readouterr().err
+  assert (
+    f"still at work in {job.folder.path} (process {os.getpid()} on" in shown
+  )
 
 
 def test_waiting_can_be_stopped(tmp_path):

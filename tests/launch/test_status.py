@@ -100,6 +100,9 @@ def test_state_and_steps_done(tmp_path):
   begin(job, ("pretrain", 20), ("joint", 8), done=True)
   assert status.in_words(job) == "finished"
   assert status.steps_done(job) == {"pretrain": 20, "joint": 8}
+  lines = '{"seed": 0}\n{"seed": 1, "diverged_at": 7}\n'
+  (job.folder.path / "DONE").write_text(lines)
+  assert status.in_words(job) == "finished, members diverged"
 
 
 def test_finished_with_the_same_config_or_another(tmp_path):

@@ -39,6 +39,11 @@ def main(*arguments):
     ([PAIR, "--workdir=x", "--set", "eval.clip"], "FIELD=VALUE"),
     ([PAIR, "--workdir=x", "--set", "eval.clp=1"], "config.eval.clip?"),
     ([PAIR, "--workdir=requirements.txt"], "cannot be written"),
+    ([PAIR, "--workdir=gs://bucket/x"], "--workdir=gs://bucket/x: is a URL"),
+    ([PAIR, "--workdir=s3://x", "--dry-run"], "is a URL"),
+    ([PAIR, "--workdir=a\\b"], "cannot hold"),
+    (["--sweep=https://a/b.py", "--workdir=x"], "--sweep=https://a/b.py: is a"),
+    ([PAIR, "--workdir=x", "--set", "data.path=gs://x"], "first: config.data"),
   ],
 )
 def test_mistake(capsys, arguments, expected):
@@ -62,8 +67,11 @@ def test_help_names_every_flag_and_exit_code(capsys):
     "--dry-run",
   ):
     assert f"\n  {word}" in text
-  for code in ("0  ", "1  ", "2  ", "129", "130", "143"):
+  for code in ("0  ", "1  ", "2  ", "3  ", "4  ", "129", "130", "143"):
     assert f"\n  {code}" in text
+  _, rules = text.split("After a run's exit code")
+  for code, rule in engine.RULES.items():
+    assert f"\n  {code:<7}{rule.state}: {rule.then[:20]}" in rules
   assert max(map(len, text.splitlines())) <= 80
 
 
@@ -122,6 +130,9 @@ def test_summary_has_a_line_a_run_and_the_reasons():
   ("states", "received", "code"),
   [
     (["finished", "finished before"], [], 0),
+    (["finished", "diverged"], [], 3),
+    (["diverged", "failed"], [], 1),
+    (["finished", "in use"], [], 1),
     (["finished", "failed"], [], 1),
     (["finished", "skipped"], [], 1),
     (["stopped", "not started"], [2], 130),
@@ -223,7 +234,7 @@ def test_kills_and_signals_cost_no_finished_run(environment, tmp_path):
     wait_for(lambda: "waiting for it" in output(tmp_path), process, tmp_path)
     os.kill(orphan, signal.SIGKILL)
     # Meanwhile a second sweep is refused.
-    assert main(PAIR, f"--workdir={tmp_path}") == 2
+    assert main(PAIR, f"--workdir={tmp_path}") == 4
     wait_for(has_checkpoint(tmp_path, "control"), process, tmp_path)
     process.send_signal(signal.SIGINT)
     text = finish(process, tmp_path, 130)

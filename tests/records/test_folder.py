@@ -1,8 +1,12 @@
 """Claims of a run folder, its record, and which configs it accepts."""
 
+import errno
 import fcntl
 import json
+import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -55,16 +59,70 @@ def test_lock_goes_with_the_process_that_holds_it(tmp_path):
       assert holder.stdout is not None
       assert holder.stdout.readline() == "claimed\n"
       folder = folder_lib.RunFolder(path)
-      with (
-        pytest.raises(errors.UserError, match=f"^{path}: another run is using"),
-        folder.claim(),
-      ):
+      with pytest.raises(errors.FolderInUseError) as caught, folder.claim():
         raise AssertionError("claimed twice")
+      first, second = str(caught.value).splitlines()
+      assert re.fullmatch(
+        rf"{path}: another run is using this folder \(process {holder.pid} on "
+        rf"{socket.gethostname()}, since \d{{4}}-\d\d-\d\d [\d:]{{8}}\+.*\)\.",
+        first,
+      )
+      assert second.startswith("Wait")
+      assert caught.value.exit_code == 4
     finally:
       holder.send_signal(signal.SIGKILL)
     holder.wait()
     with folder.claim():
       pass
+
+
+@pytest.mark.parametrize(
+  "text",
+  [
+    "", "\n", "{}", "[]", "null", "{" * 600, "[" * 600, "\x00", "ü",
+    '{"host": "a", "pid": 1}', '{"host": "a", "pid": 1, "since": 3}',
+    '{"host": "a", "pid": [], "since": "2026-01-01"}',
+    '{"host": "a", "pid": 1, "since": "yesterday"}',
+    '{"host": "a", "pid": 1e999, "since": "2026-01-01"}',
+    '{"host": "a", "pid": 1, "since": "0001-01-01"}',
+  ],
+)  # fmt: skip
+def test_lock_that_does_not_say_who_has_it_is_a_lock_as_well(tmp_path, text):
+  folder = folder_lib.RunFolder(tmp_path)
+  with (tmp_path / ".lock").open("w") as file:
+    file.write(text)
+    file.flush()
+    fcntl.flock(file, fcntl.LOCK_EX)
+    assert folder.is_claimed
+    with (
+      pytest.raises(errors.FolderInUseError, match=r"using this folder\.\n"),
+      folder.claim(),
+    ):
+      raise AssertionError("claimed twice")
+  with folder.claim():
+    assert f"(process {os.getpid()} on " in folder.owner
+
+
+def test_owner_is_the_last_one_and_nothing_is_left_of_those_before(tmp_path):
+  folder = folder_lib.RunFolder(tmp_path)
+  assert folder.owner == ""
+  (tmp_path / ".lock").write_text("x" * 1000)
+  for _ in range(2):
+    with folder.claim():
+      pass
+  owner = json.loads((tmp_path / ".lock").read_text())
+  assert owner.keys() == {"host", "pid", "since"}
+
+
+def test_full_disk_costs_only_the_name_of_the_owner(tmp_path, monkeypatch):
+  def full(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+  monkeypatch.setattr(folder_lib.os, "write", full)
+  folder = folder_lib.RunFolder(tmp_path)
+  with folder.claim():
+    assert folder.is_claimed
+    assert folder.owner == ""
 
 
 def test_is_claimed_neither_blocks_a_claim_nor_leaves_anything(tmp_path):

@@ -120,3 +120,25 @@ def test_help_needs_no_matplotlib():
     [sys.executable, "-c", code], check=True, capture_output=True, text=True
   )
   assert "usage: python -m sr2_jax.report" in output.stdout
+
+
+@pytest.mark.parametrize(
+  "arguments", [["gs://bucket/run"], ["{run}", "--out=s3://bucket/report"]]
+)
+def test_urls_are_refused(tmp_path, capsys, arguments):
+  rows_lib.merge(tmp_path / "results.jsonl", result_rows.run())
+  before = sorted(tmp_path.rglob("*"))
+  typed = [argument.format(run=tmp_path) for argument in arguments]
+  assert report.main(typed) == 2
+  captured = capsys.readouterr()
+  assert captured.out == ""
+  assert "://bucket" in captured.err
+  assert len(captured.err.splitlines()) == 1
+  assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_brackets_in_names_are_no_patterns(tmp_path, capsys):
+  run, out = tmp_path / "run[1]", tmp_path / "[report]"
+  rows_lib.merge(run / "results.jsonl", result_rows.run())
+  assert report.main([str(run), f"--out={out}"]) == 0
+  assert (out / "report.html").is_file()

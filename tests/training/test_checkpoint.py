@@ -1,4 +1,5 @@
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import numpy as np
 import optax
 import orbax.checkpoint as ocp
 import pytest
+from etils.epath import gpath
 
 from sr2_jax import errors
 from sr2_jax.training import checkpoint, file_list, optimizer, steps
@@ -452,3 +454,37 @@ def test_optimizer_state_of_this_test_is_not_trivial():
   state = make_state(1.0)
   assert optax.tree.norm(state.params) > 0
   assert len(jax.tree.leaves(state.opt_state)) >= 3
+
+
+@pytest.mark.parametrize(
+  "name", ["run[1]", "[!a]", "lr=[1e-3]", "a*b", "a**b", "a?b", "{a,b} ü%20#"]
+)
+def test_names_of_folders_are_no_patterns(tmp_path, name):
+  """Orbax would match them, and find nothing or the files of another run."""
+  for other in ("run1", "aXb"):
+    saved(tmp_path / other / "last", [0.25])
+  saved(tmp_path / name / "last", [0.5, 1.5])
+  opened = checkpoint.Checkpoints(tmp_path / name / "last", read_only=True)
+  step, state = opened.restore_latest(make_state(0.0))
+  assert step == 20
+  np.testing.assert_array_equal(state.params["sr"]["kernel"], [1.5] * 4)
+
+
+def test_a_folder_called_s3_is_no_bucket():
+  path = checkpoint._LiteralPath("/s3/runs")
+  assert os.fspath(path) == str(path) == "/s3/runs"
+  assert os.fspath(path / "last") == "/s3/runs/last"
+  # A version of etils without this property would read from a bucket.
+  assert hasattr(gpath.PosixGPath, "_uri_scheme")
+
+
+def test_a_link_and_two_dots_lead_where_the_system_says(tmp_path):
+  (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+  (tmp_path / "link").symlink_to(tmp_path / "elsewhere" / "deep")
+  folder = tmp_path / "link" / ".." / "run"
+  saved(folder, [0.5])
+  opened = checkpoint.Checkpoints(folder, read_only=True)
+  step, _ = opened.restore_latest(make_state(0.0))
+  assert step == 10
+  assert (tmp_path / "elsewhere" / "run" / "00000010").is_dir()
+  assert not (tmp_path / "run").exists()

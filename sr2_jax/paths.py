@@ -1,0 +1,77 @@
+"""Paths as a user types them, checked before anything is done with them.
+
+A path is local: Python would take a URL for a folder called "gs:".
+"""
+
+import os
+import re
+import sys
+from typing import NoReturn
+
+from sr2_jax import errors
+
+# Longer names exist on no file system that Linux or macOS mounts.
+_LONGEST_NAME = 255  # bytes
+
+
+def local(path: str, name: str) -> str:
+  """A typed path, with ~ replaced by the home folder that it means.
+
+  Args:
+    path: as it was typed; "" stays "".
+    name: of the flag, field or variable, for messages.
+
+  Raises:
+    UserError: names what this machine cannot use the path for, in one line.
+  """
+  if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path):
+    _refuse(path, name, "is a URL, but has to be a path on this machine")
+  expanded = os.path.expanduser(path)
+  if expanded.startswith("~"):
+    user = expanded.partition("/")[0]
+    _refuse(path, name, f"{user} has no home folder here; write it out")
+  if "\0" in expanded:
+    _refuse(path, name, "a path cannot hold a null character")
+  try:
+    os.fsencode(expanded)
+    # Where a link leads, too. TensorStore takes UTF-8 only, in any locale.
+    whole = os.path.realpath(expanded)
+    whole.encode()
+  except UnicodeEncodeError as error:
+    character = ascii(error.object[error.start])
+    encoding = sys.getfilesystemencoding()
+    _refuse(
+      path,
+      name,
+      f"{character} cannot be encoded in this locale ({encoding}); rename it, "
+      "or set another LC_ALL",
+    )
+  except OSError as error:  # The current folder has been deleted.
+    _refuse(path, name, error.strerror or str(error))
+  if any(len(os.fsencode(n)) > _LONGEST_NAME for n in whole.split("/")):
+    _refuse(path, name, f"a name has more than {_LONGEST_NAME} bytes")
+  return expanded
+
+
+def for_checkpoints(path: str, name: str) -> str:
+  """A `local` path of a run folder.
+
+  TensorStore, which writes the arrays of a checkpoint, takes a backslash for a
+  slash, and orbax the end of a folder's name in "gs:" for the start of a URL.
+
+  Raises:
+    UserError: as `local`, or names what checkpoints cannot have in their path.
+  """
+  expanded = local(path, name)
+  for text in ("\\", "gs:/"):
+    if text in os.path.realpath(expanded):
+      _refuse(path, name, f'the path of a run folder cannot hold "{text}"')
+  return expanded
+
+
+def _refuse(path: str, name: str, problem: str) -> NoReturn:
+  """Raises a UserError of one line, whatever characters the path has."""
+  shown = path if path.isprintable() else ascii(path)
+  if len(shown) > _LONGEST_NAME:
+    shown = f"{shown[:60]}..."
+  raise errors.UserError(f"{name}={shown}: {problem}.")
