@@ -53,9 +53,6 @@ RULES: dict[int, Rule] = {
   errors.IN_USE: Rule(
     State.IN_USE, "it is started again when its folder is free"
   ),
-  errors.PEER_GONE: Rule(
-    State.FAILED, "the process that went first has the reason"
-  ),
   errors.INTERRUPTED: Rule(State.STOPPED, "the next sweep goes on"),
   errors.TERMINATED: Rule(State.STOPPED, "the next sweep goes on"),
 }  # fmt: skip

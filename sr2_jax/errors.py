@@ -8,7 +8,6 @@ DONE = 0
 TO_FIX = 2
 DIVERGED = 3
 IN_USE = 4
-PEER_GONE = 5
 # The shell's codes of the signals.
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
@@ -19,7 +18,6 @@ MEANINGS: dict[int, str] = {
   "what",
   DIVERGED: "a member diverged; the message names its seed and step",
   IN_USE: "another run is using the folder; the message says which",
-  PEER_GONE: "another process of this run is gone, or never came",
   INTERRUPTED: "stopped by Ctrl-C after saving; the same command goes on from "
   "there. A second Ctrl-C stops at once: it goes on from the last checkpoint",
   TERMINATED: "stopped by SIGTERM after saving; the same command goes on from "
@@ -48,12 +46,6 @@ class DivergedError(Exception):
   """A loss is not finite; the message names step and seed."""
 
   exit_code = DIVERGED
-
-
-class PeerError(Exception):
-  """Another process of this run is gone, or never came."""
-
-  exit_code = PEER_GONE
 
 
 class Stopped(Exception):

@@ -64,9 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Not an orderly exit: when one part of a save has failed, orbax's threads
     # wait minutes for the others.
     os._exit(error.exit_code)
-  except (
-    errors.UserError, errors.DivergedError, errors.PeerError, errors.Stopped,
-  ) as error:  # fmt: skip
+  except (errors.UserError, errors.DivergedError, errors.Stopped) as error:
     print(error, file=sys.stderr)
     return error.exit_code
   except OSError as error:

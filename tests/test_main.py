@@ -77,7 +77,6 @@ def test_coordinator_that_the_cluster_knows(calls):
     (errors.UserError("what to fix"), 2),
     (errors.DivergedError("seed 3, step 7"), 3),
     (errors.FolderInUseError("runs/a: another run is using this folder"), 4),
-    (errors.PeerError("process 1 on host b is gone"), 5),
     (errors.Stopped(signal.SIGINT, "saved step 7"), 130),
     (errors.Stopped(signal.SIGTERM, "saved step 7"), 143),
   ],
@@ -116,7 +115,7 @@ def test_help_names_every_flag_and_exit_code(capsys):
   text = capsys.readouterr().out
   for flag in command_line.define_flags():
     assert f"--{flag}" in text
-  for code in ("0  ", "2  ", "3  ", "4  ", "5  ", "130", "143"):
+  for code in ("0  ", "2  ", "3  ", "4  ", "130", "143"):
     assert f"\n  {code}" in text
   *lines, last = text.splitlines()
   assert max(map(len, lines)) <= 80

@@ -72,8 +72,7 @@ def _silence_abandoned_work() -> None:
 class _LiteralPath(gpath.PosixGPath):
   """A local path for orbax, whatever characters it has.
 
-  The class that it replaces takes [1] in a folder's name for a pattern when it
-  looks for files in there, and /s3/runs for a bucket.
+  Its base class sees a pattern in [1] and a bucket in /s3/runs.
   """
 
   @property
@@ -81,7 +80,6 @@ class _LiteralPath(gpath.PosixGPath):
     return None
 
   def glob(self, pattern: str) -> Iterator["_LiteralPath"]:
-    """The files in this folder whose names match."""
     for found in glob.iglob(os.path.join(glob.escape(str(self)), pattern)):
       yield type(self)(found)
 
