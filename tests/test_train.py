@@ -17,6 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from sr2_jax import errors
 from sr2_jax.records import rows as rows_lib
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -237,8 +238,10 @@ def test_kills_leave_no_trace(environment, uninterrupted, tmp_path):
       cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     process.kill()
-  assert second.returncode == 2
-  assert "another run is using this folder" in second.stderr
+  assert second.returncode == errors.IN_USE
+  assert f"another run is using this folder (process {process.pid} on " in (
+    second.stderr
+  )
   assert "Traceback" not in second.stderr
 
   last = workdir / "checkpoints" / "pretrain" / "last"
