@@ -89,7 +89,7 @@ def train(num_images: int, num_steps: int, workdir: str) -> None:
   from sr2_jax.data import dataset
   from sr2_jax.records import folder as folder_lib
   from sr2_jax.records import metrics_log
-  from sr2_jax.training import checkpoint, preemption
+  from sr2_jax.training import checkpoint, divergence, preemption, start
   from sr2_jax.training import run as run_lib
 
   random = np.random.default_rng(0)
@@ -125,13 +125,12 @@ def train(num_images: int, num_steps: int, workdir: str) -> None:
   with run.stop.listening():
     train_lib.train_phase(
       run,
-      phase,
-      phase.create_state(),
-      first_step=0,
+      start.Start(phase, 0, phase.create_state()),
       checkpoints=checkpoint.Checkpoints(
         run.folder.checkpoints("pretrain"), keep=1
       ),
       metric_writer=metrics_log.Writer(workdir, tensorboard=False),
+      divergences=divergence.Divergences(),
     )
 
 

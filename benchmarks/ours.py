@@ -63,7 +63,7 @@ def training_step(case: dict[str, Any]) -> prepared.Prepared:
   phase = phase_of(config, images, layout)
   # One step a call, as `train` runs on a CPU.
   one_step = phase_lib.train_steps(phase, config, layout, steps_per_call=1)
-  state = layout.put_members(phase.create_state())
+  state = layout.put_members(steps.all_alive(phase.create_state()))
   inputs = _step_inputs(phase, images, labels, layout)
   step = 0
 

@@ -20,6 +20,7 @@ import numpy as np
 from sr2_jax import parallel
 from sr2_jax.config import derived
 from sr2_jax.training import phase as phase_lib
+from sr2_jax.training import steps
 
 NETWORKS = ("fsrcnn_x2", "fsrcnn_x4", "wdsr_x2", "wdsr_x4")
 _IMAGE_SHAPE = (28, 28, 1)
@@ -153,7 +154,7 @@ def _trace(config: Any, *, num_devices: int) -> Any:
   )
   step = phase_lib.train_steps(phase, config, layout, steps_per_call=1)
   return jax.jit(lambda *inputs: step(*inputs)).trace(
-    phase.abstract_state(),
+    steps.all_alive(phase.abstract_state()),
     (phase.population.arrays(), np.zeros((1, _NUM_TRAIN_IMAGES), np.int32)),
     (
       jax.ShapeDtypeStruct((_NUM_TRAIN_IMAGES, *_IMAGE_SHAPE), np.uint8),

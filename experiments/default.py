@@ -26,6 +26,10 @@ def get_config() -> ml_collections.ConfigDict:
   # on the CPU and up to 50 on a GPU or TPU. A signal to stop is honored after
   # a call.
   config.steps_per_call = 0
+  # Stop when the first member diverges: its loss, its validation loss or its
+  # state is not finite. False goes on with the others. A resumed run may
+  # change it.
+  config.stop_on_divergence = False
   # Run folder whose `pretrain` weights start `joint`, instead of a `pretrain`
   # phase in this run; "" trains its own.
   config.init_from = ""

@@ -100,7 +100,7 @@ def is_finished(job: jobs_lib.Job) -> bool:
   job.folder.check(
     record.to_dict(job.config),
     # The path of its source may be spelled in several ways.
-    ignore=("init_from",),
+    ignore=("init_from", "stop_on_divergence"),
     way_out="Give another --workdir, or move that run's folder away. Where "
     "only fields of `eval` differ, --mode=eval evaluates it again.",
   )

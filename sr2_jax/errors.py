@@ -16,7 +16,7 @@ MEANINGS: dict[int, str] = {
   DONE: "done, or nothing was left to do",
   TO_FIX: "something to fix: a field, a flag, a file; one or two lines say "
   "what",
-  DIVERGED: "a member diverged; the message names its seed and step",
+  DIVERGED: "members diverged; the message names each with its step",
   IN_USE: "another run is using the folder; the message says which",
   INTERRUPTED: "stopped by Ctrl-C after saving; the same command goes on from "
   "there. A second Ctrl-C stops at once: it goes on from the last checkpoint",
@@ -43,7 +43,7 @@ class SaveFailedError(UserError):
 
 
 class DivergedError(Exception):
-  """A loss is not finite; the message names step and seed."""
+  """Members diverged: the message names each, with its step."""
 
   exit_code = DIVERGED
 

@@ -24,6 +24,8 @@ def store_weights(
   kind: str,
   variables: Any,
   steps_done: Sequence[int],
+  *,
+  places: Sequence[int] | None = None,
 ) -> None:
   """Writes each member's weights, without optimizer state, to weights/.
 
@@ -33,19 +35,15 @@ def store_weights(
     kind: "last" or "best".
     variables: NumPy arrays [M, ...].
     steps_done: training steps of each member.
+    places: of the members to write; None: all.
   """
   if not parallel.is_main_process():
     return
   folder = weights_lib.network_folder(
     run.folder.path, phase.name, phase.method.key
   )
-  members = zip(
-    phase.population.members,
-    phase.population.folder_names,
-    steps_done,
-    strict=True,
-  )
-  for place, (member, name, step) in enumerate(members):
+  for place in range(phase.population.size) if places is None else places:
+    name = phase.population.folder_names[place]
     weights_lib.write(
       folder / name / f"{kind}.safetensors",
       network_lib.flatten(population.take(variables, place)),
@@ -55,8 +53,8 @@ def store_weights(
         class_names=run.dataset.class_names,
         phase=phase.name,
         method=phase.method.key,
-        member=member,
-        step=step,
+        member=phase.population.members[place],
+        step=steps_done[place],
       ),
     )
 

@@ -2,7 +2,6 @@
 
 import collections
 import contextlib
-import dataclasses
 import functools
 import pathlib
 from collections.abc import Sequence
@@ -16,10 +15,11 @@ from sr2_jax.evaluation import evaluate, methods
 from sr2_jax.records import metrics_log
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.training import best as best_lib
-from sr2_jax.training import checkpoint, feed, steps
+from sr2_jax.training import checkpoint, divergence, feed, log_lines, steps
 from sr2_jax.training import phase as phase_lib
 from sr2_jax.training import progress as progress_lib
 from sr2_jax.training import run as run_lib
+from sr2_jax.training import start as start_lib
 
 # How many calls the host may run ahead of the devices.
 _CALLS_AHEAD = 2
@@ -34,11 +34,12 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
 
   Raises:
     UserError: if the folder, the data or the devices do not fit the config.
-    DivergedError: if a loss is not finite.
+    DivergedError: if members diverged, at the end or when none is left.
     Stopped: after a signal, once the step is saved.
   """
   with run_lib.open_run(config, workdir) as run:
     if run is None:
+      divergence.check_done(pathlib.Path(workdir))
       return
     open_checkpoints = {
       name: checkpoint.Checkpoints(
@@ -46,36 +47,32 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
       )
       for name in derived.phases(config)
     }
-    start = where_to_start(run, open_checkpoints)
+    start = start_lib.where_to_start(run, open_checkpoints)
     metric_writer = metrics_log.Writer(
       run.folder.path,
       tensorboard=config.log.tensorboard,
       active=parallel.is_main_process(),
     )
-    metric_writer.truncate(start.phase.name, start.step)
+    divergences = start_lib.take_up(run, start, metric_writer)
     names = list(open_checkpoints)
     with run.stop.listening():
-      state, first_step = start.state, start.step
+      state = start.state
       for name in names[names.index(start.phase.name) :]:
-        phase = run.phase(name)
         if name != start.phase.name:
-          messages.say(f"preparing {name}")
-          before = run.phase("pretrain").population
-          state, first_step = phase.start_from(state, before), 0
+          start = start_lib.of_next_phase(run, name, state)
         state = train_phase(
           run,
-          phase,
-          state,
-          first_step=first_step,
+          start,
           checkpoints=open_checkpoints[name],
           metric_writer=metric_writer,
+          divergences=divergences,
         )
         _finish_phase(
           run,
-          phase,
+          start.phase,
           state,
-          with_untrained=name == names[0],
           metric_writer=metric_writer,
+          divergences=divergences,
         )
       evaluate.stop_if_asked(run)
     for checkpoints in open_checkpoints.values():
@@ -83,7 +80,8 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
     metric_writer.close()
     if parallel.is_main_process():
       output.show(run, rows_lib.read(run.folder.path))
-      run.folder.set_done()
+      run.folder.set_done(divergences.lines_of_done(start.phase))
+    divergences.check_all_alive(start.phase)
 
 
 def evaluate_checkpoint(config: Any, workdir: str | pathlib.Path) -> None:
@@ -96,20 +94,23 @@ def evaluate_checkpoint(config: Any, workdir: str | pathlib.Path) -> None:
 
   Raises:
     UserError: if there is no checkpoint, or all are damaged.
+    DivergedError: if all members of a phase diverged.
   """
   with run_lib.open_run(config, workdir, evaluate_only=True) as run:
     assert run is not None
     rows: list[rows_lib.Row] = []
+    divergences = divergence.on_record(run.folder.path)
     for name in derived.phases(config):
       phase = run.phase(name)
       restored = restore_for_evaluation(run, phase, config.eval.checkpoint)
       if restored is not None:
-        variables, steps_done = restored
-        output.store_weights(
-          run, phase, config.eval.checkpoint, variables, steps_done
-        )
-        rows += _evaluate_and_store(
-          run, phase, variables, steps_done, with_untrained=not rows
+        rows += _store_and_evaluate(
+          run,
+          phase,
+          config.eval.checkpoint,
+          restored,
+          divergences,
+          with_untrained=not rows,
         )
     if not rows:
       raise errors.UserError(
@@ -120,66 +121,31 @@ def evaluate_checkpoint(config: Any, workdir: str | pathlib.Path) -> None:
       output.show(run, rows, checkpoint=config.eval.checkpoint)
 
 
-@dataclasses.dataclass(frozen=True)
-class Start:
-  """Where a run begins or resumes: phase, steps done in it, and its state."""
-
-  phase: phase_lib.Phase
-  step: int
-  state: steps.TrainState
-
-
-def where_to_start(
-  run: run_lib.Run, checkpoints: dict[str, checkpoint.Checkpoints]
-) -> Start:
-  """The start of a run: the first of these that exists.
-
-  1. The newest good checkpoint of the last phase that has one. (If that phase
-     has ended, it is only evaluated, and its weights start the next phase.)
-  2. `init_from`: joint training, from the pretrained weights of another run.
-  3. The first phase, initialized from the seeds.
-  """
-  messages.say("preparing the networks")  # Tracing them takes seconds.
-  for name in reversed(checkpoints):
-    phase = run.phase(name)
-    newest = checkpoints[name].restore_latest(phase.abstract_state())
-    if newest is not None:
-      step, state = newest
-      messages.say(f"resuming {name} at step {step:,} of {phase.num_steps:,}")
-      return Start(phase, step, state)
-
-  phase = run.phase(next(iter(checkpoints)))
-  if run.config.init_from:
-    pretrained, members = run_lib.pretrained_state(run)
-    messages.say(f"starting from the weights of {run.config.init_from}")
-    return Start(phase, 0, phase.start_from(pretrained, members))
-  return Start(phase, 0, phase.create_state())
-
-
 def train_phase(
   run: run_lib.Run,
-  phase: phase_lib.Phase,
-  state: steps.TrainState,
+  start: start_lib.Start,
   *,
-  first_step: int,
   checkpoints: checkpoint.Checkpoints,
   metric_writer: metrics_log.Writer,
+  divergences: divergence.Divergences,
 ) -> steps.TrainState:
   """The state at the end of a phase, as NumPy arrays.
 
   Args:
     run: configuration, images, devices and folder.
-    phase: what to train.
-    state: NumPy arrays, after `first_step` steps.
-    first_step: steps already done.
+    start: the phase, the steps already done in it, and the state after them.
     checkpoints: where the states of this phase are saved.
     metric_writer: writes the log lines of metrics.jsonl.
+    divergences: of the run; members that diverge here are added.
 
   Raises:
-    DivergedError: if a loss is not finite.
+    DivergedError: if no member is left, once the state is saved; at once with
+      `stop_on_divergence`.
     Stopped: after a signal, once the step is saved.
   """
   config, layout = run.config, run.layout
+  phase, first_step, state = start.phase, start.step, start.state
+  divergences.check_any_alive(phase)
   if first_step == phase.num_steps:
     return state
   split = run.dataset.train
@@ -202,20 +168,33 @@ def train_phase(
     active=parallel.is_main_process(),
   )
   pending: collections.deque[tuple[range, Any]] = collections.deque()
-  on_devices = layout.put_members(state)
+  on_devices = layout.put_members(
+    steps.Running(state, divergences.alive(phase))
+  )
 
   def settle(calls_ahead: int) -> None:
     """Waits for all but the last few calls, and writes their log lines."""
     while len(pending) > calls_ahead:
       call, metrics = pending.popleft()
       values = layout.fetch_members(metrics)
-      rows = _train_rows(phase, call, values, every=config.log.every_steps)
+      alive = values.pop(steps.ALIVE)
+      rows = log_lines.of_call(
+        phase,
+        call,
+        values,
+        before=divergences.alive(phase),
+        after=alive,
+        every=config.log.every_steps,
+      )
       if rows:
         checkpoints.check()
       metric_writer.write(rows)
-      _check_finite(phase, call, values["loss"])
-      last_loss = values["loss"][:, len(call) - 1]
-      progress.update(call.stop, float(last_loss.mean()))
+      for index, step in enumerate(call):
+        divergences.add(phase, step + 1, alive[:, index])
+      last = len(call) - 1
+      if alive[:, last].any():
+        last_loss = values["loss"][alive[:, last], last]
+        progress.update(call.stop, float(last_loss.mean()))
       if rows and progress.images_per_second:
         metric_writer.throughput(
           phase.name, call.stop, progress.images_per_second
@@ -226,35 +205,53 @@ def train_phase(
     for call, inputs in calls:
       on_devices, metrics = train_steps(on_devices, *inputs)
       pending.append((call, metrics))
-      settle(_CALLS_AHEAD)
 
       done = call.stop
       is_end = done == phase.num_steps
       epochs, steps_left = divmod(done, phase.steps_per_epoch)
       signal_number = run.stop.after_step()
-      if is_end or (steps_left == 0 and epochs % config.eval.every_epochs == 0):
-        settle(0)
-        with progress.paused():
-          values = validate(on_devices)
-        metric_writer.write(_rows("validation", phase, done, values))
-        best.update(
-          done,
-          values["loss"],
-          functools.partial(layout.fetch_members, on_devices.variables),
-        )
-      if (
+      validates = is_end or (
+        steps_left == 0 and epochs % config.eval.every_epochs == 0
+      )
+      saves = (
         is_end
         or signal_number is not None
         or done % config.checkpoint.every_steps == 0
-      ):
-        settle(0)
+      )
+      settle(0 if validates or saves else _CALLS_AHEAD)
+      before = divergences.alive(phase)
+      if validates and before.any():
+        with progress.paused():
+          values = validate(on_devices.state)
+        alive = before & np.isfinite(values["loss"])
+        metric_writer.write(
+          log_lines.of_step(
+            "validation", phase, done, values, shown=before, alive=alive
+          )
+        )
+        if (alive != before).any():
+          divergences.add(phase, done, alive)
+          on_devices = on_devices.replace(alive=layout.put_members(alive))
+        best.update(
+          done,
+          np.where(alive, values["loss"], np.inf),
+          functools.partial(layout.fetch_members, on_devices.state.variables),
+        )
+      none_left = not divergences.alive(phase).any()
+      if none_left:
+        # Their state has not changed since the last of them diverged.
+        done = divergences.last_step(phase)
+      if saves or none_left:
         metric_writer.sync()
         with progress.paused():
           # A run that resumes here does not repeat this validation, so its
           # best weights must be on disk first.
           best.wait()
-          state = layout.fetch_members(on_devices)
+          state = layout.fetch_members(on_devices.state)
           checkpoints.save(done, state)
+      if none_left:
+        checkpoints.wait()
+        divergences.check_any_alive(phase)
       if signal_number is not None and not is_end:
         checkpoints.wait()
         best.close()
@@ -301,49 +298,58 @@ def _finish_phase(
   phase: phase_lib.Phase,
   state: steps.TrainState,
   *,
-  with_untrained: bool,
   metric_writer: metrics_log.Writer,
+  divergences: divergence.Divergences,
 ) -> None:
   """Stores the weights of a phase that has ended, and evaluates its state."""
-  steps_done = [phase.num_steps] * phase.population.size
-  output.store_weights(run, phase, "last", state.variables, steps_done)
   try:
     best = restore_for_evaluation(run, phase, "best")
-  except errors.UserError as error:
-    messages.say(f"the best weights are lost: {error}")
-  else:
     if best is not None:
-      output.store_weights(run, phase, "best", *best)
-  _evaluate_and_store(
+      places = divergences.usable(phase, "best", best[0])
+      output.store_weights(run, phase, "best", *best, places=places)
+  except (errors.UserError, errors.DivergedError) as error:
+    messages.say(f"the best weights are lost: {error}")
+  _store_and_evaluate(
     run,
     phase,
-    state.variables,
-    steps_done,
-    with_untrained=with_untrained,
+    "last",
+    (state.variables, [phase.num_steps] * phase.population.size),
+    divergences,
+    with_untrained=phase.name == derived.phases(run.config)[0],
     metric_writer=metric_writer,
   )
 
 
-def _evaluate_and_store(
+def _store_and_evaluate(
   run: run_lib.Run,
   phase: phase_lib.Phase,
-  variables: Any,
-  steps_done: Sequence[int],
+  kind: str,
+  restored: tuple[Any, Sequence[int]],
+  divergences: divergence.Divergences,
   *,
   with_untrained: bool,
   metric_writer: metrics_log.Writer | None = None,
 ) -> list[rows_lib.Row]:
   """Rows of a phase's networks and, on request, of the untrained methods.
 
+  Their weights, rows, arrays and pictures are in the run folder then.
+
   Args:
     run: configuration, images, devices and folder.
     phase: what trained the networks.
-    variables: of its population, NumPy arrays [M, ...].
-    steps_done: training steps of each member.
+    kind: "last" or "best".
+    restored: weights of its population, NumPy arrays [M, ...], and training
+      steps of each member.
+    divergences: of the run; those members are left out.
     with_untrained: evaluate bicubic and the released SRMD as well.
     metric_writer: shows examples in TensorBoard.
   """
-  evaluated = methods.of_phase(run, phase, variables, steps_done=steps_done)
+  variables, steps_done = restored
+  places = divergences.usable(phase, kind, variables)
+  output.store_weights(run, phase, kind, variables, steps_done, places=places)
+  evaluated = methods.of_phase(
+    run, phase, variables, steps_done=steps_done, places=places
+  )
   others = methods.untrained(run) if with_untrained else []
   rows: list[rows_lib.Row] = []
   for method in (*others, evaluated):
@@ -351,62 +357,3 @@ def _evaluate_and_store(
     output.store(run, evaluation, metric_writer)
     rows += evaluation.rows
   return rows
-
-
-def _train_rows(
-  phase: phase_lib.Phase,
-  call: range,
-  values: dict[str, np.ndarray],
-  *,
-  every: int,
-) -> list[dict[str, Any]]:
-  """Log lines of a call: every `every` steps and at the phase's end.
-
-  They stop before the first step with a loss that is not finite, as the run
-  does.
-  """
-  finite = np.isfinite(values["loss"][:, : len(call)]).all(axis=0)
-  num_finite = len(call) if finite.all() else int(finite.argmin())
-  return [
-    row
-    for index, step in enumerate(call[:num_finite])
-    if (step + 1) % every == 0 or step + 1 == phase.num_steps
-    for row in _rows(
-      "train",
-      phase,
-      step + 1,
-      {name: value[:, index] for name, value in values.items()},
-    )
-  ]
-
-
-def _rows(
-  kind: str, phase: phase_lib.Phase, step: int, values: dict[str, np.ndarray]
-) -> list[dict[str, Any]]:
-  """One line of metrics.jsonl for each member."""
-  return [
-    {
-      "kind": kind,
-      "phase": phase.name,
-      "step": step,
-      **dataclasses.asdict(member),
-      **{name: float(value[place]) for name, value in values.items()},
-    }
-    for place, member in enumerate(phase.population.members)
-  ]
-
-
-def _check_finite(
-  phase: phase_lib.Phase, call: range, loss: np.ndarray
-) -> None:
-  """Raises DivergedError unless all losses [M, K] of a call are finite."""
-  bad = ~np.isfinite(loss[:, : len(call)])
-  if bad.any():
-    index = int(bad.any(axis=0).argmax())
-    members = np.flatnonzero(bad[:, index])
-    seeds = sorted({phase.population.seeds[member] for member in members})
-    raise errors.DivergedError(
-      f"The loss is not finite at step {call[index] + 1:,} of {phase.name}, "
-      f"seed {', '.join(map(str, seeds))}.\n"
-      f"Lower config.{phase.name}.learning_rate, or leave the seed out."
-    )

@@ -15,6 +15,7 @@ import numpy as np  # noqa: E402
 
 from sr2_jax import parallel  # noqa: E402
 from sr2_jax.training import phase as phase_lib  # noqa: E402
+from sr2_jax.training import steps  # noqa: E402
 from tests.training import test_phase  # noqa: E402
 
 KINDS = "all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute"
@@ -30,7 +31,7 @@ def compiled_step(phase, layout, config):
   order = np.zeros((phase.population.size, num_images), np.int32)
   size = test_phase.SIZE
   lowered = jax.jit(lambda *inputs: step(*inputs)).lower(
-    layout.put_members(state),
+    layout.put_members(steps.all_alive(state)),
     layout.put_members((phase.population.arrays(), order)),
     (
       np.zeros((num_images, size, size, 1), np.uint8),

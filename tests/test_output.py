@@ -143,6 +143,22 @@ def test_each_member_has_its_own_weights_file(tmp_path):
     assert origin.config["experiment"] == "evaluated"
 
 
+def test_only_members_that_live_have_weights_files(tmp_path):
+  run = tiny_network.make_run(tmp_path)
+  phase = tiny_network.tiny_phase(run)
+  variables = tiny_network.make_state(phase).variables
+  output.store_weights(
+    run, phase, "last", variables, tiny_network.STEPS, places=(2,)
+  )
+  [path] = (tmp_path / "weights" / "joint_sr2_fsrcnn").glob("*/*.safetensors")
+  arrays, origin = weights_lib.read(path)
+  np.testing.assert_array_equal(
+    arrays["params/gain"], variables["params"]["gain"][2]
+  )
+  assert origin.member == tiny_network.FOUR_MEMBERS[2]
+  assert path.parent.name == "seed_1_lambda_0.5"
+
+
 def test_rows_of_the_pretraining_it_started_from(tmp_path):
   """Only the run's own seeds, and nothing that came after pretraining."""
   source, own = tmp_path / "source", tmp_path / "own"

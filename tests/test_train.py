@@ -428,21 +428,169 @@ def test_streamed_images_give_the_same_run(
 
 
 @pytest.mark.parametrize("steps_per_call", [1, 4])
-def test_diverging_run_ends_with_step_and_seed(
+def test_a_run_without_a_member_left_ends_and_says_so_again(
   environment, tmp_path, steps_per_call
 ):
-  """Rows before that step are kept, whatever else the call computed."""
+  """All diverge at step 2, whatever else their call computed."""
   workdir = tmp_path / "diverged"
-  text = run(
-    environment,
-    workdir,
+  arguments = (
     ONLY_PRETRAIN,
     "--config.pretrain.learning_rate.sr=1e30",
     f"--config.steps_per_call={steps_per_call}",
-    expect=3,
   )
-  assert "The loss is not finite at step 2 of pretrain, seed 0" in text
-  assert [row["step"] for row in rows(workdir)] == [1, 1]
+  expected = [(1, None), (1, None), (2, 2), (2, 2)]
+  for number_of_start in (1, 2):
+    text = run(environment, workdir, *arguments, expect=3)
+    assert text.count("  seed 1, L2 1e-05: step 2 of pretrain\n") == (
+      number_of_start
+    )
+    assert text.count("\ndiverged: ") == 2
+    found = [(row["step"], row.get("diverged_at")) for row in rows(workdir)]
+    assert found == expected
+    assert [*(workdir / "checkpoints/pretrain/last").iterdir()] == [
+      workdir / "checkpoints/pretrain/last/00000002"
+    ]
+  for name in ("DONE", "results.jsonl", "weights"):
+    assert not (workdir / name).exists(), name
+
+
+def test_a_validation_loss_that_is_not_finite(environment, tmp_path):
+  """The state after the last step is finite, and its outputs are not.
+
+  The run may be asked to stop at once, and to go on nevertheless.
+  """
+  workdir = tmp_path / "validated"
+  for stop in ("true", "false"):
+    text = run(
+      environment,
+      workdir,
+      ONLY_PRETRAIN,
+      "--config.pretrain.num_epochs=1",
+      "--config.batch_size=32",
+      "--config.pretrain.learning_rate.sr=1e38",
+      f"--config.stop_on_divergence={stop}",
+      expect=3,
+    )
+    last = rows(workdir)[-1]
+    assert (last["kind"], last["diverged_at"]) == ("validation", 1)
+    is_saved = (workdir / "checkpoints/pretrain/last/00000001").is_dir()
+    assert is_saved == (stop == "false")
+  assert "stopped, because members diverged" in text
+  assert "all members of pretrain diverged" in text
+
+
+# One pretraining of two diverges, and one of the loss weights.
+DIVERGING = ("--config.num_seeds=1", "--config.log.tensorboard=true")
+FATAL = ("--config.loss.l2=1e-5,3e38", "--config.joint.loss_weight=9,3e38")
+HEALTHY = ("--config.loss.l2=1e-5,2e-5", "--config.joint.loss_weight=9,5")
+
+
+@pytest.fixture(scope="module")
+def diverged(environment, tmp_path_factory):
+  workdir = tmp_path_factory.mktemp("runs") / "diverged"
+  text = run(environment, workdir, *DIVERGING, *FATAL, expect=errors.DIVERGED)
+  return workdir, text
+
+
+def identity(row):
+  return row["seed"], row["l2"], row["loss_weight"]
+
+
+def test_members_that_diverge_cost_themselves_alone(
+  environment, diverged, tmp_path
+):
+  """The other's numbers are those of the run in which all are healthy."""
+  workdir, text = diverged
+  named = [line for line in text.splitlines() if line.startswith("  seed 0, ")]
+  assert named[-3:] == [
+    "  seed 0, L2 1e-05, λ 3e+38: step 1 of joint",
+    "  seed 0, L2 3e+38, λ 9: step 1 of pretrain",
+    "  seed 0, L2 3e+38, λ 3e+38: step 1 of pretrain",
+  ]
+  assert "Not in tables and curves" in text
+  done = [json.loads(x) for x in (workdir / "DONE").read_text().splitlines()]
+  assert [row.get("diverged_at") for row in done] == [None, 1, 1, 1]
+
+  healthy = tmp_path / "healthy"
+  run(environment, healthy, *DIVERGING, *HEALTHY)
+  living = {(0, 1e-5, None), (0, 1e-5, 9.0)}
+  own = [row for row in rows(workdir) if identity(row) in living]
+  assert own == [row for row in rows(healthy) if identity(row) in living]
+  ended = [row for row in rows(workdir) if identity(row) not in living]
+  assert [
+    (row["phase"], row["diverged_at"], *identity(row)) for row in ended
+  ] == [("pretrain", 1, 0, 3e38, None), ("joint", 1, 0, 1e-5, 3e38)]
+
+  results, expected = (
+    [row for row in rows_lib.read(folder) if row.phase != "none"]
+    for folder in (workdir, healthy)
+  )
+  assert {(row.seed, row.l2, row.loss_weight) for row in results} == living
+  assert results == [
+    row for row in expected if (row.seed, row.l2, row.loss_weight) in living
+  ]
+  weights = sorted((workdir / "weights").glob("*/*/*.safetensors"))
+  assert [path.relative_to(workdir).parts[2] for path in weights] == (
+    ["seed_0_l2_1e-05_lambda_9.0"] * 2 + ["seed_0_l2_1e-05"] * 2
+  )
+
+  for phase, step in (("pretrain", 20), ("joint", 8)):
+    actual, other = (
+      ocp.StandardCheckpointer().restore(
+        folder / f"checkpoints/{phase}/last/{step:08d}/state"
+      )
+      for folder in (workdir, healthy)
+    )
+    for array, array_of_other in zip(
+      jax.tree.leaves(actual), jax.tree.leaves(other), strict=True
+    ):
+      assert np.isfinite(array).all()
+      np.testing.assert_array_equal(array[0], array_of_other[0])
+
+
+def test_a_finished_run_says_again_who_diverged(environment, diverged):
+  workdir, text = diverged
+  before = (workdir / "DONE").read_bytes()
+  again = run(
+    environment, workdir, *DIVERGING, *FATAL, expect=errors.DIVERGED
+  ).removeprefix(text)
+  assert "Nothing to do" in again
+  assert again.endswith("".join(text.splitlines(keepends=True)[-3:]))
+  assert (workdir / "DONE").read_bytes() == before
+
+
+def test_a_resumed_run_knows_who_diverged(environment, diverged, tmp_path):
+  """kill -9 after the divergence in each phase."""
+  workdir = tmp_path / "killed"
+  for phase, step in (("pretrain", 7), ("joint", 4)):
+    with started(environment, workdir, *DIVERGING, *FATAL) as process:
+      wait_for(reached(workdir, phase, step), process, workdir)
+      process.kill()
+  text = run(environment, workdir, *DIVERGING, *FATAL, expect=errors.DIVERGED)
+  assert_same_run(workdir, diverged[0])
+  assert (workdir / "DONE").read_bytes() == (diverged[0] / "DONE").read_bytes()
+  assert text.count("\ndiverged: seed 0, L2 3e+38: step 1 of pretrain") == 1
+
+
+def test_a_run_starts_from_living_members(environment, diverged, tmp_path):
+  workdir = tmp_path / "control"
+  run(
+    environment,
+    workdir,
+    *DIVERGING,
+    *FATAL,
+    "--config.model.wiring=none",
+    "--config.joint.num_epochs=1",
+    f"--config.init_from={diverged[0]}",
+    expect=errors.DIVERGED,
+  )
+  done = [json.loads(x) for x in (workdir / "DONE").read_text().splitlines()]
+  assert [row.get("phase") for row in done] == [None, "pretrain"]
+  first, *others = rows(workdir)
+  assert (first["phase"], first["l2"], first["diverged_at"]) == (
+    "pretrain", 3e38, 1,
+  )  # fmt: skip
+  assert {identity(row) for row in others} == {(0, 1e-5, 0.0)}
 
 
 def test_calls_of_several_steps_give_the_same_rows(

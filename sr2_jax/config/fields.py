@@ -151,6 +151,7 @@ CHECKS: dict[str, Check] = {
   "num_seeds": _integer(1),
   "batch_size": _integer(1),
   "steps_per_call": _integer(0),
+  "stop_on_divergence": _boolean(),
   "init_from": _text(r".*", 'a run folder or ""'),
   "data.name": _choice("mnist5k", "mnist", "svhn_cropped", "folder"),
   "data.path": _text(r".*", 'an image folder or ""'),
@@ -216,7 +217,8 @@ CHECKS: dict[str, Check] = {
 
 # Fields that a config may leave out, and their values there.
 OPTIONAL: dict[str, Any] = {
-  corruption_field(key): () for key in names.CORRUPTIONS
+  "stop_on_divergence": False,
+  **{corruption_field(key): () for key in names.CORRUPTIONS},
 }
 
 

@@ -76,7 +76,10 @@ def evaluate(run: run_lib.Run, method: methods.Method) -> Evaluation:
           members=method.members,
           steps=method.steps,
           noise_variances=group.noise_variances,
-          scores=scores.per_image,
+          scores={
+            name: value[np.array(method.places)]
+            for name, value in scores.per_image.items()
+          },
         )
   examples = None
   if parallel.is_main_process():
@@ -181,8 +184,8 @@ def _rows(
       value=values[place, level],
       n=scores.n,
     )
-    for place, (member, step) in enumerate(
-      zip(method.members, method.steps, strict=True)
+    for place, member, step in zip(
+      method.places, method.members, method.steps, strict=True
     )
     for level, condition in enumerate(group.conditions)
     for metric, values in scores.values.items()

@@ -32,7 +32,7 @@ def of_method(run: run_lib.Run, method: methods.Method) -> arrays_lib.Examples:
       low_res,
       jnp.asarray(noise_variances, jnp.float32),
     )
-    for place in range(len(method.members))
+    for place in method.places
   ]
   predicted = None
   if "logits" in outputs[0]:

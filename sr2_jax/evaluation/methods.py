@@ -24,10 +24,11 @@ class Method:
     name: key and title of the method, and what it is.
     phase: "pretrain" or "joint"; "none" for an untrained method.
     shared_layers: as in rows.
-    members: the M members; one empty member for an untrained method.
+    members: those to evaluate; one empty member for an untrained method.
     steps: training steps of each member.
     apply: the network of a member.
-    variables: weights of the members, NumPy arrays [M, ...].
+    variables: weights of the population, NumPy arrays [M, ...].
+    places: of the members in the population.
     layout: the devices; None: each process evaluates on one of its devices.
   """
 
@@ -38,6 +39,7 @@ class Method:
   steps: tuple[int, ...]
   apply: network_lib.Apply
   variables: Any
+  places: tuple[int, ...] = (0,)
   layout: parallel.Layout | None = None
 
 
@@ -47,6 +49,7 @@ def of_phase(
   variables: Any,
   *,
   steps_done: Sequence[int],
+  places: Sequence[int] | None = None,
 ) -> Method:
   """The method that a phase trained.
 
@@ -55,15 +58,18 @@ def of_phase(
     phase: what trained the weights.
     variables: weights of its population, NumPy arrays [M, ...].
     steps_done: training steps of each member.
+    places: of the members to evaluate; None: all.
   """
+  places = tuple(range(phase.population.size) if places is None else places)
   return Method(
     name=phase.method,
     phase=phase.name,
     shared_layers=run.config.model.shared_layers,
-    members=phase.population.members,
-    steps=tuple(steps_done),
+    members=tuple(phase.population.members[place] for place in places),
+    steps=tuple(steps_done[place] for place in places),
     apply=phase.network.apply,
     variables=variables,
+    places=places,
     layout=run.layout,
   )
 

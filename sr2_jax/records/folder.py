@@ -181,9 +181,9 @@ class RunFolder:
     """Whether the run in this folder has finished."""
     return self._done.exists()
 
-  def set_done(self) -> None:
-    """Marks the run as finished."""
-    files.write_atomically(self._done, b"")
+  def set_done(self, members: bytes = b"") -> None:
+    """Marks the run as finished; `divergence.lines_of_done` are its members."""
+    files.write_atomically(self._done, members)
 
 
 def _sign(file: TextIO) -> None:

@@ -4,7 +4,8 @@ metrics.jsonl has one JSON object on each line: `kind` ("train" or
 "validation"), `phase`, `step` (done in that phase), `seed`, `l2`,
 `loss_weight`, then the metrics by name. It holds no times, so that a resumed
 run's file equals that of an uninterrupted run byte for byte. A number that is
-not finite is null.
+not finite is null. The last line of a member that diverges also has
+`diverged_at`, the step.
 
 TensorBoard's files are under tensorboard/, with one run for each member
 (joint/seed_0_l2_0.01_lambda_9) and tags like train/loss, so that one chart
@@ -27,6 +28,7 @@ from sr2_jax.records import tensorboard as tensorboard_lib
 
 FILE_NAME = "metrics.jsonl"
 KINDS = ("train", "validation")
+DIVERGED_AT = "diverged_at"
 _IDENTITY = ("kind", "phase", "step", "seed", "l2", "loss_weight")
 
 
@@ -61,6 +63,8 @@ class Writer:
   def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
     """Appends lines: kind, phase, step, seed, l2, loss_weight and metrics.
 
+    A step may follow as `diverged_at`.
+
     Raises:
       ValueError: a line lacks one of these, or its kind or phase is unknown.
     """
@@ -78,7 +82,8 @@ class Writer:
       for row in ordered:
         for name, value in row.items():
           # A chart has no place for a number that is not finite.
-          if name not in _IDENTITY and math.isfinite(value):
+          is_metric = name not in (*_IDENTITY, DIVERGED_AT)
+          if is_metric and math.isfinite(value):
             tag = f"{row['kind']}/{name}"
             self._tensorboard.scalar(_run_name(row), tag, row["step"], value)
 
@@ -156,8 +161,10 @@ def _ordered(row: Mapping[str, Any]) -> dict[str, Any]:
     "l2": float(row["l2"]),
     "loss_weight": None if loss_weight is None else float(loss_weight),
   }
-  for name in sorted(set(row) - set(_IDENTITY)):
+  for name in sorted(set(row) - {*_IDENTITY, DIVERGED_AT}):
     ordered[name] = float(row[name])
+  if DIVERGED_AT in row:
+    ordered[DIVERGED_AT] = int(row[DIVERGED_AT])
   return ordered
 
 

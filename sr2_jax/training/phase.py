@@ -146,7 +146,7 @@ def train_steps(
   *,
   steps_per_call: int,
 ) -> Any:
-  """Training steps on the devices; each call consumes the state it gets."""
+  """Training steps on the devices; each call consumes what it gets."""
   settings = steps.Settings(
     model=phase.network.model,
     optimizer=phase.optimizer,

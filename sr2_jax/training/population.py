@@ -120,6 +120,15 @@ def take(tree: Any, index: int | Sequence[int]) -> Any:
   return jax.tree.map(lambda x: np.asarray(x)[np.asarray(index)], tree)
 
 
+def are_finite(tree: Any) -> np.ndarray:
+  """Whether all numbers of a member are finite, bool [M]."""
+  of_leaves = [
+    np.isfinite(leaf).reshape(len(leaf), -1).all(axis=1)
+    for leaf in map(np.asarray, jax.tree.leaves(tree))
+  ]
+  return np.all(of_leaves, axis=0)
+
+
 def where(condition: np.ndarray, new: Any, old: Any) -> Any:
   """Tree with `new` for members whose `condition` [M] holds, else `old`."""
 

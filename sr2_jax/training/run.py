@@ -35,6 +35,7 @@ _FREE_IN_EVALUATION = (
   "eval.noise_variances", "eval.corruptions", "eval.splits", "eval.checkpoint",
   "eval.srmd",
   "data.device_bytes", "parallel", "log", "steps_per_call",
+  "stop_on_divergence",
 )  # fmt: skip
 
 
@@ -147,7 +148,8 @@ def _check_config(
       "give the run's own values of the others.",
     )
   elif folder.has_begun:
-    folder.check(record.to_dict(config), ignore=_moved(folder, config))
+    free = ("stop_on_divergence", *_moved(folder, config))
+    folder.check(record.to_dict(config), ignore=free)
   elif config.init_from and not folder_lib.RunFolder(config.init_from).read():
     raise errors.UserError(
       f'config.init_from is "{config.init_from}", which is not a run folder: '

@@ -2,6 +2,8 @@
 
 Images are uint8 [N, H, W, C] in memory and float32 in [0, 1] from here on.
 Everything is pure. Programs have the form that `parallel.Layout.map` takes.
+A member whose numbers are no longer finite keeps its last finite state, and
+the others train on as if it had not diverged.
 Devices communicate only through the average here and those of BatchNorm.
 """
 
@@ -15,6 +17,7 @@ import flax.struct
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 
@@ -27,6 +30,8 @@ Augment = Callable[[jax.Array, jax.Array], jax.Array]
 Program = Callable[..., Any]
 # Images [B, H, W, C] and labels [B] of one device.
 Batch = tuple[jax.Array, jax.Array]
+# Which members have not diverged, among the metrics of a step.
+ALIVE = "alive"
 
 
 @flax.struct.dataclass
@@ -41,6 +46,24 @@ class TrainState:
   def variables(self) -> dict[str, Any]:
     """Parameters and BatchNorm statistics, which a network is applied with."""
     return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+@flax.struct.dataclass
+class Running:
+  """A population in training.
+
+  Attributes:
+    state: of every member.
+    alive: bool [M]; False for members that have diverged, whose state stays.
+  """
+
+  state: TrainState
+  alive: Any
+
+
+def all_alive(state: TrainState) -> Running:
+  """A population of which no member has diverged."""
+  return Running(state, np.ones(jax.tree.leaves(state)[0].shape[0], bool))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -177,10 +200,10 @@ def train_program(settings: Settings, *, steps_per_call: int = 1) -> Program:
     steps_per_call: most steps of a call, K.
 
   Returns:
-    A program of (TrainState, (Members, order), (images, labels, first_step,
-    num_steps), shard). It returns the new state and {name: [M, K]}, the mean
-    losses and accuracy of each step's batch, with zeros from column `num_steps`
-    on.
+    A program of (Running, (Members, order), (images, labels, first_step,
+    num_steps), shard). It returns the new population and {name: [M, K]}: the
+    mean losses and accuracy of each step's batch, and `ALIVE` after the step,
+    with zeros from column `num_steps` on.
 
     `first_step` counts from 0 in the phase. A call stays within one epoch, and
     `order`, int32 [M, N], is the epoch's: it indexes images [N, ...] and labels
@@ -189,18 +212,18 @@ def train_program(settings: Settings, *, steps_per_call: int = 1) -> Program:
   """
 
   def program(
-    state: TrainState,
+    running: Running,
     of_members: Any,
     shared: Any,
     shard: jax.Array,
     chunk: Batch | None = None,
-  ) -> tuple[TrainState, dict[str, jax.Array]]:
+  ) -> tuple[Running, dict[str, jax.Array]]:
     members, order = of_members
     images, labels, first_step, num_steps = shared
 
     def one_step(
-      index: jax.Array, state: TrainState
-    ) -> tuple[TrainState, dict[str, jax.Array]]:
+      index: jax.Array, running: Running
+    ) -> tuple[Running, dict[str, jax.Array]]:
       step = first_step + index
       if chunk is None:
         batch = _choose_batch(settings, order, (images, labels), step, shard)
@@ -210,17 +233,48 @@ def train_program(settings: Settings, *, steps_per_call: int = 1) -> Program:
       # of the batch, and so gives the same bits.
       batch = lax.optimization_barrier(batch)
       of_member = functools.partial(train_step, settings)
-      return jax.vmap(of_member, in_axes=(0, 0, 0, None, None))(
-        state, members, batch, step, shard
+      state, means = jax.vmap(of_member, in_axes=(0, 0, 0, None, None))(
+        running.state, members, batch, step, shard
       )
+      return _where_finite(running, state, means)
 
     if steps_per_call == 1:
       # No loop, because inside one the CPU runs convolutions on one thread.
-      state, means = one_step(jnp.int32(0), state)
-      return state, {name: value[:, None] for name, value in means.items()}
-    return _loop(one_step, state, num_steps, steps_per_call)
+      running, means = one_step(jnp.int32(0), running)
+      return running, {name: value[:, None] for name, value in means.items()}
+    return _loop(one_step, running, num_steps, steps_per_call)
 
   return program
+
+
+def _where_finite(
+  running: Running, state: TrainState, means: dict[str, jax.Array]
+) -> tuple[Running, dict[str, jax.Array]]:
+  """The population after a step, and the step's metrics with `ALIVE`.
+
+  Gradients that are not finite make Adam's moments so. Devices that share a
+  batch hold the same numbers here, so they decide alike without communicating.
+  """
+  # Behind a barrier the step compiles to the same code as without this, and so
+  # gives the same bits.
+  state, means = lax.optimization_barrier((state, means))
+  alive = running.alive & _are_finite((state, means))
+
+  def choose(new: jax.Array, old: jax.Array) -> jax.Array:
+    return jnp.where(alive.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+  state = jax.tree.map(choose, state, running.state)
+  return Running(state, alive), {**means, ALIVE: alive}
+
+
+def _are_finite(tree: Any) -> jax.Array:
+  """Whether all numbers of a member are finite, bool [M]."""
+  numbers = [
+    leaf.reshape(leaf.shape[0], -1)
+    for leaf in jax.tree.leaves(tree)
+    if jnp.issubdtype(leaf.dtype, jnp.floating)
+  ]
+  return jnp.isfinite(jnp.concatenate(numbers, axis=1)).all(axis=1)
 
 
 def _choose_batch(
@@ -247,27 +301,27 @@ def _batch_of_chunk(chunk: Batch, index: jax.Array) -> Batch:
 
 
 def _loop(
-  one_step: Callable[[jax.Array, TrainState], tuple[TrainState, Any]],
-  state: TrainState,
+  one_step: Callable[[jax.Array, Running], tuple[Running, Any]],
+  running: Running,
   num_steps: jax.Array,
   steps_per_call: int,
-) -> tuple[TrainState, dict[str, jax.Array]]:
-  """State after `num_steps` steps, and the means of each step.
+) -> tuple[Running, dict[str, jax.Array]]:
+  """The population after `num_steps` steps, and the metrics of each step.
 
   The number of steps is an argument, not a constant of the program: one program
   serves calls of every length, and a step gives the same bits in each of them.
   """
 
   def body(index: jax.Array, carry: Any) -> Any:
-    state, rows = carry
-    state, means = one_step(index, state)
-    return state, {
+    running, rows = carry
+    running, means = one_step(index, running)
+    return running, {
       name: rows[name].at[:, index].set(value) for name, value in means.items()
     }
 
-  _, means = jax.eval_shape(one_step, jnp.int32(0), state)
+  _, means = jax.eval_shape(one_step, jnp.int32(0), running)
   rows = {
     name: jnp.zeros((*value.shape, steps_per_call), value.dtype)
     for name, value in means.items()
   }
-  return lax.fori_loop(0, num_steps, body, (state, rows))
+  return lax.fori_loop(0, num_steps, body, (running, rows))

@@ -21,6 +21,7 @@ def _levels(corruption):
 # What people type for each field, and what they mean.
 TYPED = {
   "steps_per_call": ("10", 10),
+  "stop_on_divergence": ("true", True),
   "data.device_bytes": ("1000000", 1_000_000),
   "experiment": ("mine", "mine"),
   "seed": ("3", 3),

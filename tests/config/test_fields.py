@@ -63,6 +63,7 @@ def test_as_many_layers_are_shared_as_wdsr_has():
     ("num_seeds", 0),
     ("batch_size", 0),
     ("steps_per_call", -1),
+    ("stop_on_divergence", 1),
     ("data.name", "cifar10"),
     ("data.validation_fraction", 0.0),
     ("data.validation_fraction", 1.0),

@@ -132,6 +132,29 @@ def test_every_number_gets_its_row(evaluated):
   }
 
 
+def test_members_that_diverged_have_no_results(evaluated):
+  """The others have those that they have beside them."""
+  run, phase, variables, (_, everyone) = evaluated
+  spoiled = jax.tree.map(np.array, variables)
+  spoiled["params"]["gain"][[0, 2]] = np.nan
+  method = methods.of_phase(
+    run, phase, spoiled, steps_done=tiny_network.STEPS, places=(1, 3)
+  )
+  found = evaluate.evaluate(run, method)
+  members = tiny_network.FOUR_MEMBERS[1::2]
+  assert found.rows == [row for row in everyone.rows if row.member in members]
+  for actual in (found.per_image["test"], found.examples):
+    assert actual.members == members
+    assert actual.steps == tiny_network.STEPS[1::2]
+  for name, scores in everyone.per_image["test"].scores.items():
+    np.testing.assert_array_equal(
+      found.per_image["test"].scores[name], scores[1::2]
+    )
+  np.testing.assert_array_equal(
+    found.examples.super_res, everyone.examples.super_res[1::2]
+  )
+
+
 def value_of(rows, **fields):
   (row,) = [
     row

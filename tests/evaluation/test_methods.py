@@ -118,4 +118,11 @@ def test_a_phase_has_the_weights_of_its_members(tmp_path):
   assert (method.phase, method.shared_layers) == ("joint", 1)
   assert method.members == tiny_network.FOUR_MEMBERS
   assert method.steps == tiny_network.STEPS
+  assert method.places == (0, 1, 2, 3)
   assert method.layout is run.layout
+  some = methods.of_phase(
+    run, phase, variables, steps_done=tiny_network.STEPS, places=(0, 3)
+  )
+  assert some.places == (0, 3)
+  assert some.members == tiny_network.FOUR_MEMBERS[::3]
+  assert some.steps == tiny_network.STEPS[::3]

@@ -110,6 +110,10 @@ def test_finished_with_the_same_config_or_another(tmp_path):
   assert not status.is_finished(first)
   begin(control, done=True)
   assert status.is_finished(control)
+  stops = {"stop_on_divergence": "true"}
+  assert status.is_finished(
+    jobs_lib.load(test_jobs.PAIR, tmp_path, settings=stops)[1]
+  )
   changed = jobs_lib.load(test_jobs.PAIR, tmp_path, settings={"loss.l2": "0"})[
     1
   ]

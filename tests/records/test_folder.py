@@ -278,4 +278,6 @@ def test_done(tmp_path):
   folder.set_done()
   assert folder.is_done
   assert folder_lib.RunFolder(tmp_path).is_done
+  folder.set_done(b'{"seed": 0}\n')
+  assert (tmp_path / "DONE").read_bytes() == b'{"seed": 0}\n'
   assert json.loads((tmp_path / "config.json").read_text())

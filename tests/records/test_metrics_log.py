@@ -72,6 +72,16 @@ def test_a_line_is_sorted_strict_json(tmp_path):
   )
 
 
+def test_the_last_line_of_a_member_tells_when_it_diverged(tmp_path):
+  metric_writer = metrics_log.Writer(tmp_path, tensorboard=True)
+  metric_writer.write([_row(7, loss=math.nan, diverged_at=np.int64(7))])
+  metric_writer.close()
+  [line] = (tmp_path / "metrics.jsonl").read_text().splitlines()
+  assert line.endswith('"loss": null, "diverged_at": 7}')
+  # A chart has neither.
+  assert not (tmp_path / "tensorboard").exists()
+
+
 @pytest.mark.parametrize(
   "row",
   [

@@ -306,11 +306,11 @@ def after_three_steps(**changes):
   of_members = layout.put_members((phase.population.arrays(), orders))
   before = make_phase("pretrain")
   state = phase.start_from(before.create_state(), before.population)
-  state = layout.put_members(state)
+  running = layout.put_members(steps.all_alive(state))
   for step in range(3):
     shared = (images, labels, np.int32(step), np.int32(1))
-    state, _ = train(state, of_members, shared)
-  return layout.fetch_members(state)
+    running, _ = train(running, of_members, shared)
+  return layout.fetch_members(running.state)
 
 
 def test_control_equals_sr2_at_loss_weight_zero():
@@ -362,10 +362,9 @@ def test_srmd_draws_from_its_own_stream_and_learns():
   def train(state, first_step, num_steps):
     members = (phase.population.arrays(), np.arange(2, dtype=np.int32)[None])
     shared = (images, labels, np.int32(first_step), np.int32(num_steps))
-    state, metrics = step(
-      layout.put_members(state), layout.put_members(members), shared
-    )
-    return layout.fetch_members((state, metrics))
+    running = layout.put_members(steps.all_alive(state))
+    running, metrics = step(running, layout.put_members(members), shared)
+    return layout.fetch_members((running.state, metrics))
 
   state = phase.create_state()
   assert state.params.keys() == {"shared", "sr"}

@@ -62,6 +62,14 @@ def test_where_chooses_member_by_member():
   np.testing.assert_array_equal(chosen["b"], [0, 1])
 
 
+def test_a_member_is_finite_if_all_its_numbers_are():
+  tree = {"a": np.ones((4, 2, 3)), "b": np.ones(4, np.int32), "c": np.ones(4)}
+  assert population.are_finite(tree).tolist() == [True] * 4
+  tree["a"][1, 1, 2] = np.nan
+  tree["c"][3] = -np.inf
+  assert population.are_finite(tree).tolist() == [True, False, True, False]
+
+
 @pytest.mark.parametrize(
   ("l2s", "loss_weights", "expected"),
   [

@@ -222,6 +222,16 @@ def test_evaluation_may_change_what_training_does_not_see(
     raise AssertionError("opened")
 
 
+def test_whether_to_stop_when_members_diverge_may_change(images, tmp_path):
+  with run_lib.open_run(make_config(images), tmp_path):
+    begin(tmp_path)
+  config = make_config(images, stop_on_divergence=True)
+  for evaluate_only in (False, True):
+    with run_lib.open_run(config, tmp_path, evaluate_only=evaluate_only) as run:
+      assert run is not None
+      assert run.config.stop_on_divergence
+
+
 def test_finished_run_is_left_alone(images, tmp_path, capsys):
   config = make_config(images)
   with run_lib.open_run(config, tmp_path) as run:

@@ -121,7 +121,8 @@ def train(layout, members, state, data, *, step=None, calls=(1, 1)):
   """The state after calls of so many steps, and the metrics of each step."""
   step = step or training_step(layout, "parallel")
   of_members = layout.put_members((members.arrays(), orders_of(members)))
-  on_devices, metrics, first = layout.put_members(state), [], 0
+  on_devices = layout.put_members(steps.all_alive(state))
+  metrics, first = [], 0
   for num_steps in calls:
     on_devices, values = step(
       on_devices, of_members, (*data, np.int32(first), np.int32(num_steps))
@@ -132,7 +133,7 @@ def train(layout, members, state, data, *, step=None, calls=(1, 1)):
       for index in range(num_steps)
     ]
     first += num_steps
-  return layout.fetch_members(on_devices), metrics
+  return layout.fetch_members(on_devices.state), metrics
 
 
 def train_in_float64(
@@ -230,7 +231,7 @@ def test_first_step_equals_the_objective_written_out(start, joint, data):
       np.argmax(outputs["logits"], axis=-1) == labels[chosen]
     ),
   }
-  assert metrics[0].keys() == expected.keys()
+  assert metrics[0].keys() == {*expected, steps.ALIVE}
   for name, value in expected.items():
     np.testing.assert_allclose(
       metrics[0][name][1], value, rtol=2e-5, err_msg=name
@@ -320,7 +321,7 @@ def test_streamed_batches_give_the_same_bits(sr_only, data, name):
   step = training_step(layout, "none", 2)
   expected = train(layout, members, state, data, step=step, calls=(2, 1))
 
-  on_devices, metrics = layout.put_members(state), []
+  on_devices, metrics = layout.put_members(steps.all_alive(state)), []
   rows = orders_of(members).reshape(2, 3, BATCH)
   rows = np.concatenate((rows, np.zeros_like(rows[:, :1])), axis=1)
   for first, num_steps in ((0, 2), (2, 1)):
@@ -335,8 +336,49 @@ def test_streamed_batches_give_the_same_bits(sr_only, data, name):
       {name: value[:, index] for name, value in values.items()}
       for index in range(num_steps)
     ]
-  actual = layout.fetch_members(on_devices), metrics
+  actual = layout.fetch_members(on_devices.state), metrics
   jax.tree.map(np.testing.assert_array_equal, actual, expected)
+
+
+@pytest.mark.parametrize(
+  ("l2", "alive"), [(3e38, (True, True)), (L2, (True, False))]
+)
+@pytest.mark.parametrize("name", ["data", "members"])
+def test_a_member_that_diverges_costs_itself_alone(
+  sr_only, data, name, l2, alive
+):
+  """The other's bits are those beside a healthy one; it stays as it was.
+
+  Such an L2 makes its first gradients infinite. Without it, the member is
+  healthy, but has diverged before.
+  """
+  members, state = sr_only
+  layout = parallel.layout(name, 2)
+  step = training_step(layout, "none", 2)
+  healthy, metrics = train(
+    layout, members, state, data, step=step, calls=(2, 1)
+  )
+  assert all(values[steps.ALIVE].all() for values in metrics)
+  members = dataclasses.replace(members, l2s=(L2, l2))
+  running = layout.put_members(steps.Running(state, np.array(alive)))
+  of_members = layout.put_members((members.arrays(), orders_of(members)))
+  for first, num_steps in ((0, 2), (2, 1)):
+    shared = (*data, np.int32(first), np.int32(num_steps))
+    running, values = step(running, of_members, shared)
+    values = layout.fetch_members(values)
+    for index in range(num_steps):
+      expected = metrics[first + index]
+      assert values[steps.ALIVE][:, index].tolist() == [True, False]
+      for key in ("loss", "loss_sr"):
+        assert values[key][0, index] == expected[key][0], key
+  after = layout.fetch_members(running)
+  assert after.alive.tolist() == [True, False]
+  for place, expected in ((0, healthy), (1, state)):
+    jax.tree.map(
+      np.testing.assert_array_equal,
+      population.take(after.state, place),
+      population.take(expected, place),
+    )
 
 
 def test_bfloat16_trains_with_float32_all_around(sr_only, data):

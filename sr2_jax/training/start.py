@@ -1,0 +1,110 @@
+"""Where a run begins or resumes, and what has diverged by then."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+
+from sr2_jax import messages
+from sr2_jax.records import divergence as records
+from sr2_jax.records import metrics_log
+from sr2_jax.training import (
+  checkpoint,
+  divergence,
+  log_lines,
+  population,
+  steps,
+)
+from sr2_jax.training import phase as phase_lib
+from sr2_jax.training import run as run_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+  """Where a run begins or resumes.
+
+  Attributes:
+    phase: the phase.
+    step: steps done in it.
+    state: after that step.
+    inherited: what diverged in the pretraining that `init_from` names.
+  """
+
+  phase: phase_lib.Phase
+  step: int
+  state: steps.TrainState
+  inherited: Sequence[records.Divergence] = ()
+
+
+def where_to_start(
+  run: run_lib.Run, checkpoints: Mapping[str, checkpoint.Checkpoints]
+) -> Start:
+  """The start of a run: the first of these that exists.
+
+  1. The newest good checkpoint of the last phase that has one. (If that phase
+     has ended, it is only evaluated, and its weights start the next phase.)
+  2. `init_from`: joint training, from the pretrained weights of another run.
+  3. The first phase, initialized from the seeds.
+  """
+  messages.say("preparing the networks")  # Tracing them takes seconds.
+  for name in reversed(list(checkpoints)):
+    phase = run.phase(name)
+    newest = checkpoints[name].restore_latest(phase.abstract_state())
+    if newest is not None:
+      step, state = newest
+      messages.say(f"resuming {name} at step {step:,} of {phase.num_steps:,}")
+      return Start(phase, step, state)
+
+  phase = run.phase(next(iter(checkpoints)))
+  if run.config.init_from:
+    pretrained, members = run_lib.pretrained_state(run)
+    messages.say(f"starting from the weights of {run.config.init_from}")
+    inherited = divergence.of_pretraining(
+      pathlib.Path(run.config.init_from), members, phase
+    )
+    return Start(phase, 0, phase.start_from(pretrained, members), inherited)
+  return Start(phase, 0, phase.create_state())
+
+
+def of_next_phase(
+  run: run_lib.Run, name: str, state: steps.TrainState
+) -> Start:
+  """The start of `joint` from the end of this run's own `pretrain`."""
+  messages.say(f"preparing {name}")
+  phase = run.phase(name)
+  before = run.phase("pretrain").population
+  return Start(phase, 0, phase.start_from(state, before))
+
+
+def take_up(
+  run: run_lib.Run, start: Start, metric_writer: metrics_log.Writer
+) -> divergence.Divergences:
+  """What has diverged by the start of a run; its log is cut back to there.
+
+  Adds a line to metrics.jsonl for what that file does not tell: members that
+  another run's pretraining has lost, and states restored that are not finite,
+  as an older version may have saved them.
+
+  Args:
+    run: configuration and folder.
+    start: where it begins.
+    metric_writer: writes metrics.jsonl; nothing has been written by it.
+
+  Raises:
+    DivergedError: if there is any, and `stop_on_divergence` says so.
+  """
+  phase, step = start.phase, start.step
+  metric_writer.truncate(phase.name, step)
+  known = records.read(run.folder.path, until=(phase.name, step))
+  new = [x for x in start.inherited if x not in known]
+  metric_writer.write([log_lines.of_divergence(x) for x in new])
+  found = divergence.Divergences(
+    (*known, *new), stop_at_once=run.config.stop_on_divergence
+  )
+  finite = population.are_finite(start.state)
+  metric_writer.write(
+    log_lines.of_step(
+      "train", phase, step, {}, shown=found.alive(phase) & ~finite, alive=finite
+    )
+  )
+  found.add(phase, step, finite)
+  return found
