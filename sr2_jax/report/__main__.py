@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from sr2_jax import errors, names, paths
 from sr2_jax.records import rows as rows_lib
-from sr2_jax.report import tables
+from sr2_jax.report import divergences, tables
 from sr2_jax.report.paper import measurements as measurements_lib
 
 # The default of --metric.
@@ -29,9 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags.runs = [paths.local(run, "RUN") for run in flags.runs]
     if flags.out is not None:
       flags.out = paths.local(flags.out, "--out")
-    rows = [
-      row for row in rows_lib.read(flags.runs) if row.split == flags.split
+    found = [
+      (row, file)
+      for row, file in rows_lib.read_with_files(flags.runs)
+      if row.split == flags.split
     ]
+    rows = [row for row, _ in found]
     if not rows:
       raise errors.UserError(
         f"No rows of split {flags.split!r} in {', '.join(flags.runs)}.\n"
@@ -42,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         table = kind(rows, metric=metric, split=flags.split)
         if table:
           print(table, end="\n\n")
+    note = divergences.note(dict.fromkeys(file.parent for _, file in found))
+    if note:
+      print(note, end="\n\n")
     for path in _write_curves(rows, _folder(flags), split=flags.split):
       print(path)
     if flags.out is not None or not _is_run(flags):

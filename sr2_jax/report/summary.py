@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Sequence
 
 from sr2_jax.records import rows as rows_lib
-from sr2_jax.report import figures, tables
+from sr2_jax.report import divergences, figures, tables
 
 
 def show(
@@ -30,4 +30,7 @@ def show(
       table = kind(rows, metric=metric, split=splits[-1])
       if table:
         print(table + "\n")
+  note = divergences.note([folder])
+  if note:
+    print(note + "\n")
   print(f"Rows, pictures and checkpoints are in {folder}.")

@@ -9,6 +9,7 @@ from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import __main__ as report
 from sr2_jax.report import tables
 from tests import paper_world, result_rows
+from tests.report import test_divergences
 
 
 def test_the_command_prints_tables_and_draws_into_the_run(tmp_path, capsys):
@@ -24,6 +25,16 @@ def test_the_command_prints_tables_and_draws_into_the_run(tmp_path, capsys):
   assert output.splitlines()[-1] == str(path)
   with Image.open(path) as image:
     assert image.width > 1600
+
+
+def test_the_command_names_members_that_diverged(tmp_path, capsys):
+  for name in ("good", "bad"):
+    rows = [result_rows.row(experiment=name)]
+    rows_lib.merge(tmp_path / name / "results.jsonl", rows)
+  (tmp_path / "bad" / "DONE").write_text(test_divergences.DONE)
+  for path, is_named in ((tmp_path / "bad", True), (tmp_path / "good", False)):
+    assert report.main([str(path)]) == 0
+    assert ("\n  bad: seed 1, " in capsys.readouterr().out) == is_named
 
 
 def test_the_command_prints_corruptions_last(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 from sr2_jax.report import summary
 from tests import result_rows
+from tests.report import test_divergences
 
 
 def test_curves_are_drawn_and_tables_printed(tmp_path, capsys):
@@ -15,11 +16,13 @@ def test_curves_are_drawn_and_tables_printed(tmp_path, capsys):
     assert expected in printed
   picture = tmp_path / "images" / "curves_test.png"
   assert picture.read_bytes().startswith(b"\x89PNG")
+  assert "diverged" not in printed
+  (tmp_path / "DONE").write_text(test_divergences.DONE)
   old = picture.read_bytes()
   summary.show(result_rows.run(), tmp_path, splits=("test",), checkpoint="best")
   assert (tmp_path / "images" / "curves_best_test.png").exists()
   assert picture.read_bytes() == old
-  capsys.readouterr()
+  assert ": seed 1, L2 0.01, λ 9: step 7 of joint" in capsys.readouterr().out
   bicubic = [row for row in rows if row.method == "bicubic"]
   summary.show(bicubic, tmp_path, splits=("test",))
   printed = capsys.readouterr().out

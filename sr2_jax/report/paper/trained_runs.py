@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from sr2_jax import names
+from sr2_jax.records import divergence
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import blocks as blocks_lib
@@ -52,6 +53,7 @@ class TrainedRun:
     split_images: images of the split behind its rows.
     description: config.json; None for a file of rows without it.
     is_done: whether the run folder says so.
+    diverged: its members that diverged, which have no rows.
   """
 
   experiment: str
@@ -62,6 +64,7 @@ class TrainedRun:
   split_images: int
   description: Mapping[str, Any] | None
   is_done: bool
+  diverged: tuple[divergence.Divergence, ...] = ()
 
 
 def find(rows: sources_lib.RowsWithFiles) -> list[TrainedRun]:
@@ -83,6 +86,7 @@ def find(rows: sources_lib.RowsWithFiles) -> list[TrainedRun]:
         split_images=max(row.n for row in group),
         description=folder.read() if is_folder else None,
         is_done=is_folder and folder.is_done,
+        diverged=tuple(divergence.of_run(file.parent)) if is_folder else (),
       )
     )
   return sorted(runs, key=lambda run: (run.experiment, run.source))
@@ -104,6 +108,11 @@ def training(runs: Sequence[TrainedRun]) -> list[blocks_lib.Paragraph]:
   unfinished = [run.experiment for run in known if not run.is_done]
   if unfinished:
     lines.append(f"**Unfinished**: {', '.join(unfinished)}.")
+  diverged = [f"{run.experiment}, {x}" for run in known for x in run.diverged]
+  if diverged:
+    lines.append(
+      f"**Diverged**: {'; '.join(diverged)}. All numbers are of other members."
+    )
   if len(known) < len(runs):
     lines.append("**Epochs unknown**: files of rows without config.json.")
   notes = dict.fromkeys(
@@ -204,6 +213,8 @@ def _row(run: TrainedRun) -> tuple[str, ...]:
     first = f"from {pathlib.Path(source).name}" if source else str(pretrain)
     epochs = f"{first} + {joint}"
   state = "finished" if run.is_done else "not finished"
+  if run.diverged:
+    state += f", {len(run.diverged)} diverged"
   return (
     run.experiment,
     run.source if config else f"{run.source} (rows only)",

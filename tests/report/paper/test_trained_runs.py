@@ -5,6 +5,7 @@ import json
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report.paper import trained_runs
 from tests import paper_world, result_rows
+from tests.report import test_divergences
 
 
 def _runs(folder):
@@ -74,6 +75,17 @@ def test_a_run_that_has_not_finished_is_named(tmp_path):
   assert "7 of `pretrain`, none of `joint`" in text
   assert "**Unfinished**: wdsr." in text
   assert "differently" not in text
+
+
+def test_members_that_diverged_are_named(tmp_path):
+  _write(tmp_path, "fsrcnn")
+  assert "Diverged" not in _training(tmp_path)
+  folder = _write(tmp_path, "sr2_fsrcnn")
+  (folder / "DONE").write_text(test_divergences.DONE)
+  text = _training(tmp_path)
+  assert "**Diverged**: sr2_fsrcnn, seed 1, L2 0.01, λ 9: step 7 of" in text
+  states = [row[-1] for row in trained_runs.table(_runs(tmp_path)).rows]
+  assert states == ["finished", "finished, 1 diverged"]
 
 
 def test_rows_only_say_nothing_of_training(tmp_path):
