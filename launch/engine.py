@@ -53,6 +53,10 @@ RULES: dict[int, Rule] = {
   errors.IN_USE: Rule(
     State.IN_USE, "it is started again when its folder is free"
   ),
+  errors.PEER_GONE: Rule(
+    State.STOPPED, "the code of the process that is gone decides; if there is "
+    "none, the next sweep goes on",
+  ),
   errors.INTERRUPTED: Rule(State.STOPPED, "the next sweep goes on"),
   errors.TERMINATED: Rule(State.STOPPED, "the next sweep goes on"),
 }  # fmt: skip

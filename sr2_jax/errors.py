@@ -8,6 +8,7 @@ DONE = 0
 TO_FIX = 2
 DIVERGED = 3
 IN_USE = 4
+PEER_GONE = 5
 # The shell's codes of the signals.
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
@@ -18,6 +19,8 @@ MEANINGS: dict[int, str] = {
   "what",
   DIVERGED: "members diverged; the message names each with its step",
   IN_USE: "another run is using the folder; the message says which",
+  PEER_GONE: "another process of the run is gone, has failed or never came; "
+  "the message says which",
   INTERRUPTED: "stopped by Ctrl-C after saving; the same command goes on from "
   "there. A second Ctrl-C stops at once: it goes on from the last checkpoint",
   TERMINATED: "stopped by SIGTERM after saving; the same command goes on from "
@@ -30,6 +33,10 @@ class UserError(Exception):
   """A problem that the user can fix, in one or two lines."""
 
   exit_code = TO_FIX
+
+
+class DisagreementError(UserError):
+  """The processes of a run are not alike; raised in every one of them."""
 
 
 class FolderInUseError(UserError):

@@ -33,6 +33,9 @@ Flags for several processes, each started with the same command:
                            provides it (TPU slices, Slurm, Open MPI).
   --num_processes=N        Number of processes; not with "auto".
   --process_id=K           Number of this process, from 0; not with "auto".
+  --peer_timeout=SECONDS   How long to wait for another process; 300 by default.
+  --heartbeat_timeout=SECONDS  How long another process may be silent until it
+                           counts as lost; 30 by default.
 """
 
 import errno
@@ -40,10 +43,12 @@ import os
 import re
 import sys
 import textwrap
+import traceback
 from collections.abc import Sequence
 
-from sr2_jax import errors
+from sr2_jax import agreement, errors
 from sr2_jax.config import command_line, experiment_file
+from sr2_jax.peers import group, meeting
 
 # Nothing more can be written: disk full, over quota, or file too large.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -58,34 +63,59 @@ def main(argv: Sequence[str] | None = None) -> int:
     return errors.DONE
   try:
     run(command_line.parse(argv))
-  except errors.SaveFailedError as error:
-    print(error, file=sys.stderr, flush=True)
+    return group.current().leave(errors.DONE, together=True)
+  except BaseException as error:
+    return _end(error)
+
+
+def _end(error: BaseException) -> int:
+  """Exit code after an error, which is told; raises it again if it is a bug."""
+  processes = group.current()
+  is_saving = isinstance(error, errors.SaveFailedError)
+  is_own = isinstance(
+    error, errors.UserError | errors.DivergedError | errors.Stopped
+  )
+  if not is_own or is_saving:
+    processes.explain(error)
+  code, text = _in_words(error)
+  if code is None:
+    if processes.count == 1:
+      raise error
+    summary = f"{type(error).__name__}: {error}"
+    return processes.leave(
+      1, "".join(traceback.format_exception(error)), summary=summary,
+      together=False,
+    )  # fmt: skip
+  together = isinstance(
+    error, errors.DisagreementError | errors.DivergedError | errors.Stopped
+  )
+  code = processes.leave(code, text, together=together)
+  if is_saving:
     sys.stdout.flush()
     # Not an orderly exit: when one part of a save has failed, orbax's threads
     # wait minutes for the others.
-    os._exit(error.exit_code)
-  except (errors.UserError, errors.DivergedError, errors.Stopped) as error:
-    print(error, file=sys.stderr)
-    return error.exit_code
-  except OSError as error:
-    if error.errno not in _NO_ROOM:
-      raise
-    place = f"{error.filename}: " if error.filename else ""
-    print(
-      f"{place}{error.strerror}.\n"
-      "Make room; the same command goes on from the last checkpoint.",
-      file=sys.stderr,
-    )
-    return errors.TO_FIX
-  except KeyboardInterrupt:
-    # Ctrl-C during training raises errors.Stopped instead.
-    print(
-      "stopped by Ctrl-C before or after training; the same command starts "
-      "again.",
-      file=sys.stderr,
-    )
-    return errors.INTERRUPTED
-  return errors.DONE
+    os._exit(code)
+  return code
+
+
+def _in_words(error: BaseException) -> tuple[int | None, str]:
+  """Exit code and message of an error; no code for a bug."""
+  match error:
+    case errors.UserError() | errors.DivergedError() | errors.Stopped():
+      return error.exit_code, str(error)
+    case OSError() if error.errno in _NO_ROOM:
+      place = f"{error.filename}: " if error.filename else ""
+      return errors.TO_FIX, (
+        f"{place}{error.strerror}.\n"
+        "Make room; the same command goes on from the last checkpoint."
+      )
+    case KeyboardInterrupt():
+      # Ctrl-C during training raises errors.Stopped instead.
+      return errors.INTERRUPTED, (
+        "stopped by Ctrl-C before or after training; the same command starts "
+        "again."
+      )
+  return None, ""
 
 
 def _exit_codes() -> str:
@@ -100,6 +130,9 @@ def _exit_codes() -> str:
 
 def run(command: command_line.Command) -> None:
   """Loads JAX and does what the command asks for."""
+  if command.coordinator:
+    group.join(_place(command))
+    agreement.on_program(command)
   # Imported here, so that help and mistakes in a command are answered at once.
   # cpu_tuning comes first: it sets what JAX reads when it is loaded.
   from sr2_jax import cpu_tuning
@@ -107,15 +140,34 @@ def run(command: command_line.Command) -> None:
   cpu_tuning.prepare()
   from sr2_jax import parallel, train
 
-  if command.coordinator:
-    parallel.initialize(
-      command.coordinator, command.num_processes, command.process_id
-    )
+  processes = group.current()
+  if isinstance(processes, group.Group):
+    parallel.initialize(processes)
   work = {
     "train": train.train_and_evaluate,
     "eval": train.evaluate_checkpoint,
   }[command.mode]
   work(command.config, command.workdir)
+
+
+def _place(command: command_line.Command) -> meeting.Place:
+  """This process's place among those of its run."""
+  address, count, index = (
+    command.coordinator, command.num_processes, command.process_id,
+  )  # fmt: skip
+  if address == "auto":
+    from sr2_jax import cpu_tuning
+
+    cpu_tuning.prepare()
+    from sr2_jax import parallel
+
+    address, count, index = parallel.find_cluster(command.peer_timeout)
+  assert address is not None
+  assert count is not None
+  assert index is not None
+  return meeting.Place(
+    address, count, index, command.peer_timeout, command.heartbeat_timeout
+  )
 
 
 if __name__ == "__main__":

@@ -17,26 +17,65 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax._src import clusters
 from jax.experimental import multihost_utils
 
+from sr2_jax import errors
+from sr2_jax.peers import group, relay
+
 _AXIS = "devices"
+# Seconds in which JAX's own heartbeats find nothing wrong.
+_NEVER = 10**6
 
 
-def initialize(
-  coordinator: str | None, num_processes: int | None, process_id: int | None
-) -> None:
-  """Joins the processes of one run, before the first use of JAX.
+def find_cluster(timeout: int) -> tuple[str, int, int]:
+  """Address of process 0, number of processes, and which of them this is.
 
   Args:
-    coordinator: host:port of process 0, or "auto" where the cluster provides
-      it (TPU slices, Slurm, Open MPI); None for a run of one process.
-    num_processes: how many there are; None with "auto".
-    process_id: which this is, from 0; None with "auto".
+    timeout: seconds that the cluster may take to answer.
+
+  Raises:
+    UserError: if no cluster says all three.
   """
-  if coordinator == "auto":
-    jax.distributed.initialize()
-  elif coordinator:
-    jax.distributed.initialize(coordinator, num_processes, process_id)
+  way_out = (
+    "Give --coordinator=HOST:PORT, --num_processes and --process_id instead."
+  )
+  try:
+    found = clusters.ClusterEnv.auto_detect_unset_distributed_params(
+      None, None, None, None, None, timeout
+    )
+  except Exception as error:  # Each cluster fails in a way of its own.
+    reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+    raise errors.UserError(
+      f"--coordinator=auto: the cluster cannot be read ({reason}).\n{way_out}"
+    ) from error
+  address, count, index, _ = found
+  if address is None or count is None or index is None:
+    raise errors.UserError(
+      "--coordinator=auto: there is no cluster here (TPU slice, Slurm or Open "
+      f"MPI).\n{way_out}"
+    )
+  return address, count, index
+
+
+def initialize(processes: group.Group) -> None:
+  """Tells JAX of the processes of this run, before its first use."""
+  host, port = processes.jax_address
+  bind_address = f"[::]:{port}"
+  if processes.index:
+    host, port = "127.0.0.1", relay.start((host, port))
+  host = f"[{host}]" if ":" in host else host
+  jax.distributed.initialize(
+    f"{host}:{port}",
+    processes.count,
+    processes.index,
+    coordinator_bind_address=bind_address,
+    initialization_timeout=int(processes.place.peer_timeout),
+    # A lost process is named by `peers`, long before JAX aborts this one.
+    heartbeat_timeout_seconds=_NEVER,
+  )
+  # JAX has set a handler of its own.
+  processes.listen_to_signals()
 
 
 def is_main_process() -> bool:

@@ -1,4 +1,5 @@
 import errno
+import os
 import pathlib
 import re
 import signal
@@ -9,9 +10,10 @@ import types
 import pytest
 
 import sr2_jax
-from sr2_jax import errors
+from sr2_jax import agreement, errors
 from sr2_jax import main as main_lib
 from sr2_jax.config import command_line, experiment_file
+from sr2_jax.peers import group, meeting
 
 ROOT = pathlib.Path(__file__).parents[1]
 QUICKSTART = "--config=experiments/quickstart.py"
@@ -30,7 +32,7 @@ def calls(monkeypatch):
   def note(name):
     def call(*arguments):
       record.made.append((name, *arguments))
-      if record.error and name != "initialize":
+      if record.error and "evaluate" in name:
         raise record.error
 
     return call
@@ -43,7 +45,33 @@ def calls(monkeypatch):
     fake = types.SimpleNamespace(**{name: note(name) for name in functions})
     monkeypatch.setitem(sys.modules, f"sr2_jax.{module}", fake)
     monkeypatch.setattr(sr2_jax, module, fake, raising=False)
+  monkeypatch.setattr(group, "Group", FakeGroup)
+  monkeypatch.setattr(group, "_current", group.Alone())
+  monkeypatch.setattr(
+    agreement, "on_program", lambda command: note("on_program")()
+  )
   return record
+
+
+class FakeGroup(group.Alone):
+  """Several processes, of which only this one is there."""
+
+  count = 2
+
+  def __init__(self, place):
+    self.place = place
+    self.explained = []
+    self.left = []
+
+  def meet(self):
+    pass
+
+  def explain(self, error):
+    self.explained.append(error)
+
+  def leave(self, code, text="", *, summary="", together):
+    self.left.append((code, text, summary, together))
+    return code
 
 
 def test_train(calls):
@@ -62,13 +90,56 @@ def test_evaluate_in_several_processes(calls):
     "--process_id=1",
   ]
   assert main_lib.main(["main.py", *arguments]) == 0
-  assert calls.made[0] == ("initialize", "localhost:1234", 2, 1)
-  assert [name for name, *_ in calls.made[1:]] == ["evaluate_checkpoint"]
+  processes = group.current()
+  assert processes.place == meeting.Place("localhost:1234", 2, 1, 300, 30)
+  assert calls.made[:2] == [("on_program",), ("initialize", processes)]
+  assert [name for name, *_ in calls.made[2:]] == ["evaluate_checkpoint"]
+  assert processes.left == [(0, "", "", True)]
 
 
-def test_coordinator_that_the_cluster_knows(calls):
-  assert main_lib.main(["main.py", QUICKSTART, "--coordinator=auto"]) == 0
-  assert calls.made[0] == ("initialize", "auto", None, None)
+def test_coordinator_that_the_cluster_knows(calls, monkeypatch):
+  monkeypatch.setattr(
+    sr2_jax.parallel,
+    "find_cluster",
+    lambda timeout: (f"a:{timeout}", 8, 3),
+    raising=False,
+  )
+  arguments = [QUICKSTART, "--coordinator=auto", "--peer_timeout=60"]
+  assert main_lib.main(["main.py", *arguments]) == 0
+  assert group.current().place == meeting.Place("a:60", 8, 3, 60, 30)
+
+
+SEVERAL = [
+  QUICKSTART, "--coordinator=a:1", "--num_processes=2", "--process_id=1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+  ("error", "code", "is_explained", "together"),
+  [
+    (errors.UserError("what to fix"), 2, False, False),
+    (errors.DisagreementError("another seed"), 2, False, True),
+    (errors.SaveFailedError("cannot be written"), 2, True, False),
+    (errors.DivergedError("seed 3, step 7"), 3, False, True),
+    (errors.Stopped(signal.SIGTERM, "saved step 7"), 143, False, True),
+    (ZeroDivisionError("a bug"), 1, True, False),
+  ],
+)
+def test_end_of_one_of_several(
+  calls, monkeypatch, error, code, is_explained, together
+):
+  calls.error = error
+  monkeypatch.setattr(os, "_exit", lambda code: None)
+  assert main_lib.main(["main.py", *SEVERAL]) == code
+  processes = group.current()
+  assert processes.explained == [error] * is_explained
+  [(left_with, text, summary, left_together)] = processes.left
+  assert (left_with, left_together) == (code, together)
+  if code == 1:
+    assert text.startswith("Traceback")
+    assert summary == "ZeroDivisionError: a bug"
+  else:
+    assert text == str(error)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +186,7 @@ def test_help_names_every_flag_and_exit_code(capsys):
   text = capsys.readouterr().out
   for flag in command_line.define_flags():
     assert f"--{flag}" in text
-  for code in ("0  ", "2  ", "3  ", "4  ", "130", "143"):
+  for code in ("0  ", "2  ", "3  ", "4  ", "5  ", "130", "143"):
     assert f"\n  {code}" in text
   *lines, last = text.splitlines()
   assert max(map(len, lines)) <= 80

@@ -21,14 +21,23 @@ GROUND = {
   "names",
   "parallel",
   "paths",
+  "peers",
   "rng",
 }
 MAY_IMPORT = {
-  "main": {"train", "config"},
+  "main": {"train", "agreement", "config"},
   "train": {"output", "evaluation", "training", "records", "config"},
   "output": {"evaluation", "training", "report", "records", "config"},
   "evaluation": {"training", "records", "config", "models", "data", "imaging"},
-  "training": {"records", "config", "models", "data", "imaging"},
+  "training": {
+    "agreement",
+    "records",
+    "config",
+    "models",
+    "data",
+    "imaging",
+  },
+  "agreement": {"records", "config"},
   "report": {"records", "config"},
   "records": {"config"},
   "config": {"data"},
@@ -41,7 +50,8 @@ MAY_IMPORT = {
 FOLDERS = ("sr2_jax", "experiments", "launch", "benchmarks")
 # What these hold imports nothing heavy, however indirectly.
 WITHOUT_JAX = (
-  "config", "errors", "files", "names", "paths", "records", "report",
+  "agreement", "config", "errors", "files", "names", "paths", "peers",
+  "records", "report",
 )  # fmt: skip
 HEAVY = {
   "chex", "dm_pix", "flax", "jax", "jaxlib", "mlxtend", "optax", "orbax",

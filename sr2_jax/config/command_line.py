@@ -17,6 +17,11 @@ from ml_collections.config_flags import tuple_parser
 from sr2_jax import errors, paths
 from sr2_jax.config import checks, derived, experiment_file, fields
 
+# In seconds; the help has them too.
+_PEER_TIMEOUT, _HEARTBEAT_TIMEOUT = 300, 30
+_TIMEOUTS = ("peer_timeout", "heartbeat_timeout")
+_LONGEST_TIMEOUT = 10**6
+
 
 class Command(NamedTuple):
   """What a command line asks for; the config is validated and resolved."""
@@ -27,6 +32,8 @@ class Command(NamedTuple):
   coordinator: str | None
   num_processes: int | None
   process_id: int | None
+  peer_timeout: int
+  heartbeat_timeout: int
 
 
 def parse(argv: Sequence[str]) -> Command:
@@ -59,6 +66,8 @@ def parse(argv: Sequence[str]) -> Command:
     coordinator=values.coordinator,
     num_processes=values.num_processes,
     process_id=values.process_id,
+    peer_timeout=values.peer_timeout or _PEER_TIMEOUT,
+    heartbeat_timeout=values.heartbeat_timeout or _HEARTBEAT_TIMEOUT,
   )
 
 
@@ -70,7 +79,7 @@ def define_flags() -> flags.FlagValues:
   for name in ("config", "workdir", "coordinator"):
     flags.DEFINE_string(name, None, "", flag_values=values)
   flags.DEFINE_enum("mode", "train", ["train", "eval"], "", flag_values=values)
-  for name in ("num_processes", "process_id"):
+  for name in ("num_processes", "process_id", *_TIMEOUTS):
     flags.DEFINE_integer(name, None, "", flag_values=values)
   return values
 
@@ -98,6 +107,15 @@ def _check_processes(values: flags.FlagValues) -> None:
     values.num_processes,
     values.process_id,
   )
+  for name in _TIMEOUTS:
+    seconds = values[name].value
+    if seconds is not None and coordinator is None:
+      raise errors.UserError(f"--{name} goes with --coordinator.")
+    if seconds is not None and not 2 <= seconds <= _LONGEST_TIMEOUT:
+      raise errors.UserError(
+        f"--{name} has to be from 2 to {_LONGEST_TIMEOUT} seconds, not "
+        f"{seconds}."
+      )
   if coordinator in (None, "auto"):
     reason = 'not with "auto"' if coordinator else "which is missing"
     for name, value in (("num_processes", count), ("process_id", index)):
@@ -106,7 +124,8 @@ def _check_processes(values: flags.FlagValues) -> None:
           f"--{name} goes with --coordinator=HOST:PORT, {reason}."
         )
     return
-  if not re.fullmatch(r".+:\d+", coordinator):
+  host_and_port = re.fullmatch(r".+:(\d{1,5})", coordinator)
+  if not host_and_port or not 0 < int(host_and_port[1]) < 2**16:
     raise errors.UserError(
       f'--coordinator has to be HOST:PORT or "auto", not "{coordinator}".'
     )

@@ -1,8 +1,14 @@
-"""What a number was measured with: source revision and cores; no JAX."""
+"""What a number was measured with: revision, packages and cores; no JAX."""
 
+import importlib.metadata
 import os
 import pathlib
 import subprocess
+
+_PACKAGES = (
+  "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets",
+  "dm-pix", "ml-collections", "numpy",
+)  # fmt: skip
 
 
 def cpu_cores() -> int:
@@ -10,6 +16,11 @@ def cpu_cores() -> int:
   if hasattr(os, "sched_getaffinity"):
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1
+
+
+def packages() -> dict[str, str]:
+  """Versions of the packages that numbers depend on."""
+  return {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
 def git_revision() -> str:

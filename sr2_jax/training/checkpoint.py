@@ -26,7 +26,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils.epath import gpath
 
-from sr2_jax import errors, parallel
+from sr2_jax import agreement, errors, parallel
 from sr2_jax.training import file_list
 
 # What a process finds of a checkpoint; the worst counts.
@@ -266,8 +266,8 @@ class Checkpoints:
       UserError: if there are checkpoints and none of them is good, or the
         system cannot read one.
     """
-    steps = self.steps
-    bad = []
+    steps, bad = self.steps, []
+    agreement.on_checkpoints(self._folder, steps)
     for step in reversed(steps):
       try:
         tree = self.restore(step, abstract_state)

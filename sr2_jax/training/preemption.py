@@ -10,34 +10,28 @@ import signal
 from collections.abc import Iterator
 from types import FrameType
 
-from jax.experimental import multihost_utils
-
-from sr2_jax import parallel
+from sr2_jax.peers import group
 
 
 class StopRequest:
   """The signal that asked this run to stop, if one has.
 
   Several processes all stop after the same step, whichever of them got the
-  signal: JAX's own SIGTERM handler tells the others.
+  signal.
   """
 
   def __init__(self) -> None:
     self._signal: int | None = None
-    self._agreed: int | None = None
-    # JAX's agreement needs a count that never falls; a phase's steps start
-    # again at 0.
-    self._num_steps = 0
-    self._is_only_process = parallel.num_processes() == 1
+    processes = group.current()
+    self._several = processes if isinstance(processes, group.Group) else None
 
   @contextlib.contextmanager
   def listening(self) -> Iterator[None]:
-    """Catches the signals; a second Ctrl-C ends the process at once."""
-    signals = (
-      (signal.SIGINT, signal.SIGTERM)
-      if self._is_only_process
-      else (signal.SIGINT,)
-    )
+    """Catches the signals; a second Ctrl-C ends the process at once.
+
+    Several processes catch them all the time.
+    """
+    signals = () if self._several else (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, self._catch) for number in signals}
     try:
       yield
@@ -46,28 +40,17 @@ class StopRequest:
         signal.signal(number, handler)
 
   def received(self) -> int | None:
-    """The signal to stop for, or None.
-
-    Several processes agree on it in `after_step`; until then it is None.
-    """
-    return self._signal if self._is_only_process else self._agreed
+    """The signal to stop for, or None; called outside of training."""
+    return self._several.steps.received() if self._several else self._signal
 
   def after_step(self) -> int | None:
     """The signal to stop for, or None; every process calls this every step."""
-    self._num_steps += 1
-    if (
-      not self._is_only_process
-      and multihost_utils.reached_preemption_sync_point(self._num_steps)
-    ):
-      self._agreed = self._signal or signal.SIGTERM
-    return self.received()
+    return self._several.steps.after_step() if self._several else self._signal
 
   def _catch(self, number: int, _: FrameType | None) -> None:
     self._signal = number
     if number == signal.SIGINT:
       signal.signal(signal.SIGINT, _leave)
-    if not self._is_only_process:
-      os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _leave(*_: object) -> None:

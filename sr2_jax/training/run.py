@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import pathlib
 import platform
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from sr2_jax import errors, files, messages, parallel
+from sr2_jax import agreement, errors, files, messages, parallel
 from sr2_jax.config import checks, derived, record
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.models import srmd_weights
@@ -24,11 +23,6 @@ from sr2_jax.training import phase as phase_lib
 
 # What a later start may change; config.json records it for each start.
 _SURROUNDINGS = ("devices", "python", "packages", "git_revision")
-_PACKAGES = (
-  "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets",
-  "dm-pix", "ml-collections", "numpy",
-)  # fmt: skip
-
 # Fields that --mode=eval may change. A row records its variance, corruption,
 # split and step; it does not record other `eval` fields, so those are fixed.
 _FREE_IN_EVALUATION = (
@@ -103,17 +97,19 @@ def open_run(
   """
   config = derived.resolve(config)
   folder = folder_lib.RunFolder(workdir)
-  if evaluate_only and folder.read() is None:
+  # Process 0 alone reads and judges the folder; the others follow it.
+  is_first = parallel.is_main_process()
+  if is_first and evaluate_only and folder.read() is None:
     raise errors.UserError(
       f"{folder.path} is not a run folder: it has no config.json.\n"
       "Give the --workdir of a run, or leave --mode=eval out to train."
     )
-  claim = (
-    folder.claim() if parallel.is_main_process() else contextlib.nullcontext()
-  )
-  with claim:
-    _check_config(config, folder, evaluate_only=evaluate_only)
-    if folder.is_done and not evaluate_only:
+  with folder.claim() if is_first else contextlib.nullcontext():
+    if is_first:
+      _check_config(config, folder, evaluate_only=evaluate_only)
+    agreement.on_folder(folder.path)
+    is_done = folder.is_done and not evaluate_only
+    if agreement.follow("to look for DONE", is_done):
       messages.say(
         f"{folder.path} has finished: its results are in {rows_lib.FILE_NAME}"
         " and images/. Nothing to do."
@@ -132,6 +128,7 @@ def open_run(
       preemption.StopRequest(),
       _read_released_srmd(config),
     )
+    agreement.on_data(run.dataset.name, run.dataset.fingerprint)
     _check_or_record(run, evaluate_only=evaluate_only)
     yield run
 
@@ -287,7 +284,7 @@ def record_of(run: Run) -> dict[str, Any]:
       "cpu_cores": provenance.cpu_cores(),
     },
     "python": platform.python_version(),
-    "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+    "packages": provenance.packages(),
     "git_revision": provenance.git_revision(),
     "later": [],
   }
@@ -302,14 +299,18 @@ def _check_or_record(run: Run, *, evaluate_only: bool) -> None:
   Raises:
     UserError: if the data have changed.
   """
+  is_first = parallel.is_main_process()
   new = record_of(run)
-  old = run.folder.read()
-  if old is None or not (evaluate_only or run.folder.has_begun):
+  old = run.folder.read() if is_first else None
+  is_new = old is None or not (evaluate_only or run.folder.has_begun)
+  if agreement.follow("to begin or to go on", is_new):
     if run.config.init_from:
       pretrained_state(run)  # Raises before anything is recorded.
-    if parallel.is_main_process():
+    if is_first:
       run.folder.record(new)
     return
+  if old is None:
+    return  # Process 0 compares.
   fingerprint = old.get("dataset", {}).get("fingerprint")
   if fingerprint != run.dataset.fingerprint:
     raise errors.UserError(
@@ -335,7 +336,7 @@ def _check_or_record(run: Run, *, evaluate_only: bool) -> None:
       f"note: {part} changed since this run was last started "
       f"({latest[part]} -> {value}); its numbers may differ in the last bits"
     )
-  if changed and parallel.is_main_process():
+  if changed:
     mode = "eval" if evaluate_only else "train"
     run.folder.record({**old, "later": [*later, {"mode": mode, **changed}]})
 

@@ -237,6 +237,13 @@ def test_defaults():
       "--process_id",
     ),
     ([QUICKSTART, "--process_id=one"], "--process_id"),
+    ([QUICKSTART, "--coordinator=host:0"], "HOST:PORT"),
+    ([QUICKSTART, "--coordinator=host:65536"], "HOST:PORT"),
+    ([QUICKSTART, "--peer_timeout=9"], "goes with --coordinator"),
+    (
+      [QUICKSTART, "--coordinator=auto", "--heartbeat_timeout=1"],
+      "from 2 to 1000000 seconds, not 1",
+    ),
   ],
 )
 def test_mistake(arguments, expected):

@@ -25,7 +25,7 @@ def test_every_exit_code_has_a_rule(tmp_path):
   states = {code: engine.state_after(code, job) for code in (*range(6), 137)}
   assert states == {
     0: "finished", 1: "failed", 2: "failed", 3: "failed", 4: "in use",
-    5: "failed", 137: "failed",
+    5: "stopped", 137: "failed",
   }  # fmt: skip
   assert {engine.state_after(code, job) for code in (130, 143)} == {"stopped"}
   # Only with DONE have the other members finished.

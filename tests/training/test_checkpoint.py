@@ -343,10 +343,12 @@ def test_what_cannot_be_read_now_is_not_damaged(
 PAIR = """
 import pathlib, sys
 from sr2_jax import errors, parallel
+from sr2_jax.peers import group, meeting
 from sr2_jax.training import checkpoint, file_list
 
 rank, port, folder = int(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3])
-parallel.initialize(f"localhost:{port}", 2, rank)
+group.join(meeting.Place(f"localhost:{port}", 2, rank, 60, 30))
+parallel.initialize(group.current())
 import numpy as np
 
 tree = {"a": np.full((3, 2), 7, np.float32)}
@@ -378,6 +380,13 @@ except ValueError as error:
   print(error)
 step, restored = checkpoints.restore_latest(tree)
 print(step, restored["a"].sum(), checkpoints.steps)
+if rank == 1:
+  checkpoint.Checkpoints.steps = []
+try:
+  checkpoints.restore_latest(tree)
+except errors.DisagreementError as error:
+  print(str(error).splitlines()[0])
+group.current().leave(0, together=True)
 """
 
 
@@ -409,7 +418,10 @@ def test_several_processes_take_the_same_checkpoint(tmp_path):
   ):
     assert "Traceback" not in err, err
     # Gloo prints a line before these.
-    first, of_step, second = out.splitlines()[-3:]
+    first, of_step, second, other = out.splitlines()[-4:]
+    assert other.startswith("checkpoints/")
+    assert "/last is (10,) in process 0 on" in other
+    assert "but () in process 1 on" in other
     assert of_step == fault
     assert first.endswith(
       f"00000020: this checkpoint cannot be read ({reason})."

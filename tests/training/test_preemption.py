@@ -4,11 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
-from jax.experimental import multihost_utils
 
-from sr2_jax import parallel
+from sr2_jax.peers import group, stopping
 from sr2_jax.training import preemption
 
 BOTH = (signal.SIGINT, signal.SIGTERM)
@@ -105,76 +105,21 @@ def test_handlers_of_before_are_restored(error, handlers):
   signal.signal(signal.SIGTERM, handlers[signal.SIGTERM])
 
 
-class SyncPoint:
-  """JAX's agreement as its documentation has it.
+def test_several_processes_ask_their_group(handlers, monkeypatch):
+  """It has the signals all the time, and knows after which step to stop."""
 
-  A notice fixes the safe step: the next after the latest that any process has
-  reported. Only a report of exactly that step is answered with yes.
-  """
+  class Several(group.Group):
+    def __init__(self):
+      self.steps = stopping.Steps(threading.Condition())
 
-  def __init__(self):
-    self.reported, self.safe = [], None
-
-  def notice(self, *_):
-    self.safe = max(self.reported, default=0) + 1
-
-  def reached(self, step):
-    self.reported.append(step)
-    return step == self.safe
-
-
-@pytest.fixture
-def several(monkeypatch):
-  """Two processes, of which this is one; JAX's SIGTERM handler included."""
-  point = SyncPoint()
-  monkeypatch.setattr(parallel, "num_processes", lambda: 2)
-  monkeypatch.setattr(
-    multihost_utils, "reached_preemption_sync_point", point.reached
-  )
-  before = signal.signal(signal.SIGTERM, point.notice)
-  yield point
-  signal.signal(signal.SIGTERM, before)
-
-
-def test_several_processes_agree_on_a_step(several):
-  """A process that was not signalled itself stops with the others."""
+  several = Several()
+  monkeypatch.setattr(group, "_current", several)
   stop = preemption.StopRequest()
   with stop.listening():
+    assert {number: signal.getsignal(number) for number in BOTH} == handlers
     assert stop.after_step() is None
-    several.notice()
+    several.steps.hold(signal.SIGTERM)
     assert stop.received() is None
-    assert stop.after_step() == signal.SIGTERM
-
-
-def test_ctrl_c_of_one_process_reaches_the_others(several):
-  stop = preemption.StopRequest()
-  with stop.listening():
-    assert stop.after_step() is None
-    send(signal.SIGINT)
-    assert several.safe == 2
-    assert stop.received() is None
-    assert stop.after_step() is not None
-
-
-def test_agreement_counts_on_from_phase_to_phase(several):
-  """JAX answers yes at only one count, which must not be skipped."""
-  stop = preemption.StopRequest()
-  for _ in range(2):
-    with stop.listening():
-      for _ in range(4):
-        assert stop.after_step() is None
-  with stop.listening():
-    send(signal.SIGTERM)
-    assert stop.after_step() == signal.SIGTERM
-  assert several.reported == sorted(set(several.reported))
-
-
-def test_agreement_holds_from_then_on(several):
-  """At a phase's last step nothing is left to stop but what follows it."""
-  stop = preemption.StopRequest()
-  with stop.listening():
-    assert stop.after_step() is None
-    several.notice()
+    several.steps.stop_after(2)
     assert stop.after_step() == signal.SIGTERM
     assert stop.received() == signal.SIGTERM
-    assert stop.after_step() == signal.SIGTERM
