@@ -11,5 +11,5 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 def pytest_collection_modifyitems(items):
   """The files that take longest start first, or one worker ends alone."""
-  first = ("test_train.py", "test_sweep.py")
+  first = ("test_train.py", "test_sweep.py", "test_processes.py")
   items.sort(key=lambda item: item.path.name not in first)

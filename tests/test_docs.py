@@ -12,6 +12,7 @@ import pytest
 from launch import sweep
 from sr2_jax import main, names
 from sr2_jax.config import fields
+from tests import processes
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -124,6 +125,9 @@ def test_commands_are_understood(module, arguments, monkeypatch):
       _argparse_parses(module, arguments, monkeypatch)
     case "benchmarks.scaling":
       assert not arguments
+    case "tests.processes":
+      for name in arguments:
+        assert any(case.startswith(name) for case in processes.CASES)
     case "pytest":
       assert all((ROOT / name).is_file() for name in arguments)
     case "venv":

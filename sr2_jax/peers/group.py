@@ -3,6 +3,7 @@
 `current` is what the program calls, whether it has one process or several.
 """
 
+import contextlib
 import re
 import sys
 import time
@@ -183,7 +184,9 @@ class Group:
     """
     watcher = self._watcher
     for stream in (sys.stdout, sys.stderr):
-      stream.flush()
+      # Nobody may be reading it any more, or it was closed from the start.
+      with contextlib.suppress(OSError, ValueError, AttributeError):
+        stream.flush()
     if together and self.index == 0:
       # JAX's service, which the others need to their end, is in process 0.
       have_left = lambda: not watcher.connections.links  # noqa: E731

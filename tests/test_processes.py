@@ -1,0 +1,24 @@
+"""Whole runs of two processes; `python -m tests.processes` plays all cases."""
+
+import pytest
+
+from tests import processes
+
+# Those that tell most in their time. What two processes compare before they
+# load JAX is seen within two seconds.
+NAMES = (
+  "differ_config_start", "differ_code_start", "differ_packages_start",
+  "differ_workdir_start", "differ_step_resume", "is_gone_0_evaluation",
+  "is_gone_1_step", "is_stopped_1_evaluation", "fails_1",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+  """All runs here have the same programs."""
+  return tmp_path_factory.mktemp("cache")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_case(name, tmp_path, cache):
+  processes.play(name, tmp_path / name, cache)
