@@ -28,7 +28,7 @@ _VARIABLES = (
 _MOST_DIFFERENCES = 20
 _MOST_CHARACTERS = 100
 # A network file system may show a new file some seconds late.
-_SECONDS_TO_SEE = 10.0
+_SECONDS_TO_SEE, _PAUSE = 10.0, 0.1
 
 
 def on_program(command: command_line.Command) -> None:
@@ -74,7 +74,7 @@ def on_folder(path: pathlib.Path) -> None:
     follow("to write into the run folder", None)
     limit = time.monotonic() + _SECONDS_TO_SEE
     while not token.exists() and time.monotonic() < limit:
-      time.sleep(0.1)
+      time.sleep(_PAUSE)
     _compare(
       "to see the run folder",
       {"seen": token.exists()},
@@ -100,17 +100,35 @@ def on_data(name: str, fingerprint: str) -> None:
   )
 
 
-def on_checkpoints(folder: pathlib.Path, steps: Sequence[int]) -> None:
-  """Compares which checkpoints the processes see; process 0's are used.
+def on_checkpoints(
+  folder: pathlib.Path,
+  steps: Callable[[], list[int]],
+  *,
+  refresh: Callable[[], object],
+) -> list[int]:
+  """The steps of the checkpoints that process 0 sees, and all others too.
+
+  Args:
+    folder: of the checkpoints.
+    steps: those that this process has found there.
+    refresh: looks again, for a file system that shows new files late.
 
   Raises:
-    DisagreementError: in every process, if one sees others.
+    DisagreementError: in every process, if one still sees others.
   """
+  found, topic = steps(), "to look for checkpoints"
+  wanted = follow(topic, found)
+  limit = time.monotonic() + _SECONDS_TO_SEE
+  while found != wanted and time.monotonic() < limit:
+    time.sleep(_PAUSE)
+    refresh()
+    found = steps()
   _compare(
-    "to look for checkpoints",
-    {f"checkpoints/{folder.parent.name}/{folder.name}": list(steps)},
+    topic,
+    {f"checkpoints/{folder.parent.name}/{folder.name}": found},
     way_out="--workdir has to be on a file system that all processes share.",
   )
+  return wanted
 
 
 def follow(topic: str, value: Any) -> Any:

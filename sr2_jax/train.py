@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sr2_jax import errors, messages, output, parallel
+from sr2_jax import agreement, errors, messages, output, parallel
 from sr2_jax.config import derived
 from sr2_jax.evaluation import evaluate, methods
 from sr2_jax.records import metrics_log
@@ -271,7 +271,7 @@ def restore_for_evaluation(
 ) -> tuple[Any, list[int]] | None:
   """The "last" or "best" weights and each member's steps; None if missing."""
   folder = run.folder.checkpoints(phase.name, kind)
-  if not folder.is_dir():
+  if not agreement.follow("to look for a folder", folder.is_dir()):
     return None
   saved = checkpoint.Checkpoints(folder, read_only=True)
   if kind == "best":

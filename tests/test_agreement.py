@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import sys
 
 import pytest
 
@@ -134,11 +135,28 @@ def test_other_data():
   assert [text.splitlines()[0] for text in texts] == [expected] * 2
 
 
+CHECKPOINTS = """
+folder = pathlib.Path('runs/a/checkpoints/joint/last')
+def see(*steps):
+  steps = list(steps)
+  return agreement.on_checkpoints(
+    folder, lambda: steps[0], refresh=lambda: steps.pop(0))
+"""
+
+
+def test_checkpoints_that_one_process_sees_late():
+  codes, texts = ended(
+    f"{CHECKPOINTS}assert see([3, 6]) == [3, 6]\n"
+    "assert see([[6, 9], [6]][index], [6, 9]) == [6, 9]\n"
+    "assert see([[], [6]][index], []) == []"
+  )
+  assert codes == [0, 0], texts
+
+
 def test_other_checkpoints():
   codes, texts = ended(
-    "folder = pathlib.Path('runs/a/checkpoints/joint/last')\n"
-    "agreement.on_checkpoints(folder, [3, 6])\n"
-    "agreement.on_checkpoints(folder, [6, 9][:2 - index])"
+    f"agreement._SECONDS_TO_SEE = 0.2\n{CHECKPOINTS}"
+    "see([6, 9]) if index == 0 else see(*[[6]] * 9)"
   )
   assert codes == [2, 2]
   for text in texts:
@@ -159,4 +177,7 @@ def test_one_process_follows_itself(value):
   assert agreement.follow("to look", value) == value
   agreement.on_data("a", "b")
   agreement.on_folder(pathlib.Path("/nonexistent"))
-  agreement.on_checkpoints(pathlib.Path("a"), [1])
+  found = agreement.on_checkpoints(
+    pathlib.Path("a"), lambda: [1], refresh=sys.exit
+  )
+  assert found == [1]

@@ -26,7 +26,14 @@ GROUND = {
 }
 MAY_IMPORT = {
   "main": {"train", "agreement", "config"},
-  "train": {"output", "evaluation", "training", "records", "config"},
+  "train": {
+    "output",
+    "evaluation",
+    "training",
+    "agreement",
+    "records",
+    "config",
+  },
   "output": {"evaluation", "training", "report", "records", "config"},
   "evaluation": {"training", "records", "config", "models", "data", "imaging"},
   "training": {

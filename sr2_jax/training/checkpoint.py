@@ -105,8 +105,7 @@ class Checkpoints:
     self._folder = folder.absolute()
     self._keep = keep
     self._read_only = read_only
-    # Orbax logs each save at several levels, and the traceback of each error
-    # that it raises. A run has messages of its own.
+    # Orbax logs every save and every traceback; a run has its own messages.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     _silence_abandoned_work()
     self._open()
@@ -124,8 +123,7 @@ class Checkpoints:
         async_options=ocp.AsyncOptions(
           post_finalization_callback=self._list_files
         ),
-        # Two folders may save the same step at once. By default the barriers
-        # of their processes would have the same name.
+        # By default the barriers of two folders' saves have the same name.
         multiprocessing_options=ocp.options.MultiprocessingOptions(
           barrier_sync_key_prefix=(
             f"{self._folder.parent.name}_{self._folder.name}"
@@ -266,8 +264,10 @@ class Checkpoints:
       UserError: if there are checkpoints and none of them is good, or the
         system cannot read one.
     """
-    steps, bad = self.steps, []
-    agreement.on_checkpoints(self._folder, steps)
+    steps = agreement.on_checkpoints(
+      self._folder, lambda: self.steps, refresh=self._manager.reload
+    )
+    bad = []
     for step in reversed(steps):
       try:
         tree = self.restore(step, abstract_state)
