@@ -1,5 +1,6 @@
 """Real processes on the loopback; they load no JAX."""
 
+import re
 import signal
 import socket
 import time
@@ -107,12 +108,15 @@ WAIT_BRIEFLY = "group._PATIENCE = 0.5"
 
 def test_waiting_says_for_whom_and_ends():
   codes, texts = children.ended(
-    "", "", indices=(0, 2), count=(3, 3), peer_timeout=2, before=WAIT_BRIEFLY
+    "", "", indices=(0, 2), count=(3, 3), peer_timeout=5, before=WAIT_BRIEFLY
   )
   assert codes == [5, 5]
   first, second, way_out = texts[0].splitlines()
-  assert first == "waiting for process 1, at most 2 s (--peer_timeout)"
-  assert second == "waited for process 1 in vain for 2 s (--peer_timeout)."
+  # The other one may have come after that.
+  assert re.fullmatch(
+    r"waiting for (process 1|processes 1, 2), at most 5 s .*", first
+  )
+  assert second == "waited for process 1 in vain for 5 s (--peer_timeout)."
   assert way_out.startswith("Start all processes")
   assert "process 0 is there" in texts[1]
   assert second in texts[1]
@@ -136,7 +140,7 @@ def test_who_takes_too_long_is_named():
   codes, texts = children.ended(
     "processes.consult('to load the data', 0, list)",
     "time.sleep(50)",
-    peer_timeout=2,
+    peer_timeout=5,
     before=WAIT_BRIEFLY,
   )
   assert codes == [5, 5]

@@ -32,10 +32,9 @@ def test_a_signal_ends_all_wherever_they_are(number, victim):
 @pytest.mark.parametrize("index", [0, 1])
 def test_a_signal_while_it_waits_for_others(index):
   with children.started(
-    "", indices=(index,), count=(2,), before="print(1, flush=True)"
+    "", indices=(index,), count=(2,), before="group._PATIENCE = 0.2"
   ) as [child]:
-    child.process.stdout.readline()
-    time.sleep(0.5)
+    assert "waiting for process" in child.process.stderr.readline()
     child.process.send_signal(signal.SIGTERM)
     code, text, seconds = child.wait()
   assert (code, seconds < children.PROMPT) == (143, True)
@@ -47,7 +46,8 @@ def test_a_signal_to_one_while_all_wait_for_a_third():
     "", "", indices=(0, 1), count=(3, 3),
     before="group._PATIENCE = 0.5",
   ) as started:  # fmt: skip
-    assert "process 0 is there" in started[1].process.stderr.readline()
+    while "process 0 is there" not in started[1].process.stderr.readline():
+      assert started[1].process.poll() is None
     started[1].process.send_signal(signal.SIGTERM)
     codes = [child.wait()[0] for child in started]
   assert codes == [143, 143]
