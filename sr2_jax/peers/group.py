@@ -187,6 +187,7 @@ class Group:
       # Nobody may be reading it any more, or it was closed from the start.
       with contextlib.suppress(OSError, ValueError, AttributeError):
         stream.flush()
+    watcher.is_leaving = together
     if together and self.index == 0:
       # JAX's service, which the others need to their end, is in process 0.
       have_left = lambda: not watcher.connections.links  # noqa: E731

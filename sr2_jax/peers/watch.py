@@ -58,6 +58,8 @@ class Watcher:
     asked: on process 0, what each process has asked and not been told.
     reply: what process 0 has replied, until it is read.
     steps: of the training in this process.
+    is_leaving: whether this process has done its part; what becomes of others
+      no longer matters.
 
   Raises:
     UserError: if process 0 cannot listen.
@@ -79,7 +81,8 @@ class Watcher:
     self.steps = stopping.Steps(self.changed)
     self._done: dict[int, int] = {}
     self._signal_at: float | None = None
-    self._code: int | None = None
+    self.is_leaving = False
+    self._is_ending = False
     self.listen_to_signals()
     self._thread = threading.Thread(target=self._run, daemon=True)
     self._thread.start()
@@ -120,7 +123,9 @@ class Watcher:
     """
     is_watcher = threading.current_thread() is self._thread
     with self.changed:
-      is_first, self._code = self._code is None, code
+      is_first, self._is_ending, self.is_leaving = (
+        not self._is_ending, True, True,
+      )  # fmt: skip
     if not is_first and not is_watcher:
       threading.Event().wait()  # The thread is ending this process.
     printed = text if printed is None else printed
@@ -178,7 +183,7 @@ class Watcher:
     with self.changed:
       self.changed.notify_all()
     is_new = link.peer is None
-    if self._code is not None or link.peer in self.left:
+    if self.is_leaving or link.peer in self.left:
       return
     if is_new and not self.place.index:
       return  # A stranger.
@@ -240,7 +245,7 @@ class Watcher:
       if link.peer is not None:
         self.left.append(link.peer)
       self.changed.notify_all()
-    if self._code is not None:
+    if self.is_leaving:
       return
     match message["manner"]:
       case "left":
@@ -265,7 +270,7 @@ class Watcher:
     if before is not None and now - before < _ONE_SIGNAL:
       return
     self._signal_at = now
-    if self._code is not None:
+    if self.is_leaving:
       os._exit(128 + number)  # It was leaving anyway.
     if not self.has_met:
       self.end(128 + number, "", "stopped", printed=_stopped(number))

@@ -169,6 +169,16 @@ def test_an_end_of_all_is_nobodys_loss(code):
   assert texts == ["all\n"] * 3
 
 
+@pytest.mark.parametrize(
+  "end", ["os._exit(9)", "processes.leave(7, 'oh', together=False)"]
+)
+def test_a_process_that_has_finished_does_not_mind_a_loss(end):
+  body = f"if index: time.sleep(1); {end}"
+  codes, texts = children.ended(body, body)
+  assert codes == [0, 9 if "9" in end else 7]
+  assert texts[0] == ""
+
+
 LOST = """
 if index:
   os.kill(os.getpid(), signal.SIGKILL)
