@@ -207,3 +207,8 @@ CORRUPTIONS = {
     Corruption("blur", "Blur", "times the trained width", "[0, 10]"),
   )
 }
+
+# The statistics that BatchNorm has in an evaluation: those of training images,
+# estimated again with the final weights, or the running ones of training (the
+# authors' protocol).
+BATCH_NORMS = ("reestimated", "running")

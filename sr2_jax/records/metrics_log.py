@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from sr2_jax import errors, files, names
-from sr2_jax.records import rows as rows_lib
+from sr2_jax.records import json_lines
 from sr2_jax.records import tensorboard as tensorboard_lib
 
 FILE_NAME = "metrics.jsonl"
@@ -75,7 +75,7 @@ class Writer:
       self._path.parent.mkdir(parents=True, exist_ok=True)
       # Unbuffered: killing this process loses no line that was written.
       self._file = self._path.open("ab", buffering=0)
-    rest = "".join(map(rows_lib.dump, ordered)).encode()
+    rest = "".join(map(json_lines.dump, ordered)).encode()
     while rest:  # A disk may take a part before it reports that it is full.
       rest = rest[self._file.write(rest) :]
     if self._tensorboard is not None:

@@ -1,8 +1,9 @@
 """Rows of results, which every table and figure is drawn from; no JAX.
 
 `results.jsonl` holds one row per line, each with one number. Two rows with the
-same key (every field but `value` and `n`) are the same measurement: the later
-one replaces the earlier. A value that is not finite is null in the file.
+same key (every field but `value`, `n` and the epochs) are the same measurement:
+the later one replaces the earlier. A value that is not finite is null in the
+file.
 """
 
 import dataclasses
@@ -16,18 +17,25 @@ from collections.abc import Iterable
 from typing import Any
 
 from sr2_jax import errors, files, names
+from sr2_jax.records import json_lines, row_files
 
 FILE_NAME = "results.jsonl"
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
-_KNOWN = {"metric": names.METRICS, "corruption": names.CORRUPTIONS}
+_KNOWN = {
+  "metric": names.METRICS,
+  "corruption": names.CORRUPTIONS,
+  "batch_norm": names.BATCH_NORMS,
+}
 # What a field may be given as, by its type.
 _ACCEPTED = {str: str, int: numbers.Integral, float: numbers.Real}
+# Fields that follow from others, or that old rows lack.
+_EPOCHS = ("epochs", "pretrain_epochs")
 # Fields in which the rows of one member differ.
 _OF_A_MEASUREMENT = (
-  "step", "noise_variance", "corruption", "corruption_level", "metric",
-  "value", "n",
+  "step", *_EPOCHS, "batch_norm", "noise_variance", "corruption",
+  "corruption_level", "metric", "value", "n",
 )  # fmt: skip
 
 
@@ -110,6 +118,12 @@ class Row:
     seed: the member's seed.
     phase: "pretrain", "joint" or "none".
     step: training steps done in that phase.
+    epochs: those steps in epochs; None without training and in old rows.
+    pretrain_epochs: epochs of `pretrain` before `joint`; None in other phases
+      and in old rows.
+    batch_norm: "reestimated" or "running", the statistics that BatchNorm had;
+      None without training or BatchNorm. A trained row of a file that lacks
+      the field is "running".
     noise_variance: as in `Condition`.
     corruption: as in `Condition`.
     corruption_level: `Condition.level`.
@@ -118,8 +132,8 @@ class Row:
     n: number of images.
 
   Raises:
-    ValueError: for a field of the wrong type, an unknown metric or corruption,
-      or only one of the two fields of a corruption.
+    ValueError: for a field of the wrong type, an unknown metric, corruption or
+      kind of statistics, or only one of the two fields of a corruption.
   """
 
   experiment: str
@@ -133,6 +147,9 @@ class Row:
   seed: int | None
   phase: str
   step: int
+  epochs: float | None = None
+  pretrain_epochs: int | None = None
+  batch_norm: str | None = None
   noise_variance: float
   corruption: str | None = None
   corruption_level: float | None = None
@@ -170,8 +187,8 @@ class Row:
 
   @property
   def key(self) -> tuple[Any, ...]:
-    """All fields but value and n; a row replaces an older one of its key."""
-    return self.without("value", "n")
+    """All fields but value, n and epochs; a row replaces one of its key."""
+    return self.without("value", "n", *_EPOCHS)
 
   def without(self, *fields: str) -> tuple[Any, ...]:
     """All fields but the given ones, in the order of FIELDS."""
@@ -206,7 +223,7 @@ def read_with_files(paths: Paths) -> list[tuple[Row, pathlib.Path]]:
   found = [
     (row, file)
     for path in paths
-    for file in row_files(path)
+    for file in row_files.find(path, FILE_NAME)
     for row in _read_file(file)
   ]
   _refuse_contradictions(found)
@@ -227,7 +244,9 @@ def _refuse_contradictions(found: list[tuple[Row, pathlib.Path]]) -> None:
   """
   newest: dict[tuple[Any, ...], dict[pathlib.Path, Row]] = {}
   for row, file in found:
-    of_files = newest.setdefault(row.without("value", "n", "step"), {})
+    of_files = newest.setdefault(
+      row.without("value", "n", "step", *_EPOCHS), {}
+    )
     # A file may hold a best checkpoint's rows beside those of the last.
     if file not in of_files or row.step >= of_files[file].step:
       of_files[file] = row
@@ -270,7 +289,7 @@ def merge(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
   ]
   merged = {row.key: row for row in old}
   merged.update((row.key, row) for row in rows)
-  lines = [dump(dataclasses.asdict(row)) for row in merged.values()]
+  lines = [json_lines.dump(dataclasses.asdict(row)) for row in merged.values()]
   files.write_atomically(path, "".join(lines).encode())
 
 
@@ -283,49 +302,28 @@ def member_key(row: Row) -> tuple[Any, ...]:
   return row.without(*_OF_A_MEASUREMENT)
 
 
-def last_steps(rows: Iterable[Row]) -> dict[tuple[Any, ...], int]:
-  """The last step that has a row, by `member_key`."""
+def current(rows: Iterable[Row]) -> list[Row]:
+  """The rows that tables and curves show, in order.
+
+  Of a member on a split these are the rows of its last step. Of members that
+  differ in nothing but their seeds they are those with re-estimated statistics,
+  if there are any: a line never mixes steps or kinds of statistics.
+  """
+  rows = list(rows)
   last: dict[tuple[Any, ...], int] = {}
   for row in rows:
-    last[member_key(row)] = max(row.step, last.get(member_key(row), row.step))
-  return last
+    last[member_key(row)] = max(row.step, last.get(member_key(row), 0))
+  rows = [row for row in rows if row.step == last[member_key(row)]]
+  reestimated = {_line_key(row) for row in rows if row.batch_norm != "running"}
+  return [
+    row
+    for row in rows
+    if row.batch_norm != "running" or _line_key(row) not in reestimated
+  ]
 
 
-def dump(fields: dict[str, Any]) -> str:
-  """One line of JSON; numbers that are not finite become null."""
-  finite = {
-    name: None
-    if isinstance(value, float) and not math.isfinite(value)
-    else value
-    for name, value in fields.items()
-  }
-  return json.dumps(finite, allow_nan=False, ensure_ascii=False) + "\n"
-
-
-def row_files(path: str | os.PathLike[str]) -> list[pathlib.Path]:
-  """Files of rows at a path: the file itself, or all in or below a folder.
-
-  Raises:
-    UserError: if there are none.
-  """
-  path = pathlib.Path(path)
-  if path.is_file():
-    return [path]
-  if not path.is_dir():
-    raise errors.UserError(
-      f"{path}: no such file or folder.\n"
-      "Give the folder of a run, its --workdir."
-    )
-  if (path / FILE_NAME).is_file():
-    return [path / FILE_NAME]
-  found = sorted(path.rglob(FILE_NAME))
-  if not found:
-    raise errors.UserError(
-      f"{path}: no {FILE_NAME} in it.\n"
-      "The first evaluation of a run writes it. To read a file with another "
-      "name, give its path."
-    )
-  return found
+def _line_key(row: Row) -> tuple[Any, ...]:
+  return row.without("seed", *_OF_A_MEASUREMENT)
 
 
 def _read_file(path: pathlib.Path) -> list[Row]:
@@ -340,7 +338,9 @@ def _parse(path: pathlib.Path, number: int, line: bytes) -> Row:
       raise ValueError("not a JSON object")
     if fields.get("value", 0.0) is None:
       fields["value"] = math.nan
-    return Row(**fields)
+    # Before this field there was nothing but the running statistics.
+    is_trained = fields.get("phase") != "none"
+    return Row(**{"batch_norm": "running" if is_trained else None} | fields)
   # JSON's and Unicode's errors are ValueErrors; a TypeError names a field that
   # is missing or unknown.
   except (TypeError, ValueError) as error:

@@ -68,6 +68,7 @@ class Summary:
   l2: float | None
   loss_weight: float | None
   phase: str
+  batch_norm: str | None
   noise_variance: float
   corruption: str | None
   corruption_level: float | None
@@ -89,23 +90,20 @@ _GROUP = tuple(
 def summarize(rows: Iterable[rows_lib.Row]) -> list[Summary]:
   """Mean, 95 % t-interval and seeds of each group of rows.
 
-  A group is all rows that agree in everything but seed, step, value and n. Of
-  several rows of one seed in a group, the last one counts. Groups come in the
-  order of their first row.
+  A group is all rows that agree in everything but seed, step, epochs, value and
+  n. Of several rows of one seed in a group, the last one counts. Groups come in
+  the order of their first row.
 
-  Only rows of a seed's last step count, over all metrics, noise variances and
-  corruptions of one network and split. A line of a table therefore never mixes
-  weights of different steps, such as the best checkpoint and the last.
+  Only `rows.current` count. A line of a table therefore never mixes weights of
+  different steps, such as the best checkpoint and the last, nor re-estimated
+  statistics of BatchNorm with running ones.
   """
-  rows = list(rows)
-  last = rows_lib.last_steps(rows)
   groups: dict[tuple[Any, ...], dict[int | None, rows_lib.Row]] = (
     collections.defaultdict(dict)
   )
-  for row in rows:
-    if row.step == last[rows_lib.member_key(row)]:
-      group = tuple(getattr(row, name) for name in _GROUP)
-      groups[group][row.seed] = row
+  for row in rows_lib.current(rows):
+    group = tuple(getattr(row, name) for name in _GROUP)
+    groups[group][row.seed] = row
   summaries = []
   for group, members in groups.items():
     values = [row.value for row in members.values()]

@@ -55,6 +55,9 @@ def test_a_row_keeps_the_documented_fields():
     "seed",
     "phase",
     "step",
+    "epochs",
+    "pretrain_epochs",
+    "batch_norm",
     "noise_variance",
     "corruption",
     "corruption_level",
@@ -83,6 +86,9 @@ def test_numpy_scalars_become_python_numbers():
     {"n": None},
     {"method": None},
     {"noise_variance": None},
+    {"batch_norm": "frozen"},
+    {"epochs": "4"},
+    {"pretrain_epochs": 0.5},
     {"corruption": "rain", "corruption_level": 1.0},
     {"corruption": "jpeg"},
     {"corruption_level": 1.0},
@@ -164,6 +170,42 @@ def test_rows_from_before_corruptions_still_read(tmp_path):
   path.write_text(json.dumps(old | {"corruption": None}) + "\n")
   with pytest.raises(errors.UserError, match="not a row"):
     rows_lib.read(path)
+
+
+def test_rows_from_before_batch_norm_are_of_the_running_statistics(tmp_path):
+  """New rows stand beside them; running ones of the same step replace them."""
+  path = tmp_path / "results.jsonl"
+  new = ("batch_norm", "epochs", "pretrain_epochs")
+  old = [dataclasses.asdict(row) for row in (_row(), _row(**BICUBIC))]
+  lines = [{k: v for k, v in row.items() if k not in new} for row in old]
+  path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+  assert rows_lib.read(path) == [_row(batch_norm="running"), _row(**BICUBIC)]
+  later = {"epochs": 2.0, "pretrain_epochs": 4}
+  added = [
+    _row(batch_norm="reestimated", value=0.9, **later),
+    _row(batch_norm="running", value=0.8, **later),
+  ]
+  rows_lib.merge(path, added)
+  assert rows_lib.read(path) == [added[1], _row(**BICUBIC), added[0]]
+
+
+def test_current_rows_mix_neither_steps_nor_statistics():
+  running = [
+    _row(seed=seed, step=step, batch_norm="running")
+    for seed in (0, 1)
+    for step in (300, 600)
+  ]
+  last = [running[1], running[3]]
+  assert rows_lib.current(running) == last
+  # One seed has been evaluated again: its line leaves the other out.
+  again = _row(batch_norm="reestimated", epochs=2)
+  assert rows_lib.current([*running, again]) == [again]
+  # An earlier step of the same line, or another line, changes nothing.
+  early = _row(batch_norm="reestimated", step=300)
+  other = _row(batch_norm="reestimated", experiment="other")
+  assert rows_lib.current([*running, early]) == last
+  assert rows_lib.current([*running, other]) == [*last, other]
+  assert rows_lib.current([_row(**BICUBIC)]) == [_row(**BICUBIC)]
 
 
 def test_every_line_is_strict_json(tmp_path):

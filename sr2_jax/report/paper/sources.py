@@ -16,7 +16,7 @@ class Source:
   Attributes:
     experiment: as in the rows.
     l2: as in the rows.
-    rows: of each seed's last step, by metric and condition, then by seed.
+    rows: the current ones, by metric and condition, then by seed.
     steps: the last step of each seed.
     folders: where the rows of each seed are.
     num_images: images behind a row; the most, if rows differ in that.
@@ -84,12 +84,8 @@ def _gather(
   rows: Iterable[tuple[rows_lib.Row, pathlib.Path]],
 ) -> Source:
   rows = list(rows)
-  last = rows_lib.last_steps(row for row, _ in rows)
-  rows = [
-    (row, file)
-    for row, file in rows
-    if row.step == last[rows_lib.member_key(row)]
-  ]
+  current = set(rows_lib.current(row for row, _ in rows))
+  rows = [(row, file) for row, file in rows if row in current]
   found: dict[
     tuple[str, rows_lib.Condition], dict[int | None, rows_lib.Row]
   ] = {}

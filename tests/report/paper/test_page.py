@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from sr2_jax import names
+from sr2_jax.records import json_lines
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report.paper import measurements as measurements_lib
 from sr2_jax.report.paper import page as page_lib
@@ -83,7 +84,8 @@ def test_the_page_says_what_it_is_made_of(report):
 def test_a_file_of_rows_makes_a_page(tmp_path):
   rows = result_rows.run()
   changed = [
-    {**json.loads(rows_lib.dump(vars(row))), "dataset": "mnist"} for row in rows
+    {**json.loads(json_lines.dump(vars(row))), "dataset": "mnist"}
+    for row in rows
   ]
   rows_lib.merge(
     tmp_path / "rows.jsonl", [rows_lib.Row(**fields) for fields in changed]

@@ -1,0 +1,36 @@
+"""Finds files of rows; no JAX."""
+
+import os
+import pathlib
+
+from sr2_jax import errors
+
+
+def find(path: str | os.PathLike[str], name: str) -> list[pathlib.Path]:
+  """Files of rows at a path: the file itself, or all in or below a folder.
+
+  Args:
+    path: a run folder, a folder of run folders, or a file of any name.
+    name: of the file of rows in a run folder.
+
+  Raises:
+    UserError: if there are none.
+  """
+  path = pathlib.Path(path)
+  if path.is_file():
+    return [path]
+  if not path.is_dir():
+    raise errors.UserError(
+      f"{path}: no such file or folder.\n"
+      "Give the folder of a run, its --workdir."
+    )
+  if (path / name).is_file():
+    return [path / name]
+  found = sorted(path.rglob(name))
+  if not found:
+    raise errors.UserError(
+      f"{path}: no {name} in it.\n"
+      "The first evaluation of a run writes it. To read a file with another "
+      "name, give its path."
+    )
+  return found

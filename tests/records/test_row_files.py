@@ -1,0 +1,26 @@
+import pytest
+
+from sr2_jax import errors
+from sr2_jax.records import row_files
+
+
+def test_a_file_a_run_and_a_folder_of_runs(tmp_path):
+  files = [tmp_path / name / "rows.jsonl" for name in ("a", "b/c")]
+  for file in files:
+    file.parent.mkdir(parents=True)
+    file.touch()
+  other = tmp_path / "a" / "other.jsonl"
+  other.touch()
+  assert row_files.find(other, "rows.jsonl") == [other]
+  assert row_files.find(tmp_path / "a", "rows.jsonl") == files[:1]
+  assert row_files.find(str(tmp_path), "rows.jsonl") == files
+  # A run folder is not searched for others.
+  (tmp_path / "rows.jsonl").touch()
+  assert row_files.find(tmp_path, "rows.jsonl") == [tmp_path / "rows.jsonl"]
+
+
+def test_nothing_to_find_is_a_user_error(tmp_path):
+  with pytest.raises(errors.UserError, match="nowhere: no such"):
+    row_files.find(tmp_path / "nowhere", "rows.jsonl")
+  with pytest.raises(errors.UserError, match=r"no rows\.jsonl"):
+    row_files.find(tmp_path, "rows.jsonl")
