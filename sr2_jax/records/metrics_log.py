@@ -1,11 +1,11 @@
-"""The metrics of a run: metrics.jsonl and TensorBoard.
+"""The metrics of a run: metrics.jsonl, TensorBoard and timing.jsonl.
 
 metrics.jsonl has one JSON object on each line: `kind` ("train" or
 "validation"), `phase`, `step` (done in that phase), `seed`, `l2`,
-`loss_weight`, then the metrics by name. It holds no times, so that a resumed
-run's file equals that of an uninterrupted run byte for byte. A number that is
-not finite is null. The last line of a member that diverges also has
-`diverged_at`, the step.
+`loss_weight`, then the metrics by name. It holds no times, which `timing_log`
+has, so that a resumed run's file equals that of an uninterrupted run byte for
+byte. A number that is not finite is null. The last line of a member that
+diverges also has `diverged_at`, the step.
 
 TensorBoard's files are under tensorboard/, with one run for each member
 (joint/seed_0_l2_0.01_lambda_9) and tags like train/loss, so that one chart
@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from sr2_jax import errors, files, names
-from sr2_jax.records import json_lines
+from sr2_jax.records import json_lines, timing_log
 from sr2_jax.records import tensorboard as tensorboard_lib
 
 FILE_NAME = "metrics.jsonl"
@@ -42,6 +42,9 @@ class Writer:
     workdir: the run folder.
     tensorboard: also write TensorBoard files.
     active: False makes every method do nothing: for all processes but one.
+
+  Attributes:
+    timing: timing.jsonl.
   """
 
   def __init__(
@@ -53,6 +56,7 @@ class Writer:
   ) -> None:
     self._path = pathlib.Path(workdir) / FILE_NAME
     self._active = active
+    self.timing = timing_log.TimingLog(workdir, active=active)
     self._file: BinaryIO | None = None
     self._tensorboard: tensorboard_lib.TensorBoard | None = None
     if active and tensorboard:
@@ -93,7 +97,8 @@ class Writer:
       self._tensorboard.image(phase, tag, step, rgb)
 
   def throughput(self, phase: str, step: int, images_per_second: float) -> None:
-    """Plots the speed in TensorBoard; metrics.jsonl has nothing that varies."""
+    """Records the speed, in TensorBoard and timing.jsonl."""
+    self.timing.write("train", step, images_per_second=images_per_second)
     if self._tensorboard is not None:
       tag = "images_per_second"
       self._tensorboard.scalar(phase, tag, step, images_per_second)
