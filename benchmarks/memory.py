@@ -87,6 +87,7 @@ def train(num_images: int, num_steps: int, workdir: str) -> None:
   from sr2_jax import train as train_lib
   from sr2_jax.config import derived
   from sr2_jax.data import dataset
+  from sr2_jax.evaluation import phase_evaluation
   from sr2_jax.records import folder as folder_lib
   from sr2_jax.records import metrics_log
   from sr2_jax.training import checkpoint, divergence, preemption, start
@@ -126,6 +127,7 @@ def train(num_images: int, num_steps: int, workdir: str) -> None:
     train_lib.train_phase(
       run,
       start.Start(phase, 0, phase.create_state()),
+      phase_evaluation.PhaseEvaluation(run, phase),
       checkpoints=checkpoint.Checkpoints(
         run.folder.checkpoints("pretrain"), keep=1
       ),

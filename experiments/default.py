@@ -207,9 +207,22 @@ def get_config() -> ml_collections.ConfigDict:
   # Path of the basis that it expects blur kernels in, srmd_pca_matlab.mat from
   # the folder kernels of the repository cszn/KAIR.
   config.eval.srmd.pca = ""
-  # Noise-free validation every so many epochs while training, >= 1; it also
+  # Validation every so many epochs while training, >= 1; without noise it also
   # picks the best checkpoint.
   config.eval.every_epochs = 5
+  # Noise variances of that validation, as in noise_variances; one has to be 0.
+  config.eval.validation_noise_variances = (0.0, 1e-4, 1e-3)
+  # Evaluate the splits after so many epochs of each phase as well, while it
+  # goes on, each >= 1; () only at its end. Rows differ in their step.
+  config.eval.epochs = ()
+  # Statistics of BatchNorm: "reestimated" with the final weights on augmented
+  # training images, "running" as training left them (authors), or both. The
+  # running ones lag behind the weights. Validation has the re-estimated ones,
+  # unless only the others are named.
+  config.eval.batch_norm = ("reestimated",)
+  # Batches of training images, of `batch_size`, to estimate them with, >= 1.
+  # Validation takes at most 10.
+  config.eval.batch_norm_batches = 50
   # What --mode=eval reads: "last", or "best" (of lowest validation loss).
   config.eval.checkpoint = "last"
 

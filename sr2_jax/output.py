@@ -6,7 +6,7 @@ from typing import Any
 
 from sr2_jax import errors, messages, parallel
 from sr2_jax.config import derived, record
-from sr2_jax.evaluation import evaluate
+from sr2_jax.evaluation import evaluate, phase_evaluation
 from sr2_jax.records import arrays as arrays_lib
 from sr2_jax.records import metrics_log
 from sr2_jax.records import rows as rows_lib
@@ -22,7 +22,7 @@ def store_weights(
   run: run_lib.Run,
   phase: phase_lib.Phase,
   kind: str,
-  variables: Any,
+  of_kinds: phase_evaluation.OfKinds,
   steps_done: Sequence[int],
   *,
   places: Sequence[int] | None = None,
@@ -33,7 +33,7 @@ def store_weights(
     run: configuration, images and folder.
     phase: what trained the weights.
     kind: "last" or "best".
-    variables: NumPy arrays [M, ...].
+    of_kinds: from `PhaseEvaluation.with_statistics`.
     steps_done: training steps of each member.
     places: of the members to write; None: all.
   """
@@ -42,6 +42,10 @@ def store_weights(
   folder = weights_lib.network_folder(
     run.folder.path, phase.name, phase.method.key
   )
+  batch_norm, variables = next(iter(of_kinds.items()))
+  if batch_norm == "reestimated":
+    running = of_kinds["running"]["batch_stats"]
+    variables = {**variables, weights_lib.RUNNING: running}
   for place in range(phase.population.size) if places is None else places:
     name = phase.population.folder_names[place]
     weights_lib.write(
@@ -55,8 +59,15 @@ def store_weights(
         method=phase.method.key,
         member=phase.population.members[place],
         step=steps_done[place],
+        batch_norm=batch_norm,
       ),
     )
+
+
+def store_rows(run: run_lib.Run, rows: Sequence[rows_lib.Row]) -> None:
+  """Merges rows into the run folder's; they stay if the run is stopped."""
+  if parallel.is_main_process():
+    rows_lib.merge(run.folder.path, rows)
 
 
 def store(
@@ -75,8 +86,8 @@ def store(
     Stopped: after a signal, once the rows are on disk.
   """
   method, folder = evaluation.method, run.folder.path
+  store_rows(run, evaluation.rows)
   if parallel.is_main_process():
-    rows_lib.merge(folder, evaluation.rows)
     for split, per_image in evaluation.per_image.items():
       arrays_lib.write_per_image(
         folder, per_image, method=method.name.key, split=split

@@ -18,8 +18,9 @@ _IMPLEMENTATION = "threefry2x32"
 def stream(seed: int | jax.Array, name: str) -> jax.Array:
   """Key of one stream of a seed.
 
-  The streams are "init", "order", "augment", "degrade", "noise", and one for
-  each corruption that draws, under its key in `names.CORRUPTIONS`.
+  The streams are "init", "order", "augment", "degrade", those three with
+  "batch_norm_" before them, "noise", and one for each corruption that draws,
+  under its key in `names.CORRUPTIONS`.
   """
   key = jax.random.key(seed, impl=_IMPLEMENTATION)
   return jax.random.fold_in(key, zlib.crc32(name.encode()))
@@ -40,8 +41,19 @@ def per_image(key: jax.Array, positions: jax.Array) -> jax.Array:
 
 
 def epoch_order(
-  seed: int | jax.Array, epoch: int | jax.Array, *, num_images: int
+  seed: int | jax.Array,
+  epoch: int | jax.Array,
+  *,
+  num_images: int,
+  name: str = "order",
 ) -> jax.Array:
-  """Order in which an epoch visits the training images, int32 [num_images]."""
-  key = jax.random.fold_in(stream(seed, "order"), epoch)
+  """Order in which an epoch visits the training images, int32 [num_images].
+
+  Args:
+    seed: of the member.
+    epoch: counted from 0.
+    num_images: in the training split.
+    name: of the stream.
+  """
+  key = jax.random.fold_in(stream(seed, name), epoch)
   return jax.random.permutation(key, jnp.arange(num_images, dtype=jnp.int32))

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import functools
+import itertools
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from sr2_jax import agreement, errors, messages, output, parallel
 from sr2_jax.config import derived
-from sr2_jax.evaluation import evaluate, methods
+from sr2_jax.evaluation import evaluate, methods, phase_evaluation
 from sr2_jax.records import metrics_log
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.training import best as best_lib
@@ -60,16 +61,18 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
       for name in names[names.index(start.phase.name) :]:
         if name != start.phase.name:
           start = start_lib.of_next_phase(run, name, state)
+        evaluation = phase_evaluation.PhaseEvaluation(run, start.phase)
         state = train_phase(
           run,
           start,
+          evaluation,
           checkpoints=open_checkpoints[name],
           metric_writer=metric_writer,
           divergences=divergences,
         )
         _finish_phase(
           run,
-          start.phase,
+          evaluation,
           state,
           metric_writer=metric_writer,
           divergences=divergences,
@@ -89,8 +92,8 @@ def evaluate_checkpoint(config: Any, workdir: str | pathlib.Path) -> None:
 
   `eval.checkpoint` chooses the last or the best checkpoint of each phase. It
   may differ from the run's own config, and so may the noise variances,
-  corruptions and splits. Each row has the step of its weights, so rows of the
-  best weights do not replace those of the last.
+  corruptions, splits and BatchNorm's statistics. Each row has the step of its
+  weights, so rows of the best weights do not replace those of the last.
 
   Raises:
     UserError: if there is no checkpoint, or all are damaged.
@@ -106,7 +109,7 @@ def evaluate_checkpoint(config: Any, workdir: str | pathlib.Path) -> None:
       if restored is not None:
         rows += _store_and_evaluate(
           run,
-          phase,
+          phase_evaluation.PhaseEvaluation(run, phase),
           config.eval.checkpoint,
           restored,
           divergences,
@@ -124,6 +127,7 @@ def evaluate_checkpoint(config: Any, workdir: str | pathlib.Path) -> None:
 def train_phase(
   run: run_lib.Run,
   start: start_lib.Start,
+  evaluation: phase_evaluation.PhaseEvaluation,
   *,
   checkpoints: checkpoint.Checkpoints,
   metric_writer: metrics_log.Writer,
@@ -134,6 +138,7 @@ def train_phase(
   Args:
     run: configuration, images, devices and folder.
     start: the phase, the steps already done in it, and the state after them.
+    evaluation: of the phase.
     checkpoints: where the states of this phase are saved.
     metric_writer: writes the log lines of metrics.jsonl.
     divergences: of the run; members that diverge here are added.
@@ -145,6 +150,7 @@ def train_phase(
   """
   config, layout = run.config, run.layout
   phase, first_step, state = start.phase, start.step, start.state
+  metric_writer.timing.begin(phase.name)
   divergences.check_any_alive(phase)
   if first_step == phase.num_steps:
     return state
@@ -155,7 +161,6 @@ def train_phase(
   train_steps = phase_lib.train_steps(
     phase, config, layout, steps_per_call=how.steps_per_call
   )
-  validate = evaluate.validation(run, phase)
   best = best_lib.Best(
     run.folder.checkpoints(phase.name, "best"),
     phase.abstract_state().variables,
@@ -218,11 +223,14 @@ def train_phase(
         or signal_number is not None
         or done % config.checkpoint.every_steps == 0
       )
-      settle(0 if validates or saves else _CALLS_AHEAD)
+      evaluates = (
+        not is_end and steps_left == 0 and epochs in config.eval.epochs
+      )
+      settle(0 if validates or evaluates or saves else _CALLS_AHEAD)
       before = divergences.alive(phase)
       if validates and before.any():
-        with progress.paused():
-          values = validate(on_devices.state)
+        with progress.paused(), metric_writer.timing.timed("validation", done):
+          values = evaluation.validate(on_devices.state)
         alive = before & np.isfinite(values["loss"])
         metric_writer.write(
           log_lines.of_step(
@@ -238,6 +246,14 @@ def train_phase(
           functools.partial(layout.fetch_members, on_devices.state.variables),
         )
       none_left = not divergences.alive(phase).any()
+      if evaluates and not none_left:
+        with progress.paused(), metric_writer.timing.timed("evaluation", done):
+          rows = evaluation.rows_while_training(
+            layout.fetch_members(on_devices.state.variables),
+            done,
+            places=np.flatnonzero(divergences.alive(phase)).tolist(),
+          )
+          output.store_rows(run, rows)
       if none_left:
         # Their state has not changed since the last of them diverged.
         done = divergences.last_step(phase)
@@ -295,34 +311,53 @@ def restore_for_evaluation(
 
 def _finish_phase(
   run: run_lib.Run,
-  phase: phase_lib.Phase,
+  evaluation: phase_evaluation.PhaseEvaluation,
   state: steps.TrainState,
   *,
   metric_writer: metrics_log.Writer,
   divergences: divergence.Divergences,
 ) -> None:
   """Stores the weights of a phase that has ended, and evaluates its state."""
+  phase = evaluation.phase
   try:
     best = restore_for_evaluation(run, phase, "best")
     if best is not None:
-      places = divergences.usable(phase, "best", best[0])
-      output.store_weights(run, phase, "best", *best, places=places)
+      _store_weights(run, evaluation, "best", best, divergences)
   except (errors.UserError, errors.DivergedError) as error:
     messages.say(f"the best weights are lost: {error}")
-  _store_and_evaluate(
-    run,
-    phase,
-    "last",
-    (state.variables, [phase.num_steps] * phase.population.size),
-    divergences,
-    with_untrained=phase.name == derived.phases(run.config)[0],
-    metric_writer=metric_writer,
+  with metric_writer.timing.timed("evaluation", phase.num_steps):
+    _store_and_evaluate(
+      run,
+      evaluation,
+      "last",
+      (state.variables, [phase.num_steps] * phase.population.size),
+      divergences,
+      with_untrained=phase.name == derived.phases(run.config)[0],
+      metric_writer=metric_writer,
+    )
+  metric_writer.timing.write("end", phase.num_steps)
+
+
+def _store_weights(
+  run: run_lib.Run,
+  evaluation: phase_evaluation.PhaseEvaluation,
+  kind: str,
+  restored: tuple[Any, Sequence[int]],
+  divergences: divergence.Divergences,
+) -> tuple[phase_evaluation.OfKinds, tuple[int, ...]]:
+  """Weights with each kind of statistics, and places of usable members."""
+  variables, steps_done = restored
+  places = divergences.usable(evaluation.phase, kind, variables)
+  of_kinds = evaluation.with_statistics(variables)
+  output.store_weights(
+    run, evaluation.phase, kind, of_kinds, steps_done, places=places
   )
+  return of_kinds, places
 
 
 def _store_and_evaluate(
   run: run_lib.Run,
-  phase: phase_lib.Phase,
+  evaluation: phase_evaluation.PhaseEvaluation,
   kind: str,
   restored: tuple[Any, Sequence[int]],
   divergences: divergence.Divergences,
@@ -336,7 +371,7 @@ def _store_and_evaluate(
 
   Args:
     run: configuration, images, devices and folder.
-    phase: what trained the networks.
+    evaluation: of the phase that trained the networks.
     kind: "last" or "best".
     restored: weights of its population, NumPy arrays [M, ...], and training
       steps of each member.
@@ -344,16 +379,15 @@ def _store_and_evaluate(
     with_untrained: evaluate bicubic and the released SRMD as well.
     metric_writer: shows examples in TensorBoard.
   """
-  variables, steps_done = restored
-  places = divergences.usable(phase, kind, variables)
-  output.store_weights(run, phase, kind, variables, steps_done, places=places)
-  evaluated = methods.of_phase(
-    run, phase, variables, steps_done=steps_done, places=places
+  of_kinds, places = _store_weights(
+    run, evaluation, kind, restored, divergences
   )
   others = methods.untrained(run) if with_untrained else []
   rows: list[rows_lib.Row] = []
-  for method in (*others, evaluated):
-    evaluation = evaluate.evaluate(run, method)
-    output.store(run, evaluation, metric_writer)
-    rows += evaluation.rows
+  for evaluated in itertools.chain(
+    (evaluate.evaluate(run, method) for method in others),
+    evaluation.evaluations(of_kinds, restored[1], places=places),
+  ):
+    output.store(run, evaluated, metric_writer)
+    rows += evaluated.rows
   return rows

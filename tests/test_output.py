@@ -20,7 +20,11 @@ def evaluate_phase(run):
   phase = tiny_network.tiny_phase(run)
   variables = tiny_network.make_state(phase).variables
   method = methods.of_phase(
-    run, phase, variables, steps_done=tiny_network.STEPS
+    run,
+    phase,
+    variables,
+    steps_done=tiny_network.STEPS,
+    batch_norm="running",
   )
   return evaluate.evaluate(run, method)
 
@@ -99,7 +103,9 @@ def test_only_the_main_process_writes(stored, monkeypatch, tmp_path):
   output.store(run, dataclasses.replace(evaluation, examples=None))
   phase = tiny_network.tiny_phase(run)
   variables = tiny_network.make_state(phase).variables
-  output.store_weights(run, phase, "last", variables, tiny_network.STEPS)
+  of_kinds = {"running": variables}
+  output.store_weights(run, phase, "last", of_kinds, tiny_network.STEPS)
+  output.store_rows(run, evaluation.rows)
   assert not (tmp_path / "run").exists()
 
 
@@ -121,7 +127,9 @@ def test_each_member_has_its_own_weights_file(tmp_path):
   run = tiny_network.make_run(tmp_path)
   phase = tiny_network.tiny_phase(run)
   variables = tiny_network.make_state(phase).variables
-  output.store_weights(run, phase, "best", variables, tiny_network.STEPS)
+  reestimated = {**variables, "batch_stats": {"shift": np.ones((4, 1))}}
+  of_kinds = {"reestimated": reestimated, "running": variables}
+  output.store_weights(run, phase, "best", of_kinds, tiny_network.STEPS)
   folder = tmp_path / "weights" / "joint_sr2_fsrcnn"
   names = [f"seed_{s}_lambda_{w}" for s in (0, 1) for w in (0.5, 2.0)]
   assert sorted(path.name for path in folder.iterdir()) == names
@@ -131,7 +139,14 @@ def test_each_member_has_its_own_weights_file(tmp_path):
       "params/gain",
       "params/weights",
       "batch_stats/shift",
+      "running_batch_stats/shift",
     }
+    np.testing.assert_array_equal(arrays["batch_stats/shift"], 1)
+    np.testing.assert_array_equal(
+      arrays["running_batch_stats/shift"],
+      variables["batch_stats"]["shift"][place],
+    )
+    assert origin.batch_norm == "reestimated"
     np.testing.assert_array_equal(
       arrays["params/gain"], variables["params"]["gain"][place]
     )
@@ -148,7 +163,7 @@ def test_only_members_that_live_have_weights_files(tmp_path):
   phase = tiny_network.tiny_phase(run)
   variables = tiny_network.make_state(phase).variables
   output.store_weights(
-    run, phase, "last", variables, tiny_network.STEPS, places=(2,)
+    run, phase, "last", {None: variables}, tiny_network.STEPS, places=(2,)
   )
   [path] = (tmp_path / "weights" / "joint_sr2_fsrcnn").glob("*/*.safetensors")
   arrays, origin = weights_lib.read(path)

@@ -19,6 +19,7 @@ import pytest
 
 from sr2_jax import errors
 from sr2_jax.records import rows as rows_lib
+from sr2_jax.records import timing_log
 
 ROOT = pathlib.Path(__file__).parents[1]
 TIMEOUT = 400  # seconds; compiling on a busy machine takes long
@@ -163,7 +164,10 @@ def test_result_rows_are_complete_and_single(uninterrupted):
   text = (workdir / "results.jsonl").read_text()
   found = [json.loads(line) for line in text.splitlines()]
   keys = [
-    (row["method"], row["seed"], row["noise_variance"], row["metric"])
+    tuple(
+      row[name]
+      for name in ("method", "seed", "step", "noise_variance", "metric")
+    )
     for row in found
   ]
   images = {
@@ -171,19 +175,52 @@ def test_result_rows_are_complete_and_single(uninterrupted):
   }  # fmt: skip
   classes = {"accuracy", "f1", "loss_classifier"}
   expected = {
-    (method, seed, variance, metric)
-    for method, seeds, metrics in (
-      ("bicubic", (None,), images),
-      ("fsrcnn", (0, 1), images),
-      ("sr2_fsrcnn", (0, 1), images | classes),
+    (method, seed, step, variance, metric)
+    for method, seeds, steps, metrics in (
+      ("bicubic", (None,), (0,), images),
+      ("fsrcnn", (0, 1), (4, 20), images),
+      ("sr2_fsrcnn", (0, 1), (4, 8), images | classes),
     )
     for seed in seeds
+    for step in steps
     for variance in (0.0, 1e-3)
     for metric in metrics
   }
   assert len(keys) == len(set(keys))
   assert set(keys) == expected
   assert {row["n"] for row in found} == {24}
+  assert {
+    (row["method"], row["epochs"], row["pretrain_epochs"], row["batch_norm"])
+    for row in found
+  } == {
+    ("bicubic", None, None, None),
+    ("fsrcnn", 1.0, None, "reestimated"),
+    ("fsrcnn", 5.0, None, "reestimated"),
+    ("sr2_fsrcnn", 1.0, 5, "reestimated"),
+    ("sr2_fsrcnn", 2.0, 5, "reestimated"),
+  }
+
+
+def test_validation_has_scores_at_noise_levels(uninterrupted):
+  workdir, _ = uninterrupted
+  for row in rows(workdir):
+    if row["kind"] == "validation":
+      assert 0 < row["ssim_noise_0.001"] < 1
+      assert row["ssim_noise_0.001"] != row["ssim"]
+
+
+def test_timing_has_every_phase(uninterrupted):
+  workdir, _ = uninterrupted
+  lines = timing_log.read(workdir / "timing.jsonl")
+  assert {(x["phase"], x["kind"]) for x in lines} == {
+    (phase, kind)
+    for phase in ("pretrain", "joint")
+    for kind in ("train", "validation", "evaluation", "end")
+  }
+  steps = {x["step"] for x in lines if x["kind"] == "evaluation"}
+  assert steps == {4, 8, 20}
+  seconds = timing_log.seconds_of_phases(workdir / "timing.jsonl")
+  assert min(seconds.values()) > 0
 
 
 def test_golden_first_steps(uninterrupted):
@@ -250,7 +287,7 @@ def test_kills_leave_no_trace(environment, uninterrupted, tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
 
   with started(environment, workdir) as process:
-    wait_for(lambda: "evaluating fsrcnn" in output(workdir), process, workdir)
+    wait_for(lambda: "evaluating bicubic" in output(workdir), process, workdir)
     process.kill()
   assert f"damaged checkpoint {newest}" in output(workdir)
 
@@ -400,7 +437,9 @@ def test_best_weights_are_those_of_the_lowest_validation_loss(
     steps.setdefault((row.phase, row.seed), set()).add(row.step)
   assert steps.pop(("none", None)) == {0}
   assert steps == {
-    member: {min(of, key=of.get), max(of)} for member, of in losses.items()
+    # And after the first epoch, as `eval.epochs` says.
+    member: {min(of, key=of.get), max(of), 4}
+    for member, of in losses.items()
   }
   assert (workdir / "images" / "curves_best_test.png").is_file()
 

@@ -21,6 +21,9 @@ def get_config() -> ml_collections.ConfigDict:
   config.eval.batch_size = 16
   config.eval.max_images = 24
   config.eval.every_epochs = 1
+  config.eval.validation_noise_variances = (0.0, 1e-3)
+  config.eval.batch_norm_batches = 12
+  config.eval.epochs = (1,)
   config.eval.splits = ("test",)
   config.checkpoint.every_steps = 3
   config.log.every_steps = 1

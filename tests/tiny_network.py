@@ -63,6 +63,9 @@ def make_run(folder, **changes):
   config.eval.noise_variances = VARIANCES
   config.eval.noise_seed = 7
   config.eval.batch_size = 4
+  # The network below can only be evaluated.
+  config.eval.batch_norm = ("running",)
+  config.eval.validation_noise_variances = (0.0, 1e-2)
   config.update_from_flattened_dict(
     {name.replace("__", "."): value for name, value in changes.items()}
   )

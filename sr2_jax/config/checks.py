@@ -54,7 +54,7 @@ def validate_names(config: ml_collections.ConfigDict) -> None:
     if field not in fields.CHECKS:
       raise errors.UserError(fields.unknown_field(field))
   for field in fields.CHECKS:
-    if field not in values and field not in fields.OPTIONAL:
+    if field not in {**values, **fields.OPTIONAL, **fields.ADDED}:
       raise errors.UserError(
         f"config.{field} is missing; start from experiments/default.py."
       )

@@ -11,7 +11,7 @@ def fill_in(config: ml_collections.ConfigDict) -> None:
   if not isinstance(config.get("eval"), ml_collections.ConfigDict):
     return  # `checks.validate_names` refuses it.
   with config.unlocked():
-    for field, value in fields.OPTIONAL.items():
+    for field, value in {**fields.OPTIONAL, **fields.ADDED}.items():
       *groups, name = field.split(".")
       group = config
       for word in groups:
@@ -39,9 +39,11 @@ def resolve(
     (resolved.loss, "l2"),
     (resolved.joint, "loss_weight"),
     (resolved.eval, "noise_variances"),
+    (resolved.eval, "validation_noise_variances"),
     *((resolved.eval.corruptions, kind) for kind in resolved.eval.corruptions),
   ):
     group[field] = tuple(float(x) for x in group[field])
+  resolved.eval.epochs = tuple(int(x) for x in resolved.eval.epochs)
   return ml_collections.FrozenConfigDict(resolved)
 
 
@@ -89,6 +91,13 @@ def method(config: ml_collections.ConfigDict, phase: str) -> names.Method:
   """The method that the network is after a phase."""
   model = config.model
   return names.method_after(phase, trunk=model.trunk, wiring=model.wiring)
+
+
+def preferred_batch_norm(config: ml_collections.ConfigDict) -> str:
+  """The statistics of validation, tables, arrays and pictures."""
+  return next(
+    kind for kind in names.BATCH_NORMS if kind in config.eval.batch_norm
+  )
 
 
 def corruption_levels(

@@ -130,6 +130,25 @@ def _levels(corruption: names.Corruption) -> Check:
   )
 
 
+def _numbers_with_zero() -> Check:
+  return Check(
+    "different numbers >= 0, one of them 0, as in 0,1e-4",
+    lambda values: _are_distinct(values, _is_at_least_zero) and 0 in values,
+  )
+
+
+def _counts() -> Check:
+  # On a command line every number in a tuple becomes a float.
+  return Check(
+    "different whole numbers >= 1, as in 1,10, or none",
+    lambda values: _are_distinct(
+      values,
+      lambda value: _is_at_least_zero(value) and value == int(value) >= 1,
+      minimum=0,
+    ),
+  )
+
+
 def _choices(*choices: str) -> Check:
   return Check(
     f"one or more of {_either(*choices)}, each once, as in {','.join(choices)}",
@@ -206,6 +225,10 @@ CHECKS: dict[str, Check] = {
   "eval.srmd.weights": _text(r".*", '"package", a path or ""'),
   "eval.srmd.pca": _text(r".*", 'a path or ""'),
   "eval.every_epochs": _integer(1),
+  "eval.validation_noise_variances": _numbers_with_zero(),
+  "eval.epochs": _counts(),
+  "eval.batch_norm": _choices(*names.BATCH_NORMS),
+  "eval.batch_norm_batches": _integer(1),
   "eval.checkpoint": _choice("last", "best"),
   "checkpoint.every_steps": _integer(1),
   "checkpoint.keep": _integer(1),
@@ -219,6 +242,16 @@ CHECKS: dict[str, Check] = {
 OPTIONAL: dict[str, Any] = {
   "stop_on_divergence": False,
   **{corruption_field(key): () for key in names.CORRUPTIONS},
+}
+
+# Fields that a config of an older version lacks, and their values where an
+# experiment file does. Nothing was recorded about them: a run of that version
+# goes on with what its next start is given.
+ADDED: dict[str, Any] = {
+  "eval.validation_noise_variances": (0.0, 1e-4, 1e-3),
+  "eval.epochs": (),
+  "eval.batch_norm": ("reestimated",),
+  "eval.batch_norm_batches": 50,
 }
 
 

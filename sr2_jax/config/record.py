@@ -38,7 +38,7 @@ class Difference:
 
 def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
   """Nested dicts for JSON, in the order of CHECKS; tuples become lists."""
-  values = {**fields.OPTIONAL, **flatten(config)}
+  values = {**fields.OPTIONAL, **fields.ADDED, **flatten(config)}
   return _nest({field: values[field] for field in fields.CHECKS})
 
 

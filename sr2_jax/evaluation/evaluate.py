@@ -1,7 +1,7 @@
 """Rows, scores of each image and examples of a method on a run's images."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -9,14 +9,18 @@ import numpy as np
 
 from sr2_jax import errors, messages, parallel
 from sr2_jax.config import derived
+from sr2_jax.evaluation import batch_norm, methods, program
 from sr2_jax.evaluation import examples as examples_lib
-from sr2_jax.evaluation import methods, program
 from sr2_jax.evaluation import scores as scores_lib
 from sr2_jax.records import arrays as arrays_lib
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.training import inputs, steps
+from sr2_jax.training import network as network_lib
 from sr2_jax.training import phase as phase_lib
 from sr2_jax.training import run as run_lib
+
+# Enough for the loss, and a few percent of an epoch's work.
+_VALIDATION_BATCHES = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +30,10 @@ class Evaluation:
   Attributes:
     method: the method, with the weights that were evaluated.
     rows: one for each member, split, condition and metric.
-    per_image: scores of each image under Gaussian noise, by split.
-    examples: a few test images; None on all processes but the main one.
+    per_image: scores of each image under Gaussian noise, by split; {} if only
+      rows were asked for.
+    examples: a few test images; None on all processes but the main one, and if
+      only rows were asked for.
   """
 
   method: methods.Method
@@ -49,32 +55,73 @@ class _Group:
     return np.array([x.noise_variance for x in self.conditions], np.float64)
 
 
-def evaluate(run: run_lib.Run, method: methods.Method) -> Evaluation:
+@dataclasses.dataclass(frozen=True)
+class Program:
+  """Evaluates a network under a group of conditions.
+
+  Attributes:
+    group: the conditions.
+    start_with: maps the members' weights, NumPy arrays [M, ...], to a function
+      that starts a batch; compiled at first use.
+  """
+
+  group: _Group
+  start_with: Callable[[Any], scores_lib.Start]
+
+
+def programs(
+  run: run_lib.Run, apply: network_lib.Apply, layout: parallel.Layout | None
+) -> list[Program]:
+  """Programs that evaluate a network, for any number of evaluations."""
+  return [
+    Program(group, _starter(run, apply, group, layout))
+    for group in _groups(run)
+  ]
+
+
+def evaluate(
+  run: run_lib.Run,
+  method: methods.Method,
+  compiled: Sequence[Program] | None = None,
+  *,
+  only_rows: bool = False,
+  stoppable: bool = True,
+) -> Evaluation:
   """Evaluation of a method on every split, noise variance and corruption.
 
+  Args:
+    run: configuration, images and devices.
+    method: what to evaluate.
+    compiled: the `programs` of the method's network; None: its own.
+    only_rows: leave out scores of single images, and examples.
+    stoppable: obey a signal between two batches.
+
   Raises:
-    Stopped: if a signal arrives between two batches.
+    Stopped: if it obeys a signal.
   """
-  config = run.config
-  groups = [(group, _starter(run, method, group)) for group in _groups(run)]
+  if compiled is None:
+    compiled = programs(run, method.apply, method.layout)
+  starts = [(x.group, x.start_with(method.variables)) for x in compiled]
   rows: list[rows_lib.Row] = []
   per_image = {}
-  for split in config.eval.splits:
-    for group, start in groups:
-      messages.say(f"evaluating {method.name.key} on {split}{group.title}")
+  for split in run.config.eval.splits:
+    for group, start in starts:
+      messages.say(f"evaluating {_named(method)} on {split}{group.title}")
+      batches = _batches(run, split)
       scores = scores_lib.measure(
         start,
         jax.device_get
         if method.layout is None
         else method.layout.fetch_members,
-        _stoppable(run, _batches(run, split)),
+        _stoppable(run, batches) if stoppable else batches,
         num_classes=run.dataset.num_classes,
       )
       rows += _rows(run, method, scores, split=split, group=group)
-      if group.corrupt is None:
+      if group.corrupt is None and not only_rows:
         per_image[split] = arrays_lib.PerImage(
           members=method.members,
           steps=method.steps,
+          batch_norm=method.batch_norm,
           noise_variances=group.noise_variances,
           scores={
             name: value[np.array(method.places)]
@@ -82,9 +129,15 @@ def evaluate(run: run_lib.Run, method: methods.Method) -> Evaluation:
           },
         )
   examples = None
-  if parallel.is_main_process():
+  if parallel.is_main_process() and not only_rows:
     examples = examples_lib.of_method(run, method)
   return Evaluation(method, rows, per_image, examples)
+
+
+def _named(method: methods.Method) -> str:
+  """A method in messages."""
+  running = method.batch_norm == "running"
+  return method.name.key + running * " with running statistics"
 
 
 def _groups(run: run_lib.Run) -> list[_Group]:
@@ -103,36 +156,36 @@ def _groups(run: run_lib.Run) -> list[_Group]:
 
 
 def _starter(
-  run: run_lib.Run, method: methods.Method, group: _Group
-) -> scores_lib.Start:
-  """Function that starts the evaluation of a batch."""
-  settings = _settings(
-    run, method.apply, corrupt=group.corrupt, layout=method.layout
-  )
+  run: run_lib.Run,
+  apply: network_lib.Apply,
+  group: _Group,
+  layout: parallel.Layout | None,
+) -> Callable[[Any], scores_lib.Start]:
+  """Function from weights to one that starts the evaluation of a batch."""
+  settings = _settings(run, apply, corrupt=group.corrupt, layout=layout)
   noise_variances = group.noise_variances.astype(np.float32)
-  if method.layout is not None:
-    return _on_devices(
-      method.layout,
-      settings,
-      method.layout.put_members(method.variables),
-      noise_variances,
+  if layout is None:
+    compiled = jax.jit(program.create(settings))
+    return lambda variables: (
+      lambda batch: compiled(
+        variables, (), (batch, noise_variances), np.int32(0)
+      )
     )
-  compiled = jax.jit(program.create(settings))
-  return lambda batch: compiled(
-    method.variables, (), (batch, noise_variances), np.int32(0)
-  )
+  start = _on_devices(layout, settings, noise_variances)
+  return lambda variables: start(layout.put_members(variables))
 
 
 def _on_devices(
   layout: parallel.Layout,
   settings: program.Settings,
-  variables: Any,
   noise_variances: np.ndarray,
-) -> scores_lib.Start:
-  """Function that starts a batch, with the variables on the devices."""
+) -> Callable[[Any], scores_lib.Start]:
+  """As from `_starter`, for weights on the devices."""
   mapped = layout.map(program.create(settings))
-  return lambda batch: mapped(
-    variables, (), layout.put_shared((batch, noise_variances))
+  return lambda variables: (
+    lambda batch: mapped(
+      variables, (), layout.put_shared((batch, noise_variances))
+    )
   )
 
 
@@ -177,6 +230,9 @@ def _rows(
       **dataclasses.asdict(member),
       phase=method.phase,
       step=step,
+      epochs=epochs,
+      pretrain_epochs=method.pretrain_epochs,
+      batch_norm=method.batch_norm,
       noise_variance=condition.noise_variance,
       corruption=condition.corruption,
       corruption_level=condition.level,
@@ -184,8 +240,8 @@ def _rows(
       value=values[place, level],
       n=scores.n,
     )
-    for place, member, step in zip(
-      method.places, method.members, method.steps, strict=True
+    for place, member, step, epochs in zip(
+      method.places, method.members, method.steps, method.epochs, strict=True
     )
     for level, condition in enumerate(group.conditions)
     for metric, values in scores.values.items()
@@ -193,36 +249,58 @@ def _rows(
 
 
 def validation(
-  run: run_lib.Run, phase: phase_lib.Phase
+  run: run_lib.Run,
+  phase: phase_lib.Phase,
+  estimator: batch_norm.Estimator,
 ) -> Callable[[steps.TrainState], dict[str, np.ndarray]]:
   """Function from a state on the devices to validation metrics {name: [M]}.
 
-  Images have no noise, and outputs are not clipped. `loss` is equation 1 with
-  BatchNorm's running statistics, whereas training has it with those of the
-  batch.
+  Outputs are not clipped. Metrics are without noise; those of
+  `arrays.PER_IMAGE` also at the other levels of
+  `eval.validation_noise_variances`, as "ssim_noise_0.001". `loss` is equation 1
+  with the preferred statistics of BatchNorm, whereas training has it with those
+  of the batch.
+
+  Args:
+    run: configuration, images and devices.
+    phase: what trains the state.
+    estimator: of BatchNorm's statistics.
   """
-  layout = run.layout
+  layout, config = run.layout, run.config
+  reestimates = derived.preferred_batch_norm(config) == "reestimated"
   settings = _settings(run, phase.network.apply, clip=False, layout=layout)
-  mapped = layout.map(program.create(settings))
-  no_noise = np.zeros(1, np.float32)
+  levels = config.eval.validation_noise_variances
+  start_with = _on_devices(layout, settings, np.asarray(levels, np.float32))
   loss_weights = phase.population.arrays().loss_weight.astype(np.float64)
 
   def validate(state: steps.TrainState) -> dict[str, np.ndarray]:
+    variables = state.variables
+    if reestimates and state.batch_stats:
+      statistics = estimator(
+        variables,
+        num_batches=min(_VALIDATION_BATCHES, config.eval.batch_norm_batches),
+      )
+      variables["batch_stats"] = layout.put_members(statistics)
     scores = scores_lib.measure(
-      lambda batch: mapped(
-        state.variables, (), layout.put_shared((batch, no_noise))
-      ),
+      start_with(variables),
       layout.fetch_members,
       _batches(run, "validation"),
       num_classes=run.dataset.num_classes,
     )
-    values = {name: value[:, 0] for name, value in scores.values.items()}
+    clean = levels.index(0.0)
+    values = {name: value[:, clean] for name, value in scores.values.items()}
+    noisy = {
+      f"{name}_noise_{variance:g}": scores.values[name][:, level]
+      for level, variance in enumerate(levels)
+      for name in arrays_lib.PER_IMAGE
+      if level != clean and name in values
+    }
     loss = values["loss_sr"]
     if "loss_classifier" in values:
       loss = loss + loss_weights * values["loss_classifier"]
-      if run.config.loss.normalize_weights:
+      if config.loss.normalize_weights:
         loss = loss / (1 + loss_weights)
-    return {"loss": loss, **values}
+    return {"loss": loss, **values, **noisy}
 
   return validate
 

@@ -41,6 +41,7 @@ def of_method(run: run_lib.Run, method: methods.Method) -> arrays_lib.Examples:
   return arrays_lib.Examples(
     members=method.members,
     steps=method.steps,
+    batch_norm=method.batch_norm,
     noise_variances=noise_variances,
     positions=positions,
     labels=run.dataset.test.labels[positions].astype(np.int64),

@@ -7,8 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from sr2_jax import names, parallel
+from sr2_jax import errors, names, parallel
 from sr2_jax.models import bicubic, conv, sr2
+from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.training import inputs
 from sr2_jax.training import network as network_lib
@@ -26,6 +27,9 @@ class Method:
     shared_layers: as in rows.
     members: those to evaluate; one empty member for an untrained method.
     steps: training steps of each member.
+    epochs: those steps in epochs; None for an untrained method.
+    pretrain_epochs: as in rows.
+    batch_norm: as in rows.
     apply: the network of a member.
     variables: weights of the population, NumPy arrays [M, ...].
     places: of the members in the population.
@@ -37,6 +41,9 @@ class Method:
   shared_layers: int | None
   members: tuple[rows_lib.Member, ...]
   steps: tuple[int, ...]
+  epochs: tuple[float | None, ...] = (None,)
+  pretrain_epochs: int | None = None
+  batch_norm: str | None = None
   apply: network_lib.Apply
   variables: Any
   places: tuple[int, ...] = (0,)
@@ -49,6 +56,7 @@ def of_phase(
   variables: Any,
   *,
   steps_done: Sequence[int],
+  batch_norm: str | None,
   places: Sequence[int] | None = None,
 ) -> Method:
   """The method that a phase trained.
@@ -58,6 +66,7 @@ def of_phase(
     phase: what trained the weights.
     variables: weights of its population, NumPy arrays [M, ...].
     steps_done: training steps of each member.
+    batch_norm: which statistics BatchNorm has; as in rows.
     places: of the members to evaluate; None: all.
   """
   places = tuple(range(phase.population.size) if places is None else places)
@@ -67,11 +76,32 @@ def of_phase(
     shared_layers=run.config.model.shared_layers,
     members=tuple(phase.population.members[place] for place in places),
     steps=tuple(steps_done[place] for place in places),
+    epochs=tuple(steps_done[place] / phase.steps_per_epoch for place in places),
+    pretrain_epochs=_pretrain_epochs(run.config, phase.name),
+    batch_norm=batch_norm,
     apply=phase.network.apply,
     variables=variables,
     places=places,
     layout=run.layout,
   )
+
+
+def _pretrain_epochs(config: Any, phase: str) -> int | None:
+  """Epochs of `pretrain` before `joint`, in this run or in `init_from`.
+
+  None if that run's config.json is gone: an evaluation must not fail for it.
+  """
+  if phase != "joint":
+    return None
+  if not config.init_from:
+    return config.pretrain.num_epochs
+  try:
+    recorded = folder_lib.RunFolder(config.init_from).read()
+    return (
+      None if recorded is None else recorded["config"]["pretrain"]["num_epochs"]
+    )
+  except (errors.UserError, LookupError, TypeError):
+    return None
 
 
 def untrained(run: run_lib.Run) -> list[Method]:

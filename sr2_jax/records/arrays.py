@@ -4,11 +4,13 @@ Rows hold means. `per_image/<method>_<split>.npz` holds the scores of each
 image, for tests that pair images. `examples/<method>.npz` holds a few test
 images and the method's outputs for them, for pictures. In both, `members_seed`
 (int64 [M], -1 for none), `members_l2` and `members_loss_weight` (float64 [M],
-NaN for none) and `step` (int64 [M]) identify the weights.
+NaN for none) and `step` (int64 [M]) identify the weights, and `batch_norm` the
+statistics that they had: as in rows, "" for none. Older files lack it.
 
 Both are for the latest weights of a run, as its tables are: evaluating earlier
-weights again does not replace them. Evaluating the same weights at other noise
-variances adds to the file.
+weights again does not replace them, nor does evaluating the same ones with
+running statistics instead of re-estimated ones. Evaluating the same weights at
+other noise variances adds to the file.
 """
 
 import contextlib
@@ -41,11 +43,13 @@ class _OfMembers:
   Attributes:
     members: M of them, in the order of the member axis.
     steps: training steps of each.
+    batch_norm: statistics of BatchNorm, as in rows.
     noise_variances: float64 [V].
   """
 
   members: tuple[rows_lib.Member, ...]
   steps: tuple[int, ...]
+  batch_norm: str | None = None
   noise_variances: np.ndarray
 
   def __post_init__(self) -> None:
@@ -179,7 +183,10 @@ def read_examples(folder: pathlib.Path, method: str) -> Examples | None:
 def _write(
   path: pathlib.Path, of: _OfMembers, arrays: Mapping[str, np.ndarray]
 ) -> None:
-  """Replaces a file atomically, unless it has later weights."""
+  """Replaces a file atomically, unless it has better ones.
+
+  These are of later weights, or of the same ones with re-estimated statistics.
+  """
   try:
     old = _read(path) or {}
   except errors.UserError:
@@ -187,14 +194,35 @@ def _write(
   new = {
     **_members_as_arrays(of.members),
     "step": np.array(of.steps, np.int64),
+    "batch_norm": np.array(of.batch_norm or ""),
     "noise_variances": np.asarray(of.noise_variances, np.float64),
     **arrays,
   }
   old_step = old.get("step", np.empty(0, np.int64))
-  if old_step.shape == new["step"].shape and np.any(old_step > new["step"]):
-    return
+  if old_step.shape == new["step"].shape:
+    if np.any(old_step > new["step"]):
+      return
+    old.setdefault("batch_norm", np.array(_of_older_file(old_step) or ""))
+    kinds = str(old["batch_norm"]), of.batch_norm
+    if kinds == ("reestimated", "running") and _same_weights(old, new):
+      return
   with files.replacing(path) as file:
     np.savez(file, **_with_levels_of(old, new))
+
+
+def _same_weights(
+  old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]
+) -> bool:
+  identity = ("members_seed", "members_l2", "members_loss_weight", "step")
+  return all(
+    name in old and np.array_equal(old[name], new[name], equal_nan=True)
+    for name in identity
+  )
+
+
+def _of_older_file(step: np.ndarray) -> str | None:
+  """The statistics in a file that does not name them."""
+  return "running" if step.any() else None
 
 
 def _members_as_arrays(
@@ -229,7 +257,8 @@ def _with_levels_of(
   for name, value in new.items():
     axis = _LEVEL_AXES.get(name)
     if axis is None:
-      if not np.array_equal(old[name], value, equal_nan=True):
+      is_text = value.dtype.kind == "U"
+      if not np.array_equal(old[name], value, equal_nan=not is_text):
         return new
       merged[name] = value
       continue
@@ -269,6 +298,9 @@ def _head(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
       for seed, l2, loss_weight in zip(seeds, *weights, strict=True)
     ),
     "steps": tuple(int(step) for step in arrays["step"]),
+    "batch_norm": str(arrays["batch_norm"]) or None
+    if "batch_norm" in arrays
+    else _of_older_file(arrays["step"]),
     "noise_variances": arrays["noise_variances"],
   }
 

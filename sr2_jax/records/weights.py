@@ -3,8 +3,10 @@
 `weights/<phase>_<method>/<member>/last.safetensors` in a run folder holds the
 float32 parameters and BatchNorm statistics of a member, with names such as
 "params/sr/map_0/kernel". `best.safetensors` holds those with the lowest
-validation loss. The file's metadata say how to build the network, so that no
-other file is needed. Its sha256 is in a second file, `<name>.sha256`.
+validation loss. If the statistics in "batch_stats" are re-estimated, the
+running ones are beside them, in "running_batch_stats". The file's metadata say
+how to build the network, so that no other file is needed. Its sha256 is in a
+second file, `<name>.sha256`.
 """
 
 import dataclasses
@@ -21,6 +23,8 @@ from sr2_jax.records import rows as rows_lib
 
 # A single entry, because safetensors writes several in no fixed order.
 _ENTRY = "sr2_jax"
+# The running statistics where "batch_stats" are re-estimated.
+RUNNING = "running_batch_stats"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,7 @@ class Origin:
     method: the network's key in `names.METHODS` after that phase.
     member: the network in its population.
     step: training steps done in that phase.
+    batch_norm: the statistics in "batch_stats", as rows name them.
   """
 
   config: Mapping[str, Any]
@@ -44,6 +49,7 @@ class Origin:
   method: str
   member: rows_lib.Member
   step: int
+  batch_norm: str | None = "running"  # In files of older versions.
 
 
 def network_folder(

@@ -175,6 +175,7 @@ def load(
   method: str | None = None,
   *,
   checkpoint: str = "last",
+  batch_norm: str | None = None,
   members: Sequence[rows_lib.Member] | None = None,
   platform: str | None = None,
 ) -> Trained:
@@ -185,6 +186,8 @@ def load(
     method: key of the network, such as "fsrcnn" or "sr2_fsrcnn"; None: the
       network of the last phase that has ended.
     checkpoint: "last", or "best" for the lowest validation loss.
+    batch_norm: statistics of BatchNorm, "reestimated" or "running"; None:
+      re-estimated if the folder has them.
     members: members to load, in this order, with seed, l2 and loss_weight as in
       `Trained.origins`; None: all.
     platform: see `build`.
@@ -205,7 +208,10 @@ def load(
     by_member = [_find(by_member, member, path) for member in members]
   origins = tuple(origin for _, origin in by_member)
   network = _network_of(path, origins[0], platform)
-  variables = [_unflatten(arrays, network, path) for arrays, _ in by_member]
+  variables = [
+    _unflatten(_choose(*found, batch_norm, path), network, path)
+    for found in by_member
+  ]
   stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *variables)
   return Trained(network, stacked, origins)
 
@@ -259,6 +265,30 @@ def _network_of(
     len(origin.class_names),
     phase=origin.phase,
     platform=platform,
+  )
+
+
+def _choose(
+  arrays: Mapping[str, np.ndarray],
+  origin: weights_lib.Origin,
+  batch_norm: str | None,
+  path: pathlib.Path,
+) -> dict[str, np.ndarray]:
+  """A member's arrays with the statistics asked for, under one name."""
+  chosen, running = {}, {}
+  for name, array in arrays.items():
+    subtree, _, rest = name.partition("/")
+    if subtree == weights_lib.RUNNING:
+      running[f"batch_stats/{rest}"] = array
+    else:
+      chosen[name] = array
+  if origin.batch_norm is None or batch_norm in (None, origin.batch_norm):
+    return chosen
+  if batch_norm == "running":
+    return chosen | running
+  raise errors.UserError(
+    f"{path} has no {batch_norm} statistics of BatchNorm.\n"
+    f"--mode=eval --config.eval.batch_norm=reestimated writes them."
   )
 
 

@@ -139,15 +139,11 @@ def create(
   )
 
 
-def train_steps(
-  phase: Phase,
-  config: Config,
-  layout: parallel.Layout,
-  *,
-  steps_per_call: int,
-) -> Any:
-  """Training steps on the devices; each call consumes what it gets."""
-  settings = steps.Settings(
+def settings_of_steps(
+  phase: Phase, config: Config, layout: parallel.Layout
+) -> steps.Settings:
+  """What all members share in a training step."""
+  return steps.Settings(
     model=phase.network.model,
     optimizer=phase.optimizer,
     augment=functools.partial(
@@ -160,5 +156,16 @@ def train_steps(
     num_shards=layout.num_shards,
     axis_name=layout.axis_name,
   )
+
+
+def train_steps(
+  phase: Phase,
+  config: Config,
+  layout: parallel.Layout,
+  *,
+  steps_per_call: int,
+) -> Any:
+  """Training steps on the devices; each call consumes what it gets."""
+  settings = settings_of_steps(phase, config, layout)
   program = steps.train_program(settings, steps_per_call=steps_per_call)
   return layout.map(program, donate=True)

@@ -24,10 +24,11 @@ from sr2_jax.training import phase as phase_lib
 # What a later start may change; config.json records it for each start.
 _SURROUNDINGS = ("devices", "python", "packages", "git_revision")
 # Fields that --mode=eval may change. A row records its variance, corruption,
-# split and step; it does not record other `eval` fields, so those are fixed.
+# split, statistics and step; it does not record other `eval` fields, so those
+# are fixed.
 _FREE_IN_EVALUATION = (
   "eval.noise_variances", "eval.corruptions", "eval.splits", "eval.checkpoint",
-  "eval.srmd",
+  "eval.srmd", "eval.batch_norm",
   "data.device_bytes", "parallel", "log", "steps_per_call",
   "stop_on_divergence",
 )  # fmt: skip

@@ -122,17 +122,9 @@ def train_step(
     shard: index of this device's part of the batch.
   """
   images, labels = batch
-  positions = shard * settings.shard_size + jnp.arange(
-    settings.shard_size, dtype=jnp.int32
+  high_res, low_res, description = inputs_of_batch(
+    settings, member.seed, images, step, shard
   )
-  augment_keys, degrade_keys = (
-    rng.per_image(
-      jax.random.fold_in(rng.stream(member.seed, name), step), positions
-    )
-    for name in ("augment", "degrade")
-  )
-  high_res = settings.augment(augment_keys, to_float(images))
-  low_res, description = settings.degrade(degrade_keys, high_res)
 
   def objective(params: Any) -> tuple[jax.Array, tuple[Any, dict]]:
     outputs, updated = settings.model.apply(
@@ -160,6 +152,37 @@ def train_step(
     opt_state=opt_state,
   )
   return new_state, means
+
+
+def inputs_of_batch(
+  settings: Settings,
+  seed: jax.Array,
+  images: jax.Array,
+  step: jax.Array,
+  shard: jax.Array,
+  *,
+  streams: str = "",
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+  """Augmented high_res, low_res and description of a shard's images.
+
+  Args:
+    settings: what all members share.
+    seed: the member's.
+    images: uint8.
+    step: the draws depend on it, the seed and an image's position.
+    shard: index of this device's part of the batch.
+    streams: what the names of the streams start with.
+  """
+  own = jnp.arange(settings.shard_size, dtype=jnp.int32)
+  positions = shard * settings.shard_size + own
+  augment_keys, degrade_keys = (
+    rng.per_image(
+      jax.random.fold_in(rng.stream(seed, streams + name), step), positions
+    )
+    for name in ("augment", "degrade")
+  )
+  high_res = settings.augment(augment_keys, to_float(images))
+  return high_res, *settings.degrade(degrade_keys, high_res)
 
 
 def losses(

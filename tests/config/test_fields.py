@@ -27,6 +27,8 @@ def test_every_field_has_a_check_that_its_default_passes():
   )
   for field, value in {**fields.OPTIONAL, **defaults}.items():
     assert fields.CHECKS[field].accepts(value), field
+  for field, value in fields.ADDED.items():
+    assert defaults[field] == value, field
 
 
 @pytest.mark.parametrize(
@@ -133,6 +135,14 @@ def test_as_many_layers_are_shared_as_wdsr_has():
     ("eval.splits", ("test", "test")),
     ("eval.max_images", -1),
     ("eval.every_epochs", 0),
+    ("eval.validation_noise_variances", (1e-4,)),
+    ("eval.validation_noise_variances", (0.0, 0)),
+    ("eval.epochs", (0,)),
+    ("eval.epochs", (1.5,)),
+    ("eval.epochs", (1, 1.0)),
+    ("eval.batch_norm", ()),
+    ("eval.batch_norm", ("frozen",)),
+    ("eval.batch_norm_batches", 0),
     ("eval.checkpoint", "first"),
     ("checkpoint.every_steps", 0),
     ("checkpoint.keep", 0),

@@ -11,13 +11,21 @@ import pytest
 import sklearn.metrics
 
 from sr2_jax import errors, names, parallel, rng
-from sr2_jax.evaluation import evaluate, methods
+from sr2_jax.evaluation import batch_norm, evaluate, methods
 from sr2_jax.evaluation import scores as scores_lib
 from sr2_jax.imaging import corruptions, degradation, metrics, noise
 from sr2_jax.models import bicubic
+from sr2_jax.records import arrays as arrays_lib
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.training import preemption
 from tests import tiny_network
+
+
+def validate(run, phase, state):
+  estimator = batch_norm.Estimator(run, phase)
+  return evaluate.validation(run, phase, estimator)(
+    run.layout.put_members(state)
+  )
 
 
 @pytest.mark.parametrize(
@@ -37,9 +45,10 @@ def test_validation_is_equation_1_with_running_statistics(
   run = tiny_network.make_run(tmp_path, **changes)
   phase = tiny_network.tiny_phase(run)
   state = tiny_network.make_state(phase)
-  values = evaluate.validation(run, phase)(run.layout.put_members(state))
+  values = validate(run, phase, state)
   split = run.dataset.validation
   assert {value.shape for value in values.values()} == {(4,)}
+  noise = tiny_network.VARIANCES[1]
   for member, weight in enumerate(phase.population.loss_weights):
     expected = tiny_network.reference(state.variables, member, split)
     loss = expected[sr_loss] + weight * expected["loss_classifier"]
@@ -54,13 +63,22 @@ def test_validation_is_equation_1_with_running_statistics(
       np.testing.assert_allclose(
         values[name][member], value, rtol=1e-5, err_msg=name
       )
+    noisy = tiny_network.reference(
+      state.variables, member, split, variance=noise
+    )
+    np.testing.assert_allclose(
+      values[f"accuracy_noise_{noise:g}"][member],
+      np.mean(noisy["predicted"] == split.labels),
+    )
+  others = {name for name in values if name.endswith(f"_noise_{noise:g}")}
+  assert others == {f"{name}_noise_{noise:g}" for name in arrays_lib.PER_IMAGE}
 
 
 def test_validation_of_pretraining_is_the_super_resolution_loss(tmp_path):
   run = tiny_network.make_run(tmp_path, loss__normalize_weights=True)
   phase = tiny_network.tiny_phase(run, "pretrain")
   state = tiny_network.make_state(phase)
-  values = evaluate.validation(run, phase)(run.layout.put_members(state))
+  values = validate(run, phase, state)
   assert "accuracy" not in values
   np.testing.assert_array_equal(values["loss"], values["loss_sr"])
   for member in range(2):
@@ -72,7 +90,11 @@ def test_validation_of_pretraining_is_the_super_resolution_loss(tmp_path):
 
 def evaluate_phase(run, phase, variables):
   method = methods.of_phase(
-    run, phase, variables, steps_done=tiny_network.STEPS
+    run,
+    phase,
+    variables,
+    steps_done=tiny_network.STEPS,
+    batch_norm="running",
   )
   return evaluate.evaluate(run, method)
 
@@ -116,11 +138,21 @@ def test_every_number_gets_its_row(evaluated):
     assert {row.metric for row in network} == set(names.METRICS)
     assert len(network) == 4 * 2 * len(names.METRICS)
     assert {(r.phase, r.shared_layers) for r in network} == {("joint", 1)}
+    # Two steps of batches of 4 in an epoch of 8 images.
+    assert {(r.step, r.epochs) for r in network} == {
+      (step, step / 2) for step in tiny_network.STEPS
+    }
+    assert {(r.batch_norm, r.pretrain_epochs) for r in network} == {
+      ("running", 0)
+    }
     other = [row for row in of_split if row.method == "bicubic"]
     assert {
       (r.phase, r.seed, r.l2, r.loss_weight, r.shared_layers, r.step)
       for r in other
     } == {("none", None, None, None, None, 0)}
+    assert {(r.epochs, r.pretrain_epochs, r.batch_norm) for r in other} == {
+      (None, None, None)
+    }
     assert {row.metric for row in other} == {
       *metrics.IMAGE_METRICS,
       "loss_sr",
@@ -138,7 +170,12 @@ def test_members_that_diverged_have_no_results(evaluated):
   spoiled = jax.tree.map(np.array, variables)
   spoiled["params"]["gain"][[0, 2]] = np.nan
   method = methods.of_phase(
-    run, phase, spoiled, steps_done=tiny_network.STEPS, places=(1, 3)
+    run,
+    phase,
+    spoiled,
+    steps_done=tiny_network.STEPS,
+    batch_norm="running",
+    places=(1, 3),
   )
   found = evaluate.evaluate(run, method)
   members = tiny_network.FOUR_MEMBERS[1::2]

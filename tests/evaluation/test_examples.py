@@ -20,10 +20,17 @@ def test_two_images_of_each_class_are_kept(tmp_path):
   other = examples.of_method(run, bicubic_method)
   network = examples.of_method(
     run,
-    methods.of_phase(run, phase, variables, steps_done=tiny_network.STEPS),
+    methods.of_phase(
+      run,
+      phase,
+      variables,
+      steps_done=tiny_network.STEPS,
+      batch_norm="running",
+    ),
   )
   assert network.members == tiny_network.FOUR_MEMBERS
   assert network.steps == tiny_network.STEPS
+  assert network.batch_norm == "running"
   assert other.members == bicubic_method.members
   split = run.dataset.test
   chosen = [

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 
 import jax
 import jax.numpy as jnp
@@ -112,7 +113,11 @@ def test_a_phase_has_the_weights_of_its_members(tmp_path):
   phase = tiny_network.tiny_phase(run)
   variables = tiny_network.make_state(phase).variables
   method = methods.of_phase(
-    run, phase, variables, steps_done=tiny_network.STEPS
+    run,
+    phase,
+    variables,
+    steps_done=tiny_network.STEPS,
+    batch_norm="running",
   )
   assert method.name.key == "sr2_fsrcnn"
   assert (method.phase, method.shared_layers) == ("joint", 1)
@@ -120,9 +125,32 @@ def test_a_phase_has_the_weights_of_its_members(tmp_path):
   assert method.steps == tiny_network.STEPS
   assert method.places == (0, 1, 2, 3)
   assert method.layout is run.layout
+  assert method.batch_norm == "running"
+  assert method.epochs == tuple(step / 2 for step in tiny_network.STEPS)
   some = methods.of_phase(
-    run, phase, variables, steps_done=tiny_network.STEPS, places=(0, 3)
+    run,
+    phase,
+    variables,
+    steps_done=tiny_network.STEPS,
+    batch_norm=None,
+    places=(0, 3),
   )
   assert some.places == (0, 3)
   assert some.members == tiny_network.FOUR_MEMBERS[::3]
   assert some.steps == tiny_network.STEPS[::3]
+  assert some.epochs == method.epochs[::3]
+
+
+def test_epochs_of_pretraining_are_those_of_the_run_started_from(tmp_path):
+  run = tiny_network.make_run(tmp_path / "own", pretrain__num_epochs=7)
+  assert methods._pretrain_epochs(run.config, "joint") == 7
+  assert methods._pretrain_epochs(run.config, "pretrain") is None
+  other = tmp_path / "other"
+  run = tiny_network.make_run(tmp_path / "own", init_from=str(other))
+  assert methods._pretrain_epochs(run.config, "joint") is None
+  other.mkdir()
+  record = {"config": {"pretrain": {"num_epochs": 3}}}
+  (other / "config.json").write_text(json.dumps(record))
+  assert methods._pretrain_epochs(run.config, "joint") == 3
+  (other / "config.json").write_text('{"torn')
+  assert methods._pretrain_epochs(run.config, "joint") is None

@@ -26,11 +26,18 @@ def load(path):
 
 
 def write(
-  folder, *, members=MEMBERS, steps=(8, 6), scores=SCORES, levels=(0.0, 1e-3)
+  folder,
+  *,
+  members=MEMBERS,
+  steps=(8, 6),
+  scores=SCORES,
+  levels=(0.0, 1e-3),
+  batch_norm="reestimated",
 ):
   per_image = arrays_lib.PerImage(
     members=members,
     steps=steps,
+    batch_norm=batch_norm,
     noise_variances=np.array(levels),
     scores=scores,
   )
@@ -46,7 +53,7 @@ def test_scores_are_stored_without_losses(tmp_path):
   arrays = write(tmp_path)
   assert arrays.keys() == {
     "members_seed", "members_l2", "members_loss_weight", "step",
-    "noise_variances", "ssim", "accuracy",
+    "batch_norm", "noise_variances", "ssim", "accuracy",
   }  # fmt: skip
   np.testing.assert_array_equal(arrays["members_seed"], [3, 4])
   np.testing.assert_array_equal(arrays["members_l2"], [0.01, 0.0])
@@ -77,6 +84,33 @@ def test_only_the_same_or_later_weights_replace_a_file(tmp_path, step):
   assert again["ssim"][0, 0, 0] == changes
   assert again["step"][0] == (step if changes else 8)
   assert ("accuracy" in again) != changes
+
+
+def test_running_statistics_do_not_replace_reestimated_ones(tmp_path):
+  higher = {name: value + 1 for name, value in SCORES.items()}
+  write(tmp_path, batch_norm="running")
+  assert read(tmp_path).batch_norm == "running"
+  write(tmp_path, scores=higher)
+  write(tmp_path, batch_norm="running", levels=(0.0, 1e-2))
+  kept = read(tmp_path)
+  assert kept.batch_norm == "reestimated"
+  np.testing.assert_array_equal(kept.scores["ssim"], higher["ssim"])
+  # Of later weights they do.
+  write(tmp_path, batch_norm="running", steps=(9, 6))
+  assert read(tmp_path).batch_norm == "running"
+
+
+def test_older_files_have_running_statistics(tmp_path):
+  arrays = write(tmp_path, batch_norm="running")
+  path = tmp_path / "per_image" / "fsrcnn_test.npz"
+  del arrays["batch_norm"]
+  np.savez(path, **arrays)
+  assert read(tmp_path).batch_norm == "running"
+  # Another level of the same weights is added to it.
+  write(tmp_path, batch_norm="running", levels=(1e-2,))
+  assert len(read(tmp_path).noise_variances) == 3
+  np.savez(path, **(arrays | {"step": np.zeros(2, np.int64)}))
+  assert read(tmp_path).batch_norm is None
 
 
 def test_other_levels_of_the_same_weights_are_added(tmp_path):
@@ -140,8 +174,8 @@ def test_examples_hold_inputs_and_outputs(tmp_path, classifies):
   arrays = load(tmp_path / "examples" / "wdsr.npz")
   assert arrays.keys() - {"predicted"} == {
     "members_seed", "members_l2", "members_loss_weight", "step",
-    "noise_variances", "positions", "labels", "high_res", "low_res",
-    "super_res",
+    "batch_norm", "noise_variances", "positions", "labels", "high_res",
+    "low_res", "super_res",
   }  # fmt: skip
   assert ("predicted" in arrays) == classifies
   assert arrays["super_res"].dtype == np.float32

@@ -1,7 +1,9 @@
 """Networks of configs and of run folders."""
 
 import dataclasses
+import functools
 import re
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -127,8 +129,14 @@ def run(tmp_path_factory):
   for name in ("pretrain", "joint"):
     phase = made.phase(name)
     state = phase.create_state()
+    variables = state.variables
+    statistics = jax.tree.map(lambda x: x + 1, variables["batch_stats"])
+    of_kinds = {
+      "reestimated": {**variables, "batch_stats": statistics},
+      "running": variables,
+    }
     output.store_weights(
-      made, phase, "last", state.variables, [5] * phase.population.size
+      made, phase, "last", of_kinds, [5] * phase.population.size
     )
   return made
 
@@ -139,7 +147,9 @@ def test_a_loaded_network_is_the_one_that_was_trained(run):
   assert [x.member for x in network_lib.load(run.folder.path).origins] == [
     *members
   ]
-  trained = network_lib.load(run.folder.path, members=members[2:3])
+  trained = network_lib.load(
+    run.folder.path, members=members[2:3], batch_norm="running"
+  )
   assert trained.origins[0].method == "sr2_fsrcnn"
   low_res = np.random.default_rng(0).random((3, 6, 6, 1), np.float32)
   outputs = trained.apply(low_res)
@@ -152,6 +162,40 @@ def test_a_loaded_network_is_the_one_that_was_trained(run):
   )
   for name, value in outputs.items():
     np.testing.assert_allclose(value[0], expected[name], atol=1e-5)
+
+
+def test_statistics_are_those_asked_for(run):
+  """Re-estimated ones by default."""
+  load = functools.partial(network_lib.load, run.folder.path)
+  found = load().variables["batch_stats"]
+  for batch_norm, more in ((None, 0), ("reestimated", 0), ("running", 1)):
+    other = load(batch_norm=batch_norm).variables["batch_stats"]
+    jax.tree.map(
+      lambda a, b, more=more: np.testing.assert_array_equal(a, b + more),
+      found,
+      other,
+    )
+
+
+def test_weights_of_an_older_version_have_only_running_statistics(
+  run, tmp_path
+):
+  shutil.copytree(run.folder.path / "weights", tmp_path / "weights")
+  for path in tmp_path.glob("weights/joint_*/*/last.safetensors"):
+    arrays, origin = weights_lib.read(path)
+    old = {k: x for k, x in arrays.items() if "running" not in k}
+    origin = dataclasses.asdict(origin)
+    del origin["batch_norm"]
+    origin["config"]["eval"] = {
+      k: x for k, x in origin["config"]["eval"].items() if "batch" not in k
+    } | {"batch_size": 4}
+    origin["member"] = rows_lib.Member(**origin["member"])
+    weights_lib.write(path, old, weights_lib.Origin(**origin))
+  for batch_norm in (None, "running"):
+    trained = network_lib.load(tmp_path, batch_norm=batch_norm)
+    assert trained.origins[0].batch_norm == "running"
+  with pytest.raises(errors.UserError, match="batch_norm=reestimated"):
+    network_lib.load(tmp_path, batch_norm="reestimated")
 
 
 def test_members_are_those_asked_for(run):
