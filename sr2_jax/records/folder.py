@@ -1,7 +1,7 @@
 """A run's folder: who is using it, the record of the run, whether it is done.
 
-Holds config.json, metrics.jsonl, results.jsonl, checkpoints/, per_image/,
-examples/, images/, tensorboard/, weights/ and, at the end, DONE.
+Holds config.json, metrics.jsonl, timing.jsonl, results.jsonl, checkpoints/,
+per_image/, examples/, images/, tensorboard/, weights/ and, at the end, DONE.
 """
 
 import contextlib

@@ -1,7 +1,8 @@
 """Requests to stop: SIGTERM and Ctrl-C end a run after the current step.
 
-If a validation is due after that step, it comes first, because a resumed run
-would not repeat it. A kill during it loses what came after the last checkpoint.
+If a validation or an evaluation is due after that step, it comes first, because
+a resumed run would not repeat it. A kill during it loses what came after the
+last checkpoint.
 """
 
 import contextlib

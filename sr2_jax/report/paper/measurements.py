@@ -194,6 +194,9 @@ class Measurements:
     if found.steps[place] != source.steps[seed]:
       self.note(f"{_short(path)} is of other weights than the rows: unused.")
       return None
+    if found.batch_norm != source.batch_norm:
+      self.note(f"{_short(path)} is of other statistics than the rows: unused.")
+      return None
     values = found.scores[name][place, level].astype(np.float64)
     return 10 ** (-values / 10) if metric == MSE else values
 

@@ -18,6 +18,7 @@ class Source:
     l2: as in the rows.
     rows: the current ones, by metric and condition, then by seed.
     steps: the last step of each seed.
+    batch_norm: BatchNorm's statistics in all of them, as in the rows.
     folders: where the rows of each seed are.
     num_images: images behind a row; the most, if rows differ in that.
   """
@@ -28,6 +29,7 @@ class Source:
     tuple[str, rows_lib.Condition], Mapping[int | None, rows_lib.Row]
   ]
   steps: Mapping[int | None, int]
+  batch_norm: str | None
   folders: Mapping[int | None, pathlib.Path]
   num_images: int
 
@@ -96,6 +98,7 @@ def _gather(
     l2=l2,
     rows=found,
     steps={row.seed: row.step for row, _ in rows},
+    batch_norm=rows[0][0].batch_norm,
     folders={row.seed: file.parent for row, file in rows},
     num_images=max(row.n for row, _ in rows),
   )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sr2_jax import errors
+from sr2_jax.records import arrays as arrays_lib
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report.paper import measurements as measurements_lib
 from sr2_jax.report.paper import values as paper_values
@@ -77,6 +78,22 @@ def test_scores_of_other_weights_do_not_count(tmp_path):
   assert measurements.per_image(SR2, "ssim", NOISE, 0) is None
   [note] = measurements.notes
   assert "other weights" in note
+
+
+def test_scores_of_other_statistics_do_not_count(tmp_path):
+  score = paper_world.constant(0.7)
+  folder = paper_world.write_run(tmp_path / "run", "sr2_fsrcnn", score)
+  found = arrays_lib.read_per_image(folder, "sr2_fsrcnn", "test")
+  arrays_lib.write_per_image(
+    folder,
+    dataclasses.replace(found, batch_norm="running"),
+    method="sr2_fsrcnn",
+    split="test",
+  )
+  measurements = _read(folder)
+  assert measurements.per_image(SR2, "ssim", NOISE, 0) is None
+  [note] = measurements.notes
+  assert "other statistics" in note
 
 
 def test_rows_of_the_last_step_count(tmp_path):
