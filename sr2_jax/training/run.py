@@ -23,9 +23,8 @@ from sr2_jax.training import phase as phase_lib
 
 # What a later start may change; config.json records it for each start.
 _SURROUNDINGS = ("devices", "python", "packages", "git_revision")
-# Fields that --mode=eval may change. A row records its variance, corruption,
-# split, statistics and step; it does not record other `eval` fields, so those
-# are fixed.
+# Fields that --mode=eval may change: those that change no row, or that a row
+# records. Rows do not record the other `eval` fields, so these are fixed.
 _FREE_IN_EVALUATION = (
   "eval.noise_variances", "eval.corruptions", "eval.splits", "eval.checkpoint",
   "eval.srmd", "eval.batch_norm",
