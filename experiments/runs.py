@@ -26,12 +26,13 @@ class Run:
   """One run of a sweep.
 
   Attributes:
-    name: of the run folder, and of the rows (`config.experiment`).
+    name: of the run folder.
     config: path of an experiment file.
-    overrides: {dotted field: value} that the run changes; not `experiment`,
-      which is the name.
+    overrides: {dotted field: value} that the run changes; not `experiment`.
     init_from: name of the run whose pretraining it starts from.
     fixed: fields (globs) that `--set` leaves alone.
+    experiment: of the rows (`config.experiment`), which runs of other seeds
+      may share; "" is the name.
   """
 
   name: str
@@ -39,6 +40,7 @@ class Run:
   overrides: Mapping[str, Any]
   init_from: str | None = None
   fixed: tuple[str, ...] = ()
+  experiment: str = ""
 
 
 # What methods are evaluated under beside Gaussian noise: a mild level and a

@@ -34,6 +34,7 @@ class RunSpec(Protocol):
   overrides: Mapping[str, Any]
   init_from: str | None
   fixed: tuple[str, ...]
+  experiment: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,7 +181,7 @@ def _job(
       for field, value in settings.items()
       if not any(fnmatch.fnmatchcase(field, glob) for glob in spec.fixed)
     },
-    "experiment": spec.name,
+    "experiment": spec.experiment or spec.name,
   }
   if spec.init_from is not None:
     changes["init_from"] = str(workdir / spec.init_from)

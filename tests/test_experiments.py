@@ -15,6 +15,14 @@ MODULES = {
 }
 CONFIGS = [name for name in FILES if hasattr(MODULES[name], "get_config")]
 SWEEPS = [name for name in FILES if hasattr(MODULES[name], "sweep")]
+# Sweeps with budgets of their own; the others are items of the paper.
+OWN = [name for name in SWEEPS if hasattr(MODULES[name], "BUDGETS")]
+ITEMS = [name for name in SWEEPS if name not in OWN]
+BUDGETS = [
+  (name, budget)
+  for name in SWEEPS
+  for budget in (MODULES[name].BUDGETS if name in OWN else runs.BUDGETS)
+]
 
 # Fields that make an experiment what its name says, from the paper.
 PAPER = {
@@ -137,8 +145,7 @@ def _without_srmd(budget):
   return {k: config for k, config in configs.items() if "srmd" not in k}
 
 
-@pytest.mark.parametrize("budget", runs.BUDGETS)
-@pytest.mark.parametrize("name", SWEEPS)
+@pytest.mark.parametrize(("name", "budget"), BUDGETS)
 def test_runs_are_valid_and_can_follow_each_other(name, budget):
   found = MODULES[name].sweep(budget)
   assert found
@@ -156,25 +163,77 @@ def test_runs_are_valid_and_can_follow_each_other(name, budget):
 @pytest.mark.parametrize("budget", runs.BUDGETS)
 def test_the_paper_has_every_run_of_every_item(budget):
   whole = {run.name: run for run in paper.sweep(budget)}
-  assert set(SWEEPS) == {
+  assert set(ITEMS) == {
     "paper",
     *(i.__name__.split(".")[1] for i in paper.ITEMS),
   }
-  for name in SWEEPS:
+  for name in ITEMS:
     for run in MODULES[name].sweep(budget):
       assert whole[run.name] == run
 
 
-@pytest.mark.parametrize("name", SWEEPS)
+@pytest.mark.parametrize("name", ITEMS)
 def test_a_sweep_without_a_budget_is_the_papers(name):
   sweep = MODULES[name].sweep
   assert inspect.signature(sweep).parameters["budget"].default == "paper"
   assert sweep() == sweep("paper")
 
 
-def test_an_unknown_budget_is_named():
-  with pytest.raises(ValueError, match='"cpv"; the budgets are paper, cpu'):
-    paper.sweep("cpv")
+@pytest.mark.parametrize("name", SWEEPS)
+def test_an_unknown_budget_is_named(name):
+  first = next(budget for other, budget in BUDGETS if other == name)
+  with pytest.raises(ValueError, match=f'"cpv"; the budgets are {first}, '):
+    MODULES[name].sweep("cpv")
+
+
+def _members(name, budget):
+  """Seeds, loss weights and epochs of each experiment's runs, in order."""
+  found = {}
+  for run in MODULES[name].sweep(budget):
+    config = _config_of(run)
+    seeds = range(config.seed, config.seed + config.num_seeds)
+    members = found.setdefault(run.experiment, [])
+    members.append((*seeds, derived.loss_weights(config, "joint")))
+    assert config.pretrain.num_epochs
+    assert config.joint.num_epochs
+  return found
+
+
+def test_ten_seeds_decide_about_the_control():
+  pairs = [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9)]
+  assert _members("reproduction", "P1") == {
+    "P1_mnist_fsrcnn_x4": [(*pair, (9.0,)) for pair in pairs],
+    "P1_mnist_sr_continued_fsrcnn_x4": [(*pair, (0.0,)) for pair in pairs],
+  }
+
+
+def test_sequential_and_parallel_start_from_the_same_weights():
+  members = _members("reproduction", "P3")
+  seeds = [(0, 1), (2, 3), (4,)]
+  assert members["P3_mnist_fsrcnn_x4"] == [(*s, (9.0,)) for s in seeds]
+  assert members["P3_mnist_sequential_fsrcnn_x4"] == [
+    (*s, (0.11,)) for s in seeds
+  ]
+  whole = {run.name: run for run in MODULES["reproduction"].sweep("P1")}
+  for run in MODULES["reproduction"].sweep("P3"):
+    assert run.experiment.startswith("P3") or whole[run.name] == run
+    assert run.init_from in {*whole, None}
+
+
+@pytest.mark.parametrize("budget", ["P0b", "P2", "P4", "P5"])
+def test_parts_of_the_reproduction(budget):
+  """Seeds, and experiments: each network of P2, P4 and P5 has its control."""
+  seeds = {"P0b": [0, 1, 2], "P2": [0, 1, 2], "P4": [*range(5)], "P5": [0]}
+  members = _members("reproduction", budget)
+  for of_experiment in members.values():
+    trained = [seed for *some, _ in of_experiment for seed in some]
+    assert trained == seeds[budget]
+  trained = [name for name in members if "sr_continued" not in name]
+  controls = [name for name in members if "sr_continued" in name]
+  if budget == "P0b":
+    assert members[trained[0]] == [(0, 1, 2, (0.11, 1.0, 9.0, 90.0))]
+  else:
+    assert [x.replace("_sr_continued", "") for x in controls] == trained
 
 
 def test_two_runs_of_one_name_must_be_equal():

@@ -11,6 +11,7 @@ from sr2_jax.config import derived
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAIR = "tests/tiny_sweep.py"
+TINY = "tests/tiny.py"
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +69,17 @@ def test_arguments_mean_what_the_run_says(tmp_path):
   assert config.log.tensorboard is False
   assert config.eval.splits == ("test",)
   assert config.data.name == "mnist5k"
+
+
+def test_runs_may_share_the_name_of_their_rows(tmp_path):
+  sweep = write_sweep(
+    tmp_path,
+    f"return [runs.Run(f'a_{{seed}}', '{TINY}', {{'seed': seed}},",
+    "  experiment='a') for seed in (0, 1)]",
+  )
+  jobs = jobs_lib.load(sweep, tmp_path)
+  assert [job.folder.path.name for job in jobs] == ["a_0", "a_1"]
+  assert {job.config.experiment for job in jobs} == {"a"}
 
 
 def test_budgets():

@@ -1,0 +1,179 @@
+"""The runs behind docs/reproduction.md, part by part.
+
+  python -m launch.sweep --sweep=experiments/reproduction.py:P1 \\
+      --workdir=runs/reproduction
+
+The word after the colon is the part. Epochs are `pretrain` + `joint`; hours are
+estimates for two free cores.
+
+  P0b  lambda for SR2_FSRCNN x4: .11, 1, 9 and 90, 3 seeds, 30 + 10; the one
+       with the best validation SSIM at noise variance 1e-4         2.2 h
+  P1   SR2_FSRCNN x4 against its control, 10 seeds, 30 + 30, the default  7.5 h
+  P3   sequential against parallel, from P1's weights, 5 seeds, 5 epochs 4.6 h
+  P4   1 and 4 shared layers: WDSR x4 on SVHN, with controls, 5 seeds, 10 + 4
+                                                                     4.7 h
+  P5   FSRCNN x2, WDSR x4 and x2 with their controls, 1 seed, 30 + 10   4 h
+  P2   FSRCNN x4 and its control, the authors' 120 + 120, 3 seeds    8.9 h
+
+Every network is evaluated with BatchNorm's statistics re-estimated and, as the
+authors do, with the running ones. While a phase goes on, the test images are
+evaluated after 1, 3, 10 and 30 of its epochs. Runs of other seeds share the
+name of their rows, so that an experiment is one file in results/.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from experiments import runs
+
+_COMMON: dict[str, Any] = {
+  "eval.batch_norm": ("reestimated", "running"),
+  "eval.epochs": (1, 3, 10, 30),
+  "eval.every_epochs": 1,
+  "eval.splits": ("test",),
+  # A step may take seconds, and a kill should only cost minutes.
+  "checkpoint.every_steps": 250,
+  **{kind: levels[-1:] for kind, levels in runs.CORRUPTIONS.items()},
+}
+
+# The paper's for SR2. The one that P0b chooses joins it before P1 starts, if it
+# is another.
+_LOSS_WEIGHTS = (9.0,)
+
+
+def sweep(budget: str = "P1") -> list[runs.Run]:
+  """The runs of a part; with P3 those of P1 that it starts from.
+
+  Raises:
+    ValueError: if there is no such part.
+  """
+  if budget not in BUDGETS:
+    raise ValueError(
+      f'there is no budget "{budget}"; the budgets are {", ".join(BUDGETS)}'
+    )
+  return BUDGETS[budget]()
+
+
+def _p0b() -> list[runs.Run]:
+  changes = {
+    "joint.loss_weight": (0.11, 1.0, 9.0, 90.0),
+    "eval.splits": ("validation", "test"),
+  }
+  return [_sr2("P0b_mnist", "fsrcnn_x4", range(3), (30, 10), changes)]
+
+
+def _p1() -> list[runs.Run]:
+  return [
+    run
+    for first in range(0, 10, 2)
+    for run in _with_control(
+      _sr2("P1_mnist", "fsrcnn_x4", range(first, first + 2), (30, 30))
+    )
+  ]
+
+
+def _p2() -> list[runs.Run]:
+  return _with_control(_sr2("P2_mnist", "fsrcnn_x4", range(3), (120, 120)))
+
+
+def _p3() -> list[runs.Run]:
+  sources = [run for run in _p1() if run.init_from is None]
+  found = []
+  for source, num_seeds in zip(sources, (2, 2, 1), strict=False):
+    few = {"num_seeds": num_seeds, "joint.num_epochs": 5}
+    sequential = {"model.wiring": "sequential", "joint.loss_weight": (0.11,)}
+    found += [
+      source,
+      _from(source, "P3_mnist_fsrcnn_x4", few),
+      _from(source, "P3_mnist_sequential_fsrcnn_x4", few | sequential),
+    ]
+  return found
+
+
+def _p4() -> list[runs.Run]:
+  one = {"data.name": "svhn_cropped"}
+  four = {**one, "model.shared_layers": 4}
+  return [
+    run
+    for seed in range(5)
+    for suffix, changes in (("", one), ("_4_shared", four))
+    for run in _with_control(
+      _sr2(
+        "P4_svhn", "wdsr_x4", range(seed, seed + 1), (10, 4), changes,
+        suffix=suffix,
+      )
+    )
+  ]  # fmt: skip
+
+
+def _p5() -> list[runs.Run]:
+  return [
+    run
+    for file in ("fsrcnn_x2", "wdsr_x4", "wdsr_x2")
+    for run in _with_control(_sr2("P5_mnist", file, range(1), (30, 10)))
+  ]
+
+
+BUDGETS: dict[str, Callable[[], list[runs.Run]]] = {
+  "P0b": _p0b, "P1": _p1, "P2": _p2, "P3": _p3, "P4": _p4, "P5": _p5,
+}  # fmt: skip
+
+
+def _sr2(
+  prefix: str,
+  file: str,
+  seeds: range,
+  epochs: tuple[int, int],
+  changes: Mapping[str, Any] | None = None,
+  *,
+  suffix: str = "",
+) -> runs.Run:
+  """SR2 with its pretraining, from an experiment file."""
+  experiment = f"{prefix}_{file}{suffix}"
+  return runs.Run(
+    name=_name(experiment, seeds),
+    config=f"experiments/{file}.py",
+    overrides={
+      **_COMMON,
+      "seed": seeds.start,
+      "num_seeds": len(seeds),
+      "pretrain.num_epochs": epochs[0],
+      "joint.num_epochs": epochs[1],
+      "joint.loss_weight": _LOSS_WEIGHTS,
+      **(changes or {}),
+    },
+    experiment=experiment,
+  )
+
+
+def _with_control(run: runs.Run) -> list[runs.Run]:
+  """The run, and `joint` without a classifier from its pretrained weights."""
+  part, data, rest = run.experiment.split("_", 2)
+  control = _from(
+    run, f"{part}_{data}_sr_continued_{rest}", {"model.wiring": "none"}
+  )
+  kept = {
+    k: v for k, v in control.overrides.items() if k != "joint.loss_weight"
+  }
+  return [run, dataclasses.replace(control, overrides=kept)]
+
+
+def _from(
+  source: runs.Run, experiment: str, changes: Mapping[str, Any]
+) -> runs.Run:
+  """A run that starts `joint` from another run's pretrained weights."""
+  overrides = {**source.overrides, **changes}
+  first = overrides["seed"]
+  return dataclasses.replace(
+    source,
+    name=_name(experiment, range(first, first + overrides["num_seeds"])),
+    overrides=overrides,
+    init_from=source.name,
+    experiment=experiment,
+  )
+
+
+def _name(experiment: str, seeds: range) -> str:
+  words = ["seed" if len(seeds) == 1 else "seeds", *map(str, seeds)]
+  return "_".join([experiment, *words])
