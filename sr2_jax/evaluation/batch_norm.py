@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
@@ -141,7 +142,7 @@ def pooled(of_batches: Sequence[Any]) -> Any:
   """
   flat = [traverse_util.flatten_dict(x) for x in of_batches]
   stacked = {
-    path: np.stack([x[path] for x in flat]).astype(np.float64)
+    path: np.stack([np.asarray(x[path], np.float64) for x in flat])
     for path in flat[0]
   }
   found = {}
@@ -161,7 +162,7 @@ def _orders(
   of_seed = {
     seed: np.asarray(
       rng.epoch_order(
-        np.uint32(seed), epoch, num_images=num_images, name=f"{_STREAMS}order"
+        jnp.uint32(seed), epoch, num_images=num_images, name=f"{_STREAMS}order"
       )
     )
     for seed in set(members.seeds)

@@ -13,7 +13,7 @@ import pathlib
 from collections.abc import Iterable, Sequence
 
 from sr2_jax import names
-from sr2_jax.records import metrics_log
+from sr2_jax.records import json_lines, metrics_log
 from sr2_jax.records import rows as rows_lib
 
 _FIELD = metrics_log.DIVERGED_AT
@@ -101,7 +101,7 @@ def lines_of_done(
     for divergence in divergences:
       if divergence.ends(phase, member):
         fields |= {"phase": divergence.phase, _FIELD: divergence.step}
-    lines.append(rows_lib.dump(fields))
+    lines.append(json_lines.dump(fields))
   return "".join(lines).encode()
 
 
