@@ -10,7 +10,8 @@ def find(path: str | os.PathLike[str], name: str) -> list[pathlib.Path]:
   """Files of rows at a path: the file itself, or all in or below a folder.
 
   Args:
-    path: a run folder, a folder of run folders, or a file of any name.
+    path: a run folder, a folder of run folders or of files of rows
+      (`*.jsonl`), or a file of any name.
     name: of the file of rows in a run folder.
 
   Raises:
@@ -27,6 +28,9 @@ def find(path: str | os.PathLike[str], name: str) -> list[pathlib.Path]:
   if (path / name).is_file():
     return [path / name]
   found = sorted(path.rglob(name))
+  # A run folder that has no rows yet has other logs.
+  if not found and not (path / "config.json").exists():
+    found = sorted(path.glob("*.jsonl"))
   if not found:
     raise errors.UserError(
       f"{path}: no {name} in it.\n"

@@ -210,8 +210,7 @@ def read(paths: Paths) -> list[Row]:
     paths: a run folder, a folder of run folders or a file of rows, or several.
 
   Raises:
-    UserError: if there are no rows, a row is damaged, or two files disagree on
-      the same measurement.
+    UserError: if there are no rows, or a row is damaged.
   """
   return [row for row, _ in read_with_files(paths)]
 
@@ -220,46 +219,12 @@ def read_with_files(paths: Paths) -> list[tuple[Row, pathlib.Path]]:
   """Rows as from `read`, each with its file."""
   if isinstance(paths, str | os.PathLike):
     paths = [paths]
-  found = [
+  return [
     (row, file)
     for path in paths
     for file in row_files.find(path, FILE_NAME)
     for row in _read_file(file)
   ]
-  _refuse_contradictions(found)
-  return found
-
-
-def _agree(a: Row, b: Row) -> bool:
-  # Untrained methods may differ in rounding between machines.
-  is_close = math.isclose(a.value, b.value, rel_tol=1e-5, abs_tol=1e-6)
-  are_nan = math.isnan(a.value) and math.isnan(b.value)
-  return a.step == b.step and (is_close or are_nan)
-
-
-def _refuse_contradictions(found: list[tuple[Row, pathlib.Path]]) -> None:
-  """Raises UserError if two runs of the same name differ in a measurement.
-
-  One would silently replace the other, or be averaged with it over seeds.
-  """
-  newest: dict[tuple[Any, ...], dict[pathlib.Path, Row]] = {}
-  for row, file in found:
-    of_files = newest.setdefault(
-      row.without("value", "n", "step", *_EPOCHS), {}
-    )
-    # A file may hold a best checkpoint's rows beside those of the last.
-    if file not in of_files or row.step >= of_files[file].step:
-      of_files[file] = row
-  for of_files in newest.values():
-    (file, row), *others = of_files.items()
-    for other_file, other in others:
-      if not _agree(row, other):
-        raise errors.UserError(
-          f"{file} and {other_file} are from two runs with the same "
-          f"config.experiment, {row.experiment}, and differ.\n"
-          "Give only one of them, or start each with its own "
-          "--config.experiment."
-        )
 
 
 def merge(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:

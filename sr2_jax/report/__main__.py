@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from sr2_jax import errors, names, paths
 from sr2_jax.records import rows as rows_lib
-from sr2_jax.report import divergences, tables
+from sr2_jax.report import divergences, reading, tables
 from sr2_jax.report.paper import measurements as measurements_lib
 
 # The default of --metric.
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
       flags.out = paths.local(flags.out, "--out")
     found = [
       (row, file)
-      for row, file in rows_lib.read_with_files(flags.runs)
+      for row, file in reading.read(flags.runs).rows
       if row.split == flags.split
     ]
     rows = [row for row, _ in found]

@@ -13,10 +13,28 @@ from sr2_jax.records import rows as rows_lib
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-  """The middle of a 95 % interval and half its width, which may be nan."""
+  """The t-interval of a mean.
+
+  Attributes:
+    mean: its middle.
+    standard_error: of the mean; may be nan.
+    count: values behind the mean, at least two.
+    error_rate: how often such an interval misses; 0.05 for 95 %.
+  """
 
   mean: float
-  half_width: float
+  standard_error: float
+  count: int
+  error_rate: float = 0.05
+
+  @property
+  def half_width(self) -> float:
+    """Half its width."""
+    # scipy.stats has the same quantile, but takes seconds to import.
+    from scipy import special
+
+    quantile = special.stdtrit(self.count - 1, 1 - self.error_rate / 2)
+    return float(quantile) * self.standard_error
 
   @property
   def low(self) -> float:
@@ -28,21 +46,53 @@ class Interval:
     """Upper end."""
     return self.mean + self.half_width
 
+  def p_value(self, value: float) -> float:
+    """That of the two-sided t-test of the mean against a value."""
+    from scipy import special
+
+    distance = abs(self.mean - value)
+    if self.standard_error == 0:
+      return float(distance == 0)
+    t = distance / self.standard_error
+    return 2 * float(special.stdtr(self.count - 1, -t))
+
 
 def interval(values: Sequence[float] | np.ndarray) -> Interval | None:
-  """Mean of values and its t-interval; None for fewer than two values."""
+  """Mean of values and its 95 % interval; None for fewer than two values."""
   values = np.asarray(values, np.float64)
   count = len(values)
   if count < 2:
     return None
   mean = float(values.mean())
   if not np.isfinite(values).all():
-    return Interval(mean, math.nan)
-  # scipy.stats has the same quantile, but takes seconds to import.
-  from scipy import special
+    return Interval(mean, math.nan, count)
+  return Interval(mean, float(values.std(ddof=1)) / math.sqrt(count), count)
 
-  quantile = float(special.stdtrit(count - 1, 0.975))
-  return Interval(mean, quantile * float(values.std(ddof=1)) / math.sqrt(count))
+
+def holm(p_values: Sequence[float], *, error_rate: float) -> list[float]:
+  """The error rate at which Holm's method judges each of several tests.
+
+  From the smallest p-value up, each test has the error rate divided by the
+  number of tests that are left. After the first test that fails, the others
+  have its rate. A test is significant if its p-value is below its rate. The
+  chance of one or more false findings is then at most `error_rate`.
+
+  Args:
+    p_values: of the tests; nan is never significant.
+    error_rate: of all tests together.
+  """
+  rates = [0.0] * len(p_values)
+  order = sorted(
+    range(len(p_values)),
+    key=lambda i: math.inf if math.isnan(p_values[i]) else p_values[i],
+  )
+  rate, all_significant = 0.0, True
+  for place, index in enumerate(order):
+    if all_significant:
+      rate = error_rate / (len(order) - place)
+      all_significant = p_values[index] < rate
+    rates[index] = rate
+  return rates
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -115,40 +115,6 @@ SPECKLE = {
 }
 
 
-@pytest.mark.parametrize(
-  "changes", [{"value": 0.3}, {"step": 700}, {"value": float("nan")}]
-)
-def test_two_runs_of_one_name_are_told_apart(tmp_path, changes):
-  """Merging them would silently replace one run's number by the other's."""
-  paths = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
-  rows_lib.merge(paths[0], [_row(), _row(seed=1)])
-  rows_lib.merge(paths[1], [_row(seed=2), _row(seed=1, **changes)])
-  with pytest.raises(errors.UserError, match="two runs") as caught:
-    rows_lib.read(paths)
-  for expected in (*map(str, paths), "quickstart"):
-    assert expected in str(caught.value)
-  assert len(rows_lib.read(paths[0])) == 2
-
-
-def test_files_of_different_seeds_are_one_run(tmp_path):
-  """They share a measurement that two machines rounded differently."""
-  paths = [tmp_path / f"{seed}.jsonl" for seed in (0, 1)]
-  for seed, path in enumerate(paths):
-    bicubic = _row(**BICUBIC, value=0.5 + 1e-7 * seed)
-    rows_lib.merge(path, [_row(seed=seed), bicubic])
-  assert len(rows_lib.read(paths)) == 4
-
-
-def test_a_copy_of_a_run_with_two_steps_agrees_with_it(tmp_path):
-  paths = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
-  for path in paths:
-    rows_lib.merge(path, [_row(), _row(step=400, value=0.9)])
-  assert len(rows_lib.read(paths)) == 4
-  rows_lib.merge(paths[1], [_row(value=0.7)])
-  with pytest.raises(errors.UserError, match="two runs"):
-    rows_lib.read(paths)
-
-
 def test_rows_from_before_l2_still_read(tmp_path):
   path = tmp_path / "results.jsonl"
   old = dataclasses.asdict(_row(**SPECKLE))

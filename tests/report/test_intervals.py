@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -28,8 +29,53 @@ def test_the_interval_of_three_seeds_by_hand():
 def test_the_interval_at_its_edges():
   assert intervals.interval([]) is None
   assert intervals.interval([0.5]) is None
-  assert intervals.interval([0.5, 0.5]) == intervals.Interval(0.5, 0)
+  assert intervals.interval([0.5, 0.5]) == intervals.Interval(0.5, 0, 2)
   assert math.isnan(intervals.interval([0.5, math.nan]).half_width)
+
+
+@pytest.mark.parametrize("null", [3.0, 2.5, -1.0])
+def test_the_p_value_is_scipys(null):
+  values = np.random.default_rng(1).normal(3, 2, 7)
+  found = intervals.interval(values)
+  expected = stats.ttest_1samp(values, null)
+  assert found.p_value(null) == pytest.approx(expected.pvalue, 1e-9)
+  for error_rate in (0.05, 0.005):
+    wide = dataclasses.replace(found, error_rate=error_rate)
+    ends = expected.confidence_interval(1 - error_rate)
+    assert (wide.low, wide.high) == pytest.approx(tuple(ends), 1e-9)
+    # A test and its interval never disagree.
+    is_outside = not wide.low <= null <= wide.high
+    assert is_outside == (expected.pvalue < error_rate)
+
+
+def test_p_values_without_a_spread():
+  same = intervals.interval([0.5, 0.5])
+  assert (same.p_value(0.5), same.p_value(0.4)) == (1, 0)
+  assert math.isnan(intervals.interval([0.5, math.nan]).p_value(0))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_holm_is_as_its_adjusted_p_values_say(seed):
+  generator = np.random.default_rng(seed)
+  p_values = generator.uniform(0, 0.06, 6) ** generator.integers(1, 3, 6)
+  order = np.argsort(p_values)
+  # Holm (1979): the largest so far of the p-values times the tests left.
+  adjusted = np.maximum.accumulate(p_values[order] * np.arange(6, 0, -1))
+  rates = np.array(intervals.holm([*p_values], error_rate=0.05))
+  np.testing.assert_array_equal((p_values < rates)[order], adjusted < 0.05)
+  assert (np.diff(rates[order]) >= 0).all()
+
+
+def test_holm_by_hand():
+  assert intervals.holm([0.03, 0.001, 0.02], error_rate=0.05) == pytest.approx(
+    [0.05, 0.05 / 3, 0.025]
+  )
+  # The first that fails sets the rate of the rest.
+  assert intervals.holm([0.02, 0.03, 0.04], error_rate=0.05) == pytest.approx(
+    [0.05 / 3] * 3
+  )
+  assert intervals.holm([math.nan, 0.001], error_rate=0.05) == [0.05, 0.025]
+  assert intervals.holm([], error_rate=0.05) == []
 
 
 def test_a_summary_averages_over_seeds_only():

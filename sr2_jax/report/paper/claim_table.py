@@ -6,12 +6,13 @@ from sr2_jax.report import blocks as blocks_lib
 from sr2_jax.report.paper import cells, verdicts
 from sr2_jax.report.paper import claims as paper_claims
 from sr2_jax.report.paper import estimates as estimates_lib
-from sr2_jax.report.paper import measurements as measurements_lib
 from sr2_jax.report.paper import values as paper_values
 
 _TONES = {
   verdicts.Verdict.HOLDS: ("✓", "good"),
   verdicts.Verdict.FAILS: ("✗", "bad"),
+  verdicts.Verdict.EQUIVALENT: ("=", "bad"),
+  verdicts.Verdict.EXCLUDED: ("≠", "bad"),
   verdicts.Verdict.UNDECIDED: ("?", "open"),
   verdicts.Verdict.ONE_SEED: ("?", "open"),
   verdicts.Verdict.NOT_RUN: ("—", "missing"),
@@ -66,6 +67,8 @@ def counts(rulings: Sequence[verdicts.Ruling]) -> blocks_lib.Paragraph:
   text = (
     f"Of {len(rulings)} claims hold: **{found[verdicts.Verdict.HOLDS]}**; "
     f"do not hold: **{found[verdicts.Verdict.FAILS]}**; "
+    f"equivalent: **{found[verdicts.Verdict.EQUIVALENT]}**; "
+    f"exclude the paper's effect: **{found[verdicts.Verdict.EXCLUDED]}**; "
     f"undecided: **{found[verdicts.Verdict.UNDECIDED] + one_seed}**"
   )
   if one_seed:
@@ -130,7 +133,7 @@ def _estimate(
   def form(value: float, sign: str = "") -> str:
     if part.relative:
       return f"{100 * value:{sign}.1f} %"
-    if metric == measurements_lib.MSE:
+    if metric == paper_claims.ERROR:
       return f"{1e4 * value:{sign}.2f}·10⁻⁴"
     return f"{value:{sign}.4f}"
 

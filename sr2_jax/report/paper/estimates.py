@@ -14,6 +14,7 @@ import numpy as np
 
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import intervals
+from sr2_jax.report.paper import budgets
 from sr2_jax.report.paper import measurements as measurements_lib
 from sr2_jax.report.paper import subjects as subjects_lib
 
@@ -56,8 +57,10 @@ def estimate(
   """The weighted sum, or None if a cell was not run.
 
   Untrained methods (seed None) count the same for every seed. Cells of
-  different images are not compared: None, and a note in the measurements.
+  different images, or of networks trained for different epochs, are not
+  compared: None, and a note in the measurements.
   """
+  terms = _alike(measurements, terms)
   cells = _cells(measurements, terms)
   seeds = _common_seeds(cells)
   if not seeds:
@@ -91,6 +94,7 @@ def relative(
   method), so that what a seed or an image does to both cancels. The weights of
   the terms do not count. None as in `estimate`.
   """
+  numerator, denominator = _alike(measurements, (numerator, denominator))
   cells = _cells(measurements, (numerator, denominator))
   seeds = _common_seeds(cells)
   if not seeds:
@@ -125,6 +129,28 @@ def _around(value: float, spread: np.ndarray) -> intervals.Interval | None:
   """An interval around a value, as wide as that of the spread's mean."""
   found = intervals.interval(spread)
   return found and dataclasses.replace(found, mean=value)
+
+
+def _alike(
+  measurements: measurements_lib.Measurements, terms: Sequence[Term]
+) -> list[Term]:
+  """The terms, of networks trained for as many epochs."""
+  subjects = list(dict.fromkeys(term.subject for term in terms))
+  if not all(subject in measurements for subject in subjects):
+    return [*terms]  # There is nothing to compare.
+  alike = budgets.alike(measurements, subjects)
+  if alike is None:
+    methods = " and ".join(f"`{x.method}`" for x in subjects)
+    measurements.note(
+      f"{methods} at x{subjects[0].scale} are not compared: no seed has both "
+      "after as many epochs."
+    )
+    # Of no epochs there are no rows.
+    alike = [dataclasses.replace(x, budget=(-1, -1)) for x in subjects]
+  chosen = dict(zip(subjects, alike, strict=True))
+  return [
+    dataclasses.replace(term, subject=chosen[term.subject]) for term in terms
+  ]
 
 
 def _cells(

@@ -8,19 +8,16 @@ and the others are named in `Measurements.notes`.
 import collections
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from sr2_jax import errors, names
 from sr2_jax.records import arrays as arrays_lib
 from sr2_jax.records import rows as rows_lib
+from sr2_jax.report import reading
 from sr2_jax.report.paper import sources as sources_lib
 from sr2_jax.report.paper import subjects as subjects_lib
-
-_PSNR = "psnr_db"
-# Derived from the PSNR of each image; needs scores of single images.
-MSE = "mse"
 
 
 class Measurements:
@@ -31,10 +28,13 @@ class Measurements:
     split: split whose rows count.
     stand_ins: data set -> another, whose rows count if it has none.
     l2: preferred L2 strength; None: no preference.
+    batch_norm: statistics of BatchNorm whose rows count, a key of
+      `names.BATCH_NORMS`; None: the first that there are rows of.
 
   Attributes:
     rows: those of the split, each with its file.
     split: the split.
+    batch_norm: the statistics whose rows count.
     stood_in: the `stand_ins` that count.
     notes: what a reader has to know about the choice of rows, and about files
       that could not be used; grows with what is asked for.
@@ -47,11 +47,14 @@ class Measurements:
     split: str,
     stand_ins: Mapping[str, str] | None = None,
     l2: float | None = None,
+    batch_norm: str | None = None,
   ) -> None:
     self.rows = [(row, file) for row, file in rows if row.split == split]
     self.split = split
     self.notes: list[str] = []
     self._l2 = l2
+    self._stand_ins = stand_ins
+    self.batch_norm = batch_norm or self.batch_norms[0]
     found = {row.dataset for row, _ in self.rows}
     self.stood_in = {
       name: other
@@ -64,6 +67,8 @@ class Measurements:
       tuple[str, str, int], list[tuple[rows_lib.Row, pathlib.Path]]
     ] = collections.defaultdict(list)
     for row, file in self.rows:
+      if row.batch_norm not in (None, self.batch_norm):
+        continue
       if row.dataset in replaced:
         row = dataclasses.replace(row, dataset=replaced[row.dataset])
       self._rows[row.method, row.dataset, row.scale].append((row, file))
@@ -72,6 +77,28 @@ class Measurements:
 
   def __contains__(self, subject: subjects_lib.Subject) -> bool:
     return self._source(subject) is not None
+
+  @property
+  def batch_norms(self) -> tuple[str, ...]:
+    """The statistics that there are rows of, the first of all without rows."""
+    found = {row.batch_norm for row, _ in self.rows}
+    known = tuple(name for name in names.BATCH_NORMS if name in found)
+    return known or names.BATCH_NORMS[:1]
+
+  def by(self, batch_norm: str) -> "Measurements":
+    """The same rows, of which those with other statistics count."""
+    return Measurements(
+      self.rows,
+      split=self.split,
+      stand_ins=self._stand_ins,
+      l2=self._l2,
+      batch_norm=batch_norm,
+    )
+
+  def of(self, subject: subjects_lib.Subject) -> Iterator[rows_lib.Row]:
+    """All rows of a subject, at any step and in any experiment."""
+    key = (subject.method, subject.dataset, subject.scale)
+    return (row for row, _ in self._rows.get(key, ()) if subject.matches(row))
 
   def experiment(self, subject: subjects_lib.Subject) -> str | None:
     """The experiment that the subject's numbers are taken from."""
@@ -85,18 +112,8 @@ class Measurements:
     condition: rows_lib.Condition,
   ) -> dict[int | None, float]:
     """The value of each seed, None without training; {} if not run."""
-    if metric != MSE:
-      rows = self._comparable(subject, metric, condition)
-      return {seed: row.value for seed, row in rows.items()}
-    scores = {
-      seed: self.per_image(subject, metric, condition, seed)
-      for seed in self._comparable(subject, _PSNR, condition)
-    }
-    return {
-      seed: float(values.mean())
-      for seed, values in scores.items()
-      if values is not None
-    }
+    rows = self._comparable(subject, metric, condition)
+    return {seed: row.value for seed, row in rows.items()}
 
   def num_images(
     self,
@@ -105,7 +122,6 @@ class Measurements:
     condition: rows_lib.Condition,
   ) -> int | None:
     """Images behind each value of `by_seed`; None if not run."""
-    metric = _PSNR if metric == MSE else metric
     rows = self._comparable(subject, metric, condition)
     return next((row.n for row in rows.values()), None)
 
@@ -188,8 +204,7 @@ class Measurements:
       return None
     place = found.place(_member(subject, source, seed))
     level = found.level(condition.noise_variance)
-    name = _PSNR if metric == MSE else metric
-    if place is None or level is None or name not in found.scores:
+    if place is None or level is None or metric not in found.scores:
       return None
     if found.steps[place] != source.steps[seed]:
       self.note(f"{_short(path)} is of other weights than the rows: unused.")
@@ -197,8 +212,7 @@ class Measurements:
     if found.batch_norm != source.batch_norm:
       self.note(f"{_short(path)} is of other statistics than the rows: unused.")
       return None
-    values = found.scores[name][place, level].astype(np.float64)
-    return 10 ** (-values / 10) if metric == MSE else values
+    return found.scores[metric][place, level].astype(np.float64)
 
   def examples(
     self, subject: subjects_lib.Subject
@@ -293,20 +307,23 @@ def read(
   stand_ins: Mapping[str, str] | None = None,
   l2: float | None = None,
 ) -> Measurements:
-  """Reads run folders, folders of them, or files of rows.
+  """Reads run folders, folders of them or of rows, or files of rows.
 
   Args:
-    paths: as `rows.read` has them.
+    paths: as `reading.read` has them.
     split: as `Measurements` has it.
     stand_ins: as `Measurements` has them.
     l2: as `Measurements` has it.
 
   Raises:
-    UserError: as `rows.read` does.
+    UserError: as `reading.read` does.
   """
-  return Measurements(
-    rows_lib.read_with_files(paths), split=split, stand_ins=stand_ins, l2=l2
+  found = reading.read(paths)
+  measurements = Measurements(
+    found.rows, split=split, stand_ins=stand_ins, l2=l2
   )
+  measurements.notes += found.notes
+  return measurements
 
 
 def _member(

@@ -61,10 +61,9 @@ def compose(
   runs = trained_runs.find(measurements.rows)
   corruptions = measurements.shared_corruptions(paper_claims.BEYOND, "accuracy")
   rulings = {
-    ssim: [
-      verdicts.judge(measurements, claim)
-      for claim in paper_claims.all_claims(ssim, corruptions=corruptions)
-    ]
+    ssim: verdicts.judge(
+      measurements, paper_claims.all_claims(ssim, corruptions=corruptions)
+    )
     for ssim in paper_values.SSIMS
   }
   main = rulings[_MAIN_SSIM]

@@ -7,10 +7,21 @@ A claim is a sentence and one or several parts. A part is a sum of measurements
 import dataclasses
 import enum
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from sr2_jax.report import intervals
 from sr2_jax.report.paper import estimates as estimates_lib
 from sr2_jax.report.paper import measurements as measurements_lib
+from sr2_jax.report.paper import values as paper_values
+
+IN_UNITS_OF_THE_MARGIN = {*paper_values.SSIMS, "accuracy"}
+# Differences within this are equal for practical purposes: a hundredth of SSIM
+# or of accuracy (one point). Fixed on 29 November 2026, before the first of the
+# runs that decide (P1 of docs/reproduction.md) had started.
+MARGIN = 0.01
+# How often a section of claims may have one or more false verdicts.
+ERROR_RATE = 0.05
 
 
 class Verdict(enum.Enum):
@@ -18,6 +29,8 @@ class Verdict(enum.Enum):
 
   HOLDS = "holds"
   FAILS = "does not hold"
+  EQUIVALENT = "equivalent"
+  EXCLUDED = "excludes the paper's effect"
   UNDECIDED = "undecided"
   ONE_SEED = "undecided (one seed)"
   NOT_RUN = "not run"
@@ -31,7 +44,7 @@ class Part:
     text: what the sum is, in words.
     terms: the sum.
     low: lower end of the range.
-    high: upper end of the range.
+    high: upper end of the range; one of the two may be infinite.
     paper: the sum of the paper's own numbers, if it gives them.
     relative: the terms are numerator and denominator of `estimates.relative`.
   """
@@ -42,6 +55,23 @@ class Part:
   high: float = math.inf
   paper: float | None = None
   relative: bool = False
+
+  @property
+  def margin(self) -> float | None:
+    """MARGIN where it applies: "more than" as a difference of SSIM or accuracy.
+
+    Not to a ratio, to another metric, nor where the sentence names its own
+    bound, such as "more than ten points".
+    """
+    has_bound = 0.0 not in (self.low, self.high)
+    metrics = {term.metric for term in self.terms}
+    if self.relative or has_bound or not metrics <= IN_UNITS_OF_THE_MARGIN:
+      return None
+    return MARGIN
+
+  def excess(self, value: float) -> float:
+    """How far a value is beyond the bound, in the claimed direction."""
+    return value - self.low if math.isinf(self.high) else self.high - value
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,6 +85,7 @@ class Claim:
     parts: all of them have to hold.
     any_part: one part that holds is enough.
     is_verbatim: False for what the paper shows but does not say.
+    section: of the paper; the claims of one are corrected together.
   """
 
   quote: str
@@ -63,14 +94,20 @@ class Claim:
   parts: tuple[Part, ...]
   any_part: bool = False
   is_verbatim: bool = True
+  section: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-  """Estimate for a part, and the verdict."""
+  """Estimate for a part, the interval that decides, and the verdict.
+
+  The interval is over seeds, as wide as Holm's method asks for. It is None for
+  one seed.
+  """
 
   part: Part
   estimate: estimates_lib.Estimate | None
+  interval: intervals.Interval | None
   verdict: Verdict
 
 
@@ -83,85 +120,160 @@ class Ruling:
   verdict: Verdict
 
 
-def judge(measurements: measurements_lib.Measurements, claim: Claim) -> Ruling:
-  """The ruling on a claim, by the rules that `RULES` states in words."""
-  findings = []
-  for part in claim.parts:
-    if part.relative:
-      estimate = estimates_lib.relative(measurements, *part.terms)
-    else:
-      estimate = estimates_lib.estimate(measurements, part.terms)
-    findings.append(Finding(part, estimate, judge_part(part, estimate)))
-  verdicts = [finding.verdict for finding in findings]
-  rule = _any_of if claim.any_part else _all_of
-  return Ruling(claim, tuple(findings), rule(verdicts))
+def judge(
+  measurements: measurements_lib.Measurements, claims: Sequence[Claim]
+) -> list[Ruling]:
+  """The rulings on claims, by the rules that `RULES` states in words.
+
+  Args:
+    measurements: what the claims are held against.
+    claims: all of each section, because they are corrected together.
+  """
+  estimates = {
+    part: _estimate(measurements, part)
+    for claim in claims
+    for part in claim.parts
+  }
+  deciding = {}
+  for section in dict.fromkeys(claim.section for claim in claims):
+    parts = [
+      part
+      for claim in claims
+      if claim.section == section
+      for part in claim.parts
+    ]
+    deciding[section] = _deciding_intervals(parts, estimates)
+  rulings = []
+  for claim in claims:
+    found = deciding[claim.section]
+    findings = tuple(
+      Finding(
+        part,
+        estimates[part],
+        found.get(part),
+        judge_part(part, estimates[part], found.get(part)),
+      )
+      for part in claim.parts
+    )
+    order = _ANY_OF if claim.any_part else _ALL_OF
+    verdict = min((x.verdict for x in findings), key=order.index)
+    rulings.append(Ruling(claim, findings, verdict))
+  return rulings
 
 
 RULES = (
   "A part of a claim is a number (a difference, a difference of differences, a "
   "slope) and the range that it is in if the sentence is true.",
-  "The number is computed for each seed, from networks that all have it, and "
-  "then averaged over the seeds. “± … seeds” is half its 95 % t-interval "
-  "over the seeds: what another training would change.",
-  "If scores of single images are stored, the number is also computed for each "
-  "image, from its mean over the seeds. “± … images” is half the 95 % "
-  "t-interval over the images: what other test images would change.",
-  "A part holds if each of these intervals is inside the range, and does not "
-  "hold if each is outside; otherwise it is undecided. With one seed there is "
-  "no interval over seeds, and the verdict is undecided whatever the images "
-  "say. Between methods without training, only the images decide.",
-  "A claim holds if all its parts hold, and does not hold if one does not. A "
-  "claim “at some level” holds if one part does, and does not hold if none "
-  "does. If a part was not run and the others do not settle the claim, it "
-  "counts as not run.",
-  "No correction is made for the number of claims, nor for the levels that a "
-  "claim “at some level” may choose from. At 95 % a two-sided interval misses "
-  "in one of twenty tests by chance. With eight independent levels, at least "
-  "one would exceed its range by chance in up to one test in five; levels of "
-  "one network are correlated, so it happens less often.",
+  "The number is computed for each seed, from networks that all have it and "
+  "that were trained for as many epochs, and then averaged over the seeds. "
+  "“± …” is half its 95 % t-interval over the seeds.",
+  "Verdicts are corrected for the number of tests. Within a section of claims, "
+  "Holm's method orders the p-values of the paired t-tests of all parts "
+  "against the ends of their ranges; a sum that occurs twice counts once. Each "
+  "part gets an error rate between 5 % divided by the number of tests and 5 %. "
+  "The verdict uses the interval at that error rate, which is wider than ±.",
+  f"Let [a, b] be that interval in the claimed direction, m = {MARGIN:g} the "
+  "margin, and p the paper's own number. In this order: inside ±m: equivalent; "
+  "a above 0: holds; b below 0: does not hold; p outside [a, b]: excludes the "
+  "paper's effect; otherwise undecided. Where the sentence names a bound, 0 is "
+  "that bound. Where it names two, the part holds inside them and does not "
+  "hold outside.",
+  "The margin is one hundredth of SSIM, or one point of accuracy (of a slope: "
+  "per decade of noise). It does not apply to ratios, to errors, and where the "
+  "sentence names a bound.",
+  "With one seed there is no interval, and the verdict is undecided.",
+  "A claim has the verdict of the part that decides: it does not hold if one "
+  "part does not, else it is equivalent if one part is, and so on. It holds if "
+  "all parts do. A claim “at some level” holds if one part does. If a part was "
+  "not run and the others do not settle the claim, it counts as not run.",
+  "Test images are another source of chance. Where scores of single images are "
+  "at hand, “images” is half the 95 % interval over them. It does not enter "
+  "the verdict.",
 )
 
 
-def judge_part(part: Part, estimate: estimates_lib.Estimate | None) -> Verdict:
-  """The verdict on a part, from where its intervals are."""
+def judge_part(
+  part: Part,
+  estimate: estimates_lib.Estimate | None,
+  interval: intervals.Interval | None,
+) -> Verdict:
+  """The verdict on a part, from where its interval over seeds is."""
   if estimate is None:
     return Verdict.NOT_RUN
   if len(estimate.seeds) == 1:
     return Verdict.ONE_SEED
-  intervals = [
-    interval
-    for interval in (estimate.over_seeds, estimate.over_images)
-    if interval is not None
-  ]
-  if not intervals:
+  if interval is None or math.isnan(interval.half_width):
     return Verdict.UNDECIDED
-  if all(x.low > part.low and x.high < part.high for x in intervals):
+  if not (math.isinf(part.low) or math.isinf(part.high)):
+    if part.low < interval.low and interval.high < part.high:
+      return Verdict.HOLDS
+    if interval.high < part.low or part.high < interval.low:
+      return Verdict.FAILS
+    return Verdict.UNDECIDED
+  low, high = sorted((part.excess(interval.low), part.excess(interval.high)))
+  if part.margin is not None and -part.margin < low and high < part.margin:
+    return Verdict.EQUIVALENT
+  if low > 0:
     return Verdict.HOLDS
-  if all(x.high < part.low for x in intervals) or all(
-    x.low > part.high for x in intervals
-  ):
+  if high < 0:
     return Verdict.FAILS
+  if part.paper is not None and not low <= part.excess(part.paper) <= high:
+    return Verdict.EXCLUDED
   return Verdict.UNDECIDED
 
 
-def _all_of(verdicts: Sequence[Verdict]) -> Verdict:
-  order = (
-    Verdict.FAILS,
-    Verdict.NOT_RUN,
-    Verdict.UNDECIDED,
-    Verdict.ONE_SEED,
-    Verdict.HOLDS,
-  )
-  return min(verdicts, key=order.index)
+def _estimate(
+  measurements: measurements_lib.Measurements, part: Part
+) -> estimates_lib.Estimate | None:
+  if part.relative:
+    return estimates_lib.relative(measurements, *part.terms)
+  return estimates_lib.estimate(measurements, part.terms)
 
 
-def _any_of(verdicts: Sequence[Verdict]) -> Verdict:
-  if Verdict.HOLDS in verdicts:
-    return Verdict.HOLDS
-  order = (
-    Verdict.NOT_RUN,
-    Verdict.UNDECIDED,
-    Verdict.ONE_SEED,
-    Verdict.FAILS,
+def _deciding_intervals(
+  parts: Sequence[Part],
+  estimates: Mapping[Part, estimates_lib.Estimate | None],
+) -> dict[Part, intervals.Interval]:
+  """The interval of each part that has one, as wide as Holm's method asks."""
+  tests: dict[Any, tuple[intervals.Interval, float]] = {}
+  for part in parts:
+    estimate = estimates[part]
+    if estimate is not None and estimate.over_seeds is not None:
+      over = estimate.over_seeds
+      bounds = [x for x in (part.low, part.high) if math.isfinite(x)]
+      # Of a range with two ends, the nearer one decides.
+      tests[_test(part)] = over, max(map(over.p_value, bounds))
+  rates = intervals.holm(
+    [p_value for _, p_value in tests.values()], error_rate=ERROR_RATE
   )
-  return min(verdicts, key=order.index)
+  wide = {
+    test: dataclasses.replace(over, error_rate=rate)
+    for (test, (over, _)), rate in zip(tests.items(), rates, strict=True)
+  }
+  return {part: wide[_test(part)] for part in parts if _test(part) in wide}
+
+
+def _test(part: Part) -> tuple[Any, ...]:
+  """What makes two parts the same test."""
+  return (part.terms, part.low, part.high, part.relative)
+
+
+# The first of these that a part has is the claim's.
+_ALL_OF = (
+  Verdict.FAILS,
+  Verdict.EQUIVALENT,
+  Verdict.EXCLUDED,
+  Verdict.NOT_RUN,
+  Verdict.UNDECIDED,
+  Verdict.ONE_SEED,
+  Verdict.HOLDS,
+)
+_ANY_OF = (
+  Verdict.HOLDS,
+  Verdict.NOT_RUN,
+  Verdict.UNDECIDED,
+  Verdict.ONE_SEED,
+  Verdict.EXCLUDED,
+  Verdict.EQUIVALENT,
+  Verdict.FAILS,
+)

@@ -41,7 +41,7 @@ def test_differences_and_percentages_have_signs():
   def estimate(value, over_seeds=None):
     return estimates_lib.Estimate(value, (0,), over_seeds, None, 0)
 
-  low = estimate(-0.0123, intervals.Interval(-0.0123, 0.002))
+  low = estimate(-0.0123, intervals.Interval(-0.0123, 0.002 / 4.302653, 3))
   assert cells.difference(low) == "−0.0123 ± 0.0020"
   assert cells.percentage(low) == "−1.2 ± 0.2 %"
   assert cells.difference(estimate(0.5)) == "+0.5000"

@@ -19,7 +19,7 @@ def _claims(ssim="ssim", corruptions=None):
 
 def _verdicts(folder, ssim="ssim"):
   measurements = measurements_lib.read(folder, split="test")
-  rulings = [verdicts.judge(measurements, claim) for claim in _claims(ssim)]
+  rulings = verdicts.judge(measurements, _claims(ssim))
   return {
     f"{ruling.claim.quote} {ruling.claim.where}": ruling.verdict
     for ruling in rulings
@@ -31,7 +31,17 @@ def _verdicts(folder, ssim="ssim"):
 def test_every_claim_holds_in_a_world_where_the_paper_is_right(tmp_path, ssim):
   found = _verdicts(paper_world.write_paper(tmp_path), ssim)
   assert len(found) >= 25
-  assert found == dict.fromkeys(found, HOLDS)
+  # Some of the paper's own differences are within our margin.
+  small = {
+    f"{claim.quote} {claim.where}"
+    for claim in _claims(ssim)
+    if any(abs(x.paper or 1) < verdicts.MARGIN for x in claim.parts)
+  }
+  assert len(small) == 4
+  assert found == {
+    claim: verdicts.Verdict.EQUIVALENT if claim in small else HOLDS
+    for claim in found
+  }
 
 
 def test_every_claim_fails_in_the_mirrored_world(tmp_path):
@@ -63,7 +73,7 @@ def test_a_claim_hidden_by_the_spread_of_seeds_is_undecided(tmp_path):
   paper_world.write_run(tmp_path / "srmd", "srmd", lambda *_: 0.79)
   measurements = measurements_lib.read(tmp_path, split="test")
   [claim] = [x for x in _claims() if "outperforms SRMD, although" in x.quote]
-  ruling = verdicts.judge(measurements, claim)
+  [ruling] = verdicts.judge(measurements, [claim])
   assert ruling.findings[0].estimate.value == pytest.approx(0.01 + 0.01 / 3)
   assert ruling.verdict == UNDECIDED
 
@@ -97,7 +107,8 @@ def test_corruptions_are_means_over_their_levels():
   assert [term.weight for term in terms] == [0.5, -0.5, 0.5, -0.5]
   assert {term.condition.level for term in terms} == {20.0, 50.0}
   measurements = measurements_lib.Measurements([], split="test")
-  assert verdicts.judge(measurements, claim).verdict == NOT_RUN
+  [ruling] = verdicts.judge(measurements, [claim])
+  assert ruling.verdict == NOT_RUN
 
 
 def test_what_depends_on_ssim_says_so():

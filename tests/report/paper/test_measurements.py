@@ -58,18 +58,6 @@ def test_single_images_average_to_their_row(tmp_path):
     assert scores.mean() == pytest.approx(value)
 
 
-def test_squared_error_comes_from_each_images_psnr(tmp_path):
-  paper_world.write_run(
-    tmp_path / "run",
-    "sr2_fsrcnn",
-    lambda metric, level, seed, weight: np.where(np.arange(12) < 6, 10.0, 20.0),
-  )
-  measurements = _read(tmp_path)
-  assert measurements.by_seed(SR2, measurements_lib.MSE, NOISE)[
-    0
-  ] == pytest.approx(0.055)
-
-
 def test_scores_of_other_weights_do_not_count(tmp_path):
   score = paper_world.constant(0.7)
   folder = paper_world.write_run(tmp_path / "run", "sr2_fsrcnn", score)
@@ -178,7 +166,6 @@ def test_a_seed_of_fewer_images_is_left_out(tmp_path):
   assert list(measurements.by_seed(SR2, "ssim", NOISE)) == [0, 1]
   assert measurements.num_images(SR2, "ssim", NOISE) == 12
   assert measurements.seeds(SR2, "ssim") == [0, 1]
-  assert list(measurements.by_seed(SR2, measurements_lib.MSE, NOISE)) == [0, 1]
   assert any(
     "seed 2 was measured on 5 images, others on 12" in note
     for note in measurements.notes
@@ -316,3 +303,32 @@ def test_shared_corruptions_are_those_of_all(tmp_path):
   }
   absent = dataclasses.replace(SR2, method="sequential_fsrcnn")
   assert measurements.shared_corruptions([SR2, absent], "ssim") == {}
+
+
+def test_one_kind_of_statistics_counts_at_a_time(tmp_path):
+  for batch_norm, value in (("running", 0.5), ("reestimated", 0.7)):
+    paper_world.write_run(
+      tmp_path / batch_norm,
+      "sr2_fsrcnn",
+      lambda *_, value=value: value,
+      batch_norm=batch_norm,
+    )
+  paper_world.write_run(
+    tmp_path / "old", "wdsr", lambda *_: 0.6, batch_norm="running"
+  )
+  paper_world.write_run(tmp_path / "bicubic", "bicubic", lambda *_: 0.3)
+  wdsr, bicubic = (
+    paper_values.subject(method, 4) for method in ("wdsr", "bicubic")
+  )
+  measurements = _read(tmp_path)
+  assert measurements.batch_norms == ("reestimated", "running")
+  assert measurements.batch_norm == "reestimated"
+  assert measurements.by_seed(SR2, "ssim", NOISE)[0] == pytest.approx(0.7)
+  assert wdsr not in measurements
+  running = measurements.by("running")
+  assert running.by_seed(SR2, "ssim", NOISE)[0] == pytest.approx(0.5)
+  assert wdsr in running
+  assert bicubic in measurements
+  assert bicubic in running
+  # Where there is nothing else, the running ones count.
+  assert _read(tmp_path / "old").batch_norm == "running"
