@@ -53,7 +53,7 @@ WIRINGS = {
   wiring.key: wiring
   for wiring in (
     # No classifier: the control, super-resolution trained for as long.
-    Wiring("none", "sr_continued", "{} continued"),
+    Wiring("none", "sr_continued", "{} control"),
     # On the super-resolved image.
     Wiring("sequential", "sequential", "Sequential {}"),
     # On the shared layers: SR2.

@@ -47,7 +47,7 @@ def test_corruptions_are_computed():
     ("srmd", "SRMD (released)", "other"),
     ("srmd_retrained", "SRMD retrained", "other"),
     ("fsrcnn", "FSRCNN", "trunk"),
-    ("sr_continued_wdsr", "WDSR continued", "sr_continued"),
+    ("sr_continued_wdsr", "WDSR control", "sr_continued"),
     ("sequential_fsrcnn", "Sequential FSRCNN", "sequential"),
     ("sr2_wdsr", "SR² WDSR", "sr2"),
     ("sr2_espcn", "sr2_espcn", "other"),

@@ -1,8 +1,8 @@
 """The report of one or several runs, from their folders; no JAX.
 
 `python -m sr2_jax.report runs/quickstart` prints the tables of a run again and
-redraws its curves; several runs go into one table. With --out, or for several
-runs, a page that compares them with the paper is written as well.
+redraws its curves. With --out, or for several runs, it writes a page that
+compares them with the paper, and prints what that page says in short.
 """
 
 import argparse
@@ -14,7 +14,6 @@ from collections.abc import Iterable, Sequence
 from sr2_jax import errors, names, paths
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import divergences, reading, tables
-from sr2_jax.report.paper import measurements as measurements_lib
 
 # The default of --metric.
 _METRICS = (
@@ -29,29 +28,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags.runs = [paths.local(run, "RUN") for run in flags.runs]
     if flags.out is not None:
       flags.out = paths.local(flags.out, "--out")
-    found = [
-      (row, file)
-      for row, file in reading.read(flags.runs).rows
-      if row.split == flags.split
-    ]
-    rows = [row for row, _ in found]
+    found = reading.read(flags.runs)
+    rows = [row for row, _ in found.rows if row.split == flags.split]
     if not rows:
       raise errors.UserError(
         f"No rows of split {flags.split!r} in {', '.join(flags.runs)}.\n"
         "Choose another split with --split."
       )
-    for kind in (tables.table, tables.corruption_table):
-      for metric in flags.metric or _METRICS:
-        table = kind(rows, metric=metric, split=flags.split)
-        if table:
-          print(table, end="\n\n")
-    note = divergences.note(dict.fromkeys(file.parent for _, file in found))
-    if note:
+    has_page = flags.out is not None or not _is_run(flags)
+    if flags.metric or not has_page:
+      _print_tables(rows, flags.metric or _METRICS, split=flags.split)
+    folders = dict.fromkeys(
+      file.parent for row, file in found.rows if row.split == flags.split
+    )
+    if note := divergences.note(folders):
       print(note, end="\n\n")
-    for path in _write_curves(rows, _folder(flags), split=flags.split):
-      print(path)
-    if flags.out is not None or not _is_run(flags):
-      for path in _write_page(flags):
+    if has_page:
+      _write_page(flags, found)
+    else:
+      for path in _write_curves(rows, flags):
         print(path)
   except errors.UserError as error:
     print(error, file=sys.stderr)
@@ -65,22 +60,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
   parser = argparse.ArgumentParser(
     prog="python -m sr2_jax.report",
-    description="Prints the tables of one or several runs and redraws their "
-    "curves, from the rows of results.jsonl. With --out, or for several runs, "
-    "also writes report.html and report.md, which compare the paper's tables, "
+    description="Prints the tables of a run and redraws its curves, from the "
+    "rows of results.jsonl. With --out, or for several runs, writes "
+    "report.html and report.md instead, which compare the paper's tables, "
     "figures and claims with what the runs measured.",
   )
   parser.add_argument(
     "runs",
     nargs="+",
     metavar="RUN",
-    help="a run folder, a folder of run folders, or a file of result rows",
+    help="a run folder, a folder of run folders or of files of result rows, or "
+    "such a file",
   )
   parser.add_argument(
     "--out",
     metavar="FOLDER",
     help="where the page and its figures go (default: report/ for several "
-    "runs; one run gets no page, and its curves go into its images/)",
+    "runs; one run gets no page)",
   )
   parser.add_argument(
     "--split", default="test", help="the split to report (default: test)"
@@ -89,17 +85,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     "--metric",
     action="append",
     choices=names.METRICS,
-    help=f"a metric to tabulate, repeatable (default: {', '.join(_METRICS)})",
+    help="a metric to tabulate, repeatable (default: "
+    f"{', '.join(_METRICS)}, if there is no page)",
   )
   return parser.parse_args(arguments)
-
-
-def _folder(flags: argparse.Namespace) -> pathlib.Path:
-  if flags.out is not None:
-    return pathlib.Path(flags.out)
-  if _is_run(flags):
-    return pathlib.Path(flags.runs[0]) / "images"
-  return pathlib.Path("report")
 
 
 def _is_run(flags: argparse.Namespace) -> bool:
@@ -108,30 +97,38 @@ def _is_run(flags: argparse.Namespace) -> bool:
   return len(flags.runs) == 1 and (run / rows_lib.FILE_NAME).is_file()
 
 
-def _write_page(flags: argparse.Namespace) -> list[pathlib.Path]:
-  """Writes the page; returns the paths of its two forms."""
-  # Imported here, because they load Matplotlib, which takes a second.
-  from sr2_jax.report.paper import page as page_lib
-  from sr2_jax.report.paper import values as paper_values
+def _print_tables(
+  rows: Sequence[rows_lib.Row], metrics: Iterable[str], *, split: str
+) -> None:
+  for kind in (tables.table, tables.corruption_table):
+    for metric in metrics:
+      table = kind(rows, metric=metric, split=split)
+      if table:
+        print(table, end="\n\n")
 
-  folder = _folder(flags)
+
+def _write_page(flags: argparse.Namespace, found: reading.Found) -> None:
+  """Writes the page; prints its summary and the paths of its two forms."""
+  # Imported here, because they load Matplotlib, which takes a second.
+  from sr2_jax.report.paper import measurements as measurements_lib
+  from sr2_jax.report.paper import page as page_lib
+
+  folder = flags.out or "report"
   words = ["python", "-m", "sr2_jax.report", *flags.runs]
   if flags.split != "test":
     words += ["--split", flags.split]
-  measurements = measurements_lib.read(
-    flags.runs,
-    split=flags.split,
-    stand_ins=paper_values.STAND_INS,
-    l2=paper_values.L2,
+  paths, summary = page_lib.write(
+    measurements_lib.of_the_paper(found, split=flags.split),
+    pathlib.Path(folder),
+    command=shlex.join([*words, "--out", folder]),
   )
-  paths = page_lib.write(
-    measurements, folder, command=shlex.join([*words, "--out", str(folder)])
-  )
-  return paths[-2:]
+  print(summary)
+  for path in paths[-2:]:
+    print(path)
 
 
 def _write_curves(
-  rows: Iterable[rows_lib.Row], folder: pathlib.Path, *, split: str
+  rows: Sequence[rows_lib.Row], flags: argparse.Namespace
 ) -> list[pathlib.Path]:
   """Draws one figure for each data set and scale; returns their paths."""
   # Imported here, because it loads Matplotlib, which takes a second.
@@ -144,8 +141,9 @@ def _write_curves(
   paths = []
   for (dataset, scale), chosen in settings.items():
     suffix = f"_{dataset}_x{scale}" if len(settings) > 1 else ""
-    paths.append(folder / f"curves_{split}{suffix}.png")
-    figures.curves(chosen, paths[-1], split=split)
+    folder = pathlib.Path(flags.runs[0]) / "images"
+    paths.append(folder / f"curves_{flags.split}{suffix}.png")
+    figures.curves(chosen, paths[-1], split=flags.split)
   return paths
 
 

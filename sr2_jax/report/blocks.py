@@ -59,12 +59,10 @@ class Table:
   Attributes:
     header: the columns' names.
     rows: as long as the header.
-    is_prose: cells hold sentences: on a phone each row becomes a card.
   """
 
   header: Sequence[str]
   rows: Sequence[Sequence[str | Cell]]
-  is_prose: bool = False
 
   def __post_init__(self) -> None:
     for row in self.rows:
@@ -112,7 +110,24 @@ class Figure:
   caption: str
 
 
-Block = Heading | Paragraph | Bullets | Code | Table | Figure
+@dataclasses.dataclass(frozen=True)
+class Details:
+  """Blocks that open on a click, below a line that always shows.
+
+  Attributes:
+    summary: the line.
+    blocks: what opens.
+    mark: a word or two at the line's start, in the tone's color.
+    tone: as in a cell.
+  """
+
+  summary: str
+  blocks: Sequence["Block"]
+  mark: str = ""
+  tone: str = ""
+
+
+Block = Heading | Paragraph | Bullets | Code | Table | Figure | Details
 
 
 def markdown(blocks: Sequence[Block]) -> str:
@@ -165,6 +180,14 @@ def _markdown(block: Block) -> str:
         f"![{picture.alt}]({picture.stem}.png)" for picture in pictures
       )
       return f"{images}\n\n*{caption}*" if images else f"*{caption}*"
+    case Details(summary, inner, mark):
+      line = _inline(f"**{mark}** {summary}" if mark else summary)
+      body = "\n\n".join(map(_markdown, inner))
+      # The attribute is for the site; code hosts need only the blank lines.
+      return (
+        f'<details markdown="1"><summary>{line}</summary>\n\n{body}\n\n'
+        "</details>"
+      )
 
 
 def _markdown_cell(cell: str | Cell) -> str:
@@ -193,6 +216,13 @@ def _html(block: Block) -> str:
         f"<figure>\n{shown}<figcaption>{_inline(caption)}</figcaption>\n"
         "</figure>"
       )
+    case Details(summary, inner, mark, tone):
+      marked = f'<span class="mark {tone}">{_inline(mark)}</span> '
+      body = "\n".join(map(_html, inner))
+      return (
+        f'<details class="{tone}"><summary>{marked if mark else ""}'
+        f"{_inline(summary)}</summary>\n{body}\n</details>"
+      )
 
 
 def _html_table(table: Table) -> str:
@@ -200,24 +230,17 @@ def _html_table(table: Table) -> str:
   lines = []
   for row in table.rows:
     cells = []
-    for name, cell in zip(table.header, row, strict=True):
+    for cell in row:
       text, tone = (
         (cell.text, cell.tone) if isinstance(cell, Cell) else (cell, "")
       )
       style = f' class="{tone}"' if tone else ""
-      label = html.escape(name)
-      # Each line in a span, so that its continuation can be indented.
-      lines_of_cell = "".join(
-        f'<span class="line">{_inline(line)}</span>'
-        for line in text.split("\n")
-      )
-      inner = lines_of_cell if table.is_prose else _inline(text)
-      cells.append(f'<td{style} data-label="{label}">{inner}</td>')
+      cells.append(f"<td{style}>{_inline(text)}</td>")
     lines.append(f"<tr>{''.join(cells)}</tr>")
-  kind = "prose" if table.is_prose else "numbers"
-  # A table wider than the screen scrolls in this box, by keyboard as well.
+  # A table wider than the screen scrolls in this box, by keyboard as well; the
+  # box has a shadow at the side where it goes on.
   return (
-    f'<div class="table {kind}" tabindex="0" role="region" '
+    f'<div class="table" tabindex="0" role="region" '
     f'aria-label="{html.escape(table.header[0])}"><table>\n'
     f"<thead><tr>{head}</tr></thead>\n"
     f"<tbody>\n{chr(10).join(lines)}\n</tbody>\n</table></div>"

@@ -82,7 +82,9 @@ def draw(panel: axes.Axes, curves: Sequence[Curve], look: Look) -> None:
         x[:2], means[:2], linewidth=look.guess, markersize=size, **style
       )
     if np.isfinite(curve.half_widths).any():
-      low, high = means - curve.half_widths, means + curve.half_widths
+      # No value is above 1, and only rarely is one below 0.
+      low = np.maximum(means - curve.half_widths, np.minimum(means, 0))
+      high = np.minimum(means + curve.half_widths, np.maximum(means, 1))
       color = style["color"]
       panel.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
 
@@ -92,17 +94,26 @@ def draw(panel: axes.Axes, curves: Sequence[Curve], look: Look) -> None:
   bottom = max(bottom, min([0.0, *finite]) - look.margin)
   top = min(top, 1 + look.margin)
   panel.set_ylim(bottom, top)
-  named = [curve for curve in curves if math.isfinite(curve.means[-1])]
-  named = sorted(named, key=lambda curve: curve.means[-1])
-  heights = [(curve.means[-1] - bottom) / (top - bottom) for curve in named]
+  ends = [(x.name, float(x.means[-1]), x.style["color"]) for x in curves]
+  write_names(panel, ends, look)
+
+
+def write_names(
+  panel: axes.Axes, ends: Sequence[tuple[str, float, str]], look: Look
+) -> None:
+  """Names curves at the panel's right; ends are (name, last value, color)."""
+  bottom, top = panel.get_ylim()
+  named = sorted((x for x in ends if math.isfinite(x[1])), key=lambda x: x[1])
+  heights = [(value - bottom) / (top - bottom) for _, value, _ in named]
   places = spread(heights, gap=look.gap)
-  for curve, height, place in zip(named, heights, places, strict=True):
-    color = curve.style["color"]
+  for (name, _, color), height, place in zip(
+    named, heights, places, strict=True
+  ):
     link = {"arrowstyle": "-", "color": color, "shrinkA": 0, "shrinkB": 0}
     link["relpos"] = (0, 0.5)  # To the start of the text, not across it.
     at = (1 + look.indent, place)
     label = panel.annotate(
-      curve.name, (1, height), at, "axes fraction", arrowprops=link
+      name, (1, height), at, "axes fraction", arrowprops=link
     )
     label.set(
       color=color, fontsize=look.letters, fontweight="bold", va="center"

@@ -15,9 +15,13 @@ BLOCKS = [
   blocks_lib.Bullets(["a", "b"]),
   blocks_lib.Code("python -m x > y"),
   blocks_lib.Table(("σ²", "a|b"), [("0", blocks_lib.Cell("✓ yes", "good"))]),
-  blocks_lib.Table(("says", "x"), [("line 1\nline 2", "1")], is_prose=True),
+  blocks_lib.Table(("says", "x"), [("line 1\nline 2", "1")]),
   blocks_lib.Figure([PICTURE], "A caption."),
   blocks_lib.Figure([], "Not run."),
+  blocks_lib.Details(
+    "A <claim>", [blocks_lib.Paragraph("Its numbers.")], "✓ holds", "good"
+  ),
+  blocks_lib.Details("More", [blocks_lib.Bullets(["c"])]),
 ]
 
 
@@ -41,8 +45,12 @@ def test_html_is_well_formed_and_complete():
   assert [x.text for x in tree.iter("td") if x.get("class") == "good"] == [
     "✓ yes"
   ]
-  lines = [x.text for x in tree.iter("span")]
-  assert lines == ["line 1", "line 2", "1"]
+  first, second = tree.findall("body/main/details")
+  assert [x.get("class") for x in first.iter("span")] == ["mark good"]
+  assert "".join(first.find("summary").itertext()) == "✓ holds A <claim>"
+  assert first.find("p").text == "Its numbers."
+  assert second.find("summary").text == "More"
+  assert [x.text for x in second.iter("li")] == ["c"]
 
 
 def test_html_holds_its_pictures_and_asks_for_nothing():
@@ -84,7 +92,10 @@ def test_markdown_in_full():
     "| σ² | a\\|b |\n| --- | --- |\n| 0 | ✓ yes |\n\n"
     "| says | x |\n| --- | --- |\n| line 1<br>line 2 | 1 |\n\n"
     '![what "it" shows](fig4.png)\n\n*A caption.*\n\n'
-    "*Not run.*\n"
+    "*Not run.*\n\n"
+    '<details markdown="1"><summary><strong>✓ holds</strong> A &lt;claim&gt;'
+    "</summary>\n\nIts numbers.\n\n</details>\n\n"
+    '<details markdown="1"><summary>More</summary>\n\n- c\n\n</details>\n'
   )
 
 

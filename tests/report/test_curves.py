@@ -45,6 +45,13 @@ def test_a_band_is_where_there_is_an_interval():
   assert corners == {(1e-4, 0.6), (1e-4, 0.8), (1e-3, 0.3), (1e-3, 0.7)}
 
 
+def test_a_band_ends_where_values_do():
+  panel = drawn(("a", (1e-4, 1e-3), (0.9, -0.1), (0.3, 0.2)))
+  heights = panel.collections[0].get_paths()[0].vertices[:, 1]
+  # To 1 at most; to 0 at least, unless a mean is below it.
+  np.testing.assert_allclose([heights.min(), heights.max()], [-0.1, 1.0])
+
+
 def test_wide_intervals_do_not_stretch_the_axis():
   panel = drawn(("a", (1e-4, 1e-3), (0.7, 0.5), (9.0, 9.0)))
   assert panel.get_ylim() == (-0.05, 1.05)

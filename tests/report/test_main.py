@@ -67,13 +67,22 @@ def test_the_command_takes_several_runs(tmp_path, capsys):
   output = capsys.readouterr().out
   title = "F1 (mean over the classes, weighted by their size)"
   assert output.count(f"{title}: mnist5k validation") == 2
-  assert "SSIM" not in output
-  assert sorted(path.name for path in out.iterdir()) == [
-    "curves_validation_mnist5k_x2.png",
-    "curves_validation_mnist5k_x4.png",
-    "report.html",
-    "report.md",
-  ]
+  assert "SSIM on" not in output
+  assert {"report.html", "report.md"} <= {path.name for path in out.iterdir()}
+
+
+def test_a_folder_of_rows_gets_a_page_and_a_summary(tmp_path, capsys):
+  """Two files clash, which is said on the page."""
+  for name, value in (("a", 0.8), ("b", 0.7)):
+    rows_lib.merge(
+      tmp_path / "rows" / f"{name}.jsonl", [result_rows.row(value=value)]
+    )
+  out = tmp_path / "out"
+  assert report.main([str(tmp_path / "rows"), f"--out={out}"]) == 0
+  lines = capsys.readouterr().out.splitlines()
+  assert len(lines) <= 25
+  assert lines[-1] == str(out / "report.html")
+  assert "`b` is another run" in (out / "report.md").read_text()
 
 
 @pytest.mark.parametrize("folder", ["file", "file/out"])

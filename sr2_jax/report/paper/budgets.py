@@ -62,3 +62,17 @@ def text(budget: subjects_lib.Budget) -> str:
   """Epochs of `pretrain` and `joint`: "30 + 10"; "" if rows do not say."""
   parts = [f"{part:g}" for part in budget if part is not None]
   return " + ".join(parts)
+
+
+def describe(
+  measurements: measurements_lib.Measurements, subject: subjects_lib.Subject
+) -> str:
+  """The epochs of a subject's training; steps if rows do not say epochs."""
+  rows = [row for row in measurements.of(subject) if row.seed is not None]
+  if not rows:
+    return "—"
+  last = max(rows, key=lambda row: row.step)
+  if epochs := text(subjects_lib.budget_of(last)):
+    return epochs
+  start = "" if last.phase == "pretrain" else "… + "
+  return f"{start}{last.step:,} steps"

@@ -67,10 +67,8 @@ def _of_setting(
     ]
     if columns:
       title = f"{name}{', SVHN' if on_svhn else ''}, x{scale}"
-      blocks += [
-        blocks_lib.Heading(3, title),
-        _table(measurements, columns, metric, conditions),
-      ]
+      table = _table(measurements, columns, metric, conditions)
+      blocks.append(blocks_lib.Details(title, [table]))
   absent = [
     corruption.name
     for kind, corruption in names.CORRUPTIONS.items()

@@ -42,6 +42,8 @@ class Estimate:
     over_images: of the images' sums, each a mean over the seeds; None if a cell
       has no scores of single images.
     num_images: images behind `over_images`.
+    by_seed: the sum of each seed; empty for a ratio.
+    budget: the epochs behind it, as `Subject` has them.
   """
 
   value: float
@@ -49,6 +51,8 @@ class Estimate:
   over_seeds: intervals.Interval | None
   over_images: intervals.Interval | None
   num_images: int
+  by_seed: tuple[float, ...] = ()
+  budget: subjects_lib.Budget | None = None
 
 
 def estimate(
@@ -79,6 +83,8 @@ def estimate(
     over_seeds=intervals.interval(sums),
     over_images=intervals.interval(images),
     num_images=len(images),
+    by_seed=tuple(sums),
+    budget=terms[0].subject.budget,
   )
 
 
@@ -122,6 +128,7 @@ def relative(
     over_seeds=_around(ratio - 1, of_seeds),
     over_images=_around(ratio - 1, images),
     num_images=len(images),
+    budget=numerator.subject.budget,
   )
 
 

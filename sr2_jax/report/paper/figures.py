@@ -15,17 +15,32 @@ _SSIM_NAME = "SSIM (authors' code)"
 def section(
   measurements: measurements_lib.Measurements,
 ) -> list[blocks_lib.Block]:
-  """Each figure with its heading and caption."""
-  return [
-    blocks_lib.Heading(2, "Figures"),
-    *_figure4(measurements),
-    *_figure5(measurements),
-    *_figure6(measurements),
-    *_figure7(measurements),
-    *_figure8(measurements),
-    *_figure9(measurements),
-    *_figure10(measurements),
+  """Each figure with its heading and caption; once, what the others need."""
+  figures = {
+    "4": _figure4(measurements),
+    "5": _figure5(measurements),
+    "6": _figure6(measurements),
+    "7": _figure7(measurements),
+    "8": _figure8(measurements),
+    "9": _figure9(measurements),
+    "10": _figure10(measurements),
+  }
+  blocks: list[blocks_lib.Block] = [
+    blocks_lib.Heading(2, "The paper's figures")
   ]
+  for shown in figures.values():
+    blocks += shown
+  missing = [number for number, shown in figures.items() if not shown]
+  if missing:
+    blocks.append(
+      blocks_lib.Paragraph(
+        f"Not shown: Fig. {', '.join(missing)}. Their images are in the "
+        "`examples/` of the run folders: make a sweep, such as `python -m "
+        "launch.sweep --sweep=experiments/paper.py:cpu --workdir=runs/paper`, "
+        "and give its folder instead of files of rows."
+      )
+    )
+  return blocks
 
 
 def _figure4(
@@ -77,12 +92,12 @@ def _figure5(
 def _figure6(
   measurements: measurements_lib.Measurements,
 ) -> list[blocks_lib.Block]:
-  methods = ("fsrcnn", "sr_continued_fsrcnn", "sequential_fsrcnn", "sr2_fsrcnn")
+  methods = ("fsrcnn", "sequential_fsrcnn", "sr2_fsrcnn")
   return _curves(
     measurements,
     "Fig. 6: SSIM on MNIST",
-    f"`{_MAIN_SSIM}` of FSRCNN, Sequential FSRCNN and SR² FSRCNN, and of the "
-    "control that the paper does not have.",
+    f"`{_MAIN_SSIM}` of FSRCNN, Sequential FSRCNN and SR² FSRCNN. The control, "
+    "which the paper does not have, is in the differences above.",
     [
       curve_figure.Spec(
         f"fig6_x{scale}",
@@ -127,8 +142,7 @@ def _figure8(
   return _images(
     measurements,
     "Fig. 8: shared layers at x2",
-    "SVHN, σ² = 10⁻⁴, the first 3 of the test images; sl. is the number of "
-    "shared layers.",
+    "SVHN, σ² = 10⁻⁴, the first 3 of the test images.",
     image_figure.Spec(
       "fig8",
       1e-4,
@@ -173,7 +187,7 @@ def _figure10(
   return _curves(
     measurements,
     "Fig. 10: SSIM on SVHN",
-    f"`{_MAIN_SSIM}` of WDSR and of SR² WDSR with 1 and 4 shared layers (sl.); "
+    f"`{_MAIN_SSIM}` of WDSR and of SR² WDSR with 1 and 4 shared layers; "
     "the paper does not say at which scale.",
     [
       curve_figure.Spec(
@@ -215,7 +229,8 @@ def _curves(
   ]
   caption += (
     " A panel is of the seeds that all its curves have. Bands are 95 % "
-    "intervals over seeds; zero noise is left of the break."
+    "intervals over seeds, as far as values can be; zero noise is left of the "
+    "break."
   )
   if missing:
     caption += f" Not run: {', '.join(missing)}."
@@ -231,13 +246,13 @@ def _images(
   caption: str,
   spec: image_figure.Spec,
 ) -> list[blocks_lib.Block]:
+  """Nothing without example images."""
   picture = image_figure.draw(measurements, spec)
-  caption += (
-    " Not run, or without example images."
-    if picture is None
-    else " Networks are those of the first seed."
-  )
+  if picture is None:
+    return []
   return [
     blocks_lib.Heading(3, title),
-    blocks_lib.Figure([picture] if picture else [], caption),
+    blocks_lib.Figure(
+      [picture], f"{caption} Networks are those of the first seed."
+    ),
   ]

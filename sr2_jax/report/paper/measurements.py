@@ -18,6 +18,7 @@ from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import reading
 from sr2_jax.report.paper import sources as sources_lib
 from sr2_jax.report.paper import subjects as subjects_lib
+from sr2_jax.report.paper import values as paper_values
 
 
 class Measurements:
@@ -321,6 +322,18 @@ def read(
   found = reading.read(paths)
   measurements = Measurements(
     found.rows, split=split, stand_ins=stand_ins, l2=l2
+  )
+  measurements.notes += found.notes
+  return measurements
+
+
+def of_the_paper(found: reading.Found, *, split: str) -> Measurements:
+  """What was read, with the paper's L2, and digits that may stand in."""
+  measurements = Measurements(
+    found.rows,
+    split=split,
+    stand_ins=paper_values.STAND_INS,
+    l2=paper_values.L2,
   )
   measurements.notes += found.notes
   return measurements

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from sr2_jax import files, names
 from sr2_jax.report import blocks as blocks_lib
 from sr2_jax.report.paper import (
-  claim_table,
+  claim_cards,
   corruption_tables,
+  epochs_figure,
+  headline,
   sections,
   trained_runs,
   verdicts,
@@ -26,7 +28,7 @@ def write(
   folder: pathlib.Path,
   *,
   command: str,
-) -> list[pathlib.Path]:
+) -> tuple[list[pathlib.Path], str]:
   """Writes report.md, report.html and the figures into a folder.
 
   Args:
@@ -35,9 +37,9 @@ def write(
     command: the command that writes this page, for the page.
 
   Returns:
-    The files, report.md and report.html last.
+    The files, report.md and report.html last, and a summary for a terminal.
   """
-  blocks = compose(measurements, command=command)
+  blocks, summary = compose(measurements, command=command)
   paths = []
   for block in blocks:
     if isinstance(block, blocks_lib.Figure):
@@ -51,58 +53,87 @@ def write(
   ):
     paths.append(folder / name)
     files.write_atomically(paths[-1], text.encode())
-  return paths
+  return paths, summary
 
 
 def compose(
   measurements: measurements_lib.Measurements, *, command: str
-) -> list[blocks_lib.Block]:
-  """The page's blocks, top to bottom."""
+) -> tuple[list[blocks_lib.Block], str]:
+  """The page's blocks, top to bottom, and its summary for a terminal."""
   runs = trained_runs.find(measurements.rows)
-  corruptions = measurements.shared_corruptions(paper_claims.BEYOND, "accuracy")
-  rulings = {
-    ssim: verdicts.judge(
-      measurements, paper_claims.all_claims(ssim, corruptions=corruptions)
-    )
-    for ssim in paper_values.SSIMS
-  }
-  main = rulings[_MAIN_SSIM]
-  return [
-    *_introduction(measurements),
+  main, *others = (judge(measurements, ssim) for ssim in paper_values.SSIMS)
+  rulings = dict(zip(paper_values.SSIMS, (main, *others), strict=True))
+  older = None
+  if "running" in measurements.batch_norms[1:]:
+    older = judge(measurements.by("running"), _MAIN_SSIM)
+  blocks = [
+    blocks_lib.Heading(1, _TITLE),
+    *_stand_ins(measurements),
+    *headline.section(measurements, main),
+    blocks_lib.Paragraph(
+      "The paper is Schirrmacher et al., SR²: Super-Resolution with "
+      f"Structure-Aware Reconstruction, ICIP 2020. Numbers are of the "
+      f"{measurements.split} split. Noise σ² is the variance of Gaussian noise "
+      "on low-resolution images in [0, 1]. All networks but SRMD were trained "
+      "without noise."
+    ),
     *trained_runs.training(runs),
-    claim_table.counts(main),
-    *claim_table.section(rulings),
     *sections.table1(measurements),
+    *claim_cards.section(rulings, older),
+    *sections.differences(measurements),
+    *_epochs(measurements),
     *sections.abstract(measurements),
-    *sections.control(measurements),
     *paper_figures.section(measurements),
     *corruption_tables.section(measurements),
-    *claim_table.rules(main),
-    # Last, because all others add to the notes that it shows.
-    *_origins(
-      measurements, runs, [ruling.claim for ruling in main], command=command
-    ),
   ]
+  # Last, because all others add to the notes that it shows.
+  blocks += _origins(
+    measurements, runs, [ruling.claim for ruling in main], command=command
+  )
+  return blocks, headline.summary(measurements, main)
 
 
-def _introduction(
+def judge(
+  measurements: measurements_lib.Measurements, ssim: str = _MAIN_SSIM
+) -> list[verdicts.Ruling]:
+  """The rulings on all claims by one definition of SSIM."""
+  corruptions = measurements.shared_corruptions(paper_claims.BEYOND, "accuracy")
+  claims = paper_claims.all_claims(ssim, corruptions=corruptions)
+  return verdicts.judge(measurements, claims)
+
+
+def _stand_ins(
   measurements: measurements_lib.Measurements,
 ) -> list[blocks_lib.Block]:
   return [
-    blocks_lib.Heading(1, _TITLE),
     blocks_lib.Paragraph(
-      "Schirrmacher et al., SR²: Super-Resolution with Structure-Aware "
-      f"Reconstruction, ICIP 2020, on the {measurements.split} split. Noise σ² "
-      "is the variance of Gaussian noise on low-resolution images in [0, 1]. "
-      "All networks but SRMD were trained without noise."
-    ),
-    *(
+      f"**Not the paper's data:** there is no run on {name}; runs on {other} "
+      "replace them. No number here is comparable to the paper's, and no "
+      "verdict is about the paper."
+    )
+    for name, other in measurements.stood_in.items()
+  ]
+
+
+def _epochs(
+  measurements: measurements_lib.Measurements,
+) -> list[blocks_lib.Block]:
+  """SSIM over epochs, or what it needs."""
+  pictures = epochs_figure.draw(measurements)
+  if not pictures:
+    return [
+      blocks_lib.Heading(2, "SSIM over epochs"),
       blocks_lib.Paragraph(
-        f"**Not the paper's data:** there is no run on {name}; runs on {other} "
-        "replace them. No number here is comparable to the paper's, and no "
-        "verdict is about the paper."
-      )
-      for name, other in measurements.stood_in.items()
+        "Needs rows after several epochs (`eval.epochs`), or run folders with "
+        "validation while training."
+      ),
+    ]
+  return [
+    blocks_lib.Heading(2, "SSIM over epochs"),
+    blocks_lib.Figure(
+      pictures,
+      "FSRCNN, then SR² and its control, which continue from it with a "
+      "hundredth of the learning rate. Bands are 95 % intervals over seeds.",
     ),
   ]
 
@@ -130,17 +161,23 @@ def _origins(
     blocks_lib.Heading(2, "Where the numbers come from"),
     blocks_lib.Paragraph("This page was written by"),
     blocks_lib.Code(command),
-    blocks_lib.Paragraph(
-      "from these runs: their `results.jsonl`, `config.json`, `per_image/` and "
-      "`examples/`. Epochs are those of `pretrain` + `joint`."
+    blocks_lib.Details(
+      f"From {len(runs)} runs",
+      [
+        blocks_lib.Paragraph(
+          "“Trained” is the epochs of `pretrain` + `joint` after which there "
+          "are rows, or steps where the rows do not say epochs."
+        ),
+        trained_runs.table(runs),
+      ],
     ),
-    trained_runs.table(runs),
   ]
   if absent:
-    blocks += [
-      blocks_lib.Paragraph("Missing, and shown as not run above:"),
-      blocks_lib.Bullets(absent),
-    ]
+    blocks.append(
+      blocks_lib.Details(
+        f"Not run: {len(absent)} networks", [blocks_lib.Bullets(absent)]
+      )
+    )
   if measurements.notes:
     blocks += [
       blocks_lib.Paragraph("Choices of rows, and faults in the files:"),

@@ -51,6 +51,9 @@ class TrainedRun:
     phases: those that it has rows of.
     seeds: those that it has rows of.
     split_images: images of the split behind its rows.
+    epochs: those after which each phase was evaluated, and those of a
+      `pretrain` that it starts from; from config.json if the rows do not say.
+    steps: the last step of each phase.
     description: config.json; None for a file of rows without it.
     is_done: whether the run folder says so.
     diverged: its members that diverged, which have no rows.
@@ -62,6 +65,8 @@ class TrainedRun:
   phases: tuple[str, ...]
   seeds: tuple[int, ...]
   split_images: int
+  epochs: Mapping[str, Sequence[float]]
+  steps: Mapping[str, int]
   description: Mapping[str, Any] | None
   is_done: bool
   diverged: tuple[divergence.Divergence, ...] = ()
@@ -76,6 +81,7 @@ def find(rows: sources_lib.RowsWithFiles) -> list[TrainedRun]:
   for (file, experiment), group in groups.items():
     is_folder = file.name == rows_lib.FILE_NAME
     folder = folder_lib.RunFolder(file.parent)
+    description = folder.read() if is_folder else None
     runs.append(
       TrainedRun(
         experiment=experiment,
@@ -84,7 +90,12 @@ def find(rows: sources_lib.RowsWithFiles) -> list[TrainedRun]:
         phases=tuple(dict.fromkeys(row.phase for row in group)),
         seeds=tuple(sorted({r.seed for r in group if r.seed is not None})),
         split_images=max(row.n for row in group),
-        description=folder.read() if is_folder else None,
+        epochs=_epochs_of(group, description),
+        steps={
+          phase: max(row.step for row in group if row.phase == phase)
+          for phase in dict.fromkeys(row.phase for row in group)
+        },
+        description=description,
         is_done=is_folder and folder.is_done,
         diverged=tuple(divergence.of_run(file.parent)) if is_folder else (),
       )
@@ -94,27 +105,34 @@ def find(rows: sources_lib.RowsWithFiles) -> list[TrainedRun]:
 
 def training(runs: Sequence[TrainedRun]) -> list[blocks_lib.Paragraph]:
   """Training lengths and data of the networks, and where runs differ."""
-  known = [run for run in runs if run.description]
+  trained = [run for run in runs if set(run.phases) & set(names.PHASES)]
+  known = [run for run in trained if run.epochs]
   lines = []
   if known:
     epochs = ", ".join(
-      f"{_span(_epochs(known, phase))} of `{phase}`" for phase in names.PHASES
+      f"{_span(found)} of `{phase}`"
+      for phase in names.PHASES
+      if (found := {x for run in known for x in run.epochs.get(phase, ())})
     )
     lines.append(
       f"**Epochs**: {epochs}; the authors' script has "
       f"{paper_values.AUTHORS_EPOCHS} of each, the paper names none. Verdicts "
       "are about this training."
     )
-  unfinished = [run.experiment for run in known if not run.is_done]
+  unfinished = [x.experiment for x in runs if x.description and not x.is_done]
   if unfinished:
     lines.append(f"**Unfinished**: {', '.join(unfinished)}.")
-  diverged = [f"{run.experiment}, {x}" for run in known for x in run.diverged]
+  diverged = [f"{run.experiment}, {x}" for run in runs for x in run.diverged]
   if diverged:
     lines.append(
       f"**Diverged**: {'; '.join(diverged)}. All numbers are of other members."
     )
-  if len(known) < len(runs):
-    lines.append("**Epochs unknown**: files of rows without config.json.")
+  if len(known) < len(trained):
+    lines.append(
+      f"**Epochs unknown** to the rows of {len(trained) - len(known)} of "
+      f"{len(trained)} runs, which have steps instead. At the authors' batch "
+      "of 64, 750 steps are an epoch of MNIST."
+    )
   notes = dict.fromkeys(
     note
     for run in runs
@@ -131,18 +149,26 @@ def training(runs: Sequence[TrainedRun]) -> list[blocks_lib.Paragraph]:
   return [blocks_lib.Paragraph(line) for line in lines]
 
 
-def _epochs(runs: Sequence[TrainedRun], phase: str) -> set[int]:
-  return {
-    run.description["config"][phase]["num_epochs"]
-    for run in runs
-    if run.description and phase in run.phases
-  }
+def _epochs_of(
+  rows: Sequence[rows_lib.Row], description: Mapping[str, Any] | None
+) -> dict[str, Sequence[float]]:
+  """Epochs by phase; a phase only if they are known."""
+  found: dict[str, set[float]] = collections.defaultdict(set)
+  for row in rows:
+    if row.epochs is not None:
+      found[row.phase].add(row.epochs)
+    if row.pretrain_epochs is not None:
+      found["pretrain"].add(row.pretrain_epochs)
+  phases = {row.phase for row in rows}
+  for phase in names.PHASES:
+    if description and phase in phases and phase not in found:
+      found[phase].add(description["config"][phase]["num_epochs"])
+  return {phase: sorted(epochs) for phase, epochs in found.items()}
 
 
-def _span(numbers: Collection[int]) -> str:
-  """Text such as "4" or "4 to 12"; "none" without numbers."""
-  ends = sorted({min(numbers), max(numbers)}) if numbers else ["none"]
-  return " to ".join(map(str, ends))
+def _span(numbers: Collection[float]) -> str:
+  """Text such as "4" or "4 to 12"."""
+  return " to ".join(f"{x:g}" for x in sorted({min(numbers), max(numbers)}))
 
 
 def _differences(runs: Sequence[TrainedRun]) -> dict[str, list[str]]:
@@ -191,7 +217,7 @@ def table(runs: Sequence[TrainedRun]) -> blocks_lib.Table:
       "Folder or file",
       "Methods",
       "Seeds",
-      "Epochs",
+      "Trained",
       "Images",
       "Git revision",
       "Devices",
@@ -204,14 +230,6 @@ def table(runs: Sequence[TrainedRun]) -> blocks_lib.Table:
 def _row(run: TrainedRun) -> tuple[str, ...]:
   description: dict[str, Any] = dict(run.description or {})
   config = description.get("config", {})
-  epochs = "—"
-  if config:
-    pretrain, joint = (
-      config.get(phase, {}).get("num_epochs", "?") for phase in names.PHASES
-    )
-    source = config.get("init_from")
-    first = f"from {pathlib.Path(source).name}" if source else str(pretrain)
-    epochs = f"{first} + {joint}"
   state = "finished" if run.is_done else "not finished"
   if run.diverged:
     state += f", {len(run.diverged)} diverged"
@@ -220,12 +238,23 @@ def _row(run: TrainedRun) -> tuple[str, ...]:
     run.source if config else f"{run.source} (rows only)",
     ", ".join(run.methods),
     ", ".join(map(str, run.seeds)) or "—",
-    epochs,
+    _trained(run),
     f"{run.split_images:,}",
     _of_all_starts(description, "git_revision", _revision),
     _of_all_starts(description, "devices", _devices),
     state if config else "—",
   )
+
+
+def _trained(run: TrainedRun) -> str:
+  """Text such as "30 + 1, 3, 10", or steps where epochs are unknown."""
+  phases = [phase for phase in names.PHASES if phase in run.epochs]
+  if phases:
+    return " + ".join(
+      ", ".join(f"{x:g}" for x in run.epochs[phase]) for phase in phases
+    )
+  steps = [f"{run.steps[x]:,}" for x in names.PHASES if x in run.steps]
+  return f"{' + '.join(steps)} steps" if steps else "—"
 
 
 def _of_all_starts(

@@ -84,7 +84,8 @@ def full_name(of: subjects_lib.Subject) -> str:
   # One shared layer is named only where the paper compares it with four.
   is_compared = of.dataset == SVHN and of.method == "sr2_wdsr"
   if is_compared or of.shared_layers not in (None, 1):
-    text += f", {of.shared_layers} sl."
+    layers = of.shared_layers
+    text += f", {layers} shared layer{'s' if layers != 1 else ''}"
   return text
 
 

@@ -50,6 +50,6 @@ def test_corruptions_of_svhn_have_tables_by_shared_layers(tmp_path):
   ]
   text = _section(tmp_path, rows)
   assert "Not run on mnist at x4." in text
-  table = text.partition("### Accuracy, SVHN, x4")[2]
+  table = text.partition("<summary>Accuracy, SVHN, x4")[2]
   assert "| JPEG, quality 30 | 0.100 | 0.400 |" in table
   assert "Not run: Speckle" in table

@@ -72,7 +72,7 @@ def test_a_run_that_has_not_finished_is_named(tmp_path):
   description["config"]["joint"]["num_epochs"] = 9
   (folder / "config.json").write_text(json.dumps(description))
   text = _training(tmp_path)
-  assert "7 of `pretrain`, none of `joint`" in text
+  assert "7 of `pretrain`; the authors' script" in text
   assert "**Unfinished**: wdsr." in text
   assert "differently" not in text
 
@@ -88,11 +88,26 @@ def test_members_that_diverged_are_named(tmp_path):
   assert states == ["finished", "finished, 1 diverged"]
 
 
-def test_rows_only_say_nothing_of_training(tmp_path):
+def test_rows_alone_say_their_epochs(tmp_path):
+  rows = [
+    result_rows.row(step=100 * epochs, epochs=epochs, pretrain_epochs=30)
+    for epochs in (1, 3)
+  ]
+  rows_lib.merge(tmp_path / "rows.jsonl", rows)
+  [run] = _runs(tmp_path / "rows.jsonl")
+  assert run.epochs == {"joint": [1, 3], "pretrain": [30]}
+  text = _training(tmp_path / "rows.jsonl")
+  assert "30 of `pretrain`, 1 to 3 of `joint`" in text
+  [row] = trained_runs.table([run]).rows
+  assert row[4] == "30 + 1, 3"
+
+
+def test_rows_without_epochs_say_their_steps(tmp_path):
   rows_lib.merge(tmp_path / "rows.jsonl", [result_rows.row()])
   [run] = _runs(tmp_path / "rows.jsonl")
   assert (run.source, run.description) == ("rows.jsonl", None)
-  assert _training(tmp_path / "rows.jsonl").startswith("**Epochs unknown**")
+  text = _training(tmp_path / "rows.jsonl")
+  assert text.startswith("**Epochs unknown** to the rows of 1 of 1 runs")
 
 
 def test_a_row_for_each_run_with_all_that_it_was_started_with(tmp_path):
@@ -100,7 +115,8 @@ def test_a_row_for_each_run_with_all_that_it_was_started_with(tmp_path):
   rows_lib.merge(tmp_path / "rows.jsonl", [result_rows.row()])
   [row] = trained_runs.table(_runs(tmp_path / "rows.jsonl")).rows
   assert row[1] == "rows.jsonl (rows only)"
-  assert row[4] == row[6] == row[8] == "—"
+  assert row[4] == "600 steps"
+  assert row[6] == row[8] == "—"
   [row] = trained_runs.table(_runs(tmp_path / "sr2_fsrcnn")).rows
   assert row == (
     "sr2_fsrcnn", "sr2_fsrcnn", "sr2_fsrcnn", "0, 2", "7 + 5", "12",

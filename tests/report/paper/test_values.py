@@ -50,12 +50,12 @@ def test_subjects_are_as_the_paper_trains_them(
   ("method", "settings", "expected"),
   [
     ("srmd", {}, "SRMD (released)"),
-    ("sr_continued_fsrcnn", {}, "FSRCNN continued"),
+    ("sr_continued_fsrcnn", {}, "FSRCNN control"),
     ("sequential_wdsr", {}, "Sequential WDSR"),
     ("sr2_fsrcnn", {}, "SR² FSRCNN"),
     ("sr2_fsrcnn", {"loss_weight": 0.11}, "SR² FSRCNN, λ = 0.11"),
-    ("sr2_wdsr", {"dataset": "svhn_cropped"}, "SR² WDSR, 1 sl."),
-    ("sr2_wdsr", {"shared_layers": 4}, "SR² WDSR, 4 sl."),
+    ("sr2_wdsr", {"dataset": "svhn_cropped"}, "SR² WDSR, 1 shared layer"),
+    ("sr2_wdsr", {"shared_layers": 4}, "SR² WDSR, 4 shared layers"),
   ],
 )
 def test_names_say_what_is_unusual(method, settings, expected):

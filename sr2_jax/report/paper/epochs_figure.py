@@ -1,0 +1,159 @@
+"""SSIM over the epochs of training, from rows and from logs; no JAX."""
+
+import dataclasses
+import json
+import math
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib import figure as figure_lib
+from matplotlib import layout_engine
+
+from sr2_jax import names
+from sr2_jax.records import metrics_log
+from sr2_jax.records import rows as rows_lib
+from sr2_jax.report import blocks as blocks_lib
+from sr2_jax.report import curves as curves_lib
+from sr2_jax.report import intervals, tables
+from sr2_jax.report.paper import budgets, rendering
+from sr2_jax.report.paper import measurements as measurements_lib
+from sr2_jax.report.paper import subjects as subjects_lib
+from sr2_jax.report.paper import values as paper_values
+
+_SSIM = paper_values.SSIMS[0]
+_LEVEL = paper_values.TABLE1_NOISE
+_LOOK = curves_lib.Look(2, 1.3, 5.5, 11, gap=0.1, indent=0.05, margin=0.02)
+_METHODS = ("fsrcnn", "sr_continued_fsrcnn", "sr2_fsrcnn")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Point:
+  epochs: float
+  mean: float
+  half_width: float
+
+
+def draw(
+  measurements: measurements_lib.Measurements,
+) -> list[blocks_lib.Picture]:
+  """Pictures of the test rows and of the validation while training.
+
+  Epochs of `joint` are to the right of those of `pretrain`. There is no picture
+  of what has no two points.
+  """
+  subjects = [paper_values.subject(method, 4) for method in _METHODS]
+  tested = {x: _of_rows(measurements, x) for x in subjects}
+  logged = {x: _of_logs(measurements, x) for x in subjects}
+  pictures = []
+  for stem, title, found in (
+    ("epochs_test", f"{measurements.split} images, MNIST x4", tested),
+    ("epochs_validation", "validation images, MNIST x4", logged),
+  ):
+    if max(map(len, found.values())) > 1:
+      pictures.append(_picture(stem, title, found))
+  return pictures
+
+
+def _of_rows(
+  measurements: measurements_lib.Measurements, subject: subjects_lib.Subject
+) -> list[_Point]:
+  values = {}
+  for budget in budgets.shared(measurements, [subject]):
+    pinned = dataclasses.replace(subject, budget=budget)
+    cell = measurements.by_seed(pinned, _SSIM, rows_lib.Condition(_LEVEL))
+    # A run may continue another's epochs, but never starts from other ones.
+    if None not in budget[: 1 if subject.loss_weight is None else 2]:
+      values[sum(x or 0 for x in budget)] = [*cell.values()]
+  return _points(values)
+
+
+def _of_logs(
+  measurements: measurements_lib.Measurements, subject: subjects_lib.Subject
+) -> list[_Point]:
+  """From the validation lines of the run folders that the rows are from."""
+  values: dict[float, list[float]] = {}
+  rows = [
+    (row, file)
+    for row, file in measurements.rows
+    if subject.matches(row) and file.name == rows_lib.FILE_NAME
+  ]
+  last = {(file.parent, row.phase): row for row, file in rows if row.epochs}
+  for (folder, phase), row in last.items():
+    steps_of_epoch = row.step / (row.epochs or 1)
+    for line in _validations(folder / metrics_log.FILE_NAME):
+      value = line.get(f"{_SSIM}_noise_{_LEVEL:g}")
+      is_of_subject = line["phase"] == phase and rows_lib.is_close(
+        line["loss_weight"], subject.loss_weight
+      )
+      if is_of_subject and value is not None:
+        epochs = line["step"] / steps_of_epoch + (row.pretrain_epochs or 0)
+        values.setdefault(round(epochs, 3), []).append(value)
+  return _points(values)
+
+
+def _validations(path: pathlib.Path) -> Iterator[dict]:
+  if not path.is_file():
+    return
+  for line in path.read_bytes().splitlines():
+    try:
+      fields = json.loads(line)
+    except ValueError:  # A kill cut the last line short.
+      continue
+    if fields.get("kind") == "validation":
+      yield fields
+
+
+def _points(values: dict[float, list[float]]) -> list[_Point]:
+  points = []
+  for epochs, of_seeds in sorted(values.items()):
+    if of_seeds:
+      over = intervals.interval(of_seeds)
+      half = math.nan if over is None else over.half_width
+      points.append(_Point(epochs, float(np.mean(of_seeds)), half))
+  return points
+
+
+def _picture(
+  stem: str, title: str, found: dict[subjects_lib.Subject, Sequence[_Point]]
+) -> blocks_lib.Picture:
+  with matplotlib.rc_context({**rendering.SETTINGS, "font.size": 12}):
+    figure = figure_lib.Figure(
+      figsize=(5.4, 4.2),
+      dpi=rendering.DPI,
+      layout=layout_engine.ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08),
+    )
+    panel = figure.subplots()
+    panel.set_title(title, fontsize=13, loc="left", color=curves_lib.INK)
+    panel.set_ylabel(
+      f"SSIM at σ² = {tables.display_number(_LEVEL)}", color=curves_lib.INK
+    )
+    panel.set_xlabel("Epochs", color=curves_lib.INK)
+    ends = []
+    for subject, points in found.items():
+      if not points:
+        continue
+      family = names.method(subject.method).family
+      color = curves_lib.COLORS[family][0]
+      x, means, halves = np.array([dataclasses.astuple(p) for p in points]).T
+      panel.fill_between(
+        x,
+        np.clip(means - halves, 0, 1),
+        np.clip(means + halves, 0, 1),
+        color=color,
+        alpha=0.18,
+        linewidth=0,
+      )
+      panel.plot(
+        x, means, color=color, marker=curves_lib.MARKERS[family], linewidth=2
+      )
+      name = rendering.in_two_lines(names.method(subject.method).title, 10)
+      ends.append((name, float(means[-1]), color))
+    panel.grid(axis="y", color="#DDDDDD", linewidth=0.8)
+    panel.spines[["top", "right"]].set_visible(False)
+    curves_lib.write_names(panel, ends, _LOOK)
+    png, svg = rendering.render(figure)
+  shown = ", ".join(names.method(x.method).title for x in found if found[x])
+  alt = f"SSIM over epochs, {title}: {shown}"
+  return blocks_lib.Picture(stem, alt, png, svg, width=518)
