@@ -23,8 +23,7 @@ from experiments import runs
 
 _BASE = dataclasses.replace(
   runs.sr2("cpu", "mnist", "fsrcnn", 4),
-  name="base",
-  experiment="why_base",
+  name="why_base",
   overrides={
     **runs.sr2("cpu", "mnist", "fsrcnn", 4).overrides,
     "joint.loss_weight": (9.0,),
@@ -126,8 +125,7 @@ def _changed(
   """The base run with changes, pretrained by itself or by `source`."""
   return dataclasses.replace(
     _BASE,
-    name=name,
-    experiment=f"why_{name}",
+    name=f"why_{name}",
     overrides={**_BASE.overrides, **changes},
     init_from=None if source is None else source.name,
   )

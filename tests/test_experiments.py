@@ -7,6 +7,7 @@ import pytest
 
 from experiments import default, paper, runs
 from sr2_jax.config import checks, derived, record
+from sr2_jax.report import reading
 
 FOLDER = pathlib.Path(default.__file__).parent
 FILES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
@@ -170,6 +171,23 @@ def test_the_paper_has_every_run_of_every_item(budget):
   for name in ITEMS:
     for run in MODULES[name].sweep(budget):
       assert whole[run.name] == run
+
+
+def test_each_question_changes_one_thing_and_has_its_control():
+  configs = _configs("all", "why")
+  assert all(name.startswith(reading.OTHER_RECIPES) for name in configs)
+  base = record.to_dict(configs["why_base"])
+  for name, config in configs.items():
+    changes = record.difference(base, record.to_dict(config))
+    changed = {change.field for change in changes} - {
+      "experiment", "init_from", "model.wiring", "joint.loss_weight",
+    }  # fmt: skip
+    assert len({x.rpartition(".")[0] for x in changed}) <= 1, name
+  controls = [name for name in configs if name.endswith("_control")]
+  for control in controls:
+    assert configs[control].model.wiring == "none"
+    assert control.removesuffix("_control") in configs
+  assert len(controls) == 4
 
 
 @pytest.mark.parametrize("name", ITEMS)

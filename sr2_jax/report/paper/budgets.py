@@ -24,11 +24,8 @@ def shared(
   for subject in subjects:
     if subject.method in names.UNTRAINED:
       continue
-    found: dict[subjects_lib.Budget, set[int]] = {}
-    for row in measurements.of(subject):
-      if row.seed is not None:
-        found.setdefault(subjects_lib.budget_of(row), set()).add(row.seed)
-    (before if subject.loss_weight is None else after_joint).append(found)
+    joined = subject.loss_weight is not None
+    (after_joint if joined else before).append(measurements.budgets(subject))
   first, *others = after_joint or before or [{}]
   result = {}
   for budget, seeds in first.items():
@@ -68,11 +65,10 @@ def describe(
   measurements: measurements_lib.Measurements, subject: subjects_lib.Subject
 ) -> str:
   """The epochs of a subject's training; steps if rows do not say epochs."""
-  rows = [row for row in measurements.of(subject) if row.seed is not None]
-  if not rows:
+  source = measurements.source(subject)
+  if source is None or set(source.steps) == {None}:
     return "—"
-  last = max(rows, key=lambda row: row.step)
-  if epochs := text(subjects_lib.budget_of(last)):
+  if epochs := text(source.budget):
     return epochs
-  start = "" if last.phase == "pretrain" else "… + "
-  return f"{start}{last.step:,} steps"
+  start = "" if subject.loss_weight is None else "… + "
+  return f"{start}{max(source.steps.values()):,} steps"

@@ -131,10 +131,10 @@ def _part(finding: verdicts.Finding, claim: verdicts.Claim) -> str:
   text = f"{_TONES[finding.verdict][0]} {part.text}: {number(estimate, part)}"
   if estimate is not None and finding.interval is not None:
     ends = (finding.interval.low, finding.interval.high)
-    low, high = (_form(part, end) for end in ends)
+    low, high = (form(part, end) for end in ends)
     text += f"; corrected: [{low}, {high}]"
   if part.paper is not None and not claim.any_part:
-    text += f"; the paper: {_form(part, part.paper)}"
+    text += f"; the paper: {of_paper(part)}"
   if estimate is not None:
     text += f" ({_behind(estimate)})"
   return cells.minus_sign(text)
@@ -144,16 +144,26 @@ def number(estimate: estimates_lib.Estimate | None, part: verdicts.Part) -> str:
   """A part's number with half its 95 % intervals: "+0.0003 ± 0.0052"."""
   if estimate is None:
     return "not run"
-  text = _form(part, estimate.value)
+  text = form(part, estimate.value)
   if estimate.over_seeds is not None:
-    text += f" ± {_form(part, estimate.over_seeds.half_width, sign='')}"
+    text += f" ± {form(part, estimate.over_seeds.half_width, sign='')}"
   if estimate.over_images is not None:
-    half = _form(part, estimate.over_images.half_width, sign="")
+    half = form(part, estimate.over_images.half_width, sign="")
     text += f" (images ± {half})"
   return cells.minus_sign(text)
 
 
-def _form(part: verdicts.Part, value: float, *, sign: str = "+") -> str:
+def of_paper(part: verdicts.Part) -> str:
+  """The paper's own number, with its digits; "" if it gives none."""
+  if part.paper is None:
+    return ""
+  if part.relative:
+    return f"{part.paper:+.0%}".replace("%", " %")
+  return cells.minus_sign(f"{part.paper:+.3f}")
+
+
+def form(part: verdicts.Part, value: float, *, sign: str = "+") -> str:
+  """A value of a part, in its unit."""
   if len(part.terms) == 1:
     sign = ""  # A level, no difference.
   if part.relative:

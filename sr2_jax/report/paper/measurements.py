@@ -8,7 +8,7 @@ and the others are named in `Measurements.notes`.
 import collections
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -75,9 +75,12 @@ class Measurements:
       self._rows[row.method, row.dataset, row.scale].append((row, file))
     self._sources: dict[subjects_lib.Subject, sources_lib.Source | None] = {}
     self._per_image: dict[pathlib.Path, arrays_lib.PerImage | None] = {}
+    self._budgets: dict[
+      subjects_lib.Subject, dict[subjects_lib.Budget, set[int]]
+    ] = {}
 
   def __contains__(self, subject: subjects_lib.Subject) -> bool:
-    return self._source(subject) is not None
+    return self.source(subject) is not None
 
   @property
   def batch_norms(self) -> tuple[str, ...]:
@@ -96,15 +99,31 @@ class Measurements:
       batch_norm=batch_norm,
     )
 
-  def of(self, subject: subjects_lib.Subject) -> Iterator[rows_lib.Row]:
-    """All rows of a subject, at any step and in any experiment."""
-    key = (subject.method, subject.dataset, subject.scale)
-    return (row for row, _ in self._rows.get(key, ()) if subject.matches(row))
+  def budgets(
+    self, subject: subjects_lib.Subject
+  ) -> Mapping[subjects_lib.Budget, set[int]]:
+    """The epochs after which the subject has rows, each with its seeds."""
+    if subject not in self._budgets:
+      found: dict[subjects_lib.Budget, set[int]] = {}
+      for row, _ in self._rows_of(subject):
+        if row.seed is not None:
+          found.setdefault(subjects_lib.budget_of(row), set()).add(row.seed)
+      self._budgets[subject] = found
+    return self._budgets[subject]
 
-  def experiment(self, subject: subjects_lib.Subject) -> str | None:
-    """The experiment that the subject's numbers are taken from."""
-    source = self._source(subject)
-    return None if source is None else source.experiment
+  def source(self, subject: subjects_lib.Subject) -> sources_lib.Source | None:
+    """Where the subject's numbers are from; notes what is left out."""
+    if subject not in self._sources:
+      sources = sources_lib.ranked(self._rows_of(subject), l2=self._l2)
+      # Untrained methods are the same in every experiment.
+      taken, *others = sources_lib.names_of(sources) or [""]
+      if others and subject.method not in names.UNTRAINED:
+        self.note(
+          f"{subject}: taken from {taken}; "
+          f"left out, though measured as well: {', '.join(others)}."
+        )
+      self._sources[subject] = sources[0] if sources else None
+    return self._sources[subject]
 
   def by_seed(
     self,
@@ -128,7 +147,7 @@ class Measurements:
 
   def seeds(self, subject: subjects_lib.Subject, metric: str) -> list[int]:
     """The seeds that were measured, at any level; none without training."""
-    source = self._source(subject)
+    source = self.source(subject)
     if source is None:
       return []
     found = {
@@ -143,7 +162,7 @@ class Measurements:
     self, subject: subjects_lib.Subject, metric: str
   ) -> list[float]:
     """The levels of Gaussian noise that have rows, ascending."""
-    source = self._source(subject)
+    source = self.source(subject)
     found = () if source is None else source.rows
     return sorted(
       condition.noise_variance
@@ -192,7 +211,7 @@ class Measurements:
 
     Scores of other weights than those of the rows do not count.
     """
-    source = self._source(subject)
+    source = self.source(subject)
     if source is None or condition.corruption is not None:
       return None
     if seed not in source.folders:
@@ -219,7 +238,7 @@ class Measurements:
     self, subject: subjects_lib.Subject
   ) -> arrays_lib.Examples | None:
     """Example images of one member, with the subject's first seed, or None."""
-    source = self._source(subject)
+    source = self.source(subject)
     if source is None:
       return None
     seed = min(source.folders, key=lambda seed: -1 if seed is None else seed)
@@ -247,24 +266,12 @@ class Measurements:
     if text not in self.notes:
       self.notes.append(text)
 
-  def _source(self, subject: subjects_lib.Subject) -> sources_lib.Source | None:
-    """Source of the subject's numbers; notes what is left out."""
-    if subject not in self._sources:
-      key = (subject.method, subject.dataset, subject.scale)
-      rows = self._rows.get(key, ())
-      sources = sources_lib.ranked(
-        [(row, file) for row, file in rows if subject.matches(row)],
-        l2=self._l2,
-      )
-      # Untrained methods are the same in every experiment.
-      if len(sources) > 1 and subject.method not in names.UNTRAINED:
-        taken, *others = sources_lib.names_of(sources)
-        self.note(
-          f"{subject}: taken from {taken}; "
-          f"left out, though measured as well: {', '.join(others)}."
-        )
-      self._sources[subject] = sources[0] if sources else None
-    return self._sources[subject]
+  def _rows_of(
+    self, subject: subjects_lib.Subject
+  ) -> list[tuple[rows_lib.Row, pathlib.Path]]:
+    key = (subject.method, subject.dataset, subject.scale)
+    rows = self._rows.get(key, ())
+    return [(row, file) for row, file in rows if subject.matches(row)]
 
   def _comparable(
     self,
@@ -276,7 +283,7 @@ class Measurements:
 
     A mean over other images is no further seed of the same experiment.
     """
-    source = self._source(subject)
+    source = self.source(subject)
     rows = {} if source is None else source.at(metric, condition)
     most = max((row.n for row in rows.values()), default=0)
     for seed, row in rows.items():
@@ -308,17 +315,7 @@ def read(
   stand_ins: Mapping[str, str] | None = None,
   l2: float | None = None,
 ) -> Measurements:
-  """Reads run folders, folders of them or of rows, or files of rows.
-
-  Args:
-    paths: as `reading.read` has them.
-    split: as `Measurements` has it.
-    stand_ins: as `Measurements` has them.
-    l2: as `Measurements` has it.
-
-  Raises:
-    UserError: as `reading.read` does.
-  """
+  """`Measurements` of what `reading.read` finds, with its notes."""
   found = reading.read(paths)
   measurements = Measurements(
     found.rows, split=split, stand_ins=stand_ins, l2=l2

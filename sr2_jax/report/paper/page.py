@@ -124,8 +124,8 @@ def _epochs(
     return [
       blocks_lib.Heading(2, "SSIM over epochs"),
       blocks_lib.Paragraph(
-        "Needs rows after several epochs (`eval.epochs`), or run folders with "
-        "validation while training."
+        "Needs rows after several epochs of a phase, or run folders with "
+        "validation at this noise level while training."
       ),
     ]
   return [

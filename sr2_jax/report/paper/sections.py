@@ -10,7 +10,6 @@ from sr2_jax.report import tables
 from sr2_jax.report.paper import budgets, cells, effect_figure
 from sr2_jax.report.paper import estimates as estimates_lib
 from sr2_jax.report.paper import measurements as measurements_lib
-from sr2_jax.report.paper import subjects as subjects_lib
 from sr2_jax.report.paper import values as paper_values
 
 _MAIN_SSIM = paper_values.SSIMS[0]
@@ -72,7 +71,7 @@ def _table1_row(
   row: list[str | blocks_lib.Cell] = [
     known.title, "—" if of_paper is None else f"{of_paper:.3f}",
   ]  # fmt: skip
-  own, control = _alone(measurements, subject), None
+  own, control = subject, None
   if known.family in ("sr2", "sequential"):
     control = paper_values.subject(f"sr_continued_{known.trunk}", scale)
     pair = (subject, control)
@@ -99,16 +98,8 @@ def _table1_row(
     cells.number_of_seeds(measurements, own, _MAIN_SSIM, condition),
     ""
     if subject.method in names.UNTRAINED
-    else cells.mean(running, _alone(running, subject), _MAIN_SSIM, condition),
+    else cells.mean(running, subject, _MAIN_SSIM, condition),
   ]
-
-
-def _alone(
-  measurements: measurements_lib.Measurements, subject: subjects_lib.Subject
-) -> subjects_lib.Subject:
-  """The subject after the epochs that most of its seeds have."""
-  [chosen] = budgets.alike(measurements, [subject]) or [subject]
-  return chosen
 
 
 def _by_other_ssims(
@@ -127,7 +118,7 @@ def _by_other_ssims(
   for scale in reversed(paper_values.SCALES):
     rows = []
     for method in names.METHODS:
-      subject = _alone(measurements, paper_values.subject(method, scale))
+      subject = paper_values.subject(method, scale)
       of_paper = paper_values.TABLE1.get((method, scale))
       rows.append(
         (

@@ -238,7 +238,7 @@ def _row(run: TrainedRun) -> tuple[str, ...]:
     run.source if config else f"{run.source} (rows only)",
     ", ".join(run.methods),
     ", ".join(map(str, run.seeds)) or "—",
-    _trained(run),
+    trained(run),
     f"{run.split_images:,}",
     _of_all_starts(description, "git_revision", _revision),
     _of_all_starts(description, "devices", _devices),
@@ -246,7 +246,7 @@ def _row(run: TrainedRun) -> tuple[str, ...]:
   )
 
 
-def _trained(run: TrainedRun) -> str:
+def trained(run: TrainedRun) -> str:
   """Text such as "30 + 1, 3, 10", or steps where epochs are unknown."""
   phases = [phase for phase in names.PHASES if phase in run.epochs]
   if phases:

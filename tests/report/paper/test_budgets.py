@@ -1,7 +1,9 @@
+import dataclasses
+
 import pytest
 
 from sr2_jax.records import rows as rows_lib
-from sr2_jax.report.paper import budgets, subjects
+from sr2_jax.report.paper import budgets
 from sr2_jax.report.paper import estimates as estimates_lib
 from sr2_jax.report.paper import measurements as measurements_lib
 from sr2_jax.report.paper import values as paper_values
@@ -105,7 +107,23 @@ def test_a_budget_in_words():
 
 
 def test_a_baseline_is_of_the_budget_that_it_starts(world):
-  [row] = {row.epochs for row in world.of(FSRCNN)}
-  assert row == 4
-  assert subjects.budget_of(next(world.of(FSRCNN))) == (4, None)
-  assert subjects.budget_of(next(world.of(CONTROL)))[0] == 4
+  assert world.budgets(FSRCNN) == {(4, None): {0, 1, 2}}
+  pinned = dataclasses.replace(FSRCNN, budget=(4, 3))
+  assert pinned in world
+  assert dataclasses.replace(FSRCNN, budget=(9, 9)) not in world
+
+
+def test_how_long_a_subject_was_trained(world, tmp_path):
+  assert budgets.describe(world, SR2) == "9 + 9"
+  assert budgets.describe(world, FSRCNN) == "4"
+  assert budgets.describe(world, BICUBIC) == "—"
+  rows = [
+    rows_lib.Row(**(vars(row) | {"epochs": None, "pretrain_epochs": None}))
+    for row, _ in world.rows
+    if row.method in ("fsrcnn", "sr_continued_fsrcnn")
+  ]
+  rows_lib.merge(tmp_path / "old.jsonl", rows)
+  old = measurements_lib.read(tmp_path / "old.jsonl", split="test")
+  assert budgets.describe(old, FSRCNN) == "400 steps"
+  assert budgets.describe(old, CONTROL) == "… + 300 steps"
+  assert budgets.describe(old, SR2) == "—"

@@ -98,7 +98,7 @@ def test_of_two_experiments_the_one_with_more_seeds_counts(tmp_path):
   )
   paper_world.write_run(tmp_path / "b", "sr2_fsrcnn", paper_world.constant(0.9))
   measurements = _read(tmp_path)
-  assert measurements.experiment(SR2) == "b"
+  assert measurements.source(SR2).experiment == "b"
   assert len(measurements.by_seed(SR2, "ssim", NOISE)) == 3
   [note] = measurements.notes
   assert "`b`" in note
@@ -110,8 +110,8 @@ def test_of_two_experiments_with_as_many_seeds_the_first_given_counts(tmp_path):
     paper_world.write_run(
       tmp_path / name, "sr2_fsrcnn", paper_world.constant(value)
     )
-  assert _read(tmp_path / "b", tmp_path / "a").experiment(SR2) == "b"
-  assert _read(tmp_path / "a", tmp_path / "b").experiment(SR2) == "a"
+  assert _read(tmp_path / "b", tmp_path / "a").source(SR2).experiment == "b"
+  assert _read(tmp_path / "a", tmp_path / "b").source(SR2).experiment == "a"
 
 
 def test_of_several_l2_the_first_counts(tmp_path):
@@ -149,7 +149,7 @@ def test_the_preferred_l2_counts_before_more_seeds(tmp_path):
     )
   measurements = measurements_lib.read(tmp_path, split="test", l2=0.01)
   assert list(measurements.by_seed(SR2, "ssim", NOISE)) == [0]
-  assert measurements.experiment(SR2) == "l2_0.01"
+  assert measurements.source(SR2).experiment == "l2_0.01"
   assert len(_read(tmp_path).by_seed(SR2, "ssim", NOISE)) == 3
 
 

@@ -37,6 +37,19 @@ def test_a_source_holds_each_seeds_last_step():
   assert source.at("f1", NOISE) == source.at("ssim", rows_lib.Condition()) == {}
 
 
+def test_of_one_run_the_longest_training_with_all_its_seeds_counts():
+  groups = [
+    _rows("a", seeds=seeds, step=step, epochs=epochs, pretrain_epochs=4)
+    for seeds, step, epochs in (
+      ((0, 1), 100, 1), ((0, 1), 300, 3), ((0,), 900, 9),
+    )
+  ]  # fmt: skip
+  found = sources.ranked([row for rows in groups for row in rows], l2=None)
+  assert [x.budget for x in found] == [(4, 3), (4, 1), (4, 9)]
+  # Other epochs of a run are no other run.
+  assert sources.names_of(found) == ["`a`"]
+
+
 def test_more_seeds_then_more_images_then_the_first_rows_rank_first():
   one, two = _rows("one"), _rows("two", seeds=(1, 2))
   many, other = _rows("many", n=9000), _rows("other")

@@ -1,0 +1,71 @@
+"""The numbers behind docs/reproduction.md; no JAX."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+from sr2_jax import names
+from sr2_jax.report import blocks as blocks_lib
+from sr2_jax.report import reading
+from sr2_jax.report.paper import measurements as measurements_lib
+from sr2_jax.report.paper import page as page_lib
+from sr2_jax.report.paper import verdicts
+
+NOT_RUN = "Not run yet with re-estimated statistics."
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+  """Everything behind the page.
+
+  Attributes:
+    new: rows with re-estimated statistics, and rulings on all claims.
+    old: rows with running statistics, and rulings.
+    why: rows of other recipes, by the name of their file.
+    known: revision, time and machine of each file of rows, from runs.json.
+  """
+
+  new: measurements_lib.Measurements
+  old: measurements_lib.Measurements
+  of_new: Sequence[verdicts.Ruling]
+  of_old: Sequence[verdicts.Ruling]
+  why: Mapping[str, measurements_lib.Measurements]
+  known: Mapping[str, Mapping[str, str]]
+
+
+def read(results: pathlib.Path) -> Numbers:
+  """The rows in a folder.
+
+  Raises:
+    UserError: as `reading.read` does.
+  """
+  found = measurements_lib.of_the_paper(reading.read(results), split="test")
+  new, old = (found.by(batch_norm) for batch_norm in names.BATCH_NORMS)
+  runs_file = results / "runs.json"
+  return Numbers(
+    new,
+    old,
+    page_lib.judge(new),
+    page_lib.judge(old),
+    {
+      file.stem: measurements_lib.read(file, split="test")
+      for file in sorted(results.glob(f"{reading.OTHER_RECIPES}*.jsonl"))
+    },
+    json.loads(runs_file.read_text()) if runs_file.is_file() else {},
+  )
+
+
+def new_and_old(
+  numbers: Numbers,
+  blocks_of: Callable[[measurements_lib.Measurements], list[blocks_lib.Block]],
+) -> list[blocks_lib.Block]:
+  """Blocks of the new rows, and folded those of the older ones."""
+  has_new = any(row.batch_norm == "reestimated" for row, _ in numbers.new.rows)
+  new = blocks_of(numbers.new) if has_new else []
+  blocks = new or [blocks_lib.Paragraph(NOT_RUN)]
+  if old := blocks_of(numbers.old):
+    blocks = [
+      *blocks, blocks_lib.Details("Older rows, with running statistics", old),
+    ]  # fmt: skip
+  return blocks
