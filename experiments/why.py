@@ -72,7 +72,7 @@ def _losses() -> list[runs.Run]:
   script = _changed("authors_script", l1 | divided)
   return [
     _BASE,
-    _control("control", {}, source=_BASE),
+    _control("base_control", {}, source=_BASE),
     _changed("divided", divided, source=_BASE),
     _control("divided_control", stronger_l2, source=_BASE),
     absolute,
@@ -85,7 +85,7 @@ def _losses() -> list[runs.Run]:
 def _learning_rate() -> list[runs.Run]:
   return [
     _BASE,
-    _control("control", {}, source=_BASE),
+    _control("base_control", {}, source=_BASE),
     *(
       _control(
         f"control_learning_rate_{name}",

@@ -187,7 +187,7 @@ def test_each_question_changes_one_thing_and_has_its_control():
   for control in controls:
     assert configs[control].model.wiring == "none"
     assert control.removesuffix("_control") in configs
-  assert len(controls) == 4
+  assert len(controls) == 5
 
 
 @pytest.mark.parametrize("name", ITEMS)
