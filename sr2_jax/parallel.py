@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax._src import clusters
 from jax.experimental import multihost_utils
@@ -213,6 +214,52 @@ class Layout:
 
     return jax.tree.map(fetch, tree)
 
+  def _mapped(self, program: Callable[..., Any], *, donate: bool) -> Any:
+    members_axis = None if self.splits_data else 0
+    return jax.pmap(
+      lambda state, of_members, shared, of_shard: program(
+        state, of_members, shared, *of_shard
+      ),
+      axis_name=_AXIS,
+      in_axes=(members_axis, members_axis, None, 0),
+      out_axes=members_axis,
+      devices=self.devices,
+      donate_argnums=(0,) if donate else (),
+    )
+
+  def lower(
+    self,
+    program: Callable[..., Any],
+    state: Any,
+    of_members: Any,
+    shared: Any,
+    *,
+    donate: bool = False,
+  ) -> jax.stages.Lowered:
+    """The program of `map`, lowered for devices that need not be there.
+
+    Args:
+      program: see `map`.
+      state: its argument; arrays, or their shapes and types.
+      of_members: likewise, with a leading member axis, as `state`.
+      shared: likewise, what all members share.
+      donate: see `map`.
+    """
+    count = len(self.devices)
+
+    def form(leaf: Any) -> jax.ShapeDtypeStruct:
+      leaf = jax.eval_shape(jnp.asarray, leaf)
+      if self.splits_data:
+        return leaf
+      size = leaf.shape[0] // count
+      return jax.ShapeDtypeStruct((count, size, *leaf.shape[1:]), leaf.dtype)
+
+    return self._mapped(program, donate=donate).lower(
+      *jax.tree.map(form, (state, of_members)),
+      shared,
+      (jax.ShapeDtypeStruct((count,), np.int32),),
+    )
+
   def map(
     self,
     program: Callable[..., Any],
@@ -230,17 +277,7 @@ class Layout:
       A compiled function of (state, of_members, shared) in this layout's form.
       It passes further arguments, from `put_batches`, on after `shard`.
     """
-    members_axis = None if self.splits_data else 0
-    mapped = jax.pmap(
-      lambda state, of_members, shared, of_shard: program(
-        state, of_members, shared, *of_shard
-      ),
-      axis_name=_AXIS,
-      in_axes=(members_axis, members_axis, None, 0),
-      out_axes=members_axis,
-      devices=self.devices,
-      donate_argnums=(0,) if donate else (),
-    )
+    mapped = self._mapped(program, donate=donate)
     shards = np.arange(len(self.devices), dtype=np.int32)
     if not self.splits_data:
       shards = np.zeros_like(shards)

@@ -158,6 +158,18 @@ def settings_of_steps(
   )
 
 
+def train_program(
+  phase: Phase,
+  config: Config,
+  layout: parallel.Layout,
+  *,
+  steps_per_call: int,
+) -> steps.Program:
+  """Program of a call of training steps, in the form for `layout.map`."""
+  settings = settings_of_steps(phase, config, layout)
+  return steps.train_program(settings, steps_per_call=steps_per_call)
+
+
 def train_steps(
   phase: Phase,
   config: Config,
@@ -166,6 +178,5 @@ def train_steps(
   steps_per_call: int,
 ) -> Any:
   """Training steps on the devices; each call consumes what it gets."""
-  settings = settings_of_steps(phase, config, layout)
-  program = steps.train_program(settings, steps_per_call=steps_per_call)
+  program = train_program(phase, config, layout, steps_per_call=steps_per_call)
   return layout.map(program, donate=True)

@@ -23,7 +23,7 @@ from jax import lax
 
 from sr2_jax import rng
 from sr2_jax.imaging import metrics
-from sr2_jax.training import inputs, population
+from sr2_jax.training import finiteness, inputs, population
 
 # Maps keys [B] and images to images.
 Augment = Callable[[jax.Array, jax.Array], jax.Array]
@@ -143,11 +143,13 @@ def train_step(
     gradients, means = _mean_over_devices(
       (gradients, means), settings.axis_name
     )
-  updates, opt_state = settings.optimizer.update(
-    gradients, state.opt_state, state.params, l2=member.l2
-  )
+  with jax.named_scope("optimizer"):
+    updates, opt_state = settings.optimizer.update(
+      gradients, state.opt_state, state.params, l2=member.l2
+    )
+    params = optax.apply_updates(state.params, updates)
   new_state = TrainState(
-    params=optax.apply_updates(state.params, updates),
+    params=params,
     batch_stats=updated.get("batch_stats", {}),
     opt_state=opt_state,
   )
@@ -181,8 +183,11 @@ def inputs_of_batch(
     )
     for name in ("augment", "degrade")
   )
-  high_res = settings.augment(augment_keys, to_float(images))
-  return high_res, *settings.degrade(degrade_keys, high_res)
+  # Names for profiles and benchmarks; they change no number.
+  with jax.named_scope("augmentation"):
+    high_res = settings.augment(augment_keys, to_float(images))
+  with jax.named_scope("degradation"):
+    return high_res, *settings.degrade(degrade_keys, high_res)
 
 
 def losses(
@@ -259,7 +264,10 @@ def train_program(settings: Settings, *, steps_per_call: int = 1) -> Program:
       state, means = jax.vmap(of_member, in_axes=(0, 0, 0, None, None))(
         running.state, members, batch, step, shard
       )
-      return _where_finite(running, state, means)
+      alive, state, means = finiteness.keep_finite(
+        running.alive, running.state, state, means
+      )
+      return Running(state, alive), {**means, ALIVE: alive}
 
     if steps_per_call == 1:
       # No loop, because inside one the CPU runs convolutions on one thread.
@@ -270,36 +278,7 @@ def train_program(settings: Settings, *, steps_per_call: int = 1) -> Program:
   return program
 
 
-def _where_finite(
-  running: Running, state: TrainState, means: dict[str, jax.Array]
-) -> tuple[Running, dict[str, jax.Array]]:
-  """The population after a step, and the step's metrics with `ALIVE`.
-
-  Gradients that are not finite make Adam's moments so. Devices that share a
-  batch hold the same numbers here, so they decide alike without communicating.
-  """
-  # Behind a barrier the step compiles to the same code as without this, and so
-  # gives the same bits.
-  state, means = lax.optimization_barrier((state, means))
-  alive = running.alive & _are_finite((state, means))
-
-  def choose(new: jax.Array, old: jax.Array) -> jax.Array:
-    return jnp.where(alive.reshape(-1, *[1] * (new.ndim - 1)), new, old)
-
-  state = jax.tree.map(choose, state, running.state)
-  return Running(state, alive), {**means, ALIVE: alive}
-
-
-def _are_finite(tree: Any) -> jax.Array:
-  """Whether all numbers of a member are finite, bool [M]."""
-  numbers = [
-    leaf.reshape(leaf.shape[0], -1)
-    for leaf in jax.tree.leaves(tree)
-    if jnp.issubdtype(leaf.dtype, jnp.floating)
-  ]
-  return jnp.isfinite(jnp.concatenate(numbers, axis=1)).all(axis=1)
-
-
+@jax.named_scope("batch")
 def _choose_batch(
   settings: Settings,
   order: jax.Array,

@@ -1,0 +1,43 @@
+"""Keeps each member of a population at its last finite state; pure."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+@jax.named_scope("finiteness")
+def keep_finite(
+  alive: jax.Array, old: Any, new: Any, means: dict[str, jax.Array]
+) -> tuple[jax.Array, Any, dict[str, jax.Array]]:
+  """Who is alive after a step, the population's state, and the step's metrics.
+
+  Gradients that are not finite make Adam's moments so. Devices that share a
+  batch hold the same numbers here, so they decide alike without communicating.
+
+  Args:
+    alive: before the step, bool [M].
+    old: state before the step, leaves [M, ...].
+    new: state after the step.
+    means: metrics of the step, {name: [M]}.
+  """
+  # Behind a barrier the step compiles to the same code as without this, and so
+  # gives the same bits.
+  new, means = lax.optimization_barrier((new, means))
+  alive = alive & _are_finite((new, means))
+
+  def choose(new: jax.Array, old: jax.Array) -> jax.Array:
+    return jnp.where(alive.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+  return alive, jax.tree.map(choose, new, old), means
+
+
+def _are_finite(tree: Any) -> jax.Array:
+  """Whether all numbers of a member are finite, bool [M]."""
+  numbers = [
+    leaf.reshape(leaf.shape[0], -1)
+    for leaf in jax.tree.leaves(tree)
+    if jnp.issubdtype(leaf.dtype, jnp.floating)
+  ]
+  return jnp.isfinite(jnp.concatenate(numbers, axis=1)).all(axis=1)
