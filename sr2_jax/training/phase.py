@@ -147,7 +147,9 @@ def settings_of_steps(
     model=phase.network.model,
     optimizer=phase.optimizer,
     augment=functools.partial(
-      augmentation.augment, **config.augmentation.to_dict()
+      augmentation.augment,
+      interpolation=augmentation.for_platform(layout.platform),
+      **config.augmentation.to_dict(),
     ),
     degrade=phase.degrade,
     sr_loss=config.loss.super_resolution,

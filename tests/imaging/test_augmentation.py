@@ -13,7 +13,7 @@ from skimage import transform
 from sr2_jax.imaging import augmentation
 
 _shift_and_rotate = jax.jit(
-  augmentation.shift_and_rotate, static_argnames="fill"
+  augmentation.shift_and_rotate, static_argnames=("fill", "interpolation")
 )
 
 SHAPES = [(28, 28, 1), (32, 32, 3), (9, 14, 2)]
@@ -37,16 +37,21 @@ def _inverse(angle, shift, shape) -> tuple[np.ndarray, np.ndarray]:
   return matrix, centre - matrix @ (centre + shift)
 
 
+@pytest.mark.parametrize("interpolation", augmentation.INTERPOLATIONS)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(
   ("fill", "mode"), [("zero", "grid-constant"), ("edge", "nearest")]
 )
-def test_equals_scipy(shape, fill, mode):
+def test_equals_scipy(shape, fill, mode, interpolation):
   images = _images(shape)
   shifts = np.array([[0, 0], [3, -2], [-3, 0], [1, 3]], np.float32)
   angles = np.radians([7.0, 10.0, -10.0, 170.0]).astype(np.float32)
   result = _shift_and_rotate(
-    images, jnp.asarray(shifts), jnp.asarray(angles), fill=fill
+    images,
+    jnp.asarray(shifts),
+    jnp.asarray(angles),
+    fill=fill,
+    interpolation=interpolation,
   )
   for image, shift, angle, actual in zip(
     images, shifts, angles, result, strict=True
@@ -113,9 +118,10 @@ def test_equals_torch(fill, padding):
   )
 
 
+@pytest.mark.parametrize("interpolation", augmentation.INTERPOLATIONS)
 @pytest.mark.parametrize("fill", ["zero", "edge"])
 @pytest.mark.parametrize("shift", [(0, 0), (3, -2), (-28, 0), (0, 31)])
-def test_whole_shifts_are_exact(fill, shift):
+def test_whole_shifts_are_exact(fill, shift, interpolation):
   image = np.asarray(_images((28, 28, 2), count=1))
   pad = [(40, 40), (40, 40), (0, 0)]
   padded = np.pad(image[0], pad, mode="constant" if fill == "zero" else "edge")
@@ -126,8 +132,20 @@ def test_whole_shifts_are_exact(fill, shift):
     jnp.array([shift], jnp.float32),
     jnp.zeros(1),
     fill=fill,
+    interpolation=interpolation,
   )
   np.testing.assert_array_equal(actual[0], expected)
+
+
+def test_a_tpu_gathers_no_windows():
+  """It would take them in turn, in a loop of 50,000 turns."""
+  chosen = {x: augmentation.for_platform(x) for x in ("cpu", "gpu", "tpu")}
+  assert chosen == {"cpu": "windows", "gpu": "windows", "tpu": "products"}
+  places = jnp.zeros((1, 5, 5))
+  program = jax.make_jaxpr(augmentation.INTERPOLATIONS["products"])(
+    jnp.zeros((1, 7, 7, 1)), places, places
+  )
+  assert "gather" not in str(program)
 
 
 @pytest.mark.parametrize("fill", ["zero", "edge"])

@@ -406,6 +406,7 @@ def test_train_step_has_the_fields_of_the_config(monkeypatch):
     "max_shift": 2,
     "max_rotation": 45.0,
     "fill": "zero",
+    "interpolation": "windows",
   }
   assert found == {
     "model": phase.network.model,
