@@ -19,7 +19,7 @@ import numpy as np
 from sr2_jax import parallel, rng
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.training import phase as phase_lib
-from sr2_jax.training import population
+from sr2_jax.training import population, steps
 
 # Meaning of `steps_per_call` 0. On an accelerator the host's work on a call
 # takes about as long as one step, and this many steps hide it. On the CPU a
@@ -174,7 +174,10 @@ def _on_devices(
     )
   )
   members = layout.put_members(phase.population.arrays())
-  images, labels = layout.put_shared((split.images, split.labels))
+  images = split.images
+  if layout.platform == "tpu":
+    images = steps.as_rows(images)
+  images, labels = layout.put_shared((images, split.labels))
   order, epoch_of_order = None, None
   for call in ranges:
     epoch = call.start // phase.steps_per_epoch

@@ -32,6 +32,7 @@ class Phase:
     steps_per_epoch: whole batches in the training images; an epoch skips the
       rest of its order.
     num_steps: steps of the whole phase.
+    image_shape: (H, W, C) of the high-resolution images.
     network: for one member, without weights.
     optimizer: for one member.
     degrade: turns high-resolution into low-resolution training images; at
@@ -43,6 +44,7 @@ class Phase:
   population: population_lib.Population
   steps_per_epoch: int
   num_steps: int
+  image_shape: tuple[int, int, int]
   network: network_lib.Network
   optimizer: optax.GradientTransformationExtraArgs
   degrade: inputs.DegradeForTraining
@@ -119,6 +121,7 @@ def create(
     ),
     steps_per_epoch=steps_per_epoch,
     num_steps=config[name].num_epochs * steps_per_epoch,
+    image_shape=image_shape,
     network=network_lib.build(
       config,
       image_shape,
@@ -155,6 +158,7 @@ def settings_of_steps(
     sr_loss=config.loss.super_resolution,
     normalize_weights=config.loss.normalize_weights,
     batch_size=config.batch_size,
+    image_shape=phase.image_shape,
     num_shards=layout.num_shards,
     axis_name=layout.axis_name,
   )

@@ -9,6 +9,7 @@ Devices communicate only through the average here and those of BatchNorm.
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,8 @@ Program = Callable[..., Any]
 Batch = tuple[jax.Array, jax.Array]
 # Which members have not diverged, among the metrics of a step.
 ALIVE = "alive"
+# Values of a row that a TPU keeps together.
+_TILE = 128
 
 
 @flax.struct.dataclass
@@ -78,6 +81,7 @@ class Settings:
     sr_loss: key of `metrics.SR_LOSSES`.
     normalize_weights: divide the total loss by 1 + loss_weight.
     batch_size: images of a step and member, over all devices.
+    image_shape: (H, W, C) of the high-resolution images.
     num_shards: devices that share a batch.
     axis_name: axis of these devices; None: no axis.
   """
@@ -89,6 +93,7 @@ class Settings:
   sr_loss: str
   normalize_weights: bool
   batch_size: int
+  image_shape: tuple[int, int, int]
   num_shards: int
   axis_name: str | None
 
@@ -101,6 +106,16 @@ class Settings:
 def to_float(images: jax.Array) -> jax.Array:
   """uint8 images as float32 in [0, 1]."""
   return images.astype(jnp.float32) / 255
+
+
+def as_rows(images: np.ndarray) -> np.ndarray:
+  """Images as rows [N, R] of whole tiles of a TPU, with zeros at the end.
+
+  A TPU gathers such rows where they lie. It would copy images of few channels
+  into another layout, all of them, in every call.
+  """
+  rows = images.reshape(len(images), -1)
+  return np.pad(rows, ((0, 0), (0, -rows.shape[1] % _TILE)))
 
 
 def train_step(
@@ -234,9 +249,10 @@ def train_program(settings: Settings, *, steps_per_call: int = 1) -> Program:
     with zeros from column `num_steps` on.
 
     `first_step` counts from 0 in the phase. A call stays within one epoch, and
-    `order`, int32 [M, N], is the epoch's: it indexes images [N, ...] and labels
-    [N]. These three are None if one more argument, `chunk`, brings the batches:
-    images [M, K, b, ...] and labels [M, K, b] of this shard.
+    `order`, int32 [M, N], is the epoch's: it indexes images [N, ...], or these
+    `as_rows`, and labels [N]. These three are None if one more argument,
+    `chunk`, brings the batches: images [M, K, b, ...] and labels [M, K, b] of
+    this shard.
   """
 
   def program(
@@ -292,7 +308,11 @@ def _choose_batch(
   first = (step % steps_per_epoch) * settings.batch_size
   first = first + shard * settings.shard_size
   chosen = lax.dynamic_slice_in_dim(order, first, settings.shard_size, axis=1)
-  return images[chosen], labels[chosen]
+  found = images[chosen]
+  if images.ndim == 2:  # from `as_rows`
+    found = found[..., : math.prod(settings.image_shape)]
+    found = found.reshape(*chosen.shape, *settings.image_shape)
+  return found, labels[chosen]
 
 
 def _batch_of_chunk(chunk: Batch, index: jax.Array) -> Batch:

@@ -415,6 +415,7 @@ def test_train_step_has_the_fields_of_the_config(monkeypatch):
     "sr_loss": "l1",
     "normalize_weights": True,
     "batch_size": 8,
+    "image_shape": (SIZE, SIZE, 1),
     "num_shards": 2,
     "axis_name": layout.axis_name,
     "steps_per_call": 5,

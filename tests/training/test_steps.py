@@ -93,6 +93,7 @@ def make_settings(layout, wiring, **changes):
     sr_loss="mse",
     normalize_weights=False,
     batch_size=BATCH,
+    image_shape=(SIZE, SIZE, 1),
     num_shards=layout.num_shards,
     axis_name=layout.axis_name,
   )
@@ -379,6 +380,15 @@ def test_a_member_that_diverges_costs_itself_alone(
       population.take(after.state, place),
       population.take(expected, place),
     )
+
+
+def test_images_as_rows_give_the_same_bits(sr_only, in_one_call, data):
+  images, labels = data
+  rows = steps.as_rows(images)
+  assert rows.shape == (NUM_IMAGES, 256)  # 144 values and zeros
+  step = training_step(ONE_DEVICE, "none", 3)
+  actual = train(ONE_DEVICE, *sr_only, (rows, labels), step=step, calls=(3,))
+  jax.tree.map(np.testing.assert_array_equal, actual, in_one_call)
 
 
 def test_bfloat16_trains_with_float32_all_around(sr_only, data):
