@@ -42,6 +42,26 @@ def test_every_layout_computes_what_one_device_does(name, num_devices, donate):
 
 
 @pytest.mark.parametrize("name", ["data", "members"])
+def test_a_program_is_lowered_from_shapes_as_it_is_mapped(name):
+  """With shapes in place of some arrays, and no array on a device."""
+  layout = parallel.layout(name, 2)
+  w = np.arange(8.0, dtype=np.float32).reshape(4, 2)
+  factors = np.arange(4.0, dtype=np.float32).reshape(4, 1)
+  batch = np.arange(12.0, dtype=np.float32)
+  compiled = layout.lower(
+    scale_and_sum(layout),
+    {"w": jax.ShapeDtypeStruct(w.shape, w.dtype)},
+    factors,
+    batch,
+  ).compile()
+  shards = np.arange(2, dtype=np.int32) * (name == "data")
+  result = compiled(*layout.put_members(({"w": w}, factors)), batch, (shards,))
+  np.testing.assert_array_equal(
+    layout.fetch_members(result)["w"], w + factors * batch.sum()
+  )
+
+
+@pytest.mark.parametrize("name", ["data", "members"])
 def test_fetched_arrays_do_not_change_under_the_next_step(name):
   layout = parallel.layout(name, 2)
   step = layout.map(
