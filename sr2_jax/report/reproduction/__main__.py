@@ -1,10 +1,11 @@
 """Renders docs/reproduction.md and the report beside it; no JAX.
 
-  python -m sr2_jax.report.reproduction
+  python -m sr2_jax.report.reproduction [--add FOLDER]
 
 The prose of the page is written by hand. What stands between `<!-- rendered:
 NAME -->` and `<!-- end -->` comes from the rows in results/, and is written
-again by this command: after new rows, nobody types a number.
+again by this command: after new rows, nobody types a number. --add first takes
+the rows of finished runs into results/.
 """
 
 import argparse
@@ -13,12 +14,12 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 
-from sr2_jax import errors, files
+from sr2_jax import errors, files, paths
 from sr2_jax.report import blocks as blocks_lib
 from sr2_jax.report import reading
 from sr2_jax.report.paper import measurements as measurements_lib
 from sr2_jax.report.paper import page as page_lib
-from sr2_jax.report.reproduction import details, runs, summary
+from sr2_jax.report.reproduction import collect, details, runs, summary
 from sr2_jax.report.reproduction import numbers as numbers_lib
 
 PAGE = "docs/reproduction.md"
@@ -92,9 +93,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     description=f"Renders {PAGE} and {REPORT} again, from the rows in "
     f"{RESULTS}. Run it in the repository's folder after new rows.",
   )
-  parser.parse_args(arguments)
+  parser.add_argument(
+    "--add",
+    metavar="FOLDER",
+    help=f"a folder of run folders, such as a sweep's; first adds the rows of "
+    f"those that have finished to {RESULTS}, one file an experiment",
+  )
+  flags = parser.parse_args(arguments)
   try:
     page, results = pathlib.Path(PAGE), pathlib.Path(RESULTS)
+    if flags.add is not None:
+      runs_folder = pathlib.Path(paths.local(flags.add, "--add"))
+      for path in collect.collect(runs_folder, results):
+        print(path)
     text = render(page.read_text(encoding="utf-8"), results)
     of_report, pictures = report(results)
   except errors.UserError as error:

@@ -1,9 +1,9 @@
 """The numbers behind docs/reproduction.md; no JAX."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from sr2_jax import names
 from sr2_jax.report import blocks as blocks_lib
@@ -11,6 +11,7 @@ from sr2_jax.report import reading
 from sr2_jax.report.paper import measurements as measurements_lib
 from sr2_jax.report.paper import page as page_lib
 from sr2_jax.report.paper import verdicts
+from sr2_jax.report.reproduction import collect
 
 NOT_RUN = "Not run yet with re-estimated statistics."
 
@@ -31,7 +32,7 @@ class Numbers:
   of_new: Sequence[verdicts.Ruling]
   of_old: Sequence[verdicts.Ruling]
   why: Mapping[str, measurements_lib.Measurements]
-  known: Mapping[str, Mapping[str, str]]
+  known: Mapping[str, Mapping[str, Any]]
 
 
 def read(results: pathlib.Path) -> Numbers:
@@ -42,7 +43,6 @@ def read(results: pathlib.Path) -> Numbers:
   """
   found = measurements_lib.of_the_paper(reading.read(results), split="test")
   new, old = (found.by(batch_norm) for batch_norm in names.BATCH_NORMS)
-  runs_file = results / "runs.json"
   return Numbers(
     new,
     old,
@@ -52,7 +52,7 @@ def read(results: pathlib.Path) -> Numbers:
       file.stem: measurements_lib.read(file, split="test")
       for file in sorted(results.glob(f"{reading.OTHER_RECIPES}*.jsonl"))
     },
-    json.loads(runs_file.read_text()) if runs_file.is_file() else {},
+    collect.read_known(results),
   )
 
 

@@ -1,0 +1,85 @@
+"""Rows of finished runs, collected into one file an experiment; no JAX."""
+
+import json
+import pathlib
+from typing import Any
+
+from sr2_jax import errors, files
+from sr2_jax.records import folder as folder_lib
+from sr2_jax.records import rows as rows_lib
+from sr2_jax.records import timing_log
+
+# Beside the rows: revision, time and machine of each file of rows.
+RUNS_FILE = "runs.json"
+
+
+def collect(runs: pathlib.Path, results: pathlib.Path) -> list[pathlib.Path]:
+  """The files that now have the rows of all finished runs below a folder.
+
+  Runs that share an experiment, such as those of other seeds, share a file. A
+  run that is collected again replaces its own rows.
+
+  Args:
+    runs: a run folder, or a folder of run folders.
+    results: gets the files of rows, and `RUNS_FILE`.
+
+  Raises:
+    UserError: if no run below the folder has finished, or a file is damaged.
+  """
+  finished = [
+    folder
+    for path in sorted(runs.rglob(rows_lib.FILE_NAME))
+    if (folder := folder_lib.RunFolder(path.parent)).is_done
+  ]
+  if not finished:
+    raise errors.UserError(f"{runs}: no run in it has finished.")
+  known = read_known(results)
+  written: dict[pathlib.Path, None] = {}
+  for folder in finished:
+    of_experiment: dict[str, list[rows_lib.Row]] = {}
+    for row in rows_lib.read(folder.path):
+      of_experiment.setdefault(row.experiment, []).append(row)
+    for experiment, rows in of_experiment.items():
+      path = results / f"{experiment}.jsonl"
+      rows_lib.merge(path, rows)
+      known[experiment] = _with_run(known.get(experiment, {}), folder)
+      written[path] = None
+  text = json.dumps(known, indent=2, sort_keys=True) + "\n"
+  files.write_atomically(results / RUNS_FILE, text.encode())
+  return list(written)
+
+
+def read_known(results: pathlib.Path) -> dict[str, dict[str, Any]]:
+  """Revision, time and machine of each file of rows, by its name."""
+  path = results / RUNS_FILE
+  return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _with_run(
+  known: dict[str, Any], folder: folder_lib.RunFolder
+) -> dict[str, Any]:
+  """What is known of a file of rows, with that of one more run in it."""
+  recorded = folder.read() or {}
+  devices = recorded.get("devices", {})
+  seconds = timing_log.seconds_of_phases(folder.path / timing_log.FILE_NAME)
+  runs = {
+    **known.get("runs", {}),
+    folder.path.name: {
+      "revision": recorded.get("git_revision", "")[:12],
+      "minutes": round(sum(seconds.values()) / 60, 1),
+      "machine": f"{devices.get('cpu_cores', '?')} cores"
+      if devices.get("platform") == "cpu"
+      else f"{devices.get('count', '?')} x {devices.get('kind', '?')}",
+    },
+  }
+  of_runs = list(runs.values())
+  return {
+    "runs": runs,
+    "revision": _each([run["revision"] for run in of_runs]),
+    "time": f"{sum(run['minutes'] for run in of_runs):.0f} min",
+    "machine": _each([run["machine"] for run in of_runs]),
+  }
+
+
+def _each(texts: list[str]) -> str:
+  return ", ".join(dict.fromkeys(texts))

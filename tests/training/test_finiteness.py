@@ -1,0 +1,45 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sr2_jax.training import finiteness
+
+
+def _state(**changes):
+  state = {
+    "kernel": np.ones((3, 2, 2), np.float32),
+    "count": np.arange(3, dtype=np.int32),
+  }
+  return {**state, **changes}
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", ["kernel", "loss"])
+def test_a_member_with_a_bad_number_keeps_its_last_state(bad, where):
+  old = _state()
+  new = {"kernel": 2 * old["kernel"], "count": old["count"] + 1}
+  loss = np.zeros(3, np.float32)
+  if where == "kernel":
+    new["kernel"][1, 0, 1] = bad
+  else:
+    loss[1] = bad
+  alive, state, means = jax.jit(finiteness.keep_finite)(
+    jnp.array([True, True, False]), old, new, {"loss": loss}
+  )
+  assert alive.tolist() == [True, False, False]
+  expected = np.array([True, False, False])
+  for name in old:
+    for place, is_new in enumerate(expected):
+      source = new if is_new else old
+      np.testing.assert_array_equal(state[name][place], source[name][place])
+  np.testing.assert_array_equal(means["loss"], loss)
+
+
+def test_the_largest_numbers_are_finite():
+  new = _state(kernel=np.full((3, 2, 2), np.finfo(np.float32).max))
+  alive, state, _ = finiteness.keep_finite(
+    jnp.full(3, True), _state(), new, {"loss": np.zeros(3, np.float32)}
+  )
+  assert alive.all()
+  np.testing.assert_array_equal(state["kernel"], new["kernel"])
