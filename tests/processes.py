@@ -251,6 +251,7 @@ def is_gone(world, *, who, when):
   else:
     assert f"process {who} on {HOST} is gone" in pair[1 - who].text
     assert seconds < PROMPT
+  codes(pair[who])
   world.processes.clear()
   assert codes(*world.pair()) == [0, 0]
   return f"{seconds:.1f} s"

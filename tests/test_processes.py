@@ -8,8 +8,8 @@ from tests import processes
 # load JAX is seen within two seconds.
 NAMES = (
   "differ_config_start", "differ_code_start", "differ_packages_start",
-  "differ_workdir_start", "differ_step_resume", "is_gone_0_evaluation",
-  "is_gone_1_step", "is_stopped_1_evaluation", "fails_1",
+  "differ_workdir_start", "is_gone_0_evaluation", "is_gone_1_step",
+  "is_stopped_1_evaluation", "fails_1",
 )  # fmt: skip
 
 
