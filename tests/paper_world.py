@@ -122,7 +122,9 @@ def write_run(
     "noise_variances": np.array(levels),
   }
   if arrays:
-    per_image = arrays_lib.PerImage(**common, scores=scores)
+    per_image = arrays_lib.PerImage(
+      **common, scores=scores, batch_norm=batch_norm if trained else None
+    )
     arrays_lib.write_per_image(folder, per_image, method=method, split="test")
   if examples:
     images = _examples(

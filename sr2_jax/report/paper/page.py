@@ -124,7 +124,7 @@ def _epochs(
     return [
       blocks_lib.Heading(2, "SSIM over epochs"),
       blocks_lib.Paragraph(
-        "Needs rows after several epochs of a phase, or run folders with "
+        "Needs rows after several epochs (`eval.epochs`), or run folders with "
         "validation at this noise level while training."
       ),
     ]

@@ -48,7 +48,7 @@ def test_every_claim_has_a_card_with_its_verdict(world):
   [card] = [x for x in cards if "actively supports" in x.summary]
   text = _text([card])
   assert "✓ SR² FSRCNN − FSRCNN control: +0.0280 ± 0.0000 (images ± " in text
-  assert "the paper: +0.0320 (3 seeds, 7 + 5 epochs, 12 images)" in text
+  assert "the paper: +0.032 (3 seeds, 7 + 5 epochs, 12 images)" in text
 
 
 def test_verdicts_are_counted():

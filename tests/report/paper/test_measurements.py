@@ -72,6 +72,8 @@ def test_scores_of_other_statistics_do_not_count(tmp_path):
   score = paper_world.constant(0.7)
   folder = paper_world.write_run(tmp_path / "run", "sr2_fsrcnn", score)
   found = arrays_lib.read_per_image(folder, "sr2_fsrcnn", "test")
+  # They would not replace those of the rows.
+  arrays_lib.per_image_path(folder, "sr2_fsrcnn", "test").unlink()
   arrays_lib.write_per_image(
     folder,
     dataclasses.replace(found, batch_norm="running"),
