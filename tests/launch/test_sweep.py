@@ -269,4 +269,4 @@ def test_a_failed_run_costs_those_that_start_from_it(environment, tmp_path):
   assert "\nbad        failed " in text
   assert "\nafter_bad  skipped " in text
   assert "\nfirst      finished " in text
-  assert "\n  Lower config.pretrain.learning_rate, or leave" in text
+  assert "\n  all members of pretrain diverged, so it ends here" in text
