@@ -42,7 +42,7 @@ class ResNet(nn.Module):
     """[B, H, W, C] to [B, num_classes], before the softmax."""
     layers = self.layers
     x = layers.norm(name="pool_norm")(x)
-    x = layers_lib.max_pool(x, 3)
+    x = layers.max_pool(x, 3)
     x = layers_lib.prelu(x, layers_lib.Slope(name="pool_prelu")(x.shape[-1]))
     x = layers.conv(64, 3, name="stem")(x)
     x = layers.norm_prelu(x, name="stem")
@@ -54,7 +54,7 @@ class ResNet(nn.Module):
     x = DownMapping(layers, 256, name="mapping_4")(x)
     x = layers_lib.IdentityMapping(layers, name="mapping_5")(x)
 
-    x = x.mean(axis=(1, 2))
+    x = layers.mean(x)
     x = layers.dense(1000, name="dense")(x)
     x = layers.norm_prelu(x, name="dense")
     return layers.dense(self.num_classes, name="logits")(x)

@@ -11,6 +11,10 @@ import jax
 
 from sr2_jax.models import layers as layers_lib
 
+# Pixels around a pixel that its result depends on: 2 by the first convolution,
+# 1 by each of the four mappings, 4 by up-sampling.
+RADIUS = 2 + 4 * 1 + 4
+
 
 class Trunk(nn.Module):
   """Feature extraction, which SR2 shares (paper, section 2)."""

@@ -9,6 +9,8 @@ import dataclasses
 import functools
 import math
 import typing
+from collections.abc import Callable
+from typing import Any
 
 import dm_pix
 import flax.linen as nn
@@ -18,6 +20,7 @@ from flax.linen import dtypes
 from jax import lax
 
 from sr2_jax.models import conv
+from sr2_jax.models import placement as placement_lib
 
 # BatchNorm's epsilon (authors: Keras' default).
 _EPSILON = 1e-3
@@ -220,6 +223,7 @@ class Layers:
     dtype: type that the layers compute in and return; None: that of their
       inputs.
     convolution: key of `conv.CONVOLUTIONS`.
+    placement: where the images are in their maps; None: everywhere.
   """
 
   train: bool
@@ -228,6 +232,24 @@ class Layers:
   axis_name: str | None = None
   dtype: str | None = None
   convolution: str = "portable"
+  placement: placement_lib.Placement | None = None
+
+  @property
+  def _convolve(self) -> Callable[..., jax.Array]:
+    """The convolution; it sees zeros outside the images, as at a border."""
+    convolve = conv.CONVOLUTIONS[self.convolution]
+    placement = self.placement
+    if placement is None:
+      return convolve
+
+    def convolve_inside(
+      x: jax.Array, kernel: jax.Array, *arguments: Any, **options: Any
+    ) -> jax.Array:
+      sees_neighbors = kernel.shape[:2] != (1, 1)
+      x = placement.fill(x, 0) if sees_neighbors else x
+      return convolve(x, kernel, *arguments, **options)
+
+    return convolve_inside
 
   def conv(
     self, features: int, size: int, *, stride: int = 1, name: str
@@ -240,7 +262,7 @@ class Layers:
       padding="SAME",
       dtype=self.dtype,
       kernel_init=_he_normal,
-      conv_general_dilated=conv.CONVOLUTIONS[self.convolution],
+      conv_general_dilated=self._convolve,
       name=name,
     )
 
@@ -260,7 +282,7 @@ class Layers:
       padding=[(half, half + stride - 1)] * 2,
       dtype=self.dtype,
       kernel_init=_he_normal,
-      conv_general_dilated=conv.CONVOLUTIONS[self.convolution],
+      conv_general_dilated=self._convolve,
       name=name,
     )
 
@@ -295,10 +317,20 @@ class Layers:
 
       kernel, bias = mixed(kernel), mixed(bias) + jnp.tile(offset, sub_pixels)
     x, kernel, bias = dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-    x = conv.CONVOLUTIONS[self.convolution](
-      x, kernel, (1, 1), "SAME", dimension_numbers=conv.NHWC
-    )
+    x = self._convolve(x, kernel, (1, 1), "SAME", dimension_numbers=conv.NHWC)
     return depth_to_space(x + _channels(bias, x), scale)
+
+  def max_pool(self, x: jax.Array, size: int) -> jax.Array:
+    """`max_pool` of the images."""
+    if self.placement is not None:
+      x = self.placement.fill(x, -jnp.inf)
+    return max_pool(x, size)
+
+  def mean(self, x: jax.Array) -> jax.Array:
+    """Mean of each image, [B, H, W, C] to [B, C]."""
+    if self.placement is not None:
+      return self.placement.mean(x)
+    return x.mean(axis=(1, 2))
 
   def dense(self, features: int, *, name: str) -> nn.Dense:
     """[B, C] to [B, features]."""

@@ -5,6 +5,7 @@ import jax
 
 from sr2_jax import names
 from sr2_jax.models import classifier, fsrcnn, layers, srmd, wdsr
+from sr2_jax.models import placement as placement_lib
 
 # A trunk turns the low-resolution image into the features that both tasks may
 # share; its head turns features into the super-resolved image. SRMD's trunk
@@ -13,6 +14,14 @@ TRUNKS = {
   "fsrcnn": (fsrcnn.Trunk, fsrcnn.Head),
   "wdsr": (wdsr.Trunk, wdsr.Head),
   "srmd": (srmd.Trunk, srmd.Head),
+}
+
+# How many pixels away the image still matters to a super-resolved pixel, by
+# trunk, in pixels of the image.
+RADIUS = {
+  "fsrcnn": fsrcnn.RADIUS,
+  "wdsr": wdsr.RADIUS,
+  "srmd": srmd.RADIUS,
 }
 
 # The top-level subtrees of params and batch_stats.
@@ -72,6 +81,7 @@ class SR2(nn.Module):
     low_res: jax.Array,
     description: jax.Array | None = None,
     *,
+    start: jax.Array | None = None,
     train: bool,
   ) -> dict[str, jax.Array]:
     """Super-resolves and classifies images of any size.
@@ -80,6 +90,9 @@ class SR2(nn.Module):
       low_res: [B, H, W, channels] in [0, 1].
       description: of each image's degradation, [B, 16]; only for srmd, which
         needs it.
+      start: int [B, 2], first row and column of each image, if the images are
+        smaller than `low_res` and in its bottom right corner. The results
+        there are as of the images alone; H and W have to be multiples of 4.
       train: BatchNorm uses the batch's statistics, except in `frozen`, and
         updates `batch_stats`, which has to be mutable.
 
@@ -95,16 +108,21 @@ class SR2(nn.Module):
     self._check_names()
     trunk_class, head_class = TRUNKS[self.trunk]
     inputs = (low_res,) if description is None else (low_res, description)
+    if start is not None:
+      height, width = low_res.shape[1:3]
+      placement = placement_lib.Placement(start, (height, width))
+    else:
+      placement = None
 
     features = trunk_class(
-      self._layers("shared", train),
+      self._layers("shared", train, placement),
       shared_layers=self.shared_layers,
       expansion=self.expansion,
       name="shared",
     )(*inputs)
 
     super_res = head_class(
-      self._layers("sr", train),
+      self._layers("sr", train, placement),
       scale=self.scale,
       channels=self.channels,
       shared_layers=self.shared_layers,
@@ -117,13 +135,18 @@ class SR2(nn.Module):
     if self.wiring == "none":
       return outputs
     logits = classifier.ResNet(
-      self._layers("classifier", train),
+      self._layers("classifier", train, placement),
       num_classes=self.num_classes,
       name="classifier",
     )(features if self.wiring == "parallel" else super_res)
     return {**outputs, "logits": logits.astype(low_res.dtype)}
 
-  def _layers(self, subtree: str, train: bool) -> layers.Layers:
+  def _layers(
+    self,
+    subtree: str,
+    train: bool,
+    placement: placement_lib.Placement | None,
+  ) -> layers.Layers:
     return layers.Layers(
       train=train and subtree not in self.frozen,
       batch_norm=self.batch_norm or subtree == "classifier",
@@ -131,6 +154,7 @@ class SR2(nn.Module):
       axis_name=self.axis_name,
       dtype=self.dtype,
       convolution=self.convolution,
+      placement=placement,
     )
 
   def _check_names(self) -> None:

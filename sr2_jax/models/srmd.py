@@ -17,6 +17,9 @@ from sr2_jax.models import layers as layers_lib
 NUM_CONVS = 12
 WIDTH = 128
 
+# Pixels around a pixel that its result depends on: 1 by each convolution.
+RADIUS = NUM_CONVS
+
 # Length of a description: 15 coefficients of the blur kernel in a basis, and
 # the standard deviation of the noise on images in [0, 1].
 DESCRIPTION_SIZE = 16

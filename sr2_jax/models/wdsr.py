@@ -15,6 +15,10 @@ from sr2_jax.models import layers as layers_lib
 # Identity mappings on the way from image to image (paper, section 2).
 NUM_MAPPINGS = 16
 
+# Pixels around a pixel that its result depends on: 1 by each of the two heads
+# and by up-sampling, 2 by each identity mapping.
+RADIUS = 1 + 1 + 2 * NUM_MAPPINGS + 1
+
 _WIDTH = 32
 
 
