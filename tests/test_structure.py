@@ -14,6 +14,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 # Who may import whom: a package, or a module outside packages, and what it may
 # use besides itself and GROUND.
 GROUND = {
+  "compilation",
   "cpu_tuning",
   "errors",
   "files",

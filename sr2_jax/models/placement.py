@@ -53,3 +53,11 @@ class Placement:
     rows = jnp.arange(height)[None] >= first_row[:, None]
     columns = jnp.arange(width)[None] >= first_column[:, None]
     return (rows[:, :, None] & columns[:, None])[..., None]
+
+
+def of(start: jax.Array | None, low_res: jax.Array) -> Placement | None:
+  """The placement in maps `low_res` [B, H, W, C]; None: they are the images."""
+  if start is None:
+    return None
+  height, width = low_res.shape[1:3]
+  return Placement(start, (height, width))

@@ -1,5 +1,7 @@
 """SR2: super-resolution and classification in one network (paper, Fig. 1)."""
 
+import functools
+
 import flax.linen as nn
 import jax
 
@@ -90,9 +92,8 @@ class SR2(nn.Module):
       low_res: [B, H, W, channels] in [0, 1].
       description: of each image's degradation, [B, 16]; only for srmd, which
         needs it.
-      start: int [B, 2], first row and column of each image, if the images are
-        smaller than `low_res` and in its bottom right corner. The results
-        there are as of the images alone; H and W have to be multiples of 4.
+      start: int [B, 2], first row and column of images that are smaller than
+        `low_res` and in its bottom right corner; see `models.placement`.
       train: BatchNorm uses the batch's statistics, except in `frozen`, and
         updates `batch_stats`, which has to be mutable.
 
@@ -108,21 +109,19 @@ class SR2(nn.Module):
     self._check_names()
     trunk_class, head_class = TRUNKS[self.trunk]
     inputs = (low_res,) if description is None else (low_res, description)
-    if start is not None:
-      height, width = low_res.shape[1:3]
-      placement = placement_lib.Placement(start, (height, width))
-    else:
-      placement = None
+    layers_of = functools.partial(
+      self._layers, train=train, placement=placement_lib.of(start, low_res)
+    )
 
     features = trunk_class(
-      self._layers("shared", train, placement),
+      layers_of("shared"),
       shared_layers=self.shared_layers,
       expansion=self.expansion,
       name="shared",
     )(*inputs)
 
     super_res = head_class(
-      self._layers("sr", train, placement),
+      layers_of("sr"),
       scale=self.scale,
       channels=self.channels,
       shared_layers=self.shared_layers,
@@ -135,15 +134,14 @@ class SR2(nn.Module):
     if self.wiring == "none":
       return outputs
     logits = classifier.ResNet(
-      self._layers("classifier", train, placement),
-      num_classes=self.num_classes,
-      name="classifier",
+      layers_of("classifier"), self.num_classes, name="classifier"
     )(features if self.wiring == "parallel" else super_res)
     return {**outputs, "logits": logits.astype(low_res.dtype)}
 
   def _layers(
     self,
     subtree: str,
+    *,
     train: bool,
     placement: placement_lib.Placement | None,
   ) -> layers.Layers:

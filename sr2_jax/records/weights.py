@@ -25,6 +25,10 @@ from sr2_jax.records import rows as rows_lib
 _ENTRY = "sr2_jax"
 # The running statistics where "batch_stats" are re-estimated.
 RUNNING = "running_batch_stats"
+# As in safetensors; a header of ours has some ten thousand bytes.
+_LONGEST_HEADER = 100_000_000
+# What reading the metadata of another kind of file raises.
+_OTHER_FILE = (KeyError, TypeError, ValueError, RecursionError)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -112,19 +116,38 @@ def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], Origin]:
       f"{_digest_path(path).name}.\nRestore both files from a copy."
     )
   try:
-    length = int.from_bytes(data[:8], "little")
-    metadata = json.loads(data[8 : 8 + length])["__metadata__"]
-    origin = _origin(json.loads(metadata[_ENTRY]))
-    return safetensors_numpy.load(data), origin
-  except (
-    safetensors.SafetensorError,
-    KeyError,
-    TypeError,
-    ValueError,
-  ) as error:
-    raise errors.UserError(
-      f"{path}: not weights of sr2_jax ({type(error).__name__}: {error})."
-    ) from error
+    return safetensors_numpy.load(data), _origin_in(data)
+  except (safetensors.SafetensorError, *_OTHER_FILE) as error:
+    raise _not_weights(path, error) from error
+
+
+def read_origin(path: pathlib.Path) -> Origin:
+  """The origin of a file, without reading or checking its arrays.
+
+  Raises:
+    UserError: if the file is missing or of another kind.
+  """
+  try:
+    with path.open("rb") as file:
+      length = int.from_bytes(file.read(8), "little")
+      file.seek(0)
+      return _origin_in(file.read(8 + min(length, _LONGEST_HEADER)))
+  except OSError as error:
+    raise errors.UserError(f"{path}: cannot be read ({error}).") from error
+  except _OTHER_FILE as error:
+    raise _not_weights(path, error) from error
+
+
+def _origin_in(data: bytes) -> Origin:
+  """The origin in the first bytes of a file."""
+  length = int.from_bytes(data[:8], "little")
+  metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+  return _origin(json.loads(metadata[_ENTRY]))
+
+
+def _not_weights(path: pathlib.Path, error: Exception) -> errors.UserError:
+  problem = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+  return errors.UserError(f"{path}: not weights of sr2_jax ({problem}).")
 
 
 def _origin(fields: dict[str, Any]) -> Origin:

@@ -202,8 +202,28 @@ def load(
       f"{path} has no {checkpoint} weights.\n"
       f"--mode=eval --config.eval.checkpoint={checkpoint} writes them."
     )
-  loaded = [weights_lib.read(file) for file in found]
-  by_member = sorted(loaded, key=lambda x: _order(x[1].member))
+  return from_files(found, members=members, platform=platform)
+
+
+def from_files(
+  paths: Sequence[pathlib.Path],
+  *,
+  members: Sequence[rows_lib.Member] | None = None,
+  platform: str | None = None,
+) -> Trained:
+  """A trained network from the files of its members.
+
+  Args:
+    paths: files of `records.weights`, of one network.
+    members: as in `load`; None: all, by seed.
+    platform: see `build`.
+
+  Raises:
+    UserError: if a file is damaged, or they are of different networks.
+  """
+  path = paths[0] if len(paths) == 1 else paths[0].parent.parent
+  loaded = [weights_lib.read(file) for file in paths]
+  by_member = sorted(loaded, key=lambda x: order(x[1].member))
   if members is not None:
     by_member = [_find(by_member, member, path) for member in members]
   origins = tuple(origin for _, origin in by_member)
@@ -234,7 +254,8 @@ def _network_folder(folder: pathlib.Path, method: str | None) -> pathlib.Path:
   return trained[method]
 
 
-def _order(member: rows_lib.Member) -> tuple[float, ...]:
+def order(member: rows_lib.Member) -> tuple[float, ...]:
+  """What members are sorted by: the seed, then L2 and the loss weight."""
   weights = (member.l2, member.loss_weight)
   return (member.seed or 0, *(-1.0 if x is None else x for x in weights))
 

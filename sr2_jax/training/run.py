@@ -11,7 +11,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from sr2_jax import agreement, errors, files, messages, parallel
+from sr2_jax import agreement, compilation, errors, messages, parallel
 from sr2_jax.config import checks, derived, record
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.models import srmd_weights
@@ -116,7 +116,7 @@ def open_run(
       )
       yield None
       return
-    _use_compilation_cache()
+    compilation.use_cache()
     checks.validate_devices(
       config, len(jax.devices()), parallel.num_processes()
     )
@@ -339,12 +339,3 @@ def _check_or_record(run: Run, *, evaluate_only: bool) -> None:
   if changed:
     mode = "eval" if evaluate_only else "train"
     run.folder.record({**old, "later": [*later, {"mode": mode, **changed}]})
-
-
-def _use_compilation_cache() -> None:
-  """Keeps compiled programs on disk, unless the user has chosen a folder."""
-  if jax.config.values["jax_compilation_cache_dir"] is None:
-    folder = files.cache_folder("xla")
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    # By default JAX keeps only programs that took a second to compile.
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -102,8 +102,18 @@ def test_other_files_are_refused_and_never_executed(path, data):
   path.write_bytes(data)
   digest = hashlib.sha256(data).hexdigest()
   path.with_name(f"{path.name}.sha256").write_text(f"{digest}  x\n")
-  with pytest.raises(errors.UserError, match="not weights of sr2_jax"):
-    weights_lib.read(path)
+  for read in (weights_lib.read, weights_lib.read_origin):
+    with pytest.raises(errors.UserError, match="not weights of sr2_jax"):
+      read(path)
+
+
+def test_the_origin_is_read_without_the_arrays(path):
+  """Even if they are damaged: only `read` vouches for them."""
+  path.write_bytes(flip(path.read_bytes()))
+  assert weights_lib.read_origin(path) == ORIGIN
+  path.unlink()
+  with pytest.raises(errors.UserError, match="cannot be read"):
+    weights_lib.read_origin(path)
 
 
 @pytest.mark.parametrize("missing", ["", ".sha256"])

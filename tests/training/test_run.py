@@ -418,14 +418,6 @@ def test_compiled_programs_are_kept_in_the_cache_folder(images, tmp_path):
     assert jax.config.jax_persistent_cache_min_compile_time_secs == 0
 
 
-def test_compilation_cache_of_the_user_stays(images, tmp_path):
-  jax.config.update("jax_compilation_cache_dir", str(tmp_path / "mine"))
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", 7.0)
-  with run_lib.open_run(make_config(images), tmp_path / "run"):
-    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "mine")
-    assert jax.config.jax_persistent_cache_min_compile_time_secs == 7
-
-
 def fill(abstract_state, seeds):
   """A state in which every number of a member is its seed."""
   return jax.tree.map(
