@@ -14,12 +14,13 @@ from sr2_jax import errors
 _LONGEST_NAME = 255  # bytes
 
 
-def local(path: str, name: str) -> str:
+def local(path: str, name: str, *, any_bytes: bool = False) -> str:
   """A typed path, with ~ replaced by the home folder that it means.
 
   Args:
     path: as it was typed; "" stays "".
     name: of the flag, field or variable, for messages.
+    any_bytes: whether it may be no UTF-8, which a run folder may not.
 
   Raises:
     UserError: names what this machine cannot use the path for, in one line.
@@ -36,7 +37,8 @@ def local(path: str, name: str) -> str:
     os.fsencode(expanded)
     # Where a link leads, too. TensorStore takes UTF-8 only, in any locale.
     whole = os.path.realpath(expanded)
-    whole.encode()
+    if not any_bytes:
+      whole.encode()
   except UnicodeEncodeError as error:
     character = ascii(error.object[error.start])
     encoding = sys.getfilesystemencoding()

@@ -65,11 +65,22 @@ def network_folder(
 
 def network_folders(folder: pathlib.Path) -> dict[str, pathlib.Path]:
   """The folders of a run folder's networks by method, in training order."""
+  return networks_in(folder / "weights")
+
+
+def networks_in(weights: pathlib.Path) -> dict[str, pathlib.Path]:
+  """As `network_folders`, from the folder weights/ itself."""
   found = {}
   for phase in names.PHASES:
-    for path in sorted(folder.glob(f"weights/{phase}_*")):
+    for path in sorted(weights.glob(f"{phase}_*")):
       found[path.name.removeprefix(f"{phase}_")] = path
   return found
+
+
+def order(member: rows_lib.Member) -> tuple[float, ...]:
+  """What members are sorted by: the seed, then L2 and the loss weight."""
+  values = (member.l2, member.loss_weight)
+  return (member.seed or 0, *(-1.0 if x is None else x for x in values))
 
 
 def write(
@@ -136,6 +147,14 @@ def read_origin(path: pathlib.Path) -> Origin:
     raise errors.UserError(f"{path}: cannot be read ({error}).") from error
   except _OTHER_FILE as error:
     raise _not_weights(path, error) from error
+
+
+def digest(path: pathlib.Path) -> str:
+  """The sha256 that a file of weights has, or should have; "" if unknown."""
+  try:
+    return _digest_path(path).read_text().split()[0]
+  except (OSError, ValueError, IndexError):
+    return ""
 
 
 def _origin_in(data: bytes) -> Origin:

@@ -223,7 +223,7 @@ def from_files(
   """
   path = paths[0] if len(paths) == 1 else paths[0].parent.parent
   loaded = [weights_lib.read(file) for file in paths]
-  by_member = sorted(loaded, key=lambda x: order(x[1].member))
+  by_member = sorted(loaded, key=lambda x: weights_lib.order(x[1].member))
   if members is not None:
     by_member = [_find(by_member, member, path) for member in members]
   origins = tuple(origin for _, origin in by_member)
@@ -252,12 +252,6 @@ def _network_folder(folder: pathlib.Path, method: str | None) -> pathlib.Path:
       f"{folder} has no {method}; it has {', '.join(trained)}."
     )
   return trained[method]
-
-
-def order(member: rows_lib.Member) -> tuple[float, ...]:
-  """What members are sorted by: the seed, then L2 and the loss weight."""
-  weights = (member.l2, member.loss_weight)
-  return (member.seed or 0, *(-1.0 if x is None else x for x in weights))
 
 
 def _find(

@@ -1,0 +1,204 @@
+"""The trained networks that `--weights` and the flags beside it choose; no JAX.
+
+Weights are files of `records.weights`. They are found in a run folder, in its
+weights/, in the folder of one network or of one member in there, or given as
+one file.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Literal
+
+from sr2_jax import errors, names, paths
+from sr2_jax.records import weights as weights_lib
+
+# Folders of released weights by name. There are none yet; `find` asks here
+# for what is no path.
+RELEASED: dict[str, pathlib.Path] = {}
+
+Seeds = Literal["all", "first"] | Sequence[int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+  """Files of the members of one network, that differ in their seed only.
+
+  Attributes:
+    title: what was given, for messages.
+    paths: the files, by seed.
+    origins: of each file.
+    notes: what the user should know about them.
+  """
+
+  title: str
+  paths: tuple[pathlib.Path, ...]
+  origins: tuple[weights_lib.Origin, ...]
+  notes: tuple[str, ...] = ()
+
+  @property
+  def digests(self) -> tuple[str, ...]:
+    """The sha256 of each file, as the file beside it has it."""
+    return tuple(weights_lib.digest(path) for path in self.paths)
+
+  @property
+  def scale(self) -> int:
+    """The super-resolution factor."""
+    return self.origins[0].config["degradation"]["scale"]
+
+  @property
+  def channels(self) -> int:
+    """Channels of the network's images, 1 or 3."""
+    return self.origins[0].image_shape[2]
+
+  @property
+  def trunk(self) -> str:
+    """A key of `names.TRUNKS`."""
+    return self.origins[0].config["model"]["trunk"]
+
+  @property
+  def classifies(self) -> bool:
+    """Whether the network has a classifier."""
+    origin = self.origins[0]
+    wiring = origin.config["model"]["wiring"]
+    return origin.phase == "joint" and wiring != "none"
+
+
+def find(
+  weights: str,
+  *,
+  method: str | None = None,
+  checkpoint: str | None = None,
+  seeds: Seeds = "all",
+  member: int | None = None,
+) -> Choice:
+  """The files of a network.
+
+  Args:
+    weights: a released name, or a path as typed.
+    method: key of the network, where a folder has several; None: the last one
+      that was trained.
+    checkpoint: "last" or "best", where a folder has both; None: "last".
+    seeds: which seeds' networks, "first" for the lowest.
+    member: which L2 strength and loss weight, where there are several; a number
+      from the list that the error has.
+
+  Raises:
+    UserError: names what is missing, and what there is instead.
+  """
+  files = _files(weights, method, checkpoint)
+  found = [(weights_lib.read_origin(file), file) for file in files]
+  found.sort(key=lambda pair: weights_lib.order(pair[0].member))
+  origin = found[0][0]
+  if method not in (None, origin.method):
+    raise errors.UserError(f"--method={method}: {weights} has {origin.method}.")
+  if origin.config["model"]["trunk"] == "srmd":
+    raise errors.UserError(
+      f"{weights}: SRMD has to be told how each image was degraded, which an "
+      "image does not say.\nChoose a network with another trunk."
+    )
+  found = _of_seeds(_of_setting(found, member), seeds, weights)
+  return Choice(
+    title=weights,
+    paths=tuple(file for _, file in found),
+    origins=tuple(origin for origin, _ in found),
+    notes=_notes(weights),
+  )
+
+
+def _files(
+  weights: str, method: str | None, checkpoint: str | None
+) -> list[pathlib.Path]:
+  """Files of all members of a network."""
+  path = RELEASED.get(weights)
+  if path is None:
+    path = pathlib.Path(paths.local(weights, "--weights"))
+  if path.is_file():
+    if checkpoint is not None:
+      raise errors.UserError(
+        f"--checkpoint={checkpoint} chooses in a folder; {path} is one file."
+      )
+    return [path]
+  if not path.is_dir():
+    released = f"released: {', '.join(RELEASED)}; or " if RELEASED else ""
+    raise errors.UserError(
+      f"--weights={weights}: there is no such file or folder.\n"
+      f"It takes {released}a run folder, a folder of weights in it, or one "
+      ".safetensors file."
+    )
+  folder, name = path, f"{checkpoint or 'last'}.safetensors"
+  networks = weights_lib.network_folders(path) or weights_lib.networks_in(path)
+  if networks:
+    folder = networks.get(method or list(networks)[-1])
+    if folder is None:
+      raise errors.UserError(
+        f"--method={method}: {path} has {', '.join(networks)}."
+      )
+  files = sorted(folder.glob(f"*/{name}")) or sorted(folder.glob(name))
+  if not files:
+    raise errors.UserError(
+      f"--weights={weights}: no {name} in {folder}.\n"
+      "The end of a phase writes the last weights, and --mode=eval of "
+      "sr2_jax.main the last or the best."
+    )
+  return files
+
+
+_Found = list[tuple[weights_lib.Origin, pathlib.Path]]
+
+
+def _of_setting(found: _Found, member: int | None) -> _Found:
+  """The files of one L2 strength and loss weight."""
+  settings = dict.fromkeys(
+    (origin.member.l2, origin.member.loss_weight) for origin, _ in found
+  )
+  if member is None and len(settings) == 1:
+    return found
+  if member is None or not 0 <= member < len(settings):
+    listed = "\n".join(
+      f"  --member={i}  L2 {l2}, loss weight {loss_weight}"
+      for i, (l2, loss_weight) in enumerate(settings)
+    )
+    raise errors.UserError(f"Choose one of the networks:\n{listed}")
+  chosen = list(settings)[member]
+  return [
+    (origin, file)
+    for origin, file in found
+    if (origin.member.l2, origin.member.loss_weight) == chosen
+  ]
+
+
+def _of_seeds(found: _Found, seeds: Seeds, weights: str) -> _Found:
+  by_seed = {origin.member.seed: (origin, file) for origin, file in found}
+  if seeds == "all":
+    return found
+  if seeds == "first":
+    return found[:1]
+  for seed in seeds:
+    if seed not in by_seed:
+      known = ", ".join(map(str, by_seed))
+      raise errors.UserError(
+        f"--seeds: {weights} has no seed {seed}; it has {known}."
+      )
+  return [by_seed[int(seed)] for seed in seeds]
+
+
+def _notes(weights: str) -> tuple[str, ...]:
+  path = pathlib.Path(weights).expanduser()
+  if (path / "config.json").is_file() and not (path / "DONE").is_file():
+    return (f"{weights} has not finished; these are its latest weights",)
+  return ()
+
+
+def title_of(choice: Choice) -> str:
+  """One line about the network, for people."""
+  origin = choice.origins[0]
+  height, width, _ = origin.image_shape
+  scale = choice.scale
+  count = len(choice.origins)
+  return (
+    f"{names.method(origin.method).title} x{scale}, "
+    f"{'gray' if choice.channels == 1 else 'RGB'}, "
+    f"{count} seed{'s' * (count > 1)}; trained on "
+    f"{width // scale}x{height // scale} -> {width}x{height}"
+  )

@@ -1,0 +1,173 @@
+"""Flags of `python -m sr2_jax.predict`, checked before anything is loaded."""
+
+import argparse
+import dataclasses
+import difflib
+import pathlib
+import re
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from sr2_jax import errors, paths
+from sr2_jax.prediction import choice, image_files, table
+
+# Most pixels of an output, unless --max-pixels says otherwise.
+_MOST_PIXELS = 2**30
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+  """What a command line asks for; the help explains each flag."""
+
+  images: tuple[str, ...]
+  weights: str
+  method: str | None
+  checkpoint: str | None
+  seeds: choice.Seeds
+  member: int | None
+  out: pathlib.Path
+  suffix: str | None
+  format: str
+  bits: str
+  color: str
+  invert: bool
+  classify: str
+  table: pathlib.Path | None
+  uncertainty: bool
+  side_by_side: bool
+  degrade: float | None
+  tile: int | None
+  batch: int | None
+  recursive: bool
+  force: bool
+  skip_existing: bool
+  max_pixels: int
+  quiet: bool
+  json: bool
+
+
+def parse(argv: Sequence[str]) -> Command:
+  """The command of arguments, without the program's name.
+
+  Raises:
+    UserError: names the flag that is wrong, in one or two lines.
+  """
+  # Without a value it would take the image that follows for one.
+  arguments = ["--degrade=0" if x == "--degrade" else x for x in argv]
+  parser = _parser()
+  values, extra = parser.parse_known_args(arguments)
+  if extra:
+    raise errors.UserError(_unknown(extra[0], parser))
+  if values.weights is None:
+    raise errors.UserError(
+      "--weights is missing: a run folder, a folder of weights in it, or one "
+      ".safetensors file."
+    )
+  if not values.images:
+    raise errors.UserError("Give the images: files, folders or patterns.")
+  _check(values)
+  folder = pathlib.Path(paths.local(values.out, "--out", any_bytes=True))
+  where = values.table
+  if where is not None:
+    where = pathlib.Path(paths.local(where, "--table", any_bytes=True))
+    if where.suffix not in table.SUFFIXES:
+      raise errors.UserError(
+        f"--table={where}: the name has to end in .jsonl or .csv."
+      )
+  return Command(
+    **{
+      **vars(values),
+      "images": tuple(values.images),
+      "out": folder,
+      "table": where,
+      "seeds": _seeds(values.seeds),
+    }
+  )
+
+
+def _check(values: Any) -> None:
+  """Refuses values and flags that do not go together."""
+  if values.force and values.skip_existing:
+    raise errors.UserError("Give --force or --skip-existing, not both.")
+  if values.bits == "16" and values.format == "webp":
+    raise errors.UserError("--bits=16: a WebP has 8; --format=png has both.")
+  if values.suffix is not None and re.search(r"[/\0]", values.suffix):
+    raise errors.UserError("--suffix is part of a name; it cannot hold a /.")
+  if values.degrade is not None and values.color == "chroma":
+    raise errors.UserError("--degrade makes gray of colors for a gray network.")
+  if values.degrade is not None and not values.degrade >= 0:
+    raise errors.UserError("--degrade takes a noise variance of 0 or more.")
+
+
+def _seeds(text: str) -> choice.Seeds:
+  if text in ("all", "first"):
+    return text
+  if re.fullmatch(r"\d+(,\d+)*", text):
+    return tuple(dict.fromkeys(map(int, text.split(","))))
+  raise errors.UserError(
+    f"--seeds={text}: give all, first, or numbers such as 0,2."
+  )
+
+
+class _Parser(argparse.ArgumentParser):
+  """Answers a mistake in one line."""
+
+  def error(self, message: str) -> NoReturn:
+    message = message.removeprefix("argument ")
+    raise errors.UserError(f"{message.rstrip('.')}; see --help.")
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = _Parser(add_help=False, allow_abbrev=False)
+  add = parser.add_argument
+  add("images", nargs="*")
+  for name in ("weights", "method", "table", "suffix"):
+    add(f"--{name}")
+  add("--checkpoint", choices=("last", "best"))
+  add("--seeds", default="all")
+  add("--member", type=_whole(0))
+  add("--out", default="sr2_out")
+  add("--format", choices=tuple(image_files.WRITTEN), default="png")
+  add("--bits", choices=("auto", "8", "16"), default="auto")
+  add("--color", choices=("luma", "chroma"), default="luma")
+  add("--classify", choices=("auto", "yes", "no"), default="auto")
+  add("--degrade", type=float)
+  add("--tile", type=_auto_or(_whole(0)))
+  add("--batch", type=_auto_or(_whole(1)))
+  add("--max-pixels", type=_whole(1), default=_MOST_PIXELS)
+  for name in (
+    "invert", "uncertainty", "side-by-side", "recursive", "force",
+    "skip-existing", "quiet", "json",
+  ):  # fmt: skip
+    add(f"--{name}", action="store_true")
+  return parser
+
+
+def _whole(least: int) -> Any:
+  def whole(text: str) -> int:
+    if not re.fullmatch(r"[\d_,]+", text) or int(_digits(text)) < least:
+      raise argparse.ArgumentTypeError(
+        f"{text!r} is no whole number of {least} or more"
+      )
+    return int(_digits(text))
+
+  return whole
+
+
+def _digits(text: str) -> str:
+  return text.replace(",", "").replace("_", "") or "0"
+
+
+def _auto_or(number: Any) -> Any:
+  return lambda text: None if text == "auto" else number(text)
+
+
+def _unknown(argument: str, parser: argparse.ArgumentParser) -> str:
+  name = argument.partition("=")[0]
+  # There is no public list of a parser's flags.
+  flags = [flag for action in parser._actions for flag in action.option_strings]
+  nearest = difflib.get_close_matches(name, flags, 1)
+  if name in flags:
+    return f"{name} takes no value."
+  hint = f"did you mean {nearest[0]}?" if nearest else "see --help."
+  return f"There is no flag {name}; {hint}"
