@@ -12,7 +12,7 @@ from sr2_jax import paths
 
 @contextlib.contextmanager
 def replacing(
-  path: str | os.PathLike[str], *, shared: bool = False
+  path: str | os.PathLike[str], *, shared: bool = False, durable: bool = True
 ) -> Iterator[io.BufferedRandom]:
   """A new file, to write and read, that replaces the old one at the end.
 
@@ -24,6 +24,7 @@ def replacing(
     shared: several processes may write it at once; the last one to finish wins.
       Each has a temporary file of its own, which a kill leaves behind. Without
       `shared` its name is fixed, and the next write reuses it.
+    durable: wait until it survives a loss of power, which takes some time.
   """
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,12 +34,14 @@ def replacing(
     with temporary.open("w+b") as file:
       yield file
       file.flush()
-      os.fsync(file.fileno())
+      if durable:
+        os.fsync(file.fileno())
     temporary.replace(path)
   except BaseException:
     temporary.unlink(missing_ok=True)
     raise
-  sync_folder(path.parent)
+  if durable:
+    sync_folder(path.parent)
 
 
 def write_atomically(

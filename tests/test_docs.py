@@ -10,7 +10,7 @@ import shlex
 import pytest
 
 from launch import sweep
-from sr2_jax import main, names
+from sr2_jax import main, names, predict
 from sr2_jax.config import fields
 from tests import processes
 
@@ -89,6 +89,13 @@ def _main_parses(arguments, monkeypatch):
   assert started
 
 
+def _predict_parses(arguments, monkeypatch):
+  started = []
+  monkeypatch.setattr(predict, "run", lambda command: started.append(1) or 0)
+  assert predict.main(["predict", *arguments]) == 0
+  assert started
+
+
 def _sweep_parses(arguments, monkeypatch):
   # A placeholder for any field, and any change that one may make to it.
   arguments = [
@@ -117,6 +124,8 @@ def test_commands_are_understood(module, arguments, monkeypatch):
   match module:
     case "sr2_jax.main":
       _main_parses(arguments, monkeypatch)
+    case "sr2_jax.predict":
+      _predict_parses(arguments, monkeypatch)
     case "launch.sweep":
       _sweep_parses(arguments, monkeypatch)
     case "sr2_jax.report" | "sr2_jax.report.reproduction":

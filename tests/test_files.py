@@ -120,3 +120,10 @@ def test_cache_in_a_bucket_is_refused(monkeypatch, name):
   monkeypatch.setenv(name, "gs://bucket/cache")
   with pytest.raises(errors.UserError, match=f"^{name}=gs://bucket/cache: is"):
     files.cache_folder("data")
+
+
+def test_what_can_be_made_again_is_not_waited_for(tmp_path, monkeypatch):
+  monkeypatch.setattr(files.os, "fsync", lambda _: pytest.fail("waited"))
+  with files.replacing(tmp_path / "a", durable=False) as file:
+    file.write(b"new")
+  assert (tmp_path / "a").read_bytes() == b"new"

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGES = ("sr2_jax", "experiments", "launch")
-SCRIPTS = ("sr2-train", "sr2-report", "sr2-sweep")
+SCRIPTS = ("sr2-train", "sr2-report", "sr2-sweep", "sr2-predict")
 
 
 def _run(*arguments, cwd, **environment):

@@ -35,6 +35,8 @@ MAY_IMPORT = {
     "records",
     "config",
   },
+  "predict": {"prediction", "training"},
+  "prediction": {"training", "records", "config", "models", "imaging"},
   "output": {"evaluation", "training", "report", "records", "config"},
   "evaluation": {"training", "records", "config", "models", "data", "imaging"},
   "training": {
@@ -165,14 +167,18 @@ def test_what_the_project_imports_of_itself_exists(module):
 LIGHT = [module for module in PACKAGE if _room(module) in WITHOUT_JAX]
 
 
-@pytest.mark.parametrize("start", ["sr2_jax.main", *LIGHT, *LAUNCH])
+# These load JAX within a function, once the command is understood.
+COMMANDS = ("sr2_jax.main", "sr2_jax.predict")
+STARTS = [*COMMANDS, "sr2_jax.prediction.plan", *LIGHT, *LAUNCH]
+
+
+@pytest.mark.parametrize("start", STARTS)
 def test_no_jax_however_indirectly(start):
   seen, queue = {start}, [start]
   while queue:
     module = queue.pop()
-    # main loads JAX within a function, once the command is understood.
     names = list(
-      _imports(EVERYTHING[module], top_level_only=module == "sr2_jax.main")
+      _imports(EVERYTHING[module], top_level_only=module in COMMANDS)
     )
     heavy = HEAVY & {name.split(".")[0] for name in names}
     assert not heavy, f"{start} reaches {heavy} by way of {module}"
@@ -197,12 +203,12 @@ def _loaded(names, suspects):
 
 
 def test_no_jax_in_fact():
-  assert not _loaded(["sr2_jax.main", *LIGHT], HEAVY)
+  assert not _loaded([*COMMANDS, "sr2_jax.prediction.plan", *LIGHT], HEAVY)
 
 
 def test_a_command_answers_before_it_loads_what_takes_seconds():
   suspects = {"matplotlib", "scipy", "tensorboardX", "tqdm"}
-  commands = ("sr2_jax.main", "sr2_jax.report.__main__")
+  commands = (*COMMANDS, "sr2_jax.report.__main__")
   records = ("sr2_jax.records.rows", "sr2_jax.records.metrics_log")
   assert not _loaded((*commands, *records), suspects)
 

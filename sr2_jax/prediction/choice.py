@@ -190,6 +190,11 @@ def _notes(weights: str) -> tuple[str, ...]:
   return ()
 
 
+def short_title(choice: Choice) -> str:
+  """The network's name and scale."""
+  return f"{names.method(choice.origins[0].method).title} x{choice.scale}"
+
+
 def title_of(choice: Choice) -> str:
   """One line about the network, for people."""
   origin = choice.origins[0]
@@ -197,7 +202,7 @@ def title_of(choice: Choice) -> str:
   scale = choice.scale
   count = len(choice.origins)
   return (
-    f"{names.method(origin.method).title} x{scale}, "
+    f"{short_title(choice)}, "
     f"{'gray' if choice.channels == 1 else 'RGB'}, "
     f"{count} seed{'s' * (count > 1)}; trained on "
     f"{width // scale}x{height // scale} -> {width}x{height}"

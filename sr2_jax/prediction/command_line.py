@@ -55,15 +55,17 @@ def parse(argv: Sequence[str]) -> Command:
   # Without a value it would take the image that follows for one.
   arguments = ["--degrade=0" if x == "--degrade" else x for x in argv]
   parser = _parser()
-  values, extra = parser.parse_known_args(arguments)
-  if extra:
-    raise errors.UserError(_unknown(extra[0], parser))
+  # Images may stand between flags, which argparse's own lists may not.
+  values, images = parser.parse_known_args(arguments)
+  for word in images:
+    if word.startswith("-"):
+      raise errors.UserError(_unknown(word, parser))
   if values.weights is None:
     raise errors.UserError(
       "--weights is missing: a run folder, a folder of weights in it, or one "
       ".safetensors file."
     )
-  if not values.images:
+  if not images:
     raise errors.UserError("Give the images: files, folders or patterns.")
   _check(values)
   folder = pathlib.Path(paths.local(values.out, "--out", any_bytes=True))
@@ -77,7 +79,7 @@ def parse(argv: Sequence[str]) -> Command:
   return Command(
     **{
       **vars(values),
-      "images": tuple(values.images),
+      "images": tuple(images),
       "out": folder,
       "table": where,
       "seeds": _seeds(values.seeds),
@@ -120,7 +122,6 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
   parser = _Parser(add_help=False, allow_abbrev=False)
   add = parser.add_argument
-  add("images", nargs="*")
   for name in ("weights", "method", "table", "suffix"):
     add(f"--{name}")
   add("--checkpoint", choices=("last", "best"))

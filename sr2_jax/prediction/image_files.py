@@ -1,7 +1,6 @@
 """Image files, read and written without losing what they hold; no JAX."""
 
 import dataclasses
-import io
 import pathlib
 import struct
 import warnings
@@ -191,7 +190,8 @@ def write(
     kind: a key of WRITTEN.
     profile: color profile (ICC) to store, or None.
   """
-  with files.replacing(path) as file:
+  # It can be made again, and thousands of small ones should not take minutes.
+  with files.replacing(path, durable=False) as file:
     if kind == "npy":
       np.save(file, values)
       return
@@ -200,11 +200,10 @@ def write(
     image.save(file, **WRITTEN[kind][1], **extra)
 
 
-def png(image: Image.Image) -> bytes:
-  """A drawing as the bytes of a PNG."""
-  buffer = io.BytesIO()
-  image.save(buffer, format="PNG")
-  return buffer.getvalue()
+def write_drawing(path: pathlib.Path, image: Image.Image) -> None:
+  """Writes a drawing as PNG, at once or not at all."""
+  with files.replacing(path, durable=False) as file:
+    image.save(file, format="PNG")
 
 
 def enlarged(

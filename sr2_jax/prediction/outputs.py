@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from sr2_jax import files
 from sr2_jax.prediction import (
   canvas,
   image_files,
@@ -102,11 +101,11 @@ def write(
   if job.spread is not None and job.spread_array is not None:
     assert done.spread is not None
     drawn = pictures.disagreement(done.spread, seeds=seeds)
-    files.write_atomically(job.spread, image_files.png(drawn))
+    image_files.write_drawing(job.spread, drawn)
     image_files.write(job.spread_array, done.spread, kind="npy")
   if job.side_by_side is not None:
     drawn = _to_show(done, of_image, low_res=low_res, title=title, seeds=seeds)
-    files.write_atomically(job.side_by_side, image_files.png(drawn))
+    image_files.write_drawing(job.side_by_side, drawn)
   image_files.write(job.output, done.for_file(), kind=kind, profile=profile)
 
 
@@ -137,13 +136,13 @@ def _to_show(
     read = f"reads {of_image.label} ({of_image.probability:.0%})"
   panels = [
     pictures.Panel(
-      f"input {width}x{height}",
+      f"input, {width}x{height}",
       pictures.of_values(pixels.quantized(given, 8)),
     ),
     pictures.Panel(
-      f"bicubic {large}", pictures.of_values(pixels.quantized(bicubic, 8))
+      f"bicubic, {large}", pictures.of_values(pixels.quantized(bicubic, 8))
     ),
-    pictures.Panel(f"{title} {large}", pictures.of_values(made), read),
+    pictures.Panel(f"{title}, {large}", pictures.of_values(made), read),
   ]
   if seeds > 1 and done.spread is not None:
     agree = ""

@@ -67,15 +67,17 @@ def disagreement(spread: np.ndarray, *, seeds: int) -> Image.Image:
   row = _row([Panel(f"disagreement of {seeds} seeds{few}", drawn, "")])
   bar = Image.linear_gradient("L").rotate(180).resize((16, drawn.height))
   bar = ImageOps.colorize(bar, **_COLORS)
-  lines = _wrapped(CAUTION, max(row.width, drawn.width + 110))
-  width = max(row.width, drawn.width + 110, *map(_text_width, lines))
+  ticks = (f"{FULL_SCALE} or more", "0")
+  right = drawn.width + 2 * _MARGIN + 22 + max(map(_text_width, ticks))
+  lines = _wrapped(CAUTION, max(row.width, right))
+  width = max(row.width, right, _MARGIN + max(map(_text_width, lines)))
   height = row.height + _LINE * len(lines) + _MARGIN
   page = Image.new("RGB", (width + _MARGIN, height), _PAPER)
   page.paste(row)
   left, top = drawn.width + 2 * _MARGIN, _MARGIN + _LINE
   page.paste(bar, (left, top))
   pen = ImageDraw.Draw(page)
-  for text, place in ((f"{FULL_SCALE} or more", 0), ("0", 1)):
+  for place, text in enumerate(ticks):
     y = top + place * (drawn.height - _TEXT_SIZE - 2)
     pen.text((left + 22, y), text, _INK, _font())
   for number, line in enumerate(lines):

@@ -25,7 +25,9 @@ def checked(images: np.ndarray) -> np.ndarray:
     images = images[..., None]
   if images.ndim == 3:
     images = images[None]
-  if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in shape[-3:-1]:
+  if (
+    images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape[1:3]
+  ):
     raise ValueError(
       f"images of shape {shape}: give [H, W], [H, W, C] or [N, H, W, C] with 1 "
       "or 3 channels C. For gray images [N, H, W], that is images[..., None]."

@@ -49,6 +49,8 @@ def prepare(command: command_line.Command) -> Plan:
     raise errors.UserError(
       "--uncertainty: one network has no spread; it needs two seeds or more."
     )
+  if command.out.exists() and not command.out.is_dir():
+    raise errors.UserError(f"--out={command.out} is a file, not a folder.")
   listing = work_list.find(
     command.images, recursive=command.recursive, skip=command.out
   )

@@ -211,7 +211,6 @@ class Session:
       tile=self._command.tile,
       batch=self._command.batch,
     )
-    waiting = {}
     while True:
       with self._timed("network"):
         piece = next(pieces, None)
@@ -223,10 +222,10 @@ class Session:
         if not piece.is_last:
           bar.set_postfix_str(f"tile at row {piece.rows.start:,}")
           continue
-        waiting[piece.image] = self._finish(item)
+        row = self._finish(item)
+      self._done += 1
+      self._note_down(row)
       bar.update()
-    for index in sorted(waiting):  # Rows are in the order of the images.
-      self._note_down(waiting[index])
 
   def _finish(self, item: Item) -> table.Row:
     """Writes an image's files; returns its row."""
@@ -252,7 +251,7 @@ class Session:
         low_res=item.low_res,
         kind=self._command.format,
         profile=item.profile,
-        title=f"x{self._predictor.scale}",
+        title=choice.short_title(self._plan.chosen),
         seeds=len(self._predictor.seeds),
       )
     except OSError as error:
@@ -263,7 +262,6 @@ class Session:
     return row
 
   def _note_down(self, row: table.Row) -> None:
-    self._done += 1
     self._rows[row.file] = row
     if self._command.json:
       print(table.line(row), end="", flush=True)
@@ -271,15 +269,10 @@ class Session:
   def _fail(self, file: str, text: str) -> None:
     tqdm.tqdm.write(text, file=sys.stderr)
     self._failed += 1
-    row = table.Row(
-      file=file,
-      weights=self._command.weights,
-      sha256=list(self._digests),
-      error=text,
+    weights, digests = self._command.weights, list(self._digests)
+    self._note_down(
+      table.Row(file=file, weights=weights, sha256=digests, error=text)
     )
-    self._rows[file] = row
-    if self._command.json:
-      print(table.line(row), end="", flush=True)
 
   def _write_table(self) -> None:
     if self._command.table is None:
@@ -305,8 +298,9 @@ class Session:
     }
     if self._command.json:
       print(json.dumps({"summary": {**counts, "about": CAUTION}}), flush=True)
-    if self._plan.listing.num_ignored:
-      self._say(f"note: {self._plan.listing.num_ignored} other files ignored")
+    ignored = self._plan.listing.num_ignored
+    if ignored:
+      self._say(f"note: {ignored} other file{'s' * (ignored > 1)} ignored")
     for note, count in sorted(self._notes.items()):
       self._say(f"note: {count} image{'s' * (count > 1)}: {note}")
     network, in_files = self._seconds["network"], self._seconds["files"]
