@@ -49,6 +49,8 @@ class Canvas:
     out = 3 if self._chroma is not None else min(given, channels)
     self._alpha = None if kind == "npy" else picture.alpha
     self.notes: list[str] = []
+    if kind == "npy" and picture.alpha is not None:
+      self.notes.append("alpha: not in an array")
     self._bits = self._bits_of(picture, kind, bits, out)
     dtype = {None: np.float32, 8: np.uint8, 16: np.uint16}[self._bits]
     self._kind = kind

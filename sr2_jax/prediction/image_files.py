@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from sr2_jax import errors, files
 from sr2_jax.prediction import pixels as pixels_lib
@@ -58,12 +58,14 @@ def shown(path: pathlib.Path | str) -> str:
   return text if text.isprintable() else ascii(text)
 
 
-def read(path: pathlib.Path, *, most_pixels: int) -> Picture:
+def read(path: pathlib.Path, *, scale: int, max_pixels: int) -> Picture:
   """The first frame of an image file.
 
   Args:
     path: of a file in one of eight formats.
-    most_pixels: a larger image is refused before it is decoded.
+    scale: of the output.
+    max_pixels: most pixels of the output; an image that would make more is
+      refused before it is decoded.
 
   Raises:
     UserError: names the file and what is wrong with it, in one line.
@@ -75,7 +77,7 @@ def read(path: pathlib.Path, *, most_pixels: int) -> Picture:
       # Size is checked below; other oddities show in the pixels or not at all.
       warnings.simplefilter("ignore")
       with Image.open(path, formats=_FORMATS) as image:
-        _check_size(image, most_pixels)
+        _check_size(image, scale, max_pixels)
         return _decoded(image)
   except errors.UserError as error:
     raise errors.UserError(f"{shown(path)}: {error}.") from error
@@ -91,23 +93,23 @@ def read(path: pathlib.Path, *, most_pixels: int) -> Picture:
     ) from error
 
 
-def _check_size(image: Image.Image, most_pixels: int) -> None:
-  width, height = image.size
-  if width * height > most_pixels:
+def _check_size(image: Image.Image, scale: int, max_pixels: int) -> None:
+  width, height = (scale * side for side in image.size)
+  if width * height > max_pixels:
     raise errors.UserError(
-      f"{width:,} x {height:,} pixels are more than the {most_pixels:,} that "
-      "--max-pixels allows"
+      f"it would become {width:,} x {height:,} pixels; "
+      f"--max-pixels={width * height} allows that"
     )
 
 
-def _decoded(image: Image.Image) -> Picture:
+def _decoded(file: ImageFile.ImageFile) -> Picture:
   notes = []
-  if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+  if getattr(file, "n_frames", 1) > 1 and file.format != "MPO":
     notes.append("several frames: only the first")
-  has_more_bits = _bits_in_file(image) > 8
-  profile = image.info.get("icc_profile")
-  is_transparent = "transparency" in image.info
-  image = ImageOps.exif_transpose(image)
+  has_more_bits = _bits_in_file(file) > 8
+  profile = file.info.get("icc_profile")
+  is_transparent = "transparency" in file.info
+  image = ImageOps.exif_transpose(file)
   mode = image.mode
   if mode.startswith("I;16"):
     array = np.asarray(image).astype(np.uint16)
@@ -151,7 +153,7 @@ def _of_bytes(
   return array[..., :-1], None if alpha.min() == 255 else alpha
 
 
-def _bits_in_file(image: Image.Image) -> int:
+def _bits_in_file(image: ImageFile.ImageFile) -> int:
   """Bits of a value as stored; Pillow gives 8 of 16-bit colors unasked."""
   if image.format == "TIFF":
     return max(getattr(image, "tag_v2").get(258, (8,)))  # noqa: B009

@@ -53,6 +53,13 @@ def to_float(pixels: np.ndarray) -> np.ndarray:
   return pixels.astype(np.float32)
 
 
+def brightness(pixels: np.ndarray) -> float:
+  """Mean of all values, in [0, 1]."""
+  is_whole = np.issubdtype(pixels.dtype, np.integer)
+  highest = np.iinfo(pixels.dtype).max if is_whole else 1
+  return float(pixels.mean(dtype=np.float64)) / highest
+
+
 def inverted(pixels: np.ndarray) -> np.ndarray:
   """Pixels with black and white exchanged."""
   if np.issubdtype(pixels.dtype, np.integer):

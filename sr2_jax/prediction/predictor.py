@@ -79,7 +79,8 @@ class Predictor:
     Raises:
       ValueError: for arrays of another shape, type or range.
     """
-    batched = pixels.checked(np.asarray(images))
+    images = np.asarray(images)
+    batched = pixels.checked(images)
     height, width = batched.shape[1:3]
     reason = self.why_no_label(height, width, classify=classify, tile=tile)
     out, spread, of_members = self._room(batched, classified=reason is None)

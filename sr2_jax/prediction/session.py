@@ -83,6 +83,9 @@ class Session:
     self._done = self._failed = 0
     self._seconds = {"network": 0.0, "files": 0.0}
     self._digests = plan.chosen.digests
+    self._expects_labels = plan.chosen.classifies and (
+      self._command.classify != "no"
+    )
     self._positions = {job.path: i for i, job in enumerate(plan.every)}
 
   def work(self) -> int:
@@ -125,9 +128,10 @@ class Session:
     """An image read from its file; None if that fails."""
     try:
       with self._timed("files"):
-        factor = 1 if self._degrade else self._predictor.scale**2
         picture = image_files.read(
-          job.path, most_pixels=self._command.max_pixels // factor
+          job.path,
+          scale=1 if self._degrade else self._predictor.scale,
+          max_pixels=self._command.max_pixels,
         )
       return self._item(job, picture)
     except errors.UserError as error:
@@ -186,7 +190,7 @@ class Session:
     if given.shape[-1] < network.channels:
       notes.append("gray: the mean of the network's three channels")
     data = self._plan.chosen.origins[0].config["data"]["name"]
-    is_light = pixels.to_float(given).mean(dtype=np.float64) > 0.5
+    is_light = pixels.brightness(given) > 0.5
     if data.startswith("mnist") and is_light and not command.invert:
       notes.append("looks inverted, dark on light; --invert exchanges them")
     low, made = (
@@ -239,7 +243,7 @@ class Session:
       digests=self._digests,
     )
     notes = list(item.notes)
-    if row.label is None and self._predictor.class_names:
+    if item.reason and self._expects_labels:
       notes.append(f"no label: {item.reason}")
     row = dataclasses.replace(row, note="; ".join(notes))
     self._notes.update(notes)

@@ -84,8 +84,9 @@ def test_alpha_is_enlarged_beside_the_colors():
   )
   np.testing.assert_array_equal(found[..., 1], image_files.enlarged(alpha, 2))
   # An array has the network's own values and nothing else.
-  array = fill(make(GIVEN, picture=picture, kind="npy"), VALUES).for_file()
-  assert array.shape == (6, 8)
+  made = fill(make(GIVEN, picture=picture, kind="npy"), VALUES)
+  assert made.for_file().shape == (6, 8)
+  assert made.notes == ["alpha: not in an array"]
 
 
 def test_colors_of_a_gray_network_come_from_bicubic():

@@ -18,8 +18,8 @@ ALPHA = RNG.integers(0, 256, (7, 9), np.uint8)
 DEEP = RNG.integers(0, 65536, (7, 9), np.uint16)
 
 
-def read(path, most_pixels=10**6):
-  return image_files.read(path, most_pixels=most_pixels)
+def read(path, scale=2, max_pixels=10**6):
+  return image_files.read(path, scale=scale, max_pixels=max_pixels)
 
 
 def saved(tmp_path, array, name="a.png", **options):
@@ -191,14 +191,16 @@ def test_a_bomb_is_refused_by_its_header(tmp_path):
   Image.new("L", (100, 100)).save(path)
   data = bytearray(path.read_bytes())
   for side, size in (
-    (9_000, "9,000 x 9,000 pixels"),
+    (9_000, "--max-pixels=324000000 allows"),
     (50_000, "decompression bomb"),
   ):
     struct.pack_into("<ii", data, 18, side, side)
     path.write_bytes(data)
     assert size in problem_of(path)
-  problem = problem_of(saved(tmp_path, GRAY), most_pixels=62)
-  assert "more than the 62 that --max-pixels allows" in problem
+  small = saved(tmp_path, GRAY)
+  assert read(small, max_pixels=252).pixels.shape == (7, 9, 1)
+  problem = problem_of(small, max_pixels=251)
+  assert "become 18 x 14 pixels; --max-pixels=252 allows" in problem
 
 
 def test_warnings_of_pillow_do_not_reach_the_user(tmp_path):

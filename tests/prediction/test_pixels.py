@@ -49,6 +49,11 @@ def test_integers_are_divided_by_their_highest():
   )
 
 
+def test_brightness_is_the_mean_of_the_fractions():
+  for values in (np.uint8([[0, 51]]), np.uint16([0, 13107]), [0.0, 0.2]):
+    assert abs(pixels.brightness(np.asarray(values)) - 0.1) < 1e-6
+
+
 def test_inverting_twice_gives_the_same():
   for values in (np.arange(256, dtype=np.uint8), np.uint16([0, 9, 65535])):
     np.testing.assert_array_equal(

@@ -75,7 +75,7 @@ def save(array, name="a.png", **options):
 
 
 def read(name):
-  return image_files.read(pathlib.Path("out", name), most_pixels=10**6)
+  return image_files.read(pathlib.Path("out", name), scale=1, max_pixels=10**6)
 
 
 def expected(array, gain=GAIN):
@@ -304,7 +304,7 @@ def test_too_large_an_output_fails_with_the_number(work):
   save(np.vstack([DIGIT, DIGIT]), "1.png")
   code, _, err, _ = work("--max-pixels=200")
   assert code == 1
-  assert "in/1.png: 7 x 14 pixels are more than the 50 that --max-pix" in err
+  assert "in/1.png: it would become 14 x 28 pixels; --max-pixels=392" in err
 
 
 def test_rows_for_programs(work):
