@@ -9,7 +9,7 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -207,7 +207,7 @@ class Session:
       )
     return notes
 
-  def _predict(self, items: Sequence[Item], bar: tqdm.tqdm) -> None:
+  def _predict(self, items: list[Item], bar: tqdm.tqdm) -> None:
     """Predicts images and writes each as soon as it is complete."""
     pieces = self._predictor.pieces(
       [item.low_res for item in items],
@@ -230,6 +230,8 @@ class Session:
       self._done += 1
       self._note_down(row)
       bar.update()
+    # Their pictures would be in memory while the next ones are made.
+    items.clear()
 
   def _finish(self, item: Item) -> table.Row:
     """Writes an image's files; returns its row."""
