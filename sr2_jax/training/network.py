@@ -202,12 +202,15 @@ def load(
       f"{path} has no {checkpoint} weights.\n"
       f"--mode=eval --config.eval.checkpoint={checkpoint} writes them."
     )
-  return from_files(found, members=members, platform=platform)
+  return from_files(
+    found, batch_norm=batch_norm, members=members, platform=platform
+  )
 
 
 def from_files(
   paths: Sequence[pathlib.Path],
   *,
+  batch_norm: str | None = None,
   members: Sequence[rows_lib.Member] | None = None,
   platform: str | None = None,
 ) -> Trained:
@@ -215,6 +218,7 @@ def from_files(
 
   Args:
     paths: files of `records.weights`, of one network.
+    batch_norm: as in `load`.
     members: as in `load`; None: all, by seed.
     platform: see `build`.
 
