@@ -87,9 +87,8 @@ def _card(
 ) -> blocks_lib.Details:
   claim = ruling.claim
   quote = f"“{claim.quote}”" if claim.is_verbatim else claim.quote
-  lines = [claim.where, f"**Criterion.** {claim.criterion}"]
   inner: list[blocks_lib.Block] = [
-    blocks_lib.Paragraph("\n".join(lines)),
+    blocks_lib.Paragraph(f"**Criterion.** {claim.criterion}"),
     blocks_lib.Bullets([_part(finding, claim) for finding in ruling.findings]),
   ]
   notes = _where_it_holds(ruling)
@@ -111,7 +110,10 @@ def _card(
   if notes:
     inner.insert(1, blocks_lib.Paragraph(" ".join(notes)))
   return blocks_lib.Details(
-    quote, inner, mark(ruling.verdict), tone(ruling.verdict)
+    f"{quote} ({claim.where})",
+    inner,
+    mark(ruling.verdict),
+    tone(ruling.verdict),
   )
 
 

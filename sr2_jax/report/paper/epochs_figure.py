@@ -146,7 +146,14 @@ def _picture(
         linewidth=0,
       )
       panel.plot(
-        x, means, color=color, marker=curves_lib.MARKERS[family], linewidth=2
+        x,
+        means,
+        color=color,
+        marker=curves_lib.MARKERS[family],
+        linewidth=2,
+        # SR² may lie on it.
+        linestyle="--" if family == "sr_continued" else "-",
+        zorder=3 if family == "sr_continued" else 2,
       )
       name = rendering.in_two_lines(names.method(subject.method).title, 10)
       ends.append((name, float(means[-1]), color))

@@ -34,7 +34,8 @@ def table1(
       + (
         "them as well."
         if measurements.batch_norm == "running"
-        else "statistics that were estimated again with the final weights."
+        else "statistics that were estimated again with the final weights. "
+        "Where ours was not run, it may be of older rows."
       )
     ),
   ]
