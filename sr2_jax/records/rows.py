@@ -304,8 +304,9 @@ def _parse(path: pathlib.Path, number: int, line: bytes) -> Row:
     if fields.get("value", 0.0) is None:
       fields["value"] = math.nan
     # Before this field there was nothing but the running statistics.
-    old = None if fields.get("phase") == "none" else "running"
-    return Row(**{**fields, "batch_norm": fields.get("batch_norm", old)})
+    if fields.get("phase") != "none":
+      fields.setdefault("batch_norm", "running")
+    return Row(**fields)
   # JSON's and Unicode's errors are ValueErrors; a TypeError names a field that
   # is missing or unknown.
   except (TypeError, ValueError) as error:

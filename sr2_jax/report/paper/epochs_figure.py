@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -116,7 +116,7 @@ def _points(values: dict[float, list[float]]) -> list[_Point]:
 
 
 def _picture(
-  stem: str, title: str, found: dict[subjects_lib.Subject, Sequence[_Point]]
+  stem: str, title: str, found: Mapping[subjects_lib.Subject, Sequence[_Point]]
 ) -> blocks_lib.Picture:
   with matplotlib.rc_context({**rendering.SETTINGS, "font.size": 12}):
     figure = figure_lib.Figure(

@@ -112,7 +112,7 @@ def summary(
   lines = [plain(sentence(rulings)), ""]
   data = measurements.stood_in.get(paper_values.MNIST, "MNIST")
   level = tables.number(paper_values.TABLE1_NOISE)
-  rows = [
+  rows: list[tuple[str, ...]] = [
     (f"SSIM on {data} at σ² = {level}", "x2 paper", "x2", "x4 paper", "x4")
   ]
   for method in names.METHODS:

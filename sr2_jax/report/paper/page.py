@@ -61,8 +61,10 @@ def compose(
 ) -> tuple[list[blocks_lib.Block], str]:
   """The page's blocks, top to bottom, and its summary for a terminal."""
   runs = trained_runs.find(measurements.rows)
-  main, *others = (judge(measurements, ssim) for ssim in paper_values.SSIMS)
-  rulings = dict(zip(paper_values.SSIMS, (main, *others), strict=True))
+  rulings: dict[str, list[verdicts.Ruling]] = {}
+  for ssim in paper_values.SSIMS:
+    rulings[ssim] = judge(measurements, ssim)
+  main = rulings[_MAIN_SSIM]
   older = None
   if "running" in measurements.batch_norms[1:]:
     older = judge(measurements.by("running"), _MAIN_SSIM)
