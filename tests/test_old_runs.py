@@ -189,11 +189,9 @@ def test_an_old_finished_run_is_done(old, main, tmp_path):
 
 
 def test_old_runs_are_reported(old, command, tmp_path):
-  """Tables, curves, and the page with pictures of examples."""
+  """Tables and curves, and the page with pictures of examples."""
   shutil.copytree(old / "joint", tmp_path / "joint")
-  text = command(
-    "sr2_jax.report", tmp_path / "joint", "--out", tmp_path / "out"
-  )
+  text = command("sr2_jax.report", tmp_path / "joint")
   # SSIM and PSNR without noise.
   for line in (
     "bicubic         0.201*",
@@ -202,5 +200,7 @@ def test_old_runs_are_reported(old, command, tmp_path):
   ):
     assert f"\n{line}" in text
   assert "\nsr2_fsrcnn      0.000±.000*" in text  # accuracy
+  assert (tmp_path / "joint" / "images" / "curves_test.png").is_file()
+  command("sr2_jax.report", tmp_path / "joint", "--out", tmp_path / "out")
   made = {path.name for path in (tmp_path / "out").iterdir()}
-  assert made >= {"curves_test.png", "fig5.png", "report.md"}
+  assert made >= {"fig5.png", "report.md", "report.html"}
