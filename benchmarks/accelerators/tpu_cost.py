@@ -121,15 +121,16 @@ def _section(
     "unestimated": unestimated,
     "collectives": schedule.collectives(plan.module, runs),
     "host_transfers": schedule.host_transfers(plan.module, runs),
-    "loops": [
-      {
-        "op_name": loop.op_name,
-        "region": loop.region,
-        "turns": loop.turns,
-        "cycles": sum(x.times * _estimate(x.instruction) for x in loop.runs),
-      }
-      for loop in loops
-    ],
+    "loops": [_described(loop) for loop in loops],
+  }
+
+
+def _described(loop: schedule.Loop) -> dict[str, Any]:
+  return {
+    "op_name": loop.op_name,
+    "region": loop.region,
+    "turns": loop.turns,
+    "cycles": sum(x.times * _estimate(x.instruction) for x in loop.runs),
   }
 
 
