@@ -56,11 +56,21 @@ def sweep(budget: str = "P1") -> list[runs.Run]:
 
 
 def _p0b() -> list[runs.Run]:
-  changes = {
-    "joint.loss_weight": (0.11, 1.0, 9.0, 90.0),
-    "eval.splits": ("validation", "test"),
-  }
-  return [_sr2("P0b_mnist", "fsrcnn_x4", range(3), (30, 10), changes)]
+  """One run for each lambda, all from the same pretraining."""
+  first = _sr2(
+    "P0b_mnist", "fsrcnn_x4", range(3), (30, 10),
+    {"eval.splits": ("validation", "test")},
+  )  # fmt: skip
+  return [
+    first,
+    *(
+      dataclasses.replace(
+        _from(first, first.experiment, {"joint.loss_weight": (weight,)}),
+        name=f"{first.name}_lambda_{weight:g}",
+      )
+      for weight in (0.11, 1.0, 90.0)
+    ),
+  ]
 
 
 def _p1() -> list[runs.Run]:

@@ -241,7 +241,7 @@ def test_sequential_and_parallel_start_from_the_same_weights():
 @pytest.mark.parametrize("budget", ["P0b", "P2", "P4", "P5"])
 def test_parts_of_the_reproduction(budget):
   """Seeds, and experiments: each network of P2, P4 and P5 has its control."""
-  seeds = {"P0b": [0, 1, 2], "P2": [0, 1, 2], "P4": [*range(5)], "P5": [0]}
+  seeds = {"P0b": 4 * [0, 1, 2], "P2": [0, 1, 2], "P4": [*range(5)], "P5": [0]}
   members = _members("reproduction", budget)
   for of_experiment in members.values():
     trained = [seed for *some, _ in of_experiment for seed in some]
@@ -249,7 +249,9 @@ def test_parts_of_the_reproduction(budget):
   trained = [name for name in members if "sr_continued" not in name]
   controls = [name for name in members if "sr_continued" in name]
   if budget == "P0b":
-    assert members[trained[0]] == [(0, 1, 2, (0.11, 1.0, 9.0, 90.0))]
+    assert members[trained[0]] == [
+      (0, 1, 2, (weight,)) for weight in (9.0, 0.11, 1.0, 90.0)
+    ]
   else:
     assert [x.replace("_sr_continued", "") for x in controls] == trained
 

@@ -84,7 +84,7 @@ def _titles() -> list[str]:
 
 
 def loss_weights(numbers: numbers_lib.Numbers) -> list[blocks_lib.Block]:
-  """SR² FSRCNN at x4 for each λ that was run."""
+  """SR² FSRCNN at x4 for each λ that was run; validation chooses among them."""
 
   def blocks_of(
     measurements: measurements_lib.Measurements,
@@ -102,9 +102,11 @@ def loss_weights(numbers: numbers_lib.Numbers) -> list[blocks_lib.Block]:
       subject = paper_values.subject("sr2_fsrcnn", 4, loss_weight=weight)
       if subject in measurements:
         condition = rows_lib.Condition(paper_values.TABLE1_NOISE)
+        validation = numbers.of_validation[measurements.batch_norm]
         rows.append(
           (
             f"{weight:g}",
+            cells.mean(validation, subject, _SSIM, condition),
             cells.mean(measurements, subject, _SSIM, condition),
             cells.mean(measurements, subject, "accuracy", condition),
             budgets.describe(measurements, subject),
@@ -112,7 +114,8 @@ def loss_weights(numbers: numbers_lib.Numbers) -> list[blocks_lib.Block]:
         )
     level = tables.display_number(paper_values.TABLE1_NOISE)
     header = (
-      "λ", f"SSIM at σ² = {level}", f"Accuracy at σ² = {level}", "Trained",
+      "λ", f"Validation SSIM at σ² = {level}", f"SSIM at σ² = {level}",
+      f"Accuracy at σ² = {level}", "Trained",
     )  # fmt: skip
     return [blocks_lib.Table(header, rows)] if rows else []
 

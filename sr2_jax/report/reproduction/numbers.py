@@ -23,6 +23,7 @@ class Numbers:
   Attributes:
     new: rows with re-estimated statistics, and rulings on all claims.
     old: rows with running statistics, and rulings.
+    of_validation: rows of the validation split, by kind of statistics.
     why: rows of other recipes, by the name of their file.
     known: revision, time and machine of each file of rows, from runs.json.
   """
@@ -31,6 +32,7 @@ class Numbers:
   old: measurements_lib.Measurements
   of_new: Sequence[verdicts.Ruling]
   of_old: Sequence[verdicts.Ruling]
+  of_validation: Mapping[str | None, measurements_lib.Measurements]
   why: Mapping[str, measurements_lib.Measurements]
   known: Mapping[str, Mapping[str, Any]]
 
@@ -41,13 +43,18 @@ def read(results: pathlib.Path) -> Numbers:
   Raises:
     UserError: as `reading.read` does.
   """
-  found = measurements_lib.of_the_paper(reading.read(results), split="test")
+  rows = reading.read(results)
+  found, of_validation = (
+    measurements_lib.of_the_paper(rows, split=split)
+    for split in ("test", "validation")
+  )
   new, old = (found.by(batch_norm) for batch_norm in names.BATCH_NORMS)
   return Numbers(
     new,
     old,
     page_lib.judge(new),
     page_lib.judge(old),
+    {kind: of_validation.by(kind) for kind in names.BATCH_NORMS},
     {
       file.stem: measurements_lib.read(file, split="test")
       for file in sorted(results.glob(f"{reading.OTHER_RECIPES}*.jsonl"))

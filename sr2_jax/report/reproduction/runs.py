@@ -142,6 +142,17 @@ def runs(numbers: numbers_lib.Numbers) -> list[blocks_lib.Block]:
     if new
     else blocks_lib.Paragraph(numbers_lib.NOT_RUN)
   ]
+  minutes = [
+    run["minutes"]
+    for known in numbers.known.values()
+    for run in known.get("runs", {}).values()
+  ]
+  if minutes:
+    blocks.append(
+      blocks_lib.Paragraph(
+        f"Together these took {sum(minutes) / 60:.1f} hours."
+      )
+    )
   if old:
     title = f"{len(old)} older files, with running statistics"
     blocks.append(blocks_lib.Details(title, [blocks_lib.Table(header, old)]))

@@ -1,6 +1,9 @@
+import dataclasses
+
 import pytest
 
 from sr2_jax.report import blocks as blocks_lib
+from sr2_jax.report.paper import measurements as measurements_lib
 from sr2_jax.report.reproduction import details
 from sr2_jax.report.reproduction import numbers as numbers_lib
 from tests.report.reproduction import worlds
@@ -48,7 +51,23 @@ def test_differences_are_in_the_order_of_epochs(numbers):
 def test_each_loss_weight_has_a_line(numbers):
   rows = _rows(details.loss_weights(numbers))
   assert [row[0] for row in rows] == ["0.11", "9"]
-  assert rows[1][1:] == ("0.830 ± 0.000", "0.830 ± 0.000", "7 + 3")
+  assert rows[1][1].text.endswith("not run")
+  assert rows[1][2:] == ("0.830 ± 0.000", "0.830 ± 0.000", "7 + 3")
+
+
+def test_a_loss_weight_is_chosen_by_validation(numbers):
+  """Where there are rows of validation images, they stand first."""
+  seen = numbers.new
+  rows = [
+    (dataclasses.replace(row, split="validation", value=0.5), file)
+    for row, file in seen.rows
+  ]
+  validation = measurements_lib.Measurements(rows, split="validation")
+  numbers = dataclasses.replace(
+    numbers, of_validation={"reestimated": validation, "running": numbers.old}
+  )
+  rows = _rows(details.loss_weights(numbers))
+  assert [row[1] for row in rows] == 2 * ["0.500 ± 0.000"]
 
 
 def test_levels_are_of_the_last_step(numbers):
