@@ -32,6 +32,8 @@ _COMMON: dict[str, Any] = {
   "eval.epochs": (1, 3, 10, 30),
   "eval.every_epochs": 1,
   "eval.splits": ("test",),
+  # Each level costs as much as validation without noise.
+  "eval.validation_noise_variances": (0.0, 1e-4),
   # A step may take seconds, and a kill should only cost minutes.
   "checkpoint.every_steps": 250,
   **{kind: levels[-1:] for kind, levels in runs.CORRUPTIONS.items()},
