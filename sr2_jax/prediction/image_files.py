@@ -198,8 +198,10 @@ def write(
       np.save(file, values)
       return
     image = Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values)
-    extra = {} if profile is None else {"icc_profile": profile}
-    image.save(file, **WRITTEN[kind][1], **extra)
+    options = dict(WRITTEN[kind][1])
+    if profile is not None:
+      options["icc_profile"] = profile
+    image.save(file, **options)
 
 
 def write_drawing(path: pathlib.Path, image: Image.Image) -> None:

@@ -22,7 +22,7 @@ _ENOUGH_SEEDS = 5
 # Sides of a panel: small images are enlarged, large ones reduced.
 _LEAST_SIDE, _MOST_SIDE = 224, 1024
 _MARGIN, _LINE, _TEXT_SIZE = 12, 20, 14
-_COLORS = {"black": "#000004", "mid": "#b6377a", "white": "#fcfdbf"}
+_LOW, _MIDDLE, _HIGH = "#000004", "#b6377a", "#fcfdbf"
 _INK, _PAPER = "#222222", "#ffffff"
 
 
@@ -56,7 +56,11 @@ def heat(spread: np.ndarray) -> Image.Image:
   ]
   smooth = np.mean(shifted, axis=0) / FULL_SCALE
   gray = np.rint(255 * np.clip(smooth, 0, 1)).astype(np.uint8)
-  return ImageOps.colorize(Image.fromarray(gray), **_COLORS)
+  return _colored(Image.fromarray(gray))
+
+
+def _colored(gray: Image.Image) -> Image.Image:
+  return ImageOps.colorize(gray, black=_LOW, mid=_MIDDLE, white=_HIGH)
 
 
 def disagreement(spread: np.ndarray, *, seeds: int) -> Image.Image:
@@ -66,7 +70,7 @@ def disagreement(spread: np.ndarray, *, seeds: int) -> Image.Image:
   few = f" ({_ENOUGH_SEEDS} or more say more)" if seeds < _ENOUGH_SEEDS else ""
   row = _row([Panel(f"disagreement of {seeds} seeds{few}", drawn, "")])
   bar = Image.linear_gradient("L").rotate(180).resize((16, drawn.height))
-  bar = ImageOps.colorize(bar, **_COLORS)
+  bar = _colored(bar)
   ticks = (f"{FULL_SCALE} or more", "0")
   right = drawn.width + 2 * _MARGIN + 22 + max(map(_text_width, ticks))
   lines = _wrapped(CAUTION, max(row.width, right))

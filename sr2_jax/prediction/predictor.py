@@ -191,7 +191,9 @@ class Predictor:
       batch: as in `__call__`.
     """
     tiles = [self.tile_for(*image.shape[:2], tile) for image in images]
-    pending = collections.deque()
+    pending: collections.deque[tuple[calls.Call, Mapping[str, jax.Array]]] = (
+      collections.deque()
+    )
     for call in self._planner.calls(
       images, classify=classify, tiles=tiles, batch=batch
     ):
