@@ -190,7 +190,9 @@ class Predictor:
       tile: as in `__call__`.
       batch: as in `__call__`.
     """
-    tiles = [self.tile_for(*image.shape[:2], tile) for image in images]
+    tiles = [
+      self.tile_for(image.shape[0], image.shape[1], tile) for image in images
+    ]
     pending: collections.deque[tuple[calls.Call, Mapping[str, jax.Array]]] = (
       collections.deque()
     )

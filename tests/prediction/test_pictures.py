@@ -6,8 +6,10 @@ from PIL import Image, ImageColor
 from sr2_jax.prediction import pictures
 
 
-def color(name):
-  return np.array(ImageColor.getrgb(pictures._COLORS[name]))
+LOW, MIDDLE, HIGH = (
+  np.array(ImageColor.getrgb(color))
+  for color in (pictures._LOW, pictures._MIDDLE, pictures._HIGH)
+)
 
 
 def test_the_scale_of_disagreement_is_fixed():
@@ -18,17 +20,17 @@ def test_the_scale_of_disagreement_is_fixed():
   np.testing.assert_array_equal(
     np.asarray(pictures.heat(beside))[:, 0], alone[:, 0]
   )
-  assert np.abs(alone[0, 0].astype(int) - color("mid")).max() <= 2
-  for value, name in ((0, "black"), (0.25, "white"), (9, "white")):
+  assert np.abs(alone[0, 0].astype(int) - MIDDLE).max() <= 2
+  for value, color in ((0, LOW), (0.25, HIGH), (9, HIGH)):
     drawn = np.asarray(pictures.heat(np.full((3, 3), value, np.float32)))
-    np.testing.assert_array_equal(drawn[1, 1], color(name))
+    np.testing.assert_array_equal(drawn[1, 1], color)
 
 
 def test_a_single_pixel_is_averaged_with_its_neighbors():
   spread = np.zeros((5, 5), np.float32)
   spread[2, 2] = 9 * pictures.FULL_SCALE
   drawn = np.asarray(pictures.heat(spread))
-  is_light = (drawn == color("white")).all(axis=-1)
+  is_light = (drawn == HIGH).all(axis=-1)
   expected = np.zeros((5, 5), bool)
   expected[1:4, 1:4] = True
   np.testing.assert_array_equal(is_light, expected)
