@@ -5,7 +5,6 @@ from PIL import Image, ImageColor
 
 from sr2_jax.prediction import pictures
 
-
 LOW, MIDDLE, HIGH = (
   np.array(ImageColor.getrgb(color))
   for color in (pictures._LOW, pictures._MIDDLE, pictures._HIGH)
