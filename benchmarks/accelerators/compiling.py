@@ -183,7 +183,7 @@ def _compile(lowered: jax.stages.Lowered) -> dict[str, Any]:
   except jax.errors.JaxRuntimeError as error:
     return {"text": "", "error": str(error).splitlines()[0][:300]}
   memory = compiled.memory_analysis()
-  assert memory is not None
+  assert memory is not None, "both compilers say what memory they use"
   return {
     "text": compiled.as_text(),
     "seconds": round(time.process_time() - begin, 1),
