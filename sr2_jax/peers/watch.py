@@ -262,8 +262,11 @@ class Watcher:
   # Signals.
 
   def _on_python_signal(self, number: int, _: FrameType | None) -> None:
-    # For a library that has taken the wakeup descriptor for itself.
-    self.connections.wake(number)
+    # The C handler has written the byte, perhaps long ago, unless a library
+    # has taken the wakeup descriptor for itself.
+    own = self.connections.wake_descriptor
+    if signal.set_wakeup_fd(own, warn_on_full_buffer=False) != own:
+      self.connections.wake(number)
 
   def _on_signal(self, number: int) -> None:
     now, before = time.monotonic(), self._signal_at

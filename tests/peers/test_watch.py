@@ -58,7 +58,7 @@ TRAIN = """
 for step in range(1, 2000):
   processes.consult("step", 0, lambda values: values)
   time.sleep(0.01 * (index + 1))
-  if step == 1: print("step", flush=True)
+  if step == 2: print("step", flush=True)
   number = processes.steps.after_step()
   if number:
     processes.leave(128 + number, f"saved {step}", together=True)
@@ -93,6 +93,25 @@ def test_a_second_ctrl_c_does_not_wait():
   assert [code for code, *_ in ends] == [130, 130]
   assert "stopped without saving" in ends[1][1]
   assert f"process 1 on {children.HOST} was stopped by Ctrl-C" in ends[0][1]
+
+
+def test_one_ctrl_c_in_a_long_step_is_not_two():
+  """Python's own handler comes when the main thread is back from C."""
+  body = TRAIN.replace(
+    "  number =",
+    "  if step == 3: "
+    "hashlib.pbkdf2_hmac('sha256', b'', b'', 3_000_000)\n  number =",
+  )
+  with children.started("import hashlib\n" + body, TRAIN) as started:
+    for child in started:
+      child.has_met()
+      child.process.stdout.readline()
+    time.sleep(0.1)
+    started[0].process.send_signal(signal.SIGINT)
+    ends = [child.wait() for child in started]
+  assert [code for code, *_ in ends] == [130, 130]
+  [text] = {text for _, text, _ in ends}
+  assert text.startswith("saved ")
 
 
 def test_a_bug_in_the_thread_is_no_hang():
