@@ -172,8 +172,11 @@ class Watcher:
     elif event.message is None:
       self._on_loss(event.link, event.loss)
     elif event.message["kind"] in self._HANDLERS:
+      kind = event.message["kind"]
       try:
-        self._HANDLERS[event.message["kind"]](self, event.link, event.message)
+        if not self.place.index and not event.link.peer and kind != "hello":
+          raise link_lib.ForeignError  # A stranger may only introduce itself.
+        self._HANDLERS[kind](self, event.link, event.message)
       except link_lib.ForeignError:
         self.connections.drop(event.link)
         self._on_loss(event.link, connections.FOREIGN)
@@ -225,8 +228,7 @@ class Watcher:
       self.changed.notify_all()
 
   def _on_ask(self, link: link_lib.Link, message: dict[str, Any]) -> None:
-    if link.peer is None:
-      raise link_lib.ForeignError
+    assert link.peer is not None
     with self.changed:
       self.asked[link.peer.index] = message
       self.changed.notify_all()
@@ -237,8 +239,6 @@ class Watcher:
       self.changed.notify_all()
 
   def _on_end(self, link: link_lib.Link, message: dict[str, Any]) -> None:
-    if self.place.index == 0 and link.peer is None:
-      raise link_lib.ForeignError
     about, code, text = (message[name] for name in ("about", "code", "text"))
     self.connections.drop(link)
     with self.changed:
@@ -299,9 +299,9 @@ class Watcher:
     link.send("done", steps=self.steps.hold(message["number"]))
 
   def _on_done(self, link: link_lib.Link, message: dict[str, Any]) -> None:
-    if link.peer is not None:
-      self._done[link.peer.index] = message["steps"]
-      self._decide_where_to_stop()
+    assert link.peer is not None
+    self._done[link.peer.index] = message["steps"]
+    self._decide_where_to_stop()
 
   def _decide_where_to_stop(self) -> None:
     """Process 0 tells all, once those that are there have answered."""

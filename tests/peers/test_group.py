@@ -231,6 +231,8 @@ def test_strangers_at_the_port_are_ignored():
     for words in (
       b"GET / HTTP/1.1\r\n\r\n", b'{"kind": "hello"}\n',
       b'{"kind": "ask"}\n', b'{"kind": "end"}\n', b"[" * 99,
+      b'{"kind": "signal", "number": 15}\n', b'{"kind": "signal"}\n',
+      b'{"kind": "stop", "last": 0}\n', b'{"kind": "welcome"}\n',
     ):  # fmt: skip
       stranger = _connection(port)
       stranger.sendall(words)
