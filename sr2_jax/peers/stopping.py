@@ -3,7 +3,8 @@
 Process 0 asks how many steps each has done. Who has answered does not end
 another step until it knows the answer to this: all stop after the step that
 follows the latest of them. A step may need all processes, so none may stop
-before that. No JAX.
+before that. If one of them is not in training, all stop at once: who evaluates
+or compiles comes to no end of a step, and may need the others. No JAX.
 """
 
 import signal
@@ -55,6 +56,10 @@ class Steps:
   def received(self) -> int | None:
     """The signal to stop for, or None; called where nothing is trained."""
     with self._changed:
+      # Who has been asked waits here too: all have to stop at the same batch.
+      self._changed.wait_for(
+        lambda: self.signal is None or self.last is not None
+      )
       self._is_between_steps = False
       return self.signal if self.last is not None else None
 
@@ -65,7 +70,7 @@ def last_step(done: list[int]) -> int:
   Args:
     done: steps that each process has done, 0 where it is not in training.
   """
-  return max(done) + 1 if any(done) else 0
+  return max(done) + 1 if all(done) else 0
 
 
 def name(signal_number: int) -> str:

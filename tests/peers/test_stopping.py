@@ -44,8 +44,22 @@ def test_who_has_answered_ends_no_step_until_all_have():
   assert steps.received() == signal.SIGINT
 
 
+def test_who_has_answered_evaluates_nothing_until_all_have():
+  steps = make_steps()
+  steps.after_step()
+  assert steps.hold(signal.SIGINT) == 1
+  found = []
+  thread = threading.Thread(target=lambda: found.append(steps.received()))
+  thread.start()
+  thread.join(0.2)
+  assert thread.is_alive()
+  steps.stop_after(2)
+  thread.join(10)
+  assert found == [signal.SIGINT]
+
+
 @pytest.mark.parametrize(
-  ("done", "last"), [([0, 0], 0), ([4, 5], 6), ([0, 3, 1], 4), ([1], 2)]
+  ("done", "last"), [([0, 0], 0), ([4, 5], 6), ([0, 3, 1], 0), ([1], 2)]
 )
 def test_the_last_step(done, last):
   assert stopping.last_step(done) == last
@@ -71,6 +85,8 @@ def test_all_stop_after_the_same_step_whenever_the_signal_comes():
     for thread in threads:
       thread.start()
     threading.Event().wait(0.01 + random.random() * 0.02)
+    while not all(steps._done for steps in processes):
+      threading.Event().wait(0.001)
     done = []
     for steps in processes:
       done.append(steps.hold(signal.SIGTERM))
