@@ -21,6 +21,7 @@ from sr2_jax.config import checks, derived, experiment_file, fields
 _PEER_TIMEOUT, _HEARTBEAT_TIMEOUT = 300, 30
 _TIMEOUTS = ("peer_timeout", "heartbeat_timeout")
 _LONGEST_TIMEOUT = 10**6
+_MOST_PROCESSES = 2**16
 
 
 class Command(NamedTuple):
@@ -124,8 +125,12 @@ def _check_processes(values: flags.FlagValues) -> None:
           f"--{name} goes with --coordinator=HOST:PORT, {reason}."
         )
     return
-  host_and_port = re.fullmatch(r".+:(\d{1,5})", coordinator)
-  if not host_and_port or not 0 < int(host_and_port[1]) < 2**16:
+  host_and_port = re.fullmatch(r"(.+):(\d{1,5})", coordinator)
+  if (
+    not host_and_port
+    or not _is_host(host_and_port[1])
+    or not 0 < int(host_and_port[2]) < 2**16
+  ):
     raise errors.UserError(
       f'--coordinator has to be HOST:PORT or "auto", not "{coordinator}".'
     )
@@ -133,11 +138,23 @@ def _check_processes(values: flags.FlagValues) -> None:
     raise errors.UserError(
       "--coordinator=HOST:PORT needs --num_processes and --process_id."
     )
+  if count > _MOST_PROCESSES:
+    raise errors.UserError(
+      f"--num_processes has to be at most {_MOST_PROCESSES}, not {count}."
+    )
   if not 0 <= index < count:
     raise errors.UserError(
       f"--process_id has to be from 0 to --num_processes - 1, not {index} "
       f"of {count}."
     )
+
+
+def _is_host(text: str) -> bool:
+  """Whether a name can be looked up at all."""
+  try:
+    return bool(text.strip("[]").encode("idna"))
+  except UnicodeError:
+    return False
 
 
 def _check_names(arguments: Sequence[str], *, known: Sequence[str]) -> None:

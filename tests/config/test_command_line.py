@@ -242,6 +242,17 @@ def test_defaults():
     ),
     ([QUICKSTART, "--process_id=one"], "--process_id"),
     ([QUICKSTART, "--coordinator=host:0"], "HOST:PORT"),
+    ([QUICKSTART, "--coordinator=a..b:1"], "HOST:PORT"),
+    ([QUICKSTART, f"--coordinator={'a' * 64}:1"], "HOST:PORT"),
+    (
+      [
+        QUICKSTART,
+        "--coordinator=[::1]:1",
+        "--num_processes=1000000000",
+        "--process_id=0",
+      ],
+      "--num_processes has to be at most",
+    ),
     ([QUICKSTART, "--coordinator=host:65536"], "HOST:PORT"),
     ([QUICKSTART, "--peer_timeout=9"], "goes with --coordinator"),
     (
