@@ -102,7 +102,7 @@ def evaluate_checkpoint(config: Any, workdir: str | pathlib.Path) -> None:
   with run_lib.open_run(config, workdir, evaluate_only=True) as run:
     assert run is not None
     rows: list[rows_lib.Row] = []
-    divergences = divergence.on_record(run.folder.path)
+    divergences = divergence.Divergences(divergence.on_record(run.folder.path))
     for name in derived.phases(config):
       phase = run.phase(name)
       restored = restore_for_evaluation(run, phase, config.eval.checkpoint)

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from sr2_jax import errors, messages
+from sr2_jax import agreement, errors, messages
 from sr2_jax.records import divergence as records
 from sr2_jax.records import metrics_log
+from sr2_jax.records import rows as rows_lib
 from sr2_jax.training import phase as phase_lib
 from sr2_jax.training import population
 
@@ -151,9 +152,11 @@ class Divergences:
       )
 
 
-def on_record(folder: pathlib.Path) -> Divergences:
-  """Those that a run folder tells of."""
-  return Divergences(records.read(folder))
+def on_record(
+  folder: pathlib.Path, *, until: tuple[str, int] | None = None
+) -> list[records.Divergence]:
+  """What the metrics.jsonl of a run folder tells, as `records.read`."""
+  return _of_first_process(records.read(folder, until=until))
 
 
 def of_pretraining(
@@ -171,12 +174,12 @@ def of_pretraining(
     phase: of this run.
   """
   origins = phase.population.origins(pretrained)
-  found = []
+  known, found = on_record(folder), []
   for member, origin in zip(phase.population.members, origins, strict=True):
     own = dataclasses.replace(member, loss_weight=None)
     found += [
       dataclasses.replace(divergence, member=own)
-      for divergence in records.read(folder)
+      for divergence in known
       if divergence.phase == "pretrain"
       and divergence.member.is_close(pretrained.members[origin])
     ]
@@ -185,11 +188,26 @@ def of_pretraining(
 
 def check_done(folder: pathlib.Path) -> None:
   """Raises DivergedError if a run that has finished has diverged members."""
-  found = records.read_done(folder)
+  found = _of_first_process(records.read_done(folder))
   if found:
     raise errors.DivergedError(
       _message(f"of the members in {folder} these diverged:", found)
     )
+
+
+def _of_first_process(
+  found: Sequence[records.Divergence],
+) -> list[records.Divergence]:
+  """What process 0 has read: others may see a file late, and train on."""
+  told = agreement.follow(
+    "to look for members that diverged", [dataclasses.asdict(x) for x in found]
+  )
+  return [
+    records.Divergence(
+      phase=x["phase"], step=x["step"], member=rows_lib.Member(**x["member"])
+    )
+    for x in told
+  ]
 
 
 def _message(what: str, divergences: Sequence[records.Divergence]) -> str:

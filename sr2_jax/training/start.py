@@ -94,7 +94,7 @@ def take_up(
   """
   phase, step = start.phase, start.step
   metric_writer.truncate(phase.name, step)
-  known = records.read(run.folder.path, until=(phase.name, step))
+  known = divergence.on_record(run.folder.path, until=(phase.name, step))
   new = [x for x in start.inherited if x not in known]
   metric_writer.write([log_lines.of_divergence(x) for x in new])
   found = divergence.Divergences(

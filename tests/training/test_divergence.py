@@ -9,6 +9,7 @@ from sr2_jax import errors
 from sr2_jax.records import divergence as records
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.training import divergence, population
+from tests.peers import children
 
 
 @dataclasses.dataclass
@@ -121,6 +122,32 @@ def test_members_of_another_runs_pretraining(tmp_path, l2s, own):
   )
   found = divergence.of_pretraining(tmp_path, pretrained, phase)
   assert found == [end("pretrain", 4, 1, l2=l2) for l2 in (0.1, 0.3)[:own]]
+
+
+def test_all_processes_have_those_of_process_0(tmp_path):
+  """One that sees no file yet would train on with a member that is dead."""
+  line = (
+    '{"phase": "pretrain", "seed": 1, "l2": 0.1, "loss_weight": null, '
+    '"diverged_at": 4}\n'
+  )
+  (tmp_path / "0").mkdir()
+  for name in ("metrics.jsonl", "DONE"):
+    (tmp_path / "0" / name).write_text(line)
+  codes, texts = children.ended(
+    *[f"""
+import pathlib
+from sr2_jax.training import divergence
+folder = pathlib.Path({str(tmp_path)!r}, str(index))
+[found] = divergence.on_record(folder)
+try:
+  divergence.check_done(folder)
+except errors.DivergedError as error:
+  assert str(found) in str(error)
+  processes.leave(3, str(found), together=True)
+"""] * 2
+  )  # fmt: skip
+  assert codes == [3, 3], texts
+  assert texts == ["seed 1, L2 0.1: step 4 of pretrain\n"] * 2
 
 
 def test_a_finished_run_names_them_again(tmp_path):
