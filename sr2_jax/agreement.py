@@ -88,10 +88,10 @@ def on_folder(path: pathlib.Path) -> None:
 
 
 def on_data(name: str, fingerprint: str) -> None:
-  """Compares the images.
+  """Compares what was read: images, or weights to start from.
 
   Raises:
-    DisagreementError: in every process, if one has other images.
+    DisagreementError: in every process, if one has read something else.
   """
   _compare(
     "to load the data",

@@ -5,6 +5,7 @@ seed by L2, and within that in the order of the loss weights.
 """
 
 import dataclasses
+import hashlib
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -127,6 +128,14 @@ def are_finite(tree: Any) -> np.ndarray:
     for leaf in map(np.asarray, jax.tree.leaves(tree))
   ]
   return np.all(of_leaves, axis=0)
+
+
+def fingerprint(tree: Any) -> str:
+  """The sha256 of all numbers, in hexadecimal."""
+  digest = hashlib.sha256()
+  for leaf in jax.tree.leaves(tree):
+    digest.update(np.ascontiguousarray(leaf))
+  return digest.hexdigest()
 
 
 def where(condition: np.ndarray, new: Any, old: Any) -> Any:

@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from sr2_jax import messages
+from sr2_jax import agreement, messages
 from sr2_jax.records import divergence as records
 from sr2_jax.records import metrics_log
 from sr2_jax.training import (
@@ -57,6 +57,11 @@ def where_to_start(
   phase = run.phase(next(iter(checkpoints)))
   if run.config.init_from:
     pretrained, members = run_lib.pretrained_state(run)
+    # No process has to share that folder with the others.
+    agreement.on_data(
+      f"the weights in {run.config.init_from}",
+      population.fingerprint(pretrained),
+    )
     messages.say(f"starting from the weights of {run.config.init_from}")
     inherited = divergence.of_pretraining(
       pathlib.Path(run.config.init_from), members, phase

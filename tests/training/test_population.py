@@ -70,6 +70,14 @@ def test_a_member_is_finite_if_all_its_numbers_are():
   assert population.are_finite(tree).tolist() == [True, False, True, False]
 
 
+def test_a_fingerprint_tells_a_bit():
+  tree = {"a": np.ones((2, 3), np.float32), "b": np.arange(2)}
+  first = population.fingerprint(tree)
+  assert first == population.fingerprint({x: tree[x].copy() for x in tree})
+  tree["a"][1, 2] = np.nextafter(np.float32(1), np.float32(2))
+  assert population.fingerprint(tree) != first
+
+
 @pytest.mark.parametrize(
   ("l2s", "loss_weights", "expected"),
   [

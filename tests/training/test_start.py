@@ -6,9 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from sr2_jax import errors
+from sr2_jax import agreement, errors
 from sr2_jax.records import metrics_log
-from sr2_jax.training import checkpoint, start
+from sr2_jax.training import checkpoint, population, start
+from sr2_jax.training import run as run_lib
 from tests import tiny_network
 
 
@@ -78,6 +79,22 @@ def test_what_another_pretraining_has_lost_is_recorded(run):
     assert [(x["phase"], x["diverged_at"]) for x in lines(run)] == [
       ("pretrain", 7)
     ]
+
+
+def test_processes_compare_the_weights_of_another_run(tmp_path, monkeypatch):
+  """Each reads them from a folder that may be its own."""
+  phase = tiny_network.make_run(tmp_path).phase("pretrain")
+  weights = phase.create_state(), phase.population
+  monkeypatch.setattr(run_lib, "pretrained_state", lambda run: weights)
+  compared = {}
+  monkeypatch.setattr(agreement, "on_data", compared.__setitem__)
+  run = tiny_network.make_run(tmp_path, init_from=str(tmp_path / "other"))
+  checkpoints = checkpoint.Checkpoints(run.folder.checkpoints("joint"))
+  start.where_to_start(run, {"joint": checkpoints})
+  checkpoints.close()
+  assert compared == {
+    f"the weights in {tmp_path / 'other'}": population.fingerprint(weights[0])
+  }
 
 
 def test_a_run_may_be_asked_to_stop(tmp_path):
