@@ -200,7 +200,7 @@ def _lower_steps(
       layout,
       steps_per_call=STEPS_PER_CALL if program.kind == "loop" else 1,
     ),
-    phase.abstract_state(),
+    steps.all_alive(phase.abstract_state()),
     (phase.population.arrays(), order),
     (
       # As `feed` sends them.

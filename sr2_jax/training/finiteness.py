@@ -35,9 +35,10 @@ def keep_finite(
 
 def _are_finite(tree: Any) -> jax.Array:
   """Whether all numbers of a member are finite, bool [M]."""
-  numbers = [
-    leaf.reshape(leaf.shape[0], -1)
+  of_leaves = [
+    jnp.isfinite(leaf).all(axis=tuple(range(1, leaf.ndim)))
     for leaf in jax.tree.leaves(tree)
     if jnp.issubdtype(leaf.dtype, jnp.floating)
   ]
-  return jnp.isfinite(jnp.concatenate(numbers, axis=1)).all(axis=1)
+  # One by one: joined in one vector, all numbers would be copied first.
+  return jnp.stack(of_leaves).all(axis=0)
