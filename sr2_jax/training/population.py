@@ -134,7 +134,7 @@ def fingerprint(tree: Any) -> str:
   """The sha256 of all numbers, in hexadecimal."""
   digest = hashlib.sha256()
   for leaf in jax.tree.leaves(tree):
-    digest.update(np.ascontiguousarray(leaf))
+    digest.update(np.asarray(leaf).tobytes())
   return digest.hexdigest()
 
 
