@@ -237,7 +237,7 @@ class Group:
       who = whom()
     self._watcher.end(
       errors.PEER_GONE,
-      f"waited for {who} in vain for {self.place.limit}.\n"
+      f"gave up waiting for {who} after {self.place.limit}.\n"
       "Start all processes of the run, or give more time.",
     )
 

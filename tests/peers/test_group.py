@@ -116,7 +116,7 @@ def test_waiting_says_for_whom_and_ends():
   assert re.fullmatch(
     r"waiting for (process 1|processes 1, 2), at most 5 s .*", first
   )
-  assert second == "waited for process 1 in vain for 5 s (--peer_timeout)."
+  assert second == "gave up waiting for process 1 after 5 s (--peer_timeout)."
   assert way_out.startswith("Start all processes")
   assert "process 0 is there" in texts[1]
   assert second in texts[1]
@@ -145,7 +145,7 @@ def test_who_takes_too_long_is_named():
   )
   assert codes == [5, 5]
   assert "waiting for process 1 to load the data" in texts[0]
-  assert "waited for process 1 to load the data in vain" in texts[1]
+  assert "gave up waiting for process 1 to load the data" in texts[1]
 
 
 def test_process_0_leaves_last():
