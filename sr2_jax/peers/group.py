@@ -202,11 +202,12 @@ class Group:
     watcher.end(code, summary or text, manner, printed=text)
 
   def _go_to_first(self) -> None:
-    begin, has_told = time.monotonic(), False
+    begin, has_told, last = time.monotonic(), False, ""
     whom, limit = f"process 0 at {self.place.coordinator}", self.place.limit
 
     def is_late(reason: str) -> bool:
-      nonlocal has_told
+      nonlocal has_told, last
+      last = reason
       waited = time.monotonic() - begin
       if waited > _PATIENCE and not has_told:
         has_told = True
@@ -217,7 +218,7 @@ class Group:
     if link is None:
       self._watcher.end(
         errors.PEER_GONE,
-        f"{whom} has not come within {limit}.\n"
+        f"{whom} has not come within {limit} ({last}).\n"
         "Start all processes of the run, or give more time.",
       )
     self._watcher.connections.add(link)
