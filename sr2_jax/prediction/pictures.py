@@ -5,6 +5,7 @@ that two of them can be compared.
 """
 
 import dataclasses
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -112,6 +113,12 @@ def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def _row(panels: Sequence[Panel]) -> Image.Image:
+  panels = [
+    dataclasses.replace(
+      panel, title=plain(panel.title), caption=plain(panel.caption)
+    )
+    for panel in panels
+  ]
   widths = [
     max(panel.image.width, *map(_text_width, (panel.title, panel.caption)))
     for panel in panels
@@ -135,6 +142,13 @@ def _row(panels: Sequence[Panel]) -> Image.Image:
     pen.text((left, below), panel.caption, _INK, _font())
     left += width + _MARGIN
   return page
+
+
+def plain(text: str) -> str:
+  """A text in the characters that Pillow's own font has."""
+  parts = unicodedata.normalize("NFKD", text)
+  letters = "".join(c for c in parts if not unicodedata.combining(c))
+  return letters.encode("ascii", "replace").decode()
 
 
 def _font() -> ImageFont.ImageFont | ImageFont.FreeTypeFont:

@@ -69,3 +69,7 @@ def test_values_are_drawn_without_alpha():
   for channels, mode in ((1, "L"), (2, "L"), (3, "RGB"), (4, "RGB")):
     values = np.zeros((2, 3, channels), np.uint8)
     assert pictures.of_values(values).mode == mode
+
+
+def test_texts_have_no_characters_that_the_font_lacks():
+  assert pictures.plain("SR² Zürich 7×7 好") == "SR2 Zurich 7?7 ?"
