@@ -118,8 +118,8 @@ def test_several_processes_ask_their_group(handlers, monkeypatch):
   with stop.listening():
     assert {number: signal.getsignal(number) for number in BOTH} == handlers
     assert stop.after_step() is None
-    several.steps.hold(signal.SIGTERM)
     assert stop.received() is None
+    several.steps.hold(signal.SIGTERM)
     several.steps.stop_after(2)
     assert stop.after_step() == signal.SIGTERM
     assert stop.received() == signal.SIGTERM
