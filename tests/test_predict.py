@@ -78,7 +78,10 @@ def test_something_to_fix(folder, capsys, text, problem):
   ("number", "code", "name"),
   [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")],
 )
-def test_stopped(folder, monkeypatch, capsys, number, code, name):
+def test_stopped(folder, monkeypatch, request, capsys, number, code, name):
+  # Processes of pytest-xdist ignore Ctrl-C.
+  of_pytest = signal.signal(signal.SIGINT, signal.default_int_handler)
+  request.addfinalizer(lambda: signal.signal(signal.SIGINT, of_pytest))
   real = session.outputs.write
 
   def stop(*arguments, **options):
