@@ -240,6 +240,7 @@ def is_gone(world, *, who, when):
   until(lambda: MOMENTS[when](world), *pair[: 1 if when == "end" else 2])
   pair[who].popen.kill()
   begin = time.monotonic()
+  pair[who].popen.wait()
   [code] = codes(pair[1 - who])
   seconds = time.monotonic() - begin
   assert_clean(pair[1 - who])
