@@ -17,15 +17,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from benchmarks.accelerators import programs
 from sr2_jax import parallel
 from sr2_jax.config import derived
 from sr2_jax.training import phase as phase_lib
 from sr2_jax.training import steps
 
-NETWORKS = ("fsrcnn_x2", "fsrcnn_x4", "wdsr_x2", "wdsr_x4")
-_IMAGE_SHAPE = (28, 28, 1)
-_NUM_TRAIN_IMAGES = 48_000
-_NUM_CLASSES = 10
 _SHARDS = 8
 
 # Fractions of the peak that busy kernels reach.
@@ -142,23 +139,20 @@ def cost(name: str) -> Cost:
 
 def _trace(config: Any, *, num_devices: int) -> Any:
   layout = parallel.layout("data", num_devices)
-  phase = phase_lib.create(
-    config,
-    "joint",
-    image_shape=_IMAGE_SHAPE,
-    num_train_images=_NUM_TRAIN_IMAGES,
-    num_classes=_NUM_CLASSES,
-    # XLA's own convolutions, not the forms for the CPU.
-    platform="tpu",
-    axis_name=layout.axis_name,
-  )
+  # XLA's own convolutions, not the forms for the CPU.
+  phase = programs.joint(config, layout, platform="tpu")
   step = phase_lib.train_steps(phase, config, layout, steps_per_call=1)
   return jax.jit(lambda *inputs: step(*inputs)).trace(
     steps.all_alive(phase.abstract_state()),
-    (phase.population.arrays(), np.zeros((1, _NUM_TRAIN_IMAGES), np.int32)),
     (
-      jax.ShapeDtypeStruct((_NUM_TRAIN_IMAGES, *_IMAGE_SHAPE), np.uint8),
-      jax.ShapeDtypeStruct((_NUM_TRAIN_IMAGES,), np.int32),
+      phase.population.arrays(),
+      np.zeros((1, programs.NUM_TRAIN_IMAGES), np.int32),
+    ),
+    (
+      jax.ShapeDtypeStruct(
+        (programs.NUM_TRAIN_IMAGES, *programs.IMAGE_SHAPE), np.uint8
+      ),
+      jax.ShapeDtypeStruct((programs.NUM_TRAIN_IMAGES,), np.int32),
       np.int32(0),
       np.int32(1),
     ),
@@ -329,7 +323,7 @@ def _layouts(costs: dict[str, Cost], *, batch_size: int) -> str:
 def main() -> None:
   """Prints the tables."""
   parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument("--networks", nargs="+", default=NETWORKS)
+  parser.add_argument("--networks", nargs="+", default=programs.NETWORKS)
   arguments = parser.parse_args()
   jax.config.update("jax_num_cpu_devices", _SHARDS)
   costs = {name: cost(name) for name in arguments.networks}

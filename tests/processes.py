@@ -24,6 +24,8 @@ import sys
 import tempfile
 import time
 
+from sr2_jax.peers import meeting
+
 ROOT = pathlib.Path(__file__).parents[1]
 HOST = socket.gethostname()
 TIMEOUT = 300  # seconds; compiling on a busy machine takes long
@@ -65,8 +67,7 @@ class World:
       "SR2_JAX_CACHE_DIR": str(cache),
     }
     self.processes = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-      self.address = f"127.0.0.1:{listener.getsockname()[1]}"
+    self.address = f"127.0.0.1:{meeting.free_port()}"
 
   def start(self, index, *arguments, count=2, patch="", root=ROOT, prefix=(),
             workdir=None, **variables):  # fmt: skip

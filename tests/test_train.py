@@ -7,7 +7,6 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 from sr2_jax import errors
+from sr2_jax.peers import meeting
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.records import timing_log
 
@@ -659,15 +659,9 @@ def test_calls_of_several_steps_give_the_same_rows(
       assert new[name] == value, (name, new)
 
 
-def free_port():
-  with socket.socket() as listener:
-    listener.bind(("localhost", 0))
-    return listener.getsockname()[1]
-
-
 def start_pair(environment, workdir, stack):
   """Two processes of one run, two devices each."""
-  port = free_port()
+  port = meeting.free_port()
   return [
     stack.enter_context(
       started(

@@ -11,8 +11,9 @@ import numpy as np
 
 from sr2_jax import parallel
 from sr2_jax.config import derived
+from sr2_jax.data import published
 from sr2_jax.evaluation import program as evaluation
-from sr2_jax.training import inputs, steps
+from sr2_jax.training import feed, inputs, steps
 from sr2_jax.training import phase as phase_lib
 
 # Number of devices of each slice.
@@ -22,8 +23,8 @@ DTYPES = ("float32", "bfloat16")
 KINDS = ("step", "loop", "evaluation")
 LAYOUTS = ("members", "data")
 # MNIST, as the paper splits it.
-_IMAGE_SHAPE = (28, 28, 1)
-_NUM_TRAIN_IMAGES = 48_000
+IMAGE_SHAPE = published.PUBLISHED["mnist"].image_shape
+NUM_TRAIN_IMAGES = published.num_train_images("mnist", validation_fraction=0.2)
 _NUM_CLASSES = 10
 STEPS_PER_CALL = 50
 
@@ -166,19 +167,26 @@ def why_not(program: Program) -> str:
   return ""
 
 
+def joint(
+  config: Any, layout: parallel.Layout, *, platform: str
+) -> phase_lib.Phase:
+  """The `joint` phase of a config on MNIST, for devices of a platform."""
+  return phase_lib.create(
+    config,
+    "joint",
+    image_shape=IMAGE_SHAPE,
+    num_train_images=NUM_TRAIN_IMAGES,
+    num_classes=_NUM_CLASSES,
+    platform=platform,
+    axis_name=layout.axis_name,
+  )
+
+
 def lower(program: Program, devices: Sequence[Any]) -> jax.stages.Lowered:
   """The program, lowered for these devices."""
   config = program.config()
   layout = parallel.Layout(program.layout, tuple(devices))
-  phase = phase_lib.create(
-    config,
-    "joint",
-    image_shape=_IMAGE_SHAPE,
-    num_train_images=_NUM_TRAIN_IMAGES,
-    num_classes=_NUM_CLASSES,
-    platform=program.platform,
-    axis_name=layout.axis_name,
-  )
+  phase = joint(config, layout, platform=program.platform)
   if program.kind == "evaluation":
     return _lower_evaluation(config, phase, layout)
   return _lower_steps(program, config, phase, layout)
@@ -191,8 +199,8 @@ def _integers(*shape: int) -> jax.ShapeDtypeStruct:
 def _lower_steps(
   program: Program, config: Any, phase: phase_lib.Phase, layout: parallel.Layout
 ) -> jax.stages.Lowered:
-  order = _integers(phase.population.size, _NUM_TRAIN_IMAGES)
-  images = np.zeros((_NUM_TRAIN_IMAGES, *_IMAGE_SHAPE), np.uint8)
+  order = _integers(phase.population.size, NUM_TRAIN_IMAGES)
+  images = np.zeros((NUM_TRAIN_IMAGES, *IMAGE_SHAPE), np.uint8)
   return layout.lower(
     phase_lib.train_program(
       phase,
@@ -203,9 +211,8 @@ def _lower_steps(
     steps.all_alive(phase.abstract_state()),
     (phase.population.arrays(), order),
     (
-      # As `feed` sends them.
-      steps.as_rows(images) if program.platform == "tpu" else images,
-      _integers(_NUM_TRAIN_IMAGES),
+      feed.as_kept(images, program.platform),
+      _integers(NUM_TRAIN_IMAGES),
       np.int32(0),
       np.int32(STEPS_PER_CALL),
     ),
@@ -218,7 +225,7 @@ def _lower_evaluation(
 ) -> jax.stages.Lowered:
   settings = evaluation.Settings(
     apply=phase.network.apply,
-    degrade=inputs.degradation_of(config, *_IMAGE_SHAPE[:2]),
+    degrade=inputs.degradation_of(config, *IMAGE_SHAPE[:2]),
     sr_loss=config.loss.super_resolution,
     clip=config.eval.clip,
     noise_seed=config.eval.noise_seed,
@@ -227,7 +234,7 @@ def _lower_evaluation(
   )
   size = config.eval.batch_size
   batch = evaluation.EvalBatch(
-    images=jax.ShapeDtypeStruct((size, *_IMAGE_SHAPE), np.uint8),
+    images=jax.ShapeDtypeStruct((size, *IMAGE_SHAPE), np.uint8),
     labels=_integers(size),
     positions=_integers(size),
     mask=jax.ShapeDtypeStruct((size,), np.float32),

@@ -190,7 +190,10 @@ class Group:
     watcher.is_leaving = together
     if together and self.index == 0:
       # JAX's service, which the others need to their end, is in process 0.
-      have_left = lambda: not watcher.connections.links  # noqa: E731
+
+      def have_left() -> bool:
+        return not watcher.connections.links
+
       with watcher.changed:
         if not watcher.changed.wait_for(have_left, _PATIENCE):
           watch.tell(

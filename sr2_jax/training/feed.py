@@ -161,6 +161,11 @@ def _orders(
   )(members.seed)
 
 
+def as_kept(images: np.ndarray, platform: str) -> np.ndarray:
+  """Training images as devices of a platform, such as "tpu", keep them."""
+  return steps.as_rows(images) if platform == "tpu" else images
+
+
 def _on_devices(
   phase: phase_lib.Phase,
   layout: parallel.Layout,
@@ -174,10 +179,9 @@ def _on_devices(
     )
   )
   members = layout.put_members(phase.population.arrays())
-  images = split.images
-  if layout.platform == "tpu":
-    images = steps.as_rows(images)
-  images, labels = layout.put_shared((images, split.labels))
+  images, labels = layout.put_shared(
+    (as_kept(split.images, layout.platform), split.labels)
+  )
   order, epoch_of_order = None, None
   for call in ranges:
     epoch = call.start // phase.steps_per_epoch

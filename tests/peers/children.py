@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 
+from sr2_jax.peers import meeting
+
 ROOT = pathlib.Path(__file__).parents[2]
 HOST = socket.gethostname()
 TIMEOUT = 60  # seconds; a busy machine takes long
@@ -51,16 +53,11 @@ class Child:
     assert self.process.stdout.readline() == "met\n", self.process.stderr.read()
 
 
-def free_port():
-  with socket.create_server(("127.0.0.1", 0)) as listener:
-    return listener.getsockname()[1]
-
-
 @contextlib.contextmanager
 def started(*bodies, before="", indices=None, count=None, port=None,
             peer_timeout=30, heartbeat_timeout=20):  # fmt: skip
   """A child for each body; they are killed at the end."""
-  port = port or free_port()
+  port = port or meeting.free_port()
   children = []
   for place, body in enumerate(bodies):
     program = _PROGRAM.format(

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from sr2_jax.peers import group
+from sr2_jax.peers import group, meeting
 from tests.peers import children
 
 
@@ -123,7 +123,7 @@ def test_waiting_says_for_whom_and_ends():
 
 
 def test_process_0_that_never_comes():
-  port = children.free_port()
+  port = meeting.free_port()
   codes, [text] = children.ended(
     "", indices=(1,), count=(2,), peer_timeout=2, before=WAIT_BRIEFLY, port=port
   )
@@ -224,7 +224,7 @@ processes.explain(RuntimeError("Gloo closed"))
 
 
 def test_strangers_at_the_port_are_ignored():
-  port = children.free_port()
+  port = meeting.free_port()
   with children.started(
     "", indices=(0,), count=(2,), port=port
   ) as [first], socket.socket() as silent:  # fmt: skip

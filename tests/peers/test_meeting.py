@@ -102,7 +102,7 @@ def test_all_processes_end_if_one_cannot_take_part(indices, count, word):
 
 
 def test_two_first_processes():
-  port = children.free_port()
+  port = meeting.free_port()
   with children.started("", indices=(0,), count=(2,), port=port) as [first]:
     while True:
       try:

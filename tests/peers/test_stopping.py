@@ -28,33 +28,30 @@ def test_outside_of_training_nothing_has_to_be_finished():
   assert steps.hold(signal.SIGTERM) == 0
 
 
-def test_who_has_answered_ends_no_step_until_all_have():
-  steps = make_steps()
+def after_an_answer(steps, go_on, *, last):
+  """What `go_on` gives after a step was answered; waits for the last step."""
   steps.after_step()
   assert steps.hold(signal.SIGINT) == 1
   found = []
-  thread = threading.Thread(target=lambda: found.append(steps.after_step()))
+  thread = threading.Thread(target=lambda: found.append(go_on()))
   thread.start()
   thread.join(0.2)
   assert thread.is_alive()
-  steps.stop_after(3)
+  steps.stop_after(last)
   thread.join(10)
-  assert found == [None]
+  return found
+
+
+def test_who_has_answered_ends_no_step_until_all_have():
+  steps = make_steps()
+  assert after_an_answer(steps, steps.after_step, last=3) == [None]
   assert steps.after_step() == signal.SIGINT
   assert steps.received() == signal.SIGINT
 
 
 def test_who_has_answered_evaluates_nothing_until_all_have():
   steps = make_steps()
-  steps.after_step()
-  assert steps.hold(signal.SIGINT) == 1
-  found = []
-  thread = threading.Thread(target=lambda: found.append(steps.received()))
-  thread.start()
-  thread.join(0.2)
-  assert thread.is_alive()
-  steps.stop_after(2)
-  thread.join(10)
+  found = after_an_answer(steps, steps.received, last=2)
   assert found == [signal.SIGINT]
 
 

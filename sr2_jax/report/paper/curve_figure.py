@@ -9,10 +9,7 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib import figure as figure_lib
-from matplotlib import layout_engine
 
 from sr2_jax import names
 from sr2_jax.records import rows as rows_lib
@@ -82,15 +79,7 @@ def draw(
   title = spec.title
   if seeds:
     title += f", {tables.number_of_seeds(len(seeds))}"
-  with matplotlib.rc_context({**rendering.SETTINGS, "font.size": 12}):
-    figure = figure_lib.Figure(
-      figsize=(5.4, 4.2),
-      dpi=rendering.DPI,
-      layout=layout_engine.ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08),
-    )
-    panel = figure.subplots()
-    panel.set_title(title, fontsize=13, loc="left", color=curves_lib.INK)
-    panel.set_ylabel(spec.metric_name, color=curves_lib.INK)
+  with rendering.panel(title, spec.metric_name) as (figure, panel):
     curves = [
       curves_lib.Curve(
         rendering.in_two_lines(paper_values.name_among(subject, found)),
@@ -105,7 +94,9 @@ def draw(
     png, svg = rendering.render(figure)
   shown = ", ".join(paper_values.full_name(subject) for subject in found)
   alt = f"{spec.metric_name} over the noise variance, {title}: {shown}"
-  return blocks_lib.Picture(spec.stem, alt, png, svg, width=518)
+  return blocks_lib.Picture(
+    spec.stem, alt, png, svg, width=rendering.PANEL_WIDTH
+  )
 
 
 def _points_of_subjects(

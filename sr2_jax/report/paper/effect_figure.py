@@ -4,10 +4,8 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
-from matplotlib import axes, layout_engine
-from matplotlib import figure as figure_lib
+from matplotlib import axes
 
 from sr2_jax import names
 from sr2_jax.records import rows as rows_lib
@@ -149,15 +147,7 @@ def _draw(
 ) -> blocks_lib.Picture | None:
   if not found:
     return None
-  with matplotlib.rc_context({**rendering.SETTINGS, "font.size": 12}):
-    figure = figure_lib.Figure(
-      figsize=(5.4, 4.2),
-      dpi=rendering.DPI,
-      layout=layout_engine.ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08),
-    )
-    panel = figure.subplots()
-    panel.set_title(title, fontsize=13, loc="left", color=curves_lib.INK)
-    panel.set_ylabel("SSIM, SR² − control", color=curves_lib.INK)
+  with rendering.panel(title, "SSIM, SR² − control") as (figure, panel):
     places = sorted({x for points in found.values() for x in points.places})
     if along == "noise":
       curves_lib.draw_axis(panel, places)
@@ -189,7 +179,7 @@ def _draw(
     f"SSIM of SR² less that of its control, {title}, {count} seeds: "
     f"{', '.join(x.name for x in found)}"
   )
-  return blocks_lib.Picture(stem, alt, png, svg, width=518)
+  return blocks_lib.Picture(stem, alt, png, svg, width=rendering.PANEL_WIDTH)
 
 
 def _draw_epochs_axis(panel: axes.Axes, places: Sequence[float]) -> None:

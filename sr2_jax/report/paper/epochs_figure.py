@@ -6,10 +6,7 @@ import math
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
-import matplotlib
 import numpy as np
-from matplotlib import figure as figure_lib
-from matplotlib import layout_engine
 
 from sr2_jax import names
 from sr2_jax.records import metrics_log
@@ -118,17 +115,8 @@ def _points(values: dict[float, list[float]]) -> list[_Point]:
 def _picture(
   stem: str, title: str, found: Mapping[subjects_lib.Subject, Sequence[_Point]]
 ) -> blocks_lib.Picture:
-  with matplotlib.rc_context({**rendering.SETTINGS, "font.size": 12}):
-    figure = figure_lib.Figure(
-      figsize=(5.4, 4.2),
-      dpi=rendering.DPI,
-      layout=layout_engine.ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08),
-    )
-    panel = figure.subplots()
-    panel.set_title(title, fontsize=13, loc="left", color=curves_lib.INK)
-    panel.set_ylabel(
-      f"SSIM at σ² = {tables.display_number(_LEVEL)}", color=curves_lib.INK
-    )
+  y_name = f"SSIM at σ² = {tables.display_number(_LEVEL)}"
+  with rendering.panel(title, y_name) as (figure, panel):
     panel.set_xlabel("Epochs", color=curves_lib.INK)
     ends = []
     for subject, points in found.items():
@@ -163,4 +151,4 @@ def _picture(
     png, svg = rendering.render(figure)
   shown = ", ".join(names.method(x.method).title for x in found if found[x])
   alt = f"SSIM over epochs, {title}: {shown}"
-  return blocks_lib.Picture(stem, alt, png, svg, width=518)
+  return blocks_lib.Picture(stem, alt, png, svg, width=rendering.PANEL_WIDTH)

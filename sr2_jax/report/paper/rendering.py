@@ -1,10 +1,16 @@
 """A Matplotlib figure as PNG and SVG, the same bytes each time; no JAX."""
 
+import contextlib
 import io
+from collections.abc import Iterator
 from typing import Any
 
+import matplotlib
+from matplotlib import axes, layout_engine
 from matplotlib import figure as figure_lib
 from matplotlib.backends import backend_agg, backend_svg
+
+from sr2_jax.report import curves as curves_lib
 
 # The font ships with Matplotlib; a user's own settings do not count.
 SETTINGS: dict[Any, Any] = {
@@ -14,6 +20,25 @@ SETTINGS: dict[Any, Any] = {
   "svg.fonttype": "path",
 }
 DPI = 128
+# Width of a figure from `panel` on a page.
+PANEL_WIDTH = 518
+
+
+@contextlib.contextmanager
+def panel(
+  title: str, y_name: str
+) -> Iterator[tuple[figure_lib.Figure, axes.Axes]]:
+  """A figure and its only panel, to draw on and `render` while this is open."""
+  with matplotlib.rc_context({**SETTINGS, "font.size": 12}):
+    figure = figure_lib.Figure(
+      figsize=(5.4, 4.2),
+      dpi=DPI,
+      layout=layout_engine.ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08),
+    )
+    only = figure.subplots()
+    only.set_title(title, fontsize=13, loc="left", color=curves_lib.INK)
+    only.set_ylabel(y_name, color=curves_lib.INK)
+    yield figure, only
 
 
 def render(figure: figure_lib.Figure) -> tuple[bytes, bytes]:
