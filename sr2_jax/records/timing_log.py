@@ -61,7 +61,10 @@ class TimingLog:
     }
     # A line that a kill has torn stays alone on its own.
     with self._path.open("a+b") as file:
-      is_torn = file.tell() and not self._path.read_bytes().endswith(b"\n")
+      is_torn = False
+      if file.tell():
+        file.seek(-1, os.SEEK_END)
+        is_torn = file.read(1) != b"\n"
       file.write(b"\n" * is_torn + json_lines.dump(line).encode())
 
   @contextlib.contextmanager
