@@ -49,7 +49,7 @@ _FIRST_STEP_NOTE = (
   "filled the cache and took {cold:.1f} s"
 )
 # A progress line with a loss: at least one step is done.
-_HAS_TRAINED = re.compile(r"^pretrain [\d,]+/.*\bloss ")
+_HAS_TRAINED = re.compile(r"^pretrain +\d+% [\d,]+/.*\bloss ")
 
 
 class ProgramError(Exception):

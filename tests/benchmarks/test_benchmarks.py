@@ -1,6 +1,7 @@
 """Arithmetic, files and tables of the benchmarks; no test measures speed."""
 
 import dataclasses
+import io
 import math
 import pathlib
 import subprocess
@@ -16,6 +17,7 @@ from benchmarks import (
   effort,
   goals,
   prepared,
+  programs,
   records,
   run,
   sides,
@@ -23,7 +25,7 @@ from benchmarks import (
   worker,
 )
 from sr2_jax.models import conv, sr2
-from sr2_jax.training import optimizer
+from sr2_jax.training import optimizer, progress
 
 ROOT = pathlib.Path(run.__file__).parents[1]
 MACHINE = {
@@ -395,3 +397,16 @@ def test_the_operator_of_a_large_map_is_not_timed():
   assert convolutions.forms_for(64, 64, geometry) == {
     "xla", "patches", "rows", "bands"
   }  # fmt: skip
+
+
+def test_the_first_step_is_seen_in_what_a_run_prints():
+  stream = io.StringIO()
+  with progress.Progress(
+    "pretrain", first_step=0, num_steps=4000, images_per_step=64, stream=stream
+  ) as shown:
+    before = stream.getvalue()
+    shown.update(1, 0.5)
+  assert "compiling" in before
+  assert not any(map(programs._HAS_TRAINED.match, before.splitlines()))
+  lines = stream.getvalue().removeprefix(before).splitlines()
+  assert any(map(programs._HAS_TRAINED.match, lines)), lines
