@@ -1,4 +1,4 @@
-"""Compiles programs for devices that are not there, in a process of its own.
+"""Compiles programs in a worker process, for devices that are not there.
 
 A compiler that crashes, or that holds a lock, then does so in the worker only.
 """

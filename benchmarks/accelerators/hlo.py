@@ -20,8 +20,8 @@ _ARRAY = re.compile(r"\b([a-z][a-z0-9]*)\[([\d,<=]*)\](?:\{([^}]*)\})?")
 _COMPUTATION = re.compile(r"(ENTRY )?%?([\w.\-]+) \(.*\{$")
 _INSTRUCTION = re.compile(r"\s+(ROOT )?%?([\w.\-]+) = (.*)$")
 _COMMENT = re.compile(r"/\*.*?\*/")
-# Attributes that name a computation. A fusion's or reduction's inner one is
-# part of its own instruction.
+# Attributes that name a computation. Those inside fusions and reductions are
+# left out, because their cost counts with the instruction that has them.
 _CALLED = re.compile(
   r"\b(?:body|to_apply|calls|true_computation|false_computation)=%?([\w.\-]+)"
 )
@@ -35,7 +35,7 @@ class Array:
   Attributes:
     type: such as "f32".
     sizes: of its axes.
-    layout: what stands in braces, such as "1,0:T(8,128)S(1)".
+    layout: the text in braces, such as "1,0:T(8,128)S(1)".
   """
 
   type: str

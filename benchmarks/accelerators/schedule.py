@@ -6,13 +6,15 @@ from typing import NamedTuple
 
 from benchmarks.accelerators import hlo
 
-# A region and what stands in JAX's name of its operations; the first that fits.
-# `jax.named_scope` in sr2_jax/training/steps.py gives some of the names.
+# Regions, and patterns for JAX's names of their operations; the first match
+# counts.
+# `jax.named_scope` in sr2_jax/training gives some of the names.
 REGIONS = {
   "batch": r"\bbatch\b",
   "augmentation": r"\baugmentation\b",
   "degradation": r"\bdegradation\b",
   "L2 and Adam": r"\boptimizer\b",
+  "finiteness": r"\bfiniteness\b",
   "backward": r"transpose\(",
   "forward": r"\bjvp\(|\bSR2\b",
 }

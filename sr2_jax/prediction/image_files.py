@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
 
 from sr2_jax import errors, files
 from sr2_jax.prediction import pixels as pixels_lib
@@ -155,8 +155,8 @@ def _of_bytes(
 
 def _bits_in_file(image: ImageFile.ImageFile) -> int:
   """Bits of a value as stored; Pillow gives 8 of 16-bit colors unasked."""
-  if image.format == "TIFF":
-    return max(getattr(image, "tag_v2").get(258, (8,)))  # noqa: B009
+  if isinstance(image, TiffImagePlugin.TiffImageFile):
+    return max(image.tag_v2.get(258, (8,)))
   file = image.fp
   if image.format != "PNG" or file is None:
     return 8

@@ -101,7 +101,7 @@ def _lines(texts: Sequence[str]) -> str:
 def _of_control(
   measurements: measurements_lib.Measurements, part: verdicts.Part
 ) -> str:
-  """The part with the control in the place of SR²; "" if that says nothing."""
+  """The part for the control instead of SR²; "" if that says nothing."""
   terms = []
   for term in part.terms:
     known = names.method(term.subject.method)
