@@ -240,9 +240,12 @@ def get_config() -> ml_collections.ConfigDict:
   config.log.tensorboard = True
 
   config.parallel = ml_collections.ConfigDict()
-  # "data" splits each batch over the devices, "members" the population.
-  config.parallel.layout = "data"
-  # Devices to use, >= 1; 0 uses all.
+  # "data" splits each batch over the devices, "members" the population. "auto"
+  # takes what is faster, and config.json records it: sr2_jax/training/layout.py
+  # has the rule.
+  config.parallel.layout = "auto"
+  # Devices to use, >= 1; 0 takes as many as make a step shorter. Several
+  # processes take all.
   config.parallel.num_devices = 0
 
   return config

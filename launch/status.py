@@ -99,8 +99,9 @@ def is_finished(job: jobs_lib.Job) -> bool:
     return False
   job.folder.check(
     record.to_dict(job.config),
-    # The path of its source may be spelled in several ways.
-    ignore=("init_from", "stop_on_divergence"),
+    # The path of its source may be spelled in several ways, and the layout was
+    # chosen for the devices.
+    ignore=("init_from", "parallel", "stop_on_divergence"),
     way_out="Give another --workdir, or move that run's folder away. Where "
     "only fields of `eval` differ, --mode=eval evaluates it again.",
   )

@@ -6,7 +6,8 @@ what all members share, then the index of its shard. Two layouts spread it:
 * "data": every device holds all members and works on its shard of the batch;
   the program averages over `axis_name`.
 * "members": the population is split over the devices, each sees whole batches,
-  and a program communicates nothing.
+  and a program communicates nothing. Idle members fill the last devices: copies
+  of the last member that are never fetched.
 
 Training state stays on the devices in the layout's form between steps.
 """
@@ -109,10 +110,16 @@ class Layout:
   Attributes:
     name: "data" or "members".
     devices: the devices in use, of all processes.
+    num_members: size of the population; None: any that the devices divide.
   """
 
   name: str
   devices: tuple[Any, ...]
+  num_members: int | None = None
+
+  def of(self, num_members: int) -> "Layout":
+    """This layout for a population of any size."""
+    return dataclasses.replace(self, num_members=num_members)
 
   @property
   def splits_data(self) -> bool:
@@ -144,13 +151,32 @@ class Layout:
       for split in (True, False)
     }
 
+  def members_on_each(self, num_members: int) -> int:
+    """Members of such a population on each device, idle ones included."""
+    if self.splits_data:
+      return num_members
+    return -(-num_members // len(self.devices))
+
+  def whole_shards(self, batch_size: int) -> int:
+    """The next size of a batch that the shards can share evenly."""
+    return batch_size + -batch_size % self.num_shards
+
+  def _by_devices(self, array: np.ndarray) -> np.ndarray:
+    """An array [M, ...] as [devices, members on each, ...]."""
+    missing = -len(array) % len(self.devices)
+    if missing:
+      if self.num_members is None:
+        raise ValueError(f"{missing} idle members in a layout of no population")
+      array = np.concatenate([array, *[array[-1:]] * missing])
+    return array.reshape(len(self.devices), -1, *array.shape[1:])
+
   def _put(self, tree: Any, *, split: bool) -> Any:
     sharding = self._sharding[split]
 
     def put(leaf: Any) -> jax.Array:
       leaf = np.asarray(leaf)
       if split:
-        leaf = leaf.reshape(len(self.devices), -1, *leaf.shape[1:])
+        leaf = self._by_devices(leaf)
       # Every process holds the whole array and places its own part.
       return jax.make_array_from_callback(
         leaf.shape, sharding, lambda index: leaf[index]
@@ -187,7 +213,7 @@ class Layout:
       rows = rows.reshape(members, num_batches, count, size // count)
       rows = np.moveaxis(rows, 2, 0)
     else:
-      rows = rows.reshape(count, members // count, num_batches, size)
+      rows = self._by_devices(rows)
 
     def put(array: np.ndarray) -> jax.Array:
       def gather(index: Any) -> np.ndarray:
@@ -210,7 +236,7 @@ class Layout:
         return np.array(leaf.addressable_data(0))
       if jax.process_count() > 1:
         leaf = multihost_utils.process_allgather(leaf, tiled=True)
-      return np.array(leaf).reshape(-1, *leaf.shape[2:])
+      return np.array(leaf).reshape(-1, *leaf.shape[2:])[: self.num_members]
 
     return jax.tree.map(fetch, tree)
 
@@ -251,7 +277,7 @@ class Layout:
       leaf = jax.eval_shape(jnp.asarray, leaf)
       if self.splits_data:
         return leaf
-      size = leaf.shape[0] // count
+      size = self.members_on_each(leaf.shape[0])
       return jax.ShapeDtypeStruct((count, size, *leaf.shape[1:]), leaf.dtype)
 
     return self._mapped(program, donate=donate).lower(

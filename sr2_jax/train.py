@@ -148,8 +148,8 @@ def train_phase(
       `stop_on_divergence`.
     Stopped: after a signal, once the step is saved.
   """
-  config, layout = run.config, run.layout
   phase, first_step, state = start.phase, start.step, start.state
+  config, layout = run.config, run.layout.of(phase.population.size)
   metric_writer.timing.begin(phase.name)
   divergences.check_any_alive(phase)
   if first_step == phase.num_steps:

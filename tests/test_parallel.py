@@ -98,6 +98,53 @@ def test_batches_go_to_the_devices_that_use_them(name, rows_of_devices):
     )
 
 
+@pytest.mark.parametrize(
+  ("num_members", "num_devices"), [(1, 4), (3, 2), (3, 4), (5, 3)]
+)
+def test_idle_members_fill_the_devices_and_are_not_seen(
+  num_members, num_devices
+):
+  layout = parallel.layout("members", num_devices).of(num_members)
+  step = layout.map(scale_and_sum(layout), donate=True)
+  w = np.arange(2.0 * num_members, dtype=np.float32).reshape(-1, 2)
+  factors = np.arange(1.0, 1 + num_members, dtype=np.float32)[:, None]
+  batch = np.arange(12.0, dtype=np.float32)
+  state = layout.put_members({"w": w})
+  on_each = layout.members_on_each(num_members)
+  assert state["w"].shape == (num_devices, on_each, 2)
+  assert on_each == -(-num_members // num_devices)
+  # An idle member is the last one, so it is finite as long as that one is.
+  idle = np.asarray(state["w"]).reshape(-1, 2)[num_members:]
+  np.testing.assert_array_equal(idle, np.broadcast_to(w[-1], idle.shape))
+  state = step(state, layout.put_members(factors), layout.put_shared(batch))
+  np.testing.assert_array_equal(
+    layout.fetch_members(state)["w"], w + factors * batch.sum()
+  )
+
+
+def test_batches_of_idle_members_are_put_too():
+  layout = parallel.layout("members", 2).of(3)
+  rows = np.arange(12).reshape(3, 2, 2)
+  [chunk] = layout.put_batches((np.arange(12) * 10,), rows)
+  assert chunk.shape == (2, 2, 2, 2)
+  echo = layout.map(lambda state, of_members, shared, shard, chunk: chunk)
+  np.testing.assert_array_equal(
+    layout.fetch_members(echo((), (), (), chunk)), rows * 10
+  )
+
+
+def test_a_layout_of_no_population_has_no_idle_members():
+  """Nobody would take them out again."""
+  with pytest.raises(ValueError, match="1 idle members"):
+    parallel.layout("members", 4).put_members(np.zeros((3, 2)))
+
+
+def test_batches_are_rounded_up_to_whole_shards():
+  assert parallel.layout("data", 4).whole_shards(100) == 100
+  assert parallel.layout("data", 3).whole_shards(100) == 102
+  assert parallel.layout("members", 3).whole_shards(100) == 100
+
+
 def test_members_layout_communicates_nothing():
   layout = parallel.layout("members", 4)
   assert layout.num_shards == 1

@@ -20,8 +20,8 @@ _METRIC_WINDOW = 11
 def validate(config: ml_collections.ConfigDict) -> None:
   """Stops at the first mistake in a config.
 
-  What depends on the images, the devices or another run is checked later, by
-  `validate_image_size`, `validate_devices` and `validate_init_from`.
+  What depends on the images or another run is checked later, by
+  `validate_image_size`, `validate_source` and `validate_init_from`.
 
   Raises:
     UserError: names the field and what it accepts.
@@ -219,68 +219,28 @@ def validate_image_size(
       )
 
 
-def validate_devices(
-  config: ml_collections.ConfigDict, num_devices: int, num_processes: int = 1
-) -> None:
-  """Checks that the work can be split evenly between the devices.
-
-  In layout "data" the number of devices in use has to divide `batch_size` and
-  `eval.batch_size`; in layout "members", the population of each phase.
+def validate_source(path: pathlib.Path, recorded: Mapping[str, Any]) -> None:
+  """Checks that config.json of the run in `init_from` is complete.
 
   Args:
-    config: a validated config.
-    num_devices: of all processes together.
-    num_processes: each has to use its devices.
+    path: of that file.
+    recorded: what it holds, with the config that `record.recorded` makes of it.
 
   Raises:
-    UserError: names the field and a number of devices that fits.
+    UserError: says what is missing.
   """
-  used = config.parallel.num_devices or num_devices
-  if used > num_devices:
+  try:
+    validate_names(ml_collections.ConfigDict(recorded["config"]))
+    images = recorded.get("dataset")
+    if not isinstance(images, Mapping) or not (
+      {"num_train_images", "fingerprint"} <= images.keys()
+    ):
+      raise errors.UserError("its description of the data is missing.")
+  except errors.UserError as error:
     raise errors.UserError(
-      f"config.parallel.num_devices is {used}, but there "
-      f"{'is' if num_devices == 1 else 'are'} {num_devices} here."
-    )
-  if num_processes > 1 and used < num_devices:
-    raise errors.UserError(
-      f"config.parallel.num_devices is {used}, but with {num_processes} "
-      f"processes it has to be 0, for all {num_devices} devices."
-    )
-  parts = _parts(config)
-  for field, count in parts.items():
-    if count % used:
-      fitting = max(
-        n for n in range(1, used) if not any(c % n for c in parts.values())
-      )
-      raise errors.UserError(
-        f"{field} is {count}, which {used} devices cannot share evenly "
-        f'(config.parallel.layout="{config.parallel.layout}")'
-        + (
-          f"; --config.parallel.num_devices={fitting} would do."
-          if num_processes == 1
-          else "."
-        )
-      )
-
-
-def _parts(config: ml_collections.ConfigDict) -> dict[str, int]:
-  """The numbers that the devices have to divide, by the fields they are of."""
-  if config.parallel.layout == "data":
-    return {
-      "config.batch_size": config.batch_size,
-      "config.eval.batch_size": config.eval.batch_size,
-    }
-  parts = {}
-  for phase in derived.phases(config):
-    fan_out = {
-      "config.loss.l2": len(config.loss.l2),
-      "config.joint.loss_weight": len(derived.loss_weights(config, phase)),
-    }
-    names = [f" x values of {name}" for name, n in fan_out.items() if n > 1]
-    parts["config.num_seeds" + "".join(names)] = derived.population_size(
-      config, phase
-    )
-  return parts
+      f"config.init_from: {path} is damaged, or from another version: {error}\n"
+      "Restore it from a copy, or give another run folder."
+    ) from error
 
 
 def validate_init_from(

@@ -25,10 +25,11 @@ def fill_in(config: ml_collections.ConfigDict) -> None:
 def resolve(
   config: ml_collections.ConfigDict,
 ) -> ml_collections.FrozenConfigDict:
-  """A frozen copy of a validated config that leaves nothing open.
+  """A frozen copy of a validated config, with what follows from it.
 
   `augmentation.fill` "auto" becomes "zero" on MNIST and "edge" elsewhere.
-  Numbers in tuples become floats, as other numbers are already.
+  Numbers in tuples become floats, as other numbers are already. What follows
+  from the devices stays open: `parallel`.
   """
   resolved = ml_collections.ConfigDict(config.to_dict())
   fill_in(resolved)

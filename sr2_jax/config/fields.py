@@ -234,7 +234,7 @@ CHECKS: dict[str, Check] = {
   "checkpoint.keep": _integer(1),
   "log.every_steps": _integer(1),
   "log.tensorboard": _boolean(),
-  "parallel.layout": _choice("data", "members"),
+  "parallel.layout": _choice("auto", "data", "members"),
   "parallel.num_devices": _integer(0),
 }
 

@@ -35,10 +35,11 @@ class Estimator:
 
   def __init__(self, run: run_lib.Run, phase: phase_lib.Phase) -> None:
     self._run = run
+    self._layout = run.layout.of(phase.population.size)
     self._population = phase.population
     self._steps_per_epoch = phase.steps_per_epoch
-    self._program = run.layout.map(
-      program(phase_lib.settings_of_steps(phase, run.config, run.layout))
+    self._program = self._layout.map(
+      program(phase_lib.settings_of_steps(phase, run.config, self._layout))
     )
     self._orders: dict[int, np.ndarray] = {}
 
@@ -56,7 +57,7 @@ class Estimator:
       num_batches: batches of `batch_size` images for each member.
       before_batch: called before each of them; may raise.
     """
-    layout = self._run.layout
+    layout = self._layout
     members = layout.put_members(self._population.arrays())
     pending, of_batches = [], []
     for index in range(num_batches):

@@ -266,7 +266,7 @@ def validation(
     phase: what trains the state.
     estimator: of BatchNorm's statistics.
   """
-  layout, config = run.layout, run.config
+  layout, config = run.layout.of(phase.population.size), run.config
   reestimates = derived.preferred_batch_norm(config) == "reestimated"
   settings = _settings(run, phase.network.apply, clip=False, layout=layout)
   levels = config.eval.validation_noise_variances
@@ -308,7 +308,7 @@ def validation(
 def _batches(run: run_lib.Run, split: str) -> Iterator[program.EvalBatch]:
   return scores_lib.batches(
     getattr(run.dataset, split),
-    batch_size=run.config.eval.batch_size,
+    batch_size=run.layout.whole_shards(run.config.eval.batch_size),
     max_images=run.config.eval.max_images,
   )
 

@@ -82,7 +82,7 @@ def of_phase(
     apply=phase.network.apply,
     variables=variables,
     places=places,
-    layout=run.layout,
+    layout=run.layout.of(phase.population.size),
   )
 
 

@@ -29,7 +29,8 @@ class PhaseEvaluation:
     self.phase = phase
     self._run = run
     self._estimator = batch_norm.Estimator(run, phase)
-    self._programs = evaluate.programs(run, phase.network.apply, run.layout)
+    self._layout = run.layout.of(phase.population.size)
+    self._programs = evaluate.programs(run, phase.network.apply, self._layout)
     self.validate = evaluate.validation(run, phase, self._estimator)
 
   def with_statistics(
@@ -51,7 +52,7 @@ class PhaseEvaluation:
       return {"running": variables}
     stop_if_asked = functools.partial(evaluate.stop_if_asked, self._run)
     statistics = self._estimator(
-      self._run.layout.put_members(variables),
+      self._layout.put_members(variables),
       num_batches=config.eval.batch_norm_batches,
       before_batch=stop_if_asked if stoppable else None,
     )

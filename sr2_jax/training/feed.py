@@ -80,8 +80,10 @@ def plan(
   if not steps_per_call:
     steps_per_call = _STEPS_PER_CALL_ON_CPU if on_cpu else _STEPS_PER_CALL
     if streams:
-      step_bytes = math.prod(images.shape[1:]) * math.ceil(
-        config.batch_size * num_members / len(layout.devices)
+      step_bytes = (
+        math.prod(images.shape[1:])
+        * (config.batch_size // layout.num_shards)
+        * layout.members_on_each(num_members)
       )
       fitting = room // (_CHUNKS_ON_DEVICE * step_bytes)
       steps_per_call = max(1, min(steps_per_call, fitting))

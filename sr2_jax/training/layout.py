@@ -143,7 +143,7 @@ def of_config(
       num_devices=num_devices,
     )
 
-  kept = _filled_in(asked, recorded or {})
+  kept = _filled_in(asked, recorded)
   if kept != asked:
     try:
       return choice(*kept)
@@ -153,9 +153,11 @@ def of_config(
 
 
 def _filled_in(
-  asked: tuple[str, int], recorded: Mapping[str, Any]
+  asked: tuple[str, int], recorded: Mapping[str, Any] | None
 ) -> tuple[str, int]:
   """What a config asks for, with open fields as they were recorded."""
+  if not isinstance(recorded, Mapping):
+    return asked
   layout, num_devices = recorded.get("layout"), recorded.get("num_devices")
   is_whole = isinstance(num_devices, int) and num_devices >= 0
   if (

@@ -19,17 +19,20 @@ from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import provenance
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.training import checkpoint, population, preemption, steps
+from sr2_jax.training import layout as layout_lib
 from sr2_jax.training import phase as phase_lib
 
 # What a later start may change; config.json records it for each start.
 _SURROUNDINGS = ("devices", "python", "packages", "git_revision")
-# Fields that --mode=eval may change: those that change no row, or that a row
-# records. Rows do not record the other `eval` fields, so these are fixed.
+# Fields that a later start may change: they affect last bits, or no number.
+_FREE = ("parallel", "stop_on_divergence")
+# Those that --mode=eval may change: they change no row, or a row records them.
+# Rows do not record the other `eval` fields, so these are fixed.
 _FREE_IN_EVALUATION = (
   "eval.noise_variances", "eval.corruptions", "eval.splits", "eval.checkpoint",
   "eval.srmd", "eval.batch_norm",
-  "data.device_bytes", "parallel", "log", "steps_per_call",
-  "stop_on_divergence",
+  "data.device_bytes", "log", "steps_per_call",
+  *_FREE,
 )  # fmt: skip
 
 
@@ -117,14 +120,12 @@ def open_run(
       yield None
       return
     compilation.use_cache()
-    checks.validate_devices(
-      config, len(jax.devices()), parallel.num_processes()
-    )
+    config, layout = _spread(config, folder, evaluate_only=evaluate_only)
     run = Run(
       config,
       folder,
       _load_data(config),
-      parallel.layout(config.parallel.layout, config.parallel.num_devices),
+      layout,
       preemption.StopRequest(),
       _read_released_srmd(config),
     )
@@ -145,13 +146,34 @@ def _check_config(
       "give the run's own values of the others.",
     )
   elif folder.has_begun:
-    free = ("stop_on_divergence", *_moved(folder, config))
-    folder.check(record.to_dict(config), ignore=free)
+    ignore = (*_FREE, *_moved(folder, config))
+    folder.check(record.to_dict(config), ignore=ignore)
   elif config.init_from and not folder_lib.RunFolder(config.init_from).read():
     raise errors.UserError(
       f'config.init_from is "{config.init_from}", which is not a run folder: '
       "it has no config.json."
     )
+
+
+def _spread(
+  config: Any, folder: folder_lib.RunFolder, *, evaluate_only: bool
+) -> tuple[Any, parallel.Layout]:
+  """The config with a layout for the devices here, and that layout."""
+  goes_on = parallel.is_main_process() and (evaluate_only or folder.has_begun)
+  old = folder.read() if goes_on else None
+  recorded = old and old["config"].get("parallel")
+  devices = jax.devices()
+  choice = layout_lib.of_config(
+    config,
+    devices=len(devices),
+    hosts=parallel.num_processes(),
+    platform=devices[0].platform,
+    recorded=agreement.follow("to choose a layout", recorded),
+  )
+  if len(devices) > 1:
+    messages.say(choice.line)
+  layout = parallel.layout(choice.layout, choice.num_devices)
+  return choice.resolve(config), layout
 
 
 def _load_data(config: Any) -> dataset_lib.Dataset:
@@ -209,7 +231,7 @@ def pretrained_state(
       )
     source = record.recorded(recorded["config"], record.to_dict(run.config))
     recorded["config"] = source
-    _check_complete(folder, recorded)
+    checks.validate_source(folder.path / "config.json", recorded)
     checks.validate_init_from(run.config, source)
     origin = dataclasses.replace(
       run, config=ml_collections.FrozenConfigDict(source)
@@ -238,25 +260,6 @@ def pretrained_state(
       f"damaged checkpoint in {folder.checkpoints('pretrain')}: {error}."
     ) from error
   return state, phase.population
-
-
-def _check_complete(
-  folder: folder_lib.RunFolder, recorded: dict[str, Any]
-) -> None:
-  """Raises UserError if another run's config.json lacks something."""
-  try:
-    checks.validate_names(ml_collections.ConfigDict(recorded["config"]))
-    images = recorded.get("dataset")
-    if not isinstance(images, dict) or not (
-      {"num_train_images", "fingerprint"} <= images.keys()
-    ):
-      raise errors.UserError("its description of the data is missing.")
-  except errors.UserError as error:
-    raise errors.UserError(
-      f"config.init_from: {folder.path / 'config.json'} is damaged, or from "
-      f"another version: {error}\n"
-      "Restore it from a copy, or give another run folder."
-    ) from error
 
 
 def record_of(run: Run) -> dict[str, Any]:

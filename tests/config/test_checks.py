@@ -154,17 +154,6 @@ def test_folder_that_exists(tmp_path):
   checks.validate(_config(**changes))
 
 
-def test_processes_that_would_have_no_device_are_refused():
-  config = _config(**{"parallel.num_devices": 2, "batch_size": 64})
-  checks.validate_devices(config, 4)
-  with pytest.raises(errors.UserError, match="all 4 devices"):
-    checks.validate_devices(config, 4, num_processes=2)
-  config = _config(**{"batch_size": 63})
-  with pytest.raises(errors.UserError, match="share evenly") as caught:
-    checks.validate_devices(config, 4, num_processes=2)
-  assert "num_devices=" not in str(caught.value)
-
-
 @pytest.mark.parametrize(
   ("size", "expected"),
   [
@@ -189,65 +178,6 @@ def test_images_of_a_folder_can_be_cropped():
 
 def test_image_size_that_fits():
   checks.validate_image_size(default.get_config(), 12, 40)
-
-
-@pytest.mark.parametrize(
-  ("changes", "num_devices", "expected"),
-  [
-    ({"batch_size": 65}, 4, "config.batch_size is 65"),
-    ({"batch_size": 64, "eval.batch_size": 98}, 4, "config.eval.batch_size"),
-    ({"parallel.num_devices": 8}, 4, "config.parallel.num_devices is 8"),
-    (
-      {"parallel.layout": "members", "num_seeds": 3},
-      2,
-      "config.num_seeds is 3",
-    ),
-    (
-      {
-        "parallel.layout": "members",
-        "num_seeds": 3,
-        "joint.loss_weight": (0.11, 9.0),
-      },
-      6,
-      "num_devices=3 would do",
-    ),
-  ],
-)
-def test_work_that_does_not_spread(changes, num_devices, expected):
-  with pytest.raises(errors.UserError, match=expected):
-    checks.validate_devices(_config(**changes), num_devices)
-
-
-@pytest.mark.parametrize(
-  ("changes", "num_devices"),
-  [
-    ({}, 4),
-    ({"batch_size": 65, "parallel.num_devices": 1}, 4),
-    ({"parallel.layout": "members", "num_seeds": 4, "batch_size": 65}, 4),
-    # Only joint runs: 3 seeds x 2 loss weights.
-    (
-      {
-        "parallel.layout": "members",
-        "num_seeds": 3,
-        "joint.loss_weight": (0.11, 9.0),
-        "pretrain.num_epochs": 0,
-      },
-      6,
-    ),
-    # Without a classifier there is one loss weight.
-    (
-      {
-        "parallel.layout": "members",
-        "num_seeds": 3,
-        "joint.loss_weight": (0.11, 9.0),
-        "model.wiring": "none",
-      },
-      3,
-    ),
-  ],
-)
-def test_work_that_spreads(changes, num_devices):
-  checks.validate_devices(_config(**changes), num_devices)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,8 @@ def trained(phase):
 
 def estimate(run, phase, variables, **options):
   estimator = batch_norm.Estimator(run, phase)
-  on_devices = run.layout.put_members(variables)
+  layout = run.layout.of(phase.population.size)
+  on_devices = layout.put_members(variables)
   return estimator(on_devices, num_batches=NUM_BATCHES, **options)
 
 
@@ -164,9 +165,10 @@ def test_pooling_is_the_law_of_total_variance():
 
 
 @pytest.mark.parametrize("name", ["data", "members"])
-def test_two_devices_estimate_what_one_does(joint, tmp_path, name):
+def test_several_devices_estimate_what_one_does(joint, tmp_path, name):
+  """Two share the batches; three have four members and two idle ones."""
   _, _, variables, expected = joint
-  run = make_run(tmp_path, parallel.layout(name, 2))
+  run = make_run(tmp_path, parallel.layout(name, 2 if name == "data" else 3))
   found = estimate(run, run.phase("joint"), variables)
   jax.tree.map(
     functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5),

@@ -24,25 +24,28 @@ from tests import tiny_network
 def validate(run, phase, state):
   estimator = batch_norm.Estimator(run, phase)
   return evaluate.validation(run, phase, estimator)(
-    run.layout.put_members(state)
+    run.layout.of(phase.population.size).put_members(state)
   )
 
 
 @pytest.mark.parametrize(
-  ("changes", "sr_loss", "divided"),
+  ("changes", "sr_loss", "divided", "layout"),
   [
-    ({}, "mse", False),
+    ({}, "mse", False, "data"),
     (
       {"loss__super_resolution": "l1", "loss__normalize_weights": True},
       "l1",
       True,
+      "members",
     ),
   ],
 )
 def test_validation_is_equation_1_with_running_statistics(
-  tmp_path, changes, sr_loss, divided
+  tmp_path, changes, sr_loss, divided, layout
 ):
+  """On three devices, with batches of six for four, or two idle members."""
   run = tiny_network.make_run(tmp_path, **changes)
+  run = dataclasses.replace(run, layout=parallel.layout(layout, 3))
   phase = tiny_network.tiny_phase(run)
   state = tiny_network.make_state(phase)
   values = validate(run, phase, state)
@@ -288,11 +291,15 @@ def corrupted(corruption, level, clean, high_res):
 
 @pytest.mark.parametrize("layout", ["data", "members"])
 def test_every_corruption_gets_its_rows(tmp_path, layout):
-  """Every method has them, from its outputs for the corrupted inputs."""
+  """Every method has them, from its outputs for the corrupted inputs.
+
+  Four members on three devices leave two idle, and a batch of four becomes one
+  of six; neither shows.
+  """
   run = tiny_network.make_run(
     tmp_path, pretrain__num_epochs=0, eval__splits=("test",), **CORRUPTIONS
   )
-  run = dataclasses.replace(run, layout=parallel.layout(layout, 2))
+  run = dataclasses.replace(run, layout=parallel.layout(layout, 3))
   phase = tiny_network.tiny_phase(run)
   variables = tiny_network.make_state(phase).variables
   network = evaluate_phase(run, phase, variables)

@@ -124,7 +124,7 @@ def test_a_phase_has_the_weights_of_its_members(tmp_path):
   assert method.members == tiny_network.FOUR_MEMBERS
   assert method.steps == tiny_network.STEPS
   assert method.places == (0, 1, 2, 3)
-  assert method.layout is run.layout
+  assert method.layout == run.layout.of(4)
   assert method.batch_norm == "running"
   assert method.epochs == tuple(step / 2 for step in tiny_network.STEPS)
   some = methods.of_phase(

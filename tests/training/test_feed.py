@@ -150,10 +150,9 @@ def test_cpu_takes_single_steps_and_keeps_only_small_data(split):
 
 
 def test_accelerators_take_many_steps_that_fit():
-  """With streaming, six chunks of 4 images (2 members, 2 devices) must fit."""
-  layout = types.SimpleNamespace(
-    devices=(types.SimpleNamespace(platform="gpu"),) * 2
-  )
+  """With streaming, six chunks of 4 images (of one member) must fit."""
+  gpus = (types.SimpleNamespace(platform="gpu"),) * 2
+  layout = parallel.Layout("members", gpus)
 
   def plan(shape, device_bytes=0):
     config = make_config(steps_per_call=0, device_bytes=device_bytes)

@@ -176,6 +176,11 @@ def test_members_are_those_of_each_phase():
   assert of_config(**weights, joint__num_epochs=0) == ("members", 3)
 
 
+def test_a_damaged_record_counts_for_nothing():
+  assert of_config("members", num_seeds=3) == ("members", 3)
+  assert of_config({}, num_seeds=3) == ("members", 3)
+
+
 @pytest.mark.parametrize(
   ("recorded", "here", "expected"),
   [

@@ -208,7 +208,9 @@ def test_evaluation_may_change_what_training_does_not_see(
   config = make_config(images, **changes)
   with run_lib.open_run(config, tmp_path, evaluate_only=True) as run:
     assert run is not None
-    assert run.config == config
+    assert run.config.eval == config.eval
+    assert run.config.log == config.log
+    assert run.config.data == config.data
   assert (tmp_path / "config.json").read_text() == record
   with (
     pytest.raises(errors.UserError, match=next(iter(changes)).split("_")[0]),
@@ -230,6 +232,49 @@ def test_whether_to_stop_when_members_diverge_may_change(images, tmp_path):
     with run_lib.open_run(config, tmp_path, evaluate_only=evaluate_only) as run:
       assert run is not None
       assert run.config.stop_on_divergence
+
+
+def test_the_choice_of_a_layout_is_recorded_and_kept(images, tmp_path, capsys):
+  """Two seeds take two of the four devices that tests have."""
+  config = make_config(images, num_seeds=2, parallel__num_devices=0)
+  assert config.parallel.layout == "auto"
+
+  def opened(config, **options):
+    with run_lib.open_run(config, tmp_path, **options) as run:
+      assert run is not None
+      chosen = run.layout.name, len(run.layout.devices)
+      assert chosen == tuple(run.config.parallel.to_dict().values())
+    recorded = json.loads((tmp_path / "config.json").read_text())
+    return chosen, tuple(recorded["config"]["parallel"].values())
+
+  assert opened(config) == (("members", 2), ("members", 2))
+  said = capsys.readouterr().err
+  assert "layout members: 2 members on 2 of 4 devices, 2 idle\n" in said
+  # Nothing has begun, so the record is replaced.
+  wide = make_config(images, num_seeds=2, parallel__num_devices=4)
+  assert opened(wide) == (("members", 4), ("members", 4))
+  begin(tmp_path)
+  assert opened(config) == (("members", 4), ("members", 4))
+  assert opened(config, evaluate_only=True) == (("members", 4), ("members", 4))
+  assert "note:" not in capsys.readouterr().err
+  # What is asked for counts, and the record is that of the first start.
+  split = make_config(
+    images, num_seeds=2, parallel__layout="data", parallel__num_devices=2
+  )
+  assert opened(split) == (("data", 2), ("members", 4))
+  assert "note: devices changed" in capsys.readouterr().err
+
+
+def test_a_run_of_an_older_version_keeps_its_layout(images, tmp_path):
+  """That recorded what its config said: all devices, here four."""
+  config = make_config(images, num_seeds=2, parallel__num_devices=0)
+  with run_lib.open_run(config, tmp_path):
+    begin(tmp_path)
+  older = {"layout": "data", "num_devices": 0}
+  edit_record(tmp_path, lambda d: d["config"].update(parallel=older))
+  with run_lib.open_run(config, tmp_path) as run:
+    assert run is not None
+    assert (run.layout.name, len(run.layout.devices)) == ("data", 4)
 
 
 def test_finished_run_is_left_alone(images, tmp_path, capsys):
@@ -368,7 +413,7 @@ def test_record_with_a_part_missing(images, tmp_path, capsys, part):
     ({"degradation__scale": 5}, "scale=5 does not divide"),
     ({"parallel__num_devices": 5}, "num_devices is 5"),
     (
-      {"parallel__num_devices": 3},
+      {"parallel__layout": "data", "parallel__num_devices": 3},
       "batch_size is 4, which 3 devices cannot share",
     ),
   ],

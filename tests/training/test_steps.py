@@ -260,12 +260,13 @@ def test_a_member_equals_its_solo_run(start, exact, data):
 
 @pytest.mark.parametrize("name", ["data", "members"])
 def test_devices_do_not_change_the_result(start, exact, data, name):
-  """Four devices share the batch, or two a population of two.
+  """Four devices share the batch, or three a population of two.
 
   Losses, weights, BatchNorm statistics and Adam's moments. The moments are what
   shows the size of a gradient: Adam's steps hardly depend on it.
   """
-  layout = parallel.layout(name, 4 if name == "data" else 2)
+  layout = parallel.layout(name, 4 if name == "data" else 3)
+  layout = layout.of(start[0].size)
   spread = train_in_float64(layout, *start, data, calls=(1, 1))
   assert_close(spread, exact, tolerance=ROUNDING)
 
