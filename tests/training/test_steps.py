@@ -2,6 +2,10 @@
 
 import dataclasses
 import functools
+import os
+import pathlib
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -77,11 +81,15 @@ def make_state(model, opt, seeds):
   return jax.tree.map(np.asarray, state)
 
 
-@pytest.fixture(scope="module")
-def data():
+def make_data():
   random = np.random.default_rng(0)
   images = random.integers(0, 256, (NUM_IMAGES, SIZE, SIZE, 1), np.uint8)
   return images, random.integers(0, 10, NUM_IMAGES).astype(np.int32)
+
+
+@pytest.fixture(scope="module")
+def data():
+  return make_data()
 
 
 def make_settings(layout, wiring, **changes):
@@ -269,6 +277,22 @@ def test_devices_do_not_change_the_result(start, exact, data, name):
   layout = layout.of(start[0].size)
   spread = train_in_float64(layout, *start, data, calls=(1, 1))
   assert_close(spread, exact, tolerance=ROUNDING)
+
+
+def test_one_to_eight_devices_do_not_change_the_result():
+  """Three members: split evenly, with idle ones, and on idle devices."""
+  # A process has one number of devices; eight need another process.
+  done = subprocess.run(
+    [sys.executable, "-m", "tests.many_devices"],
+    check=False,
+    capture_output=True,
+    text=True,
+    cwd=pathlib.Path(__file__).parents[2],
+    # Less work on machine code, for six programs.
+    env=os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"},
+  )
+  assert done.returncode == 0, done.stderr
+  assert len(done.stdout.splitlines()) == 6
 
 
 def test_training_is_repeatable_bit_for_bit(start, joint, data):
