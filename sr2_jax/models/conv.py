@@ -8,6 +8,10 @@ a form. The input gradient is another convolution or, with strides, the
 transpose of a form. `python -m benchmarks.convolutions` times all forms and
 marks the choice.
 
+Under `vmap` over members XLA's own becomes a grouped convolution, which may be
+slow on a GPU. "unrolled", "mapped" and "patches" avoid it, each in its own way.
+No platform takes them yet; `python -m benchmarks.gpu` times them.
+
 First-order reverse-mode differentiation works, under any nesting of `vmap`;
 forward-mode and second-order differentiation do not.
 
@@ -22,6 +26,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 NHWC = ("NHWC", "HWIO", "NHWC")
@@ -32,6 +37,10 @@ LARGEST_OPERATOR = 2**24
 Form = Callable[[jax.Array, jax.Array, "Geometry"], jax.Array]
 # (x, the result's cotangent, geometry) to the kernel's.
 KernelGradient = Callable[[jax.Array, jax.Array, "Geometry"], jax.Array]
+# A function of one member, and its two arguments [M, ...], to all results.
+OfMembers = Callable[
+  [Callable[[jax.Array, jax.Array], jax.Array], jax.Array, jax.Array], jax.Array
+]
 
 
 class Geometry(typing.NamedTuple):
@@ -294,6 +303,18 @@ def _kernel_gradient(
   return choice(x, g, geometry)
 
 
+def _xla_input_gradient(
+  g: jax.Array, kernel: jax.Array, geometry: Geometry
+) -> jax.Array:
+  """The transpose of XLA's own convolution, [B, H, W, I]."""
+  shape = (g.shape[0], *geometry.size, kernel.shape[2])
+  transpose = jax.linear_transpose(
+    lambda x: by_xla(x, kernel, geometry),
+    jax.ShapeDtypeStruct(shape, g.dtype),
+  )
+  return transpose(g)[0]
+
+
 # For each of a bilinear function's two arguments: the axis that an extra batch
 # axis can be merged into if only that argument has one, and the axis of the
 # result that it is then part of.
@@ -301,17 +322,23 @@ _MERGE = {
   _forward: ((0, 0), (3, 3)),
   _input_gradient: ((0, 0), (2, 3)),
   _kernel_gradient: ((3, 2), (3, 3)),
+  by_xla: ((0, 0), (3, 3)),
+  _xla_input_gradient: ((0, 0), (2, 3)),
+  transposed(by_xla): ((3, 2), (3, 3)),
 }
 
 
 @functools.cache
 def _batchable(
-  function: Callable[..., jax.Array], geometry: Geometry
+  function: Callable[..., jax.Array],
+  geometry: Geometry,
+  of_members: OfMembers | None = None,
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
   """`function` with a vmap rule that never leads to a grouped convolution.
 
   A batch axis of one argument is merged into an existing axis. If both have one
-  (a population: images and kernels of each member), the members are unrolled.
+  (a population: images and kernels of each member), `of_members` decides; None:
+  the members are unrolled.
   """
 
   @jax.custom_batching.custom_vmap
@@ -323,7 +350,7 @@ def _batchable(
     size: int, batched: Sequence[bool], a: jax.Array, b: jax.Array
   ) -> tuple[jax.Array, bool]:
     if all(batched):
-      return jnp.stack(_in_turn(batchable, a, b)), True
+      return (of_members or _in_turn)(batchable, a, b), True
     (a_axis, a_out), (b_axis, b_out) = _MERGE[function]
     if batched[0]:
       return _split(batchable(_merge(a, a_axis), b), size, a_out), True
@@ -336,7 +363,7 @@ def _in_turn(
   function: Callable[[jax.Array, jax.Array], jax.Array],
   a: jax.Array,
   b: jax.Array,
-) -> list[jax.Array]:
+) -> jax.Array:
   """`function` of each member, one after another.
 
   Each uses all threads, so that several at once would slow each other down.
@@ -348,7 +375,7 @@ def _in_turn(
         (of_a, of_b, results[-1])
       )
     results.append(function(of_a, of_b))
-  return results
+  return jnp.stack(results)
 
 
 def _merge(x: jax.Array, axis: int) -> jax.Array:
@@ -407,13 +434,10 @@ def fast_on_cpu(
   """
   geometry = None
   if (
-    lhs.ndim == 4
-    and lhs.dtype == rhs.dtype == jnp.float32
-    and preferred_element_type in (None, jnp.float32)
+    lhs.dtype == jnp.float32
     and feature_group_count == batch_group_count == 1
     and set(lhs_dilation or (1,)) == set(rhs_dilation or (1,)) == {1}
-    and lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
-    == lax.conv_dimension_numbers(lhs.shape, rhs.shape, NHWC)
+    and _is_plain(lhs, rhs, dimension_numbers, preferred_element_type)
   ):
     geometry = geometry_of(lhs.shape, rhs.shape, window_strides, padding)
   if geometry is not None:
@@ -433,9 +457,122 @@ def fast_on_cpu(
   )
 
 
+def _is_plain(
+  lhs: jax.Array,
+  rhs: jax.Array,
+  dimension_numbers: typing.Any,
+  preferred_element_type: typing.Any,
+) -> bool:
+  """Whether images are NHWC, and everything has one type."""
+  return (
+    lhs.ndim == 4
+    and lhs.dtype == rhs.dtype
+    and preferred_element_type in (None, lhs.dtype)
+    and lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
+    == lax.conv_dimension_numbers(lhs.shape, rhs.shape, NHWC)
+  )
+
+
+def _unroll(
+  function: Callable[[jax.Array, jax.Array], jax.Array],
+  a: jax.Array,
+  b: jax.Array,
+) -> jax.Array:
+  """`function` of each member, without an order: a GPU may overlap them."""
+  return jnp.stack([function(x, y) for x, y in zip(a, b, strict=True)])
+
+
+def _map(
+  function: Callable[[jax.Array, jax.Array], jax.Array],
+  a: jax.Array,
+  b: jax.Array,
+) -> jax.Array:
+  """`function` of each member in a loop, compiled once."""
+  return lax.map(lambda member: function(*member), (a, b))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _convolve_members(
+  x: jax.Array, kernel: jax.Array, geometry: Geometry, of_members: OfMembers
+) -> jax.Array:
+  """XLA's own convolution, of members as `of_members` has them."""
+  return _batchable(by_xla, geometry, of_members)(x, kernel)
+
+
+def _convolve_members_fwd(
+  x: jax.Array, kernel: jax.Array, geometry: Geometry, of_members: OfMembers
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+  return _convolve_members(x, kernel, geometry, of_members), (x, kernel)
+
+
+def _convolve_members_bwd(
+  geometry: Geometry,
+  of_members: OfMembers,
+  residuals: tuple[jax.Array, jax.Array],
+  g: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+  x, kernel = residuals
+  kernel_gradient = transposed(by_xla)
+  return (
+    _batchable(_xla_input_gradient, geometry, of_members)(g, kernel),
+    _batchable(kernel_gradient, geometry, of_members)(x, g),
+  )
+
+
+_convolve_members.defvjp(_convolve_members_fwd, _convolve_members_bwd)
+
+
+def _instead_of_groups(form: Form) -> Callable[..., jax.Array]:
+  """A form in place of `lax.conv_general_dilated`, wherever it covers it."""
+
+  def convolve(
+    lhs: jax.Array,
+    rhs: jax.Array,
+    window_strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    *,
+    dimension_numbers: typing.Any = None,
+    preferred_element_type: typing.Any = None,
+    **options: typing.Any,
+  ) -> jax.Array:
+    geometry = None
+    # Dilations of 1 are no dilations; anything else goes to XLA's own.
+    is_special = any(
+      value is not None and set(np.ravel(value).tolist()) != {1}
+      for name, value in options.items()
+      if name != "precision"
+    )
+    if not is_special and _is_plain(
+      lhs, rhs, dimension_numbers, preferred_element_type
+    ):
+      geometry = geometry_of(lhs.shape, rhs.shape, window_strides, padding)
+    if geometry is not None:
+      return form(lhs, rhs, geometry)
+    return lax.conv_general_dilated(
+      lhs,
+      rhs,
+      window_strides,
+      padding,
+      dimension_numbers=dimension_numbers,
+      preferred_element_type=preferred_element_type,
+      **options,
+    )
+
+  return convolve
+
+
 CONVOLUTIONS: dict[str, Callable[..., jax.Array]] = {
   "portable": lax.conv_general_dilated,
   "cpu": fast_on_cpu,
+  # One convolution for each member.
+  "unrolled": _instead_of_groups(
+    lambda x, kernel, geometry: _convolve_members(x, kernel, geometry, _unroll)
+  ),
+  "mapped": _instead_of_groups(
+    lambda x, kernel, geometry: _convolve_members(x, kernel, geometry, _map)
+  ),
+  # One batched product for all members. A 9x9 kernel copies an image 81 times.
+  "patches": _instead_of_groups(by_patches),
 }
 
 

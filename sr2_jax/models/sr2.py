@@ -58,8 +58,8 @@ class SR2(nn.Module):
     dtype: of the layers' arithmetic, "float32" or "bfloat16"; None: that of
       the images. Outputs always have the type of the images; parameters and
       BatchNorm's statistics are float32.
-    convolution: "portable", or "cpu" for the forms that are fast on the CPU
-      (`conv.CONVOLUTIONS`); the results are equal within rounding.
+    convolution: a key of `conv.CONVOLUTIONS`, such as "portable", or "cpu" for
+      the forms that are fast on the CPU; the results are equal within rounding.
   """
 
   trunk: str

@@ -262,6 +262,78 @@ def test_a_member_axis_makes_no_grouped_convolution():
   assert "batch_group_count = 3" not in text
 
 
+WITHOUT_GROUPS = ("unrolled", "mapped", "patches")
+
+
+def by_name(name):
+  convolve = conv.CONVOLUTIONS[name]
+  return lambda x, kernel, strides, padding: convolve(
+    x, kernel, strides, padding, dimension_numbers=NHWC
+  )
+
+
+@pytest.mark.parametrize("name", WITHOUT_GROUPS)
+@pytest.mark.parametrize("axes", [(None, None), (0, None), (None, 0), (0, 0)])
+@pytest.mark.parametrize("shape", [(7, 4, 8, 3, 2), (5, 3, 4, 9, 1)])
+def test_forms_without_groups_equal_the_reference(name, axes, shape):
+  """Values and both gradients, of one member and of several."""
+  size, channels, features, width, stride = shape
+  x = random(*((3,) if axes[0] == 0 else ()), 2, size, size, channels)
+  kernel = random(
+    *((3,) if axes[1] == 0 else ()), width, width, channels, features, seed=2
+  )
+
+  def run(function):
+    def total(a, b):
+      of_member = functools.partial(
+        function, strides=(stride, stride), padding="SAME"
+      )
+      if axes != (None, None):
+        of_member = jax.vmap(of_member, in_axes=axes)
+      y = of_member(a, b)
+      return jnp.sum(jnp.sin(y)), y
+
+    return once(jax.grad(total, argnums=(0, 1), has_aux=True), x, kernel)
+
+  (gradients, y), (expected_gradients, z) = run(by_name(name)), run(reference)
+  assert_close(y, z)
+  for actual, expected in zip(gradients, expected_gradients, strict=True):
+    assert_close(actual, expected)
+
+
+@pytest.mark.parametrize("name", [*WITHOUT_GROUPS, "portable"])
+def test_only_the_portable_form_groups_members(name):
+  x, kernel = random(3, 2, 7, 7, 32), random(3, 3, 3, 32, 32, seed=2)
+  convolve = by_name(name)
+  step = jax.vmap(
+    jax.grad(
+      lambda a, b: jnp.sum(convolve(a, b, (1, 1), "SAME") ** 2),
+      argnums=(0, 1),
+    )
+  )
+  text = jax.jit(step).lower(x, kernel).as_text()
+  groups = [f"{kind}_group_count = 3" for kind in ("feature", "batch")]
+  assert any(group in text for group in groups) == (name == "portable")
+
+
+@pytest.mark.parametrize("name", WITHOUT_GROUPS)
+def test_forms_without_groups_keep_bfloat16(name):
+  x = random(2, 6, 6, 4).astype(jnp.bfloat16)
+  kernel = random(3, 3, 4, 4, seed=2).astype(jnp.bfloat16)
+  y = by_name(name)(x, kernel, (1, 1), "SAME")
+  assert y.dtype == jnp.bfloat16
+  exact = reference(
+    *(a.astype(jnp.float32) for a in (x, kernel)), (1, 1), "SAME"
+  )
+  np.testing.assert_allclose(
+    y.astype(jnp.float32),
+    exact,
+    rtol=0,
+    atol=0.02 * float(jnp.abs(exact).max()),
+  )
+
+
+@pytest.mark.parametrize("name", ["cpu", *WITHOUT_GROUPS])
 @pytest.mark.parametrize(
   "options",
   [
@@ -271,13 +343,13 @@ def test_a_member_axis_makes_no_grouped_convolution():
     {"padding": ((3, 3), (3, 3))},
   ],
 )
-def test_other_convolutions_are_left_to_xla(options):
+def test_other_convolutions_are_left_to_xla(name, options):
   options = {"padding": "VALID", "dimension_numbers": NHWC, **options}
   x, kernel = random(2, 6, 6, 4), random(3, 3, 4, 4, seed=2)
   if "feature_group_count" in options:
     kernel = kernel[:, :, :2]
   expected = lax.conv_general_dilated(x, kernel, (1, 1), **options)
-  actual = conv.fast_on_cpu(x, kernel, (1, 1), **options)
+  actual = conv.CONVOLUTIONS[name](x, kernel, (1, 1), **options)
   np.testing.assert_array_equal(actual, expected)
 
 
