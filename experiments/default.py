@@ -238,6 +238,9 @@ def get_config() -> ml_collections.ConfigDict:
   config.log.every_steps = 50
   # Write TensorBoard scalars and image grids.
   config.log.tensorboard = True
+  # First and last step of each phase to trace, each >= 1, for TensorBoard and
+  # Perfetto, as in 100,110; () traces nothing. A resumed run may change it.
+  config.log.profile_steps = ()
 
   config.parallel = ml_collections.ConfigDict()
   # "data" splits each batch over the devices, "members" the population. "auto"

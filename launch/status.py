@@ -7,7 +7,7 @@ from typing import Any
 
 from launch import jobs as jobs_lib
 from sr2_jax import errors
-from sr2_jax.config import derived, record
+from sr2_jax.config import derived, fields, record
 from sr2_jax.data import published
 from sr2_jax.records import folder as folder_lib
 
@@ -99,9 +99,8 @@ def is_finished(job: jobs_lib.Job) -> bool:
     return False
   job.folder.check(
     record.to_dict(job.config),
-    # The path of its source may be spelled in several ways, and the layout was
-    # chosen for the devices.
-    ignore=("init_from", "parallel", "stop_on_divergence"),
+    # The path of its source may be spelled in several ways.
+    ignore=("init_from", *fields.FREE_ON_RESUME),
     way_out="Give another --workdir, or move that run's folder away. Where "
     "only fields of `eval` differ, --mode=eval evaluates it again.",
   )

@@ -21,6 +21,7 @@ from sr2_jax.training import phase as phase_lib
 from sr2_jax.training import progress as progress_lib
 from sr2_jax.training import run as run_lib
 from sr2_jax.training import start as start_lib
+from sr2_jax.training import trace as trace_lib
 
 # How many calls the host may run ahead of the devices.
 _CALLS_AHEAD = 2
@@ -206,9 +207,12 @@ def train_phase(
         )
 
   calls = feed.calls(phase, config, layout, split, first_step=first_step)
-  with progress, contextlib.closing(calls):
+  trace = trace_lib.Trace(run, start)
+  with progress, contextlib.closing(calls), trace:
     for call, inputs in calls:
+      trace.before(call, on_devices)
       on_devices, metrics = train_steps(on_devices, *inputs)
+      trace.after(call, on_devices)
       pending.append((call, metrics))
 
       done = call.stop

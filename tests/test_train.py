@@ -458,12 +458,21 @@ def test_init_from_continues_the_pretraining_of_another_run(
     assert of_arrays == expected[name], name
 
 
-def test_streamed_images_give_the_same_run(
+def test_streamed_images_and_a_trace_give_the_same_run(
   environment, uninterrupted, tmp_path
 ):
   workdir = tmp_path / "streamed"
-  run(environment, workdir, "--config.data.device_bytes=1")
+  text = run(
+    environment,
+    workdir,
+    "--config.data.device_bytes=1",
+    "--config.log.profile_steps=10,12",
+  )
   assert_same_run(workdir, uninterrupted[0])
+  traces = list(workdir.glob("profile/*/plugins/profile/*/perfetto_trace*"))
+  assert [path.relative_to(workdir).parts[1] for path in traces] == ["pretrain"]
+  assert f"traced from step 10 to step 12: {workdir}/profile/pretrain" in text
+  assert "joint takes the steps 1 to 8" in text
 
 
 @pytest.mark.parametrize("steps_per_call", [1, 4])

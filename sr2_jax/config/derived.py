@@ -44,7 +44,11 @@ def resolve(
     *((resolved.eval.corruptions, kind) for kind in resolved.eval.corruptions),
   ):
     group[field] = tuple(float(x) for x in group[field])
-  resolved.eval.epochs = tuple(int(x) for x in resolved.eval.epochs)
+  for group, field in (
+    (resolved.eval, "epochs"),
+    (resolved.log, "profile_steps"),
+  ):
+    group[field] = tuple(int(x) for x in group[field])
   return ml_collections.FrozenConfigDict(resolved)
 
 

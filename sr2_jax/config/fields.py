@@ -149,6 +149,19 @@ def _counts() -> Check:
   )
 
 
+def _first_and_last() -> Check:
+  whole = _counts()
+  return Check(
+    "a first and a last step >= 1, as in 100,110, or none",
+    lambda values: (
+      isinstance(values, (tuple, list))
+      and len(values) in (0, 2)
+      and all(whole.accepts((value,)) for value in values)
+      and sorted(values) == list(values)
+    ),
+  )
+
+
 def _choices(*choices: str) -> Check:
   return Check(
     f"one or more of {_either(*choices)}, each once, as in {','.join(choices)}",
@@ -234,6 +247,7 @@ CHECKS: dict[str, Check] = {
   "checkpoint.keep": _integer(1),
   "log.every_steps": _integer(1),
   "log.tensorboard": _boolean(),
+  "log.profile_steps": _first_and_last(),
   "parallel.layout": _choice("auto", "data", "members"),
   "parallel.num_devices": _integer(0),
 }
@@ -242,7 +256,12 @@ CHECKS: dict[str, Check] = {
 OPTIONAL: dict[str, Any] = {
   "stop_on_divergence": False,
   **{corruption_field(key): () for key in names.CORRUPTIONS},
+  "log.profile_steps": (),
 }
+
+# Fields that may differ when a run is resumed: they change no number, or
+# (`parallel`) the last bits of one.
+FREE_ON_RESUME = ("parallel", "stop_on_divergence", "log.profile_steps")
 
 # Fields that a config of an older version lacks, and their values where an
 # experiment file does. Nothing was recorded about them: a run of that version

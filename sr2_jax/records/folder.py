@@ -1,7 +1,8 @@
 """A run's folder: who is using it, the record of the run, whether it is done.
 
 Holds config.json, metrics.jsonl, timing.jsonl, results.jsonl, checkpoints/,
-per_image/, examples/, images/, tensorboard/, weights/ and, at the end, DONE.
+per_image/, examples/, images/, tensorboard/, weights/, profile/ if asked for
+and, at the end, DONE.
 """
 
 import contextlib

@@ -12,7 +12,7 @@ import ml_collections
 import numpy as np
 
 from sr2_jax import agreement, compilation, errors, messages, parallel
-from sr2_jax.config import checks, derived, record
+from sr2_jax.config import checks, derived, fields, record
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.models import srmd_weights
 from sr2_jax.records import folder as folder_lib
@@ -24,15 +24,13 @@ from sr2_jax.training import phase as phase_lib
 
 # What a later start may change; config.json records it for each start.
 _SURROUNDINGS = ("devices", "python", "packages", "git_revision")
-# Fields that a later start may change: they affect last bits, or no number.
-_FREE = ("parallel", "stop_on_divergence")
 # Those that --mode=eval may change: they change no row, or a row records them.
 # Rows do not record the other `eval` fields, so these are fixed.
 _FREE_IN_EVALUATION = (
   "eval.noise_variances", "eval.corruptions", "eval.splits", "eval.checkpoint",
   "eval.srmd", "eval.batch_norm",
   "data.device_bytes", "log", "steps_per_call",
-  *_FREE,
+  *fields.FREE_ON_RESUME,
 )  # fmt: skip
 
 
@@ -146,8 +144,8 @@ def _check_config(
       "give the run's own values of the others.",
     )
   elif folder.has_begun:
-    ignore = (*_FREE, *_moved(folder, config))
-    folder.check(record.to_dict(config), ignore=ignore)
+    free = (*fields.FREE_ON_RESUME, *_moved(folder, config))
+    folder.check(record.to_dict(config), ignore=free)
   elif config.init_from and not folder_lib.RunFolder(config.init_from).read():
     raise errors.UserError(
       f'config.init_from is "{config.init_from}", which is not a run folder: '

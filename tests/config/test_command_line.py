@@ -89,6 +89,7 @@ TYPED = {
   "checkpoint.keep": ("1", 1),
   "log.every_steps": ("1", 1),
   "log.tensorboard": ("0", False),
+  "log.profile_steps": ("100,110", (100.0, 110.0)),
   "parallel.layout": ("members", "members"),
   "parallel.num_devices": ("1", 1),
 }

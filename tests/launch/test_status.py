@@ -110,7 +110,7 @@ def test_finished_with_the_same_config_or_another(tmp_path):
   assert not status.is_finished(first)
   begin(control, done=True)
   assert status.is_finished(control)
-  stops = {"stop_on_divergence": "true"}
+  stops = {"stop_on_divergence": "true", "log.profile_steps": "2,3"}
   assert status.is_finished(
     jobs_lib.load(test_jobs.PAIR, tmp_path, settings=stops)[1]
   )

@@ -224,14 +224,17 @@ def test_evaluation_may_change_what_training_does_not_see(
     raise AssertionError("opened")
 
 
-def test_whether_to_stop_when_members_diverge_may_change(images, tmp_path):
+def test_what_changes_no_number_may_change(images, tmp_path):
   with run_lib.open_run(make_config(images), tmp_path):
     begin(tmp_path)
-  config = make_config(images, stop_on_divergence=True)
+  config = make_config(
+    images, stop_on_divergence=True, log__profile_steps=(2, 3)
+  )
   for evaluate_only in (False, True):
     with run_lib.open_run(config, tmp_path, evaluate_only=evaluate_only) as run:
       assert run is not None
       assert run.config.stop_on_divergence
+      assert run.config.log.profile_steps == (2, 3)
 
 
 def test_the_choice_of_a_layout_is_recorded_and_kept(images, tmp_path, capsys):
