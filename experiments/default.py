@@ -31,7 +31,8 @@ def get_config() -> ml_collections.ConfigDict:
   # change it.
   config.stop_on_divergence = False
   # Run folder whose `pretrain` weights start `joint`, instead of a `pretrain`
-  # phase in this run; "" trains its own.
+  # phase in this run, or the weights alone: its folder weights/, a network's
+  # folder in there, or a file. "" trains its own.
   config.init_from = ""
 
   config.data = ml_collections.ConfigDict()

@@ -2,6 +2,10 @@
 
   python -m launch.sweep --sweep=experiments/paper.py:cpu --workdir=runs/paper
 
+The budget "gpu" is what one GPU can settle in minutes, at the authors' epochs:
+
+  python -m launch.sweep --sweep=experiments/paper.py:gpu --workdir=runs/gpu
+
 To evaluate the released SRMD in each run as well:
   --set eval.srmd.weights=package --set eval.srmd.pca=srmd_pca_matlab.mat
 
@@ -11,6 +15,10 @@ x4 before x2, FSRCNN before WDSR.
 
 Time: docs/reproduction.md has that of each run so far.
 """
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from experiments import (
   fig4_accuracy,
@@ -36,8 +44,24 @@ ITEMS = (
 )
 
 
+# Both kinds of statistics: the authors have the running ones. A checkpoint for
+# every sixth of a phase, and none of the files that are large to carry.
+_GPU = {
+  "eval.batch_norm": ("reestimated", "running"),
+  "eval.every_epochs": 10,
+  "eval.splits": ("test",),
+  "eval.validation_noise_variances": (0.0, 1e-4),
+  "checkpoint.every_steps": 15_000,
+  "log.every_steps": 750,
+  "log.tensorboard": False,
+  **{kind: levels[-1:] for kind, levels in runs.CORRUPTIONS.items()},
+}
+
+
 def sweep(budget: str = "paper") -> list[runs.Run]:
-  """Every run that an item needs, and the extras."""
+  """Every run that an item needs, and the extras; with "gpu" few of them."""
+  if budget == "gpu":
+    return _of_gpu()
   in_order = runs.merge(
     _of_fsrcnn(budget, 4),
     _of_wdsr(budget, 4),
@@ -55,6 +79,46 @@ def sweep(budget: str = "paper") -> list[runs.Run]:
   )
   needed = runs.merge(*(item.sweep(budget) for item in ITEMS))
   return runs.merge(in_order, needed)
+
+
+def _of_gpu() -> list[runs.Run]:
+  """Of MNIST: SR2 and its control, x4 and then x2, and sequential networks.
+
+  Pretraining is a run of its own. So a cut costs one phase at most, and weights
+  carried to another machine are enough to go on there. With the paper's lambda
+  alone a population has three members.
+  """
+  found: list[runs.Run] = []
+  for trunk in ("fsrcnn", "wdsr"):
+    for scale in (4, 2):
+      sr2 = _changed(
+        runs.sr2("paper", "mnist", trunk, scale), {"joint.loss_weight": (9.0,)}
+      )
+      control = runs.continued("paper", "mnist", trunk, scale)
+      pretrained = dataclasses.replace(
+        _changed(control, {"joint.num_epochs": 0}),
+        name=f"mnist_pretrained_{trunk}_x{scale}",
+        init_from=None,
+      )
+      found += [
+        pretrained,
+        *(
+          dataclasses.replace(run, init_from=pretrained.name)
+          for run in (sr2, control)
+        ),
+      ]
+  found += [
+    dataclasses.replace(
+      runs.sequential("paper", "mnist", "fsrcnn", scale),
+      init_from=f"mnist_pretrained_fsrcnn_x{scale}",
+    )
+    for scale in (4, 2)
+  ]
+  return [_changed(run, _GPU) for run in found]
+
+
+def _changed(run: runs.Run, changes: Mapping[str, Any]) -> runs.Run:
+  return dataclasses.replace(run, overrides={**run.overrides, **changes})
 
 
 def _of_fsrcnn(budget: str, scale: int) -> list[runs.Run]:

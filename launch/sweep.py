@@ -22,9 +22,10 @@ Examples:
 
 Flags:
   --sweep=FILE[:BUDGET]  Sweep file, and a budget of experiments/runs.py:
-                         "paper" (the default), "cpu" or "smoke". A file that
-                         begins with experiments/ and is not here is taken from
-                         those that come with sr2_jax.
+                         "paper" (the default), "cpu" or "smoke"; or "gpu" of
+                         experiments/paper.py. A file that begins with
+                         experiments/ and is not here is taken from those that
+                         come with sr2_jax.
   --workdir=FOLDER       Gets a folder and a log for each run, by its name.
   --only NAME ...        Only these runs; * and ? stand for any letters.
   --set FIELD=VALUE      Changes a field of all runs, as --config.FIELD=VALUE

@@ -132,7 +132,7 @@ def test_commands_are_understood(module, arguments, monkeypatch):
       _argparse_parses(f"{module}.__main__", arguments, monkeypatch)
     case "benchmarks.run" | "benchmarks.table":
       _argparse_parses(module, arguments, monkeypatch)
-    case "benchmarks.accelerators":
+    case "benchmarks.accelerators" | "benchmarks.gpu":
       _argparse_parses(f"{module}.__main__", arguments, monkeypatch)
     case "benchmarks.scaling":
       assert not arguments

@@ -23,7 +23,7 @@ BUDGETS = [
   (name, budget)
   for name in SWEEPS
   for budget in (MODULES[name].BUDGETS if name in OWN else runs.BUDGETS)
-]
+] + [("paper", "gpu")]
 
 # Fields that make an experiment what its name says, from the paper.
 PAPER = {
@@ -348,6 +348,50 @@ def test_budgets_shorten_and_change_nothing_else(budget, epochs, few):
     allowed = BUDGET_FIELDS
     if budget == "cpu" and name.startswith("svhn"):
       allowed += ("eval.max_images",)
+    for change in changes:
+      assert change.is_of(*allowed), change
+
+
+def test_what_a_gpu_settles_first():
+  """FSRCNN x4 with its control; three seeds and the authors' epochs; MNIST."""
+  configs = _configs("gpu")
+  assert list(configs) == [
+    *(
+      f"mnist_{word}{trunk}_x{scale}"
+      for trunk in ("fsrcnn", "wdsr")
+      for scale in (4, 2)
+      for word in ("pretrained_", "", "sr_continued_")
+    ),
+    "mnist_sequential_fsrcnn_x4",
+    "mnist_sequential_fsrcnn_x2",
+  ]
+  for run in paper.sweep("gpu"):
+    trunk = run.name.removeprefix("mnist_").removeprefix("pretrained_")
+    trunk = trunk.removeprefix("sr_continued_").removeprefix("sequential_")
+    is_first = "pretrained" in run.name
+    assert run.init_from == (None if is_first else f"mnist_pretrained_{trunk}")
+  for name, config in configs.items():
+    assert config.pretrain.num_epochs == 120
+    if "pretrained" in name:
+      assert derived.phases(config) == ("pretrain",)
+    else:
+      method, _, scale, shared, weights = EXPECTED[name]
+      weights = (9.0,) if 9.0 in weights else weights
+      assert derived.method(config, "joint").key == method
+      assert config.degradation.scale == scale
+      assert config.model.shared_layers == shared
+      assert derived.loss_weights(config, "joint") == weights
+      assert config.joint.num_epochs == 120
+    assert config.data.name == "mnist"
+    assert derived.population_size(config, "joint") == 3
+    assert set(config.eval.batch_norm) == {"reestimated", "running"}
+    changes = record.difference(
+      record.to_dict(default.get_config()), record.to_dict(config)
+    )
+    allowed = (
+      *BUDGET_FIELDS, "eval.batch_norm", "eval.validation_noise_variances",
+      "log",
+    )  # fmt: skip
     for change in changes:
       assert change.is_of(*allowed), change
 

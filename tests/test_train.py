@@ -444,13 +444,14 @@ def test_best_weights_are_those_of_the_lowest_validation_loss(
   assert (workdir / "images" / "curves_best_test.png").is_file()
 
 
+@pytest.mark.parametrize("part", [".", "weights"])
 def test_init_from_continues_the_pretraining_of_another_run(
-  environment, uninterrupted, tmp_path
+  environment, uninterrupted, tmp_path, part
 ):
   """With the same settings, it reaches the same joint weights."""
   source, _ = uninterrupted
   workdir = tmp_path / "joint"
-  run(environment, workdir, f"--config.init_from={source}")
+  run(environment, workdir, f"--config.init_from={source / part}")
   expected = digests(source)
   actual = digests(workdir)
   assert set(actual) == {name for name in expected if "joint" in name}

@@ -184,7 +184,7 @@ CHECKS: dict[str, Check] = {
   "batch_size": _integer(1),
   "steps_per_call": _integer(0),
   "stop_on_divergence": _boolean(),
-  "init_from": _text(r".*", 'a run folder or ""'),
+  "init_from": _text(r".*", 'a run folder, weights or ""'),
   "data.name": _choice("mnist5k", "mnist", "svhn_cropped", "folder"),
   "data.path": _text(r".*", 'an image folder or ""'),
   "data.validation_fraction": _number("(0, 1)"),

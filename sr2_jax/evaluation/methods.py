@@ -11,7 +11,7 @@ from sr2_jax import errors, names, parallel
 from sr2_jax.models import bicubic, conv, sr2
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import rows as rows_lib
-from sr2_jax.training import inputs
+from sr2_jax.training import carried, inputs
 from sr2_jax.training import network as network_lib
 from sr2_jax.training import phase as phase_lib
 from sr2_jax.training import run as run_lib
@@ -89,7 +89,7 @@ def of_phase(
 def _pretrain_epochs(config: Any, phase: str) -> int | None:
   """Epochs of `pretrain` before `joint`, in this run or in `init_from`.
 
-  None if that run's config.json is gone: an evaluation must not fail for it.
+  None if what tells them is gone: an evaluation must not fail for it.
   """
   if phase != "joint":
     return None
@@ -97,9 +97,9 @@ def _pretrain_epochs(config: Any, phase: str) -> int | None:
     return config.pretrain.num_epochs
   try:
     recorded = folder_lib.RunFolder(config.init_from).read()
-    return (
-      None if recorded is None else recorded["config"]["pretrain"]["num_epochs"]
-    )
+    if recorded is None:
+      return carried.pretrain_epochs(config.init_from)
+    return recorded["config"]["pretrain"]["num_epochs"]
   except (errors.UserError, LookupError, TypeError):
     return None
 

@@ -18,13 +18,19 @@ from sr2_jax.models import srmd_weights
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import provenance
 from sr2_jax.records import rows as rows_lib
-from sr2_jax.training import checkpoint, population, preemption, steps
+from sr2_jax.training import (
+  carried,
+  checkpoint,
+  population,
+  preemption,
+  steps,
+)
 from sr2_jax.training import layout as layout_lib
 from sr2_jax.training import phase as phase_lib
 
 # What a later start may change; config.json records it for each start.
 _SURROUNDINGS = ("devices", "python", "packages", "git_revision")
-# Those that --mode=eval may change: they change no row, or a row records them.
+# Fields that --mode=eval may change: they change no row, or a row records them.
 # Rows do not record the other `eval` fields, so these are fixed.
 _FREE_IN_EVALUATION = (
   "eval.noise_variances", "eval.corruptions", "eval.splits", "eval.checkpoint",
@@ -146,11 +152,8 @@ def _check_config(
   elif folder.has_begun:
     free = (*fields.FREE_ON_RESUME, *_moved(folder, config))
     folder.check(record.to_dict(config), ignore=free)
-  elif config.init_from and not folder_lib.RunFolder(config.init_from).read():
-    raise errors.UserError(
-      f'config.init_from is "{config.init_from}", which is not a run folder: '
-      "it has no config.json."
-    )
+  elif config.init_from:
+    carried.check_source(config.init_from)
 
 
 def _spread(
@@ -221,6 +224,8 @@ def pretrained_state(
   origin, folder = run, run.folder
   num_train_images = len(run.dataset.train.images)
   if run.config.init_from:
+    if paths := carried.files_in(run.config.init_from):
+      return carried.read(run.config, paths)
     folder = folder_lib.RunFolder(run.config.init_from)
     recorded = folder.read()
     if recorded is None:

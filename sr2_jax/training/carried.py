@@ -1,0 +1,110 @@
+"""Pretrained weights that were carried here without their checkpoints.
+
+`init_from` may name the folder weights/ of a run, a network's folder in it, or
+one file, as well as a run folder that has kept only weights/.
+"""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from sr2_jax import errors
+from sr2_jax.config import checks, derived, record
+from sr2_jax.records import divergence
+from sr2_jax.records import folder as folder_lib
+from sr2_jax.records import weights as weights_lib
+from sr2_jax.training import network, population, steps
+
+_LAST = "last.safetensors"
+# Where they may be in what `init_from` names.
+_PLACES = (
+  f"weights/pretrain_*/*/{_LAST}",
+  f"pretrain_*/*/{_LAST}",
+  f"*/{_LAST}",
+)
+
+
+def files_in(init_from: str) -> list[pathlib.Path]:
+  """The weights files at a path; none in a folder with checkpoints."""
+  path = pathlib.Path(init_from)
+  if path.is_file():
+    return [path]
+  if any(path.glob("checkpoints/pretrain/last/*")):
+    return []
+  for place in _PLACES:
+    if found := sorted(path.glob(place)):
+      return found
+  return []
+
+
+def check_source(init_from: str) -> None:
+  """Raises UserError if a path is neither a run folder nor of weights."""
+  if files_in(init_from) or folder_lib.RunFolder(init_from).read():
+    return
+  raise errors.UserError(
+    f'config.init_from is "{init_from}", which is not a run folder: it has no '
+    "config.json, and no weights of pretrain."
+  )
+
+
+def pretrain_epochs(init_from: str) -> int | None:
+  """Epochs of `pretrain` that the weights at a path have; None if unknown."""
+  try:
+    for path in files_in(init_from):
+      return weights_lib.read_origin(path).config["pretrain"]["num_epochs"]
+  except (errors.UserError, LookupError, TypeError):
+    pass
+  return None
+
+
+def read(
+  config: Any, paths: Sequence[pathlib.Path]
+) -> tuple[steps.TrainState, population.Population]:
+  """The end of a pretraining, from its weights files.
+
+  The statistics of BatchNorm are the running ones, as in a checkpoint. There is
+  no state of Adam, which starts at zero in `joint` anyway. Weights do not tell
+  which images they saw, so only the settings of the data are compared.
+
+  Args:
+    config: of the run that starts from them, with `init_from`.
+    paths: from `files_in`.
+
+  Raises:
+    UserError: if they are not of a pretraining, of a different one, damaged, or
+      of other members than this run needs.
+  """
+  place = f"config.init_from={config.init_from}"
+  origins = [weights_lib.read_origin(path) for path in paths]
+  for origin in origins:
+    if origin.phase != "pretrain":
+      raise errors.UserError(
+        f"{place} has weights of {origin.phase}; joint starts from those of "
+        "pretrain."
+      )
+    source = record.recorded(origin.config, record.to_dict(config))
+    # Which members there are, the files say.
+    source["seed"], source["num_seeds"] = config.seed, config.num_seeds
+    source["loss"]["l2"] = list(dict.fromkeys(x.member.l2 for x in origins))
+    checks.validate_init_from(config, source)
+  found = network.from_files(paths, batch_norm="running")
+  members = [origin.member for origin in found.origins]
+  pretrained = population.Population(
+    tuple(x.seed or 0 for x in members),
+    tuple(x.l2 or 0.0 for x in members),
+    (None,) * len(members),
+  )
+  wanted = population.expand(
+    range(config.seed, config.seed + config.num_seeds),
+    config.loss.l2,
+    derived.loss_weights(config, "joint"),
+  )
+  try:
+    wanted.origins(pretrained)
+  except ValueError as error:
+    has = "; ".join(map(divergence.in_words, members))
+    raise errors.UserError(
+      f"{place} has {has}; this run asks for the seeds {wanted.seeds[0]} to "
+      f"{wanted.seeds[-1]}."
+    ) from error
+  return steps.TrainState(**found.variables, opt_state=()), pretrained
