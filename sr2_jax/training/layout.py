@@ -159,10 +159,9 @@ def _filled_in(
   if not isinstance(recorded, Mapping):
     return asked
   layout, num_devices = recorded.get("layout"), recorded.get("num_devices")
-  is_whole = isinstance(num_devices, int) and num_devices >= 0
-  if (
-    layout in ("data", "members") and is_whole and asked[0] in ("auto", layout)
-  ):
+  if not isinstance(num_devices, int) or num_devices < 0:
+    return asked
+  if layout in ("data", "members") and asked[0] in ("auto", layout):
     return layout, asked[1] or num_devices
   return asked
 
