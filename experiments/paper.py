@@ -99,6 +99,7 @@ def _of_gpu() -> list[runs.Run]:
         _changed(control, {"joint.num_epochs": 0}),
         name=f"mnist_pretrained_{trunk}_x{scale}",
         init_from=None,
+        fixed=("joint.num_epochs",),
       )
       found += [
         pretrained,

@@ -370,6 +370,8 @@ def test_what_a_gpu_settles_first():
     trunk = trunk.removeprefix("sr_continued_").removeprefix("sequential_")
     is_first = "pretrained" in run.name
     assert run.init_from == (None if is_first else f"mnist_pretrained_{trunk}")
+    # `--set joint.num_epochs=...` is for the others.
+    assert bool(run.fixed) == is_first
   for name, config in configs.items():
     assert config.pretrain.num_epochs == 120
     if "pretrained" in name:
