@@ -18,8 +18,8 @@ import numpy as np
 
 from sr2_jax import parallel, rng
 from sr2_jax.data import dataset as dataset_lib
+from sr2_jax.training import batches, population
 from sr2_jax.training import phase as phase_lib
-from sr2_jax.training import population, steps
 
 # Meaning of `steps_per_call` 0. On an accelerator the host's work on a call
 # takes about as long as one step, and this many steps hide it. On the CPU a
@@ -165,7 +165,7 @@ def _orders(
 
 def as_kept(images: np.ndarray, platform: str) -> np.ndarray:
   """Training images as devices of a platform, such as "tpu", keep them."""
-  return steps.as_rows(images) if platform == "tpu" else images
+  return batches.as_rows(images) if platform == "tpu" else images
 
 
 def _on_devices(

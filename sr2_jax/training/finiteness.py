@@ -4,12 +4,18 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax import lax
 
 
 @jax.named_scope("finiteness")
 def keep_finite(
-  alive: jax.Array, old: Any, new: Any, means: dict[str, jax.Array]
+  alive: jax.Array,
+  old: Any,
+  new: Any,
+  means: dict[str, jax.Array],
+  *,
+  by_moments: bool = False,
 ) -> tuple[jax.Array, Any, dict[str, jax.Array]]:
   """Who is alive after a step, the population's state, and the step's metrics.
 
@@ -21,11 +27,19 @@ def keep_finite(
     old: state before the step, leaves [M, ...].
     new: state after the step.
     means: metrics of the step, {name: [M]}.
+    by_moments: look at metrics, statistics and Adam's second moments only, and
+      let the compiler choose the state in the pass that computes it. They have
+      to tell of everything else; see `optimizer.moments_tell`.
   """
-  # Behind a barrier the step compiles to the same code as without this, and so
-  # gives the same bits.
-  new, means = lax.optimization_barrier((new, means))
-  alive = alive & _are_finite((new, means))
+  if by_moments:
+    found = optax.tree_utils.tree_get_all_with_path(new.opt_state, "nu")
+    seen = [moment for _, moment in found]
+    alive = alive & _are_finite((seen, new.batch_stats, means))
+  else:
+    # Behind a barrier the step compiles to the same code as without this, and
+    # so gives the same bits.
+    new, means = lax.optimization_barrier((new, means))
+    alive = alive & _are_finite((new, means))
 
   def choose(new: jax.Array, old: jax.Array) -> jax.Array:
     return jnp.where(alive.reshape(-1, *[1] * (new.ndim - 1)), new, old)

@@ -42,6 +42,18 @@ def _add_l2(
   return jax.tree.map(lambda g, w: g + 2 * l2 * w, updates, params), state
 
 
+def moments_tell(
+  learning_rates: Mapping[str, float], *, b1: float, eps: float
+) -> bool:
+  """Whether weights stay finite as long as Adam's second moments do.
+
+  A finite second moment means that the gradient, L2's included, is below 2^64.
+  That bounds the first moment, and so an update. As long as this bound is below
+  half of the last bit of the largest float, no weight can leave the range.
+  """
+  return max(learning_rates.values()) * 2.0**64 / (eps * (1 - b1)) < 2.0**102
+
+
 def create(
   learning_rates: Mapping[str, float],
   *,

@@ -13,7 +13,7 @@ from sr2_jax import names, parallel
 from sr2_jax.config import derived
 from sr2_jax.imaging import augmentation
 from sr2_jax.models import sr2
-from sr2_jax.training import inputs, steps
+from sr2_jax.training import inputs, packing, steps
 from sr2_jax.training import network as network_lib
 from sr2_jax.training import optimizer as optimizer_lib
 from sr2_jax.training import population as population_lib
@@ -161,6 +161,20 @@ def settings_of_steps(
     image_shape=phase.image_shape,
     num_shards=layout.num_shards,
     axis_name=layout.axis_name,
+    packing=packing.Packing(
+      packing.largest_on(layout.platform),
+      functools.partial(
+        optimizer_lib.l2_mask,
+        scope=config.loss.l2_scope,
+        exempt=sr2.L2_EXEMPT,
+      ),
+    ),
+    by_moments=layout.platform != "cpu"
+    and optimizer_lib.moments_tell(
+      derived.learning_rates(config, phase.name),
+      b1=config.adam.b1,
+      eps=config.adam.eps,
+    ),
   )
 
 

@@ -9,7 +9,6 @@ Devices communicate only through the average here and those of BatchNorm.
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,17 +23,13 @@ from jax import lax
 
 from sr2_jax import rng
 from sr2_jax.imaging import metrics
-from sr2_jax.training import finiteness, inputs, population
+from sr2_jax.training import batches, finiteness, inputs, packing, population
 
 # Maps keys [B] and images to images.
 Augment = Callable[[jax.Array, jax.Array], jax.Array]
 Program = Callable[..., Any]
-# Images [B, H, W, C] and labels [B] of one device.
-Batch = tuple[jax.Array, jax.Array]
 # Which members have not diverged, among the metrics of a step.
 ALIVE = "alive"
-# Values of a row that a TPU keeps together.
-_TILE = 128
 
 
 @flax.struct.dataclass
@@ -84,6 +79,8 @@ class Settings:
     image_shape: (H, W, C) of the high-resolution images.
     num_shards: devices that share a batch.
     axis_name: axis of these devices; None: no axis.
+    packing: what is joined while steps run.
+    by_moments: see `finiteness.keep_finite`.
   """
 
   model: nn.Module
@@ -96,6 +93,8 @@ class Settings:
   image_shape: tuple[int, int, int]
   num_shards: int
   axis_name: str | None
+  packing: packing.Packing
+  by_moments: bool
 
   @property
   def shard_size(self) -> int:
@@ -108,21 +107,11 @@ def to_float(images: jax.Array) -> jax.Array:
   return images.astype(jnp.float32) / 255
 
 
-def as_rows(images: np.ndarray) -> np.ndarray:
-  """Images as rows [N, R] of whole tiles of a TPU, with zeros at the end.
-
-  A TPU gathers such rows where they lie. It would copy images of few channels
-  into another layout, all of them, in every call.
-  """
-  rows = images.reshape(len(images), -1)
-  return np.pad(rows, ((0, 0), (0, -rows.shape[1] % _TILE)))
-
-
 def train_step(
   settings: Settings,
   state: TrainState,
   member: population.Members,
-  batch: Batch,
+  batch: batches.Batch,
   step: jax.Array,
   shard: jax.Array,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
@@ -140,10 +129,14 @@ def train_step(
   high_res, low_res, description = inputs_of_batch(
     settings, member.seed, images, step, shard
   )
+  model, joins = settings.model, settings.packing.largest > 0
+  variables = packing.unpack(state.variables)
+  if joins:  # The network gives a batch's own statistics.
+    model = model.clone(batch_norm_momentum=0.0)
 
   def objective(params: Any) -> tuple[jax.Array, tuple[Any, dict]]:
-    outputs, updated = settings.model.apply(
-      {"params": params, "batch_stats": state.batch_stats},
+    outputs, updated = model.apply(
+      {"params": params, "batch_stats": variables["batch_stats"]},
       low_res,
       description,
       train=True,
@@ -153,7 +146,10 @@ def train_step(
     means = {name: jnp.mean(values) for name, values in terms.items()}
     return means["loss"], (updated, means)
 
-  gradients, (updated, means) = jax.grad(objective, has_aux=True)(state.params)
+  gradients, (updated, means) = jax.grad(objective, has_aux=True)(
+    variables["params"]
+  )
+  gradients = packing.pack_like(gradients, state.params)
   if settings.axis_name is not None:
     gradients, means = _mean_over_devices(
       (gradients, means), settings.axis_name
@@ -163,12 +159,26 @@ def train_step(
       gradients, state.opt_state, state.params, l2=member.l2
     )
     params = optax.apply_updates(state.params, updates)
-  new_state = TrainState(
-    params=params,
-    batch_stats=updated.get("batch_stats", {}),
-    opt_state=opt_state,
-  )
-  return new_state, means
+    batch_stats = updated.get("batch_stats", {})
+    if joins:
+      batch_stats = packing.pack_like(batch_stats, state.batch_stats)
+      batch_stats = _running_statistics(settings, batch_stats, state)
+  return TrainState(params, batch_stats, opt_state), means
+
+
+def _running_statistics(
+  settings: Settings, of_batch: Any, state: TrainState
+) -> Any:
+  """BatchNorm's statistics after a batch, all of a subtree at once."""
+  keep = settings.model.batch_norm_momentum
+
+  def after(name: str, old: Any) -> Any:
+    if name in settings.model.frozen:
+      return old
+    new = of_batch[name]
+    return jax.tree.map(lambda x, y: keep * x + (1 - keep) * y, old, new)
+
+  return {name: after(name, x) for name, x in state.batch_stats.items()}
 
 
 def inputs_of_batch(
@@ -250,19 +260,19 @@ def train_program(settings: Settings, *, steps_per_call: int = 1) -> Program:
 
     `first_step` counts from 0 in the phase. A call stays within one epoch, and
     `order`, int32 [M, N], is the epoch's: it indexes images [N, ...], or these
-    `as_rows`, and labels [N]. These three are None if one more argument,
-    `chunk`, brings the batches: images [M, K, b, ...] and labels [M, K, b] of
-    this shard.
+    `batches.as_rows`, and labels [N]. These three are None if one more
+    argument, `chunk`, brings the batches: images [M, K, b, ...] and labels
+    [M, K, b] of this shard.
   """
 
   def program(
     running: Running,
-    of_members: Any,
+    of_population: Any,
     shared: Any,
     shard: jax.Array,
-    chunk: Batch | None = None,
+    chunk: batches.Batch | None = None,
   ) -> tuple[Running, dict[str, jax.Array]]:
-    members, order = of_members
+    members, order = of_population
     images, labels, first_step, num_steps = shared
 
     def one_step(
@@ -270,56 +280,31 @@ def train_program(settings: Settings, *, steps_per_call: int = 1) -> Program:
     ) -> tuple[Running, dict[str, jax.Array]]:
       step = first_step + index
       if chunk is None:
-        batch = _choose_batch(settings, order, (images, labels), step, shard)
+        sizes = (settings.batch_size, settings.shard_size)
+        batch = batches.choose(
+          order, (images, labels), step, shard, sizes, settings.image_shape
+        )
       else:
-        batch = _batch_of_chunk(chunk, index)
+        batch = batches.of_chunk(chunk, index)
       # Behind a barrier the step compiles to the same code for either source
       # of the batch, and so gives the same bits.
       batch = lax.optimization_barrier(batch)
       of_member = functools.partial(train_step, settings)
-      state, means = jax.vmap(of_member, in_axes=(0, 0, 0, None, None))(
-        running.state, members, batch, step, shard
-      )
+      of_members = jax.vmap(of_member, in_axes=(0, 0, 0, None, None))
+      state, means = of_members(running.state, members, batch, step, shard)
+      states = (running.state, state)
       alive, state, means = finiteness.keep_finite(
-        running.alive, running.state, state, means
+        running.alive, *states, means, by_moments=settings.by_moments
       )
       return Running(state, alive), {**means, ALIVE: alive}
 
-    if steps_per_call == 1:
-      # No loop, because inside one the CPU runs convolutions on one thread.
-      running, means = one_step(jnp.int32(0), running)
-      return running, {name: value[:, None] for name, value in means.items()}
-    return _loop(one_step, running, num_steps, steps_per_call)
+    state = jax.vmap(settings.packing.pack)(running.state)
+    running = Running(state, running.alive)
+    running, means = _loop(one_step, running, num_steps, steps_per_call)
+    state = packing.unpack_members(running.state)
+    return Running(state, running.alive), means
 
   return program
-
-
-@jax.named_scope("batch")
-def _choose_batch(
-  settings: Settings,
-  order: jax.Array,
-  data: Batch,
-  step: jax.Array,
-  shard: jax.Array,
-) -> Batch:
-  """Images [M, b, ...] and labels [M, b] of this shard."""
-  images, labels = data
-  steps_per_epoch = order.shape[1] // settings.batch_size
-  first = (step % steps_per_epoch) * settings.batch_size
-  first = first + shard * settings.shard_size
-  chosen = lax.dynamic_slice_in_dim(order, first, settings.shard_size, axis=1)
-  found = images[chosen]
-  if images.ndim == 2:  # from `as_rows`
-    found = found[..., : math.prod(settings.image_shape)]
-    found = found.reshape(*chosen.shape, *settings.image_shape)
-  return found, labels[chosen]
-
-
-def _batch_of_chunk(chunk: Batch, index: jax.Array) -> Batch:
-  images, labels = (
-    lax.dynamic_index_in_dim(x, index, axis=1, keepdims=False) for x in chunk
-  )
-  return images, labels
 
 
 def _loop(
@@ -333,6 +318,11 @@ def _loop(
   The number of steps is an argument, not a constant of the program: one program
   serves calls of every length, and a step gives the same bits in each of them.
   """
+
+  if steps_per_call == 1:
+    # No loop, because inside one the CPU runs convolutions on one thread.
+    running, means = one_step(jnp.int32(0), running)
+    return running, {name: value[:, None] for name, value in means.items()}
 
   def body(index: jax.Array, carry: Any) -> Any:
     running, rows = carry

@@ -1,9 +1,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from sr2_jax.training import finiteness
+from sr2_jax.training import finiteness, steps
 
 
 def _state(**changes):
@@ -43,3 +44,34 @@ def test_the_largest_numbers_are_finite():
   )
   assert alive.all()
   np.testing.assert_array_equal(state["kernel"], new["kernel"])
+
+
+@pytest.mark.parametrize("where", ["nu", "mean", "loss", "other"])
+def test_second_moments_statistics_and_metrics_are_enough(where):
+  """The rest follows from them, and is not looked at."""
+
+  def state(value):
+    full, mean, first, second = np.full((4, 2, 3), value, np.float32)
+    return steps.TrainState(
+      params={"w": full},
+      batch_stats={"mean": mean},
+      opt_state=optax.ScaleByAdamState(np.zeros(2, np.int32), first, second),
+    )
+
+  old, new = state(1), state(2)
+  means = {"loss": np.zeros(2, np.float32)}
+  bad = {
+    "nu": new.opt_state.nu,
+    "mean": new.batch_stats["mean"],
+    "loss": means["loss"],
+    "other": new.opt_state.mu,
+  }[where]
+  bad = bad.reshape(2, -1)
+  bad[1, 0] = np.inf
+  alive, chosen, _ = finiteness.keep_finite(
+    jnp.full(2, True), old, new, means, by_moments=True
+  )
+  assert alive.tolist() == [True, where == "other"]
+  np.testing.assert_array_equal(chosen.params["w"][0], new.params["w"][0])
+  expected = new if where == "other" else old
+  np.testing.assert_array_equal(chosen.params["w"][1], expected.params["w"][1])

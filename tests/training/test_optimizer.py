@@ -139,3 +139,19 @@ def test_subtrees_and_rates_must_match(rates):
 def test_an_unknown_scope_is_an_error():
   with pytest.raises(ValueError, match="l2 scope"):
     optimizer.l2_mask(make_params(), scope="all", exempt=frozenset())
+
+
+@pytest.mark.parametrize(
+  ("rate", "eps", "expected"),
+  [(1e-3, 1e-7, True), (0.3, 1e-8, True), (1e30, 1e-7, False),
+   (1e-3, 1e-16, False)],
+)  # fmt: skip
+def test_moments_tell_unless_an_update_can_be_huge(rate, eps, expected):
+  """The largest first update in float32, by the formula of Adam."""
+  rates = {"shared": 0.0, "sr": rate}
+  assert optimizer.moments_tell(rates, b1=0.9, eps=eps) == expected
+  largest = 2.0**64 / 0.1 / eps * rate
+  unchanged = np.float32(np.finfo(np.float32).max)
+  with np.errstate(over="ignore"):
+    stays = unchanged + np.float32(largest) == unchanged
+  assert stays == expected

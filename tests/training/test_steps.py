@@ -15,7 +15,14 @@ import pytest
 from sr2_jax import parallel, rng
 from sr2_jax.imaging import augmentation, degradation
 from sr2_jax.models import sr2
-from sr2_jax.training import network, optimizer, population, steps
+from sr2_jax.training import (
+  batches,
+  network,
+  optimizer,
+  packing,
+  population,
+  steps,
+)
 
 SIZE, SCALE, BATCH, NUM_IMAGES = 12, 2, 8, 24
 OPERATOR = degradation.operator(SIZE, SCALE, blur_sigma=1.0, anti_aliasing=True)
@@ -69,6 +76,11 @@ def make_optimizer(**rates):
   )
 
 
+l2_mask = functools.partial(
+  optimizer.l2_mask, scope="authors", exempt=sr2.L2_EXEMPT
+)
+
+
 def make_state(model, opt, seeds):
   initial = network.Network(model, (SIZE // SCALE, SIZE // SCALE, 1))
 
@@ -104,6 +116,8 @@ def make_settings(layout, wiring, **changes):
     image_shape=(SIZE, SIZE, 1),
     num_shards=layout.num_shards,
     axis_name=layout.axis_name,
+    packing=packing.Packing(0, l2_mask),
+    by_moments=False,
   )
   return dataclasses.replace(settings, **changes)
 
@@ -407,9 +421,50 @@ def test_a_member_that_diverges_costs_itself_alone(
     )
 
 
+# What accelerators do: all but large kernels are joined, moments are seen.
+ON_ACCELERATOR = {"packing": packing.Packing(5000, l2_mask), "by_moments": True}
+
+
+@pytest.fixture(scope="module")
+def joined_step():
+  return training_step(ONE_DEVICE, "none", 3, **ON_ACCELERATOR)
+
+
+def test_joined_arrays_train_alike(sr_only, in_one_call, joined_step, data):
+  members, state = sr_only
+  actual, metrics = train(
+    ONE_DEVICE, members, state, data, step=joined_step, calls=(3,)
+  )
+  expected, expected_metrics = in_one_call
+  assert jax.tree.structure(actual) == jax.tree.structure(expected)
+  assert_close(actual.batch_stats, expected.batch_stats, tolerance=1e-4)
+  for values, expected_values in zip(metrics, expected_metrics, strict=True):
+    assert values[steps.ALIVE].all()
+    for name in ("loss", "loss_sr"):
+      np.testing.assert_allclose(values[name], expected_values[name], rtol=1e-4)
+
+
+def test_second_moments_tell_of_a_divergence(sr_only, joined_step, data):
+  members, state = sr_only
+  healthy, _ = train(
+    ONE_DEVICE, members, state, data, step=joined_step, calls=(3,)
+  )
+  members = dataclasses.replace(members, l2s=(L2, 3e38))
+  after, metrics = train(
+    ONE_DEVICE, members, state, data, step=joined_step, calls=(3,)
+  )
+  assert metrics[0][steps.ALIVE].tolist() == [True, False]
+  for place, expected in ((0, healthy), (1, state)):
+    jax.tree.map(
+      np.testing.assert_array_equal,
+      population.take(after, place),
+      population.take(expected, place),
+    )
+
+
 def test_images_as_rows_give_the_same_bits(sr_only, in_one_call, data):
   images, labels = data
-  rows = steps.as_rows(images)
+  rows = batches.as_rows(images)
   assert rows.shape == (NUM_IMAGES, 256)  # 144 values and zeros
   step = training_step(ONE_DEVICE, "none", 3)
   actual = train(ONE_DEVICE, *sr_only, (rows, labels), step=step, calls=(3,))
