@@ -564,6 +564,8 @@ def _instead_of_groups(form: Form) -> Callable[..., jax.Array]:
 CONVOLUTIONS: dict[str, Callable[..., jax.Array]] = {
   "portable": lax.conv_general_dilated,
   "cpu": fast_on_cpu,
+  "tpu": lax.conv_general_dilated,
+  "gpu": lax.conv_general_dilated,
   # One convolution for each member.
   "unrolled": _instead_of_groups(
     lambda x, kernel, geometry: _convolve_members(x, kernel, geometry, _unroll)
@@ -578,7 +580,7 @@ CONVOLUTIONS: dict[str, Callable[..., jax.Array]] = {
 
 def for_platform(platform: str) -> str:
   """The key of CONVOLUTIONS for devices of a platform, such as "cpu"."""
-  return "cpu" if platform == "cpu" else "portable"
+  return platform if platform in CONVOLUTIONS else "portable"
 
 
 def geometry_of(

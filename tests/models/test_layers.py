@@ -102,10 +102,14 @@ class Upsample(nn.Module):
     return x
 
 
+@pytest.mark.parametrize("convolution", ["cpu", "tpu"])
 @pytest.mark.parametrize(("channels", "scale"), [(1, 2), (2, 3), (3, 2)])
-def test_upsample_equals_its_two_convolutions(channels, scale):
+def test_upsample_equals_its_two_convolutions(channels, scale, convolution):
   x = random_map(2, 4, 3, 6)
-  models = [Upsample(channels, scale, in_two) for in_two in (False, True)]
+  made_by = Layers(train=True, convolution=convolution)
+  models = [
+    Upsample(channels, scale, in_two, made_by) for in_two in (False, True)
+  ]
   starts = [model.init(jax.random.key(1), x) for model in models]
   jax.tree.map(np.testing.assert_array_equal, *starts)
 
@@ -239,6 +243,68 @@ def test_gradient_of_norm_and_prelu():
   np.testing.assert_allclose(y, expected, atol=1e-5)
   for actual, wanted in zip(pull(g), expected_pull(g), strict=True):
     np.testing.assert_allclose(actual, wanted, atol=2e-5)
+
+
+@pytest.mark.parametrize("joins_sums", [False, True])
+@pytest.mark.parametrize("devices", [1, 4])
+@pytest.mark.parametrize("guess", [0.0, 1.0])
+def test_norm_and_prelu_of_accelerators(guess, devices, joins_sums):
+  """One pass around a guess, of several devices and two members."""
+  x, *parameters = norm_prelu_arguments()
+  x = jnp.stack([x, 0.5 * x[::-1] - 1.0])
+  g = random_map(6, *x.shape)[-1]
+  guess = jnp.full(5, guess)
+
+  def on_device(x, g):
+    y, pull, statistics = jax.vjp(
+      lambda *args: layers._norm_prelu_around(
+        *args, guess, "device", joins_sums
+      ),
+      x,
+      *parameters,
+      has_aux=True,
+    )
+    x_gradient, *others = pull(g)
+    return y, statistics, x_gradient, jax.lax.psum(others, "device")
+
+  def split(x):
+    return jnp.moveaxis(x.reshape(2, devices, -1, *x.shape[2:]), 1, 0)
+
+  of_members = jax.vmap(on_device)
+  y, statistics, x_gradient, others = jax.vmap(of_members, axis_name="device")(
+    split(x), split(g)
+  )
+  for place in range(2):
+    expected, pull = jax.vjp(plain_norm_prelu, x[place], *parameters)
+    for parts, whole in ((y, expected), (x_gradient, pull(g[place])[0])):
+      joined = parts[:, place].reshape(whole.shape)
+      np.testing.assert_allclose(joined, whole, atol=3e-5)
+    for actual, wanted in zip(others, pull(g[place])[1:], strict=True):
+      np.testing.assert_allclose(actual[0, place], wanted, atol=3e-5)
+    exact = np.asarray(x[place], np.float64)
+    for actual, wanted in zip(
+      statistics, (exact.mean((0, 1, 2)), exact.var((0, 1, 2))), strict=True
+    ):
+      np.testing.assert_allclose(actual[0, place], wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("convolution", ["tpu", "gpu"])
+@pytest.mark.parametrize("momentum", [0.75, 0.0])
+def test_statistics_on_accelerators(convolution, momentum):
+  x = 2.0 * random_map(4, 3, 2, 5) + 3.0
+  norms = [
+    layers.Layers(train=True, momentum=momentum, convolution=name).norm(
+      name="norm"
+    )
+    for name in ("portable", convolution)
+  ]
+  variables = norms[0].init(jax.random.key(0), x)
+  expected, actual = (
+    norm.apply(variables, x, mutable=["batch_stats"]) for norm in norms
+  )
+  jax.tree.map(
+    functools.partial(np.testing.assert_allclose, atol=1e-5), actual, expected
+  )
 
 
 def test_gradient_of_norm_and_prelu_over_devices_and_members():

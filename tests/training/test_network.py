@@ -85,7 +85,8 @@ def test_a_network_for_another_platform_has_xlas_own_convolutions(
 
 def test_the_platform_chooses_the_convolution():
   config = make_config()
-  for platform, convolution in (("cpu", "cpu"), ("tpu", "portable")):
+  chosen = {"cpu": "cpu", "tpu": "tpu", "gpu": "gpu", "METAL": "portable"}
+  for platform, convolution in chosen.items():
     network = network_lib.build(config, SHAPE, 10, platform=platform)
     assert network.model.convolution == convolution
   assert network_lib.build(config, SHAPE, 10).model.convolution == "cpu"
