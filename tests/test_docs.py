@@ -134,8 +134,6 @@ def test_commands_are_understood(module, arguments, monkeypatch):
       _argparse_parses(module, arguments, monkeypatch)
     case "benchmarks.accelerators" | "benchmarks.gpu":
       _argparse_parses(f"{module}.__main__", arguments, monkeypatch)
-    case "benchmarks.scaling":
-      assert not arguments
     case "tests.processes":
       for name in arguments:
         assert any(case.startswith(name) for case in processes.CASES)

@@ -37,8 +37,11 @@ CHIPS = {
 }
 SHAPES = {4: "2x2", 8: "2x4", 256: "16x16"}
 _UNESTIMATED = frozenset(
-  ("gather", "scatter", "dynamic-slice", "dynamic-update-slice", "custom-call")
-)
+  (
+    "gather", "scatter", "select-and-scatter", "dynamic-slice",
+    "dynamic-update-slice", "custom-call",
+  )
+)  # fmt: skip
 # Custom calls that move nothing.
 _NO_WORK = (
   "AllocateBuffer", "AssumeGatherIndicesInBound",

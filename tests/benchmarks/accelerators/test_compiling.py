@@ -10,6 +10,9 @@ import pytest
 
 from benchmarks.accelerators import compiling, programs, tpu_cost
 
+# A tenth above docs/scaling.md.
+MOST_CYCLES, MOST_KERNELS = 1_300_000, 430
+PARTS = ("step", "call")
 V5E_BYTES = tpu_cost.CHIPS["v5e"].hbm_bytes
 
 
@@ -44,6 +47,27 @@ def test_a_step_for_eight_chips(layout):
     assert call["collectives"] == {}
   else:
     assert set(call["collectives"]) == {"all-reduce"}
+
+
+@pytest.mark.accelerators
+@_needs("tpu")
+def test_cycles_of_a_step_do_not_grow_unnoticed():
+  row = _compile(
+    programs.Program("v5e-4", "members", "fsrcnn_x4", "loop", 1, "float32")
+  )
+  cycles = {x: row[x]["cycles"] + row[x]["floor_cycles"] for x in PARTS}
+  assert cycles["step"] < MOST_CYCLES
+  # A call of 50 steps: outside the loop at most 2 % of it.
+  assert cycles["call"] < cycles["step"]
+
+
+@pytest.mark.accelerators
+@_needs("gpu")
+def test_kernels_of_a_step_do_not_grow_unnoticed():
+  row = _compile(
+    programs.Program("h100", "members", "fsrcnn_x4", "loop", 1, "float32")
+  )
+  assert row["step"]["kernels"] < MOST_KERNELS
 
 
 def _die(program):
