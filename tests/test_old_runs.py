@@ -37,11 +37,10 @@ def old(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def command(tmp_path_factory):
+def command(programs_of_runs):
   """Runs a module's command line and returns what it printed."""
-  cache = tmp_path_factory.mktemp("cache")
   environment = os.environ | {
-    "SR2_JAX_CACHE_DIR": str(cache),
+    "SR2_JAX_CACHE_DIR": str(programs_of_runs),
     "JAX_PLATFORMS": "cpu",
   }
 

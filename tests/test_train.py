@@ -28,10 +28,12 @@ ONLY_PRETRAIN = "--config.joint.num_epochs=0"
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
+def environment(programs_of_runs):
   """Variables that give all processes one cache of compiled programs."""
-  cache = tmp_path_factory.mktemp("cache")
-  return os.environ | {"SR2_JAX_CACHE_DIR": str(cache), "JAX_PLATFORMS": "cpu"}
+  return os.environ | {
+    "SR2_JAX_CACHE_DIR": str(programs_of_runs),
+    "JAX_PLATFORMS": "cpu",
+  }
 
 
 @contextlib.contextmanager
@@ -409,7 +411,8 @@ def test_evaluating_again_gives_the_same_rows(
     environment,
     workdir,
     "--mode=eval",
-    "--config.eval.noise_variances=0.002",
+    # As many as before, so that the program is the same.
+    "--config.eval.noise_variances=0.002,0.004",
     "--config.eval.corruptions.jpeg=50",
     "--config.eval.corruptions.poisson=30,100",
   )

@@ -157,10 +157,12 @@ def test_exit_codes(tmp_path, monkeypatch, capsys, states, received, code):
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-  """A cache of compiled programs that all the processes here share."""
-  cache = tmp_path_factory.mktemp("cache")
-  return os.environ | {"SR2_JAX_CACHE_DIR": str(cache), "JAX_PLATFORMS": "cpu"}
+def environment(programs_of_runs):
+  """A cache of compiled programs that all processes share."""
+  return os.environ | {
+    "SR2_JAX_CACHE_DIR": str(programs_of_runs),
+    "JAX_PLATFORMS": "cpu",
+  }
 
 
 @contextlib.contextmanager

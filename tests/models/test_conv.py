@@ -12,8 +12,6 @@ from jax import lax
 
 from sr2_jax.models import conv
 
-# For programs that run once.
-FAST = {"xla_backend_optimization_level": 0}
 NHWC = ("NHWC", "HWIO", "NHWC")
 FORMS = (
   conv.by_xla,
@@ -51,7 +49,7 @@ def ours(x, kernel, strides, padding):
 
 def once(function, *arrays):
   """Runs one program, which compiles faster than its separate operations."""
-  return jax.jit(function, compiler_options=FAST)(*arrays)
+  return jax.jit(function)(*arrays)
 
 
 def assert_close(actual, expected):

@@ -9,8 +9,6 @@ import pytest
 
 from sr2_jax.models import placement, sr2
 
-# Without optimization a network compiles in nearly half the time.
-FAST = {"xla_backend_optimization_level": 0}
 SIDE = 16
 
 
@@ -41,8 +39,7 @@ def program(trunk, wiring, scale):
   return jax.jit(
     lambda low_res, start=None: model.apply(
       variables, low_res, start=start, train=False
-    ),
-    compiler_options=FAST,
+    )
   )
 
 
@@ -142,7 +139,7 @@ def test_a_pixel_depends_on_what_is_within_the_radius(trunk):
     outputs = model.apply(variables, low_res, *description, train=False)
     return outputs["super_res"][0, 4:6, 2 * middle : 2 * middle + 2].sum()
 
-  gradient = jax.jit(jax.grad(block), compiler_options=FAST)(low_res)
+  gradient = jax.jit(jax.grad(block))(low_res)
   reached = np.flatnonzero(np.any(gradient[0, ..., 0] != 0, axis=0))
   assert reached[0] == middle - radius
   assert reached[-1] == middle + radius
@@ -151,6 +148,6 @@ def test_a_pixel_depends_on_what_is_within_the_radius(trunk):
 def srmd():
   model = sr2.SR2("srmd", "none", 2, 1, convolution="cpu")
   init = functools.partial(model.init, train=False)
-  return model, jax.jit(init, compiler_options=FAST)(
+  return model, jax.jit(init)(
     jax.random.key(0), jnp.zeros((1, 4, 4, 1)), jnp.zeros((1, 16))
   )

@@ -10,6 +10,9 @@ import pytest
 from sr2_jax import names
 from sr2_jax.models import sr2
 
+# What compares the bits of two programs does so with those that users have.
+pytestmark = pytest.mark.optimized
+
 # As on the devices here; XLA's own would take many times as long.
 SR2 = functools.partial(sr2.SR2, convolution="cpu")
 
