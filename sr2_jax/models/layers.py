@@ -314,9 +314,11 @@ class BatchNorm(nn.Module):
       return prelu(y, slope).astype(x.dtype)
     # Parameters may be initialized outside the mapped axis.
     axis_name = None if self.is_initializing() else self.axis_name
-    keep, on_accelerator = self.momentum, self.convolution in ("tpu", "gpu")
+    # All other keys are for GPUs.
+    on_accelerator = self.convolution not in ("portable", "cpu")
+    joins_sums = self.convolution != "tpu"
+    keep = self.momentum
     if on_accelerator:
-      joins_sums = self.convolution == "gpu"
       y, statistics = typing.cast(
         tuple[jax.Array, tuple[jax.Array, jax.Array]],
         _norm_prelu_around(
