@@ -1,6 +1,6 @@
 """The interface of an engine, which runs the jobs of a sweep.
 
-`local` implements it.
+`local` implements it. What all engines ask and answer is here as well.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Protocol
 
+from launch import attempts, status
 from launch import jobs as jobs_lib
 from sr2_jax import errors
 
@@ -27,48 +28,6 @@ class State(enum.StrEnum):
   SKIPPED = "skipped"
   STOPPED = "stopped"
   NOT_STARTED = "not started"
-
-
-@dataclasses.dataclass(frozen=True)
-class Rule:
-  """What an exit code of a run means for its job.
-
-  Attributes:
-    state: of the job.
-    then: what the sweep does, in words.
-  """
-
-  state: State
-  then: str
-
-
-# A code that is not here is a crash.
-RULES: dict[int, Rule] = {
-  errors.DONE: Rule(State.FINISHED, "the runs that start from it are next"),
-  errors.TO_FIX: Rule(State.FAILED, "it would fail again"),
-  errors.DIVERGED: Rule(
-    State.DIVERGED, "it is never started again; with DONE in its folder, the "
-    "runs that start from it are next",
-  ),
-  errors.IN_USE: Rule(
-    State.IN_USE, "it is started again when its folder is free"
-  ),
-  errors.PEER_GONE: Rule(
-    State.STOPPED, "the code of the process that is gone decides; if there is "
-    "none, the next sweep goes on",
-  ),
-  errors.INTERRUPTED: Rule(State.STOPPED, "the next sweep goes on"),
-  errors.TERMINATED: Rule(State.STOPPED, "the next sweep goes on"),
-}  # fmt: skip
-CRASH = Rule(State.FAILED, "the next sweep goes on from its last checkpoint")
-
-
-def state_after(code: int, job: jobs_lib.Job) -> State:
-  """What became of a job whose run has ended with an exit code."""
-  state = RULES.get(code, CRASH).state
-  if state == State.DIVERGED and not job.folder.is_done:
-    return State.FAILED
-  return state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +52,33 @@ class Outcome:
     return self.state in (
       State.FINISHED, State.FINISHED_BEFORE, State.DIVERGED,
     )  # fmt: skip
+
+
+def has_to_wait(job: jobs_lib.Job, source: Outcome) -> bool:
+  """Whether a job cannot start while its source is as it is."""
+  return job.mode == "train" and not source.is_good
+
+
+def skipped(job: jobs_lib.Job, source: Outcome) -> Outcome:
+  """The outcome of a job whose source will not finish."""
+  reason = f"it starts from {source.name}, which has not finished"
+  return Outcome(job.name, State.SKIPPED, reason=reason)
+
+
+def without_a_start(job: jobs_lib.Job) -> Outcome | None:
+  """The outcome of a job that needs no start, or cannot have one."""
+  try:
+    if job.mode == "train" and status.is_finished(job):
+      if not status.has_diverged(job):
+        return Outcome(job.name, State.FINISHED_BEFORE)
+      reason = f"{job.folder.path / 'DONE'} lists the members that diverged"
+      return Outcome(job.name, State.DIVERGED, reason=reason)
+  except errors.UserError as error:
+    return Outcome(job.name, State.FAILED, reason=str(error))
+  if job.mode == "eval" and not job.folder.is_done:
+    reason = "it has not finished training; to train it, leave out --mode=eval"
+    return Outcome(job.name, State.FAILED, reason=reason)
+  return None
 
 
 class Signals:
@@ -131,6 +117,7 @@ class Engine(Protocol):
     workdir: pathlib.Path,
     *,
     signals: Signals,
+    policy: attempts.Policy,
   ) -> list[Outcome]:
     """Runs the jobs and returns their outcomes, in the same order.
 
@@ -139,5 +126,6 @@ class Engine(Protocol):
       workdir: for logs and whatever else the engine keeps.
       signals: already listening. The first one ends the sweep once the running
         jobs, which get every signal, have ended.
+      policy: how often a job that ends early is started again.
     """
     ...

@@ -7,6 +7,7 @@ and saving.
 import collections
 import json
 import pathlib
+import time
 from collections.abc import Iterable
 
 import tqdm
@@ -14,6 +15,8 @@ import tqdm
 from launch import jobs as jobs_lib
 from launch import status
 from sr2_jax import files
+
+_SECONDS_BETWEEN_SAMPLES = 5.0
 
 
 class Speeds:
@@ -61,6 +64,46 @@ class Speeds:
     return sum(self._seconds[k] for k in known) / sum(
       self._steps[k] for k in known
     )
+
+
+class Meter:
+  """Measures the speed of a running job.
+
+  Args:
+    job: that has just been started.
+    speeds: get what is measured.
+  """
+
+  def __init__(self, job: jobs_lib.Job, speeds: Speeds) -> None:
+    self._job = job
+    self._speeds = speeds
+    self._done = status.steps_done(job)
+    self._sampled_at = time.monotonic()
+
+  def sample(self, now: float, *, is_last: bool = False) -> None:
+    """Adds the steps since the last sample, every few seconds.
+
+    Time without steps is charged to the next unfinished phase, else the last.
+
+    Args:
+      now: of `time.monotonic`.
+      is_last: adds them now.
+    """
+    seconds = now - self._sampled_at
+    # Evaluating takes no steps, so it has no speed.
+    if self._job.mode != "train" or not (
+      is_last or seconds >= _SECONDS_BETWEEN_SAMPLES
+    ):
+      return
+    before, after = self._done, status.steps_done(self._job)
+    parts = status.parts(self._job) or []
+    moved = [p for p in parts if after[p.phase] > before.get(p.phase, 0)]
+    unfinished = [p for p in parts if after[p.phase] < p.num_steps]
+    for part in moved or (unfinished or parts[-1:])[:1]:
+      steps = max(after[part.phase] - before.get(part.phase, 0), 0)
+      share = seconds / max(len(moved), 1)
+      self._speeds.add(part.kind, share, steps * part.num_members)
+    self._done, self._sampled_at = after, now
 
 
 def overall(jobs: Iterable[jobs_lib.Job], speeds: Speeds) -> str:

@@ -74,18 +74,35 @@ def _num_train_images(job: jobs_lib.Job) -> int | None:
   return min(count, data.max_train_images or count)
 
 
+# By folder of run folders, and by data. What was counted once stays so, and a
+# sweep of many runs asks often.
+_BESIDE: dict[tuple[pathlib.Path, str], int] = {}
+
+
 def _recorded_images(job: jobs_lib.Job) -> int | None:
   """The count of this run, or of another run on the same data beside it."""
-  beside = job.folder.path.parent.glob("*/config.json")
-  others = (folder_lib.RunFolder(path.parent) for path in sorted(beside))
-  data = record.to_dict(job.config)["data"]
-  for folder in (job.folder, *others):
-    try:
-      description = folder.read() or {}
-      if description["config"]["data"] == data:
-        return int(description["dataset"]["num_train_images"])
-    except (errors.UserError, KeyError, TypeError, ValueError):
-      continue
+  own = _counted(job.folder, job)
+  if own is not None:
+    return own
+  workdir = job.folder.path.parent
+  key = workdir, json.dumps(job.config.data.to_dict())
+  if key not in _BESIDE:
+    for path in sorted(workdir.glob("*/config.json")):
+      found = _counted(folder_lib.RunFolder(path.parent), job)
+      if found is not None:
+        _BESIDE[key] = found
+        break
+  return _BESIDE.get(key)
+
+
+def _counted(folder: folder_lib.RunFolder, job: jobs_lib.Job) -> int | None:
+  """The number of images that a run has counted, if on the job's data."""
+  try:
+    description = folder.read() or {}
+    if description["config"]["data"] == record.to_dict(job.config)["data"]:
+      return int(description["dataset"]["num_train_images"])
+  except (errors.UserError, KeyError, TypeError, ValueError):
+    pass
   return None
 
 

@@ -3,7 +3,8 @@
 Usage:
   python -m launch.sweep --sweep=FILE[:BUDGET] --workdir=FOLDER
                          [--only NAME ...] [--set FIELD=VALUE]
-                         [--mode=train|eval] [--dry-run]
+                         [--mode=train|eval] [--retries=N] [--stall=TIME]
+                         [--dry-run | --status]
 Installed with pip, sr2-sweep is the same command.
 
 Examples:
@@ -33,7 +34,15 @@ Flags:
                          SRMD keeps its one phase and its L2 of 0.
   --mode=train|eval      "eval" evaluates finished runs again; fields of `eval`
                          may differ then, as in sr2_jax.main.
-  --dry-run              Start nothing.
+  --retries=N            How often a run that crashes is started again, from its
+                         last checkpoint; 2 by default. A run that was stopped
+                         from outside goes on as well, and is not counted.
+  --stall=TIME           Kill a run, and start it again, that has shown no sign
+                         of life for so long: 90s, 30m, 2h. 0, the default, is
+                         never. An evaluation may be silent for long.
+  --dry-run              List the runs and what they need. Start nothing.
+  --status               Say how far the runs are. Works beside a sweep, and on
+                         any machine that sees the folder.
   --help                 This text.
 
 Exit codes:
@@ -48,24 +57,16 @@ Exit codes:
   143  the same for SIGTERM
 """
 
-import argparse
-import pathlib
 import sys
 import textwrap
 from collections.abc import Sequence
-from typing import Any, NoReturn
 
-from launch import engine, estimate, local, status
+from launch import attempts, engine, estimate, events, local, options, tables
 from launch import jobs as jobs_lib
-from sr2_jax import errors, paths
+from sr2_jax import errors
 from sr2_jax.records import folder as folder_lib
 
 ENGINES: dict[str, engine.Engine] = {"local": local.run}
-
-
-class _Parser(argparse.ArgumentParser):
-  def error(self, message: str) -> NoReturn:
-    raise errors.UserError(f"{message}.\n--help explains all flags.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,27 +76,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{(__doc__ or '').strip()}\n\n{_rules()}")
     return errors.DONE
   try:
-    arguments = _parse(argv[1:])
-    workdir = pathlib.Path(
-      paths.for_checkpoints(arguments.workdir, "--workdir")
-    )
+    asked = options.parse(argv[1:], engines=tuple(ENGINES))
     jobs = jobs_lib.load(
-      paths.local(arguments.sweep, "--sweep"),
-      workdir,
-      only=arguments.only,
-      settings=_settings(arguments.set),
-      mode=arguments.mode,
+      asked.sweep,
+      asked.workdir,
+      only=asked.only,
+      settings=asked.settings,
+      mode=asked.mode,
     )
-    if arguments.dry_run:
-      print(listing(jobs, estimate.Speeds(workdir / "speeds.json")))
-      return 0
+    speeds = estimate.Speeds(asked.workdir / "speeds.json")
+    if asked.action == "dry-run":
+      print(tables.listing(jobs, speeds))
+      return errors.DONE
+    if asked.action == "status":
+      tallies = attempts.tallies(events.read(asked.workdir))
+      print(tables.progress(jobs, speeds, tallies))
+      return errors.DONE
     signals = engine.Signals()
-    with folder_lib.RunFolder(workdir).claim(), signals.listening():
-      outcomes = ENGINES["local"](jobs, workdir, signals=signals)
+    with folder_lib.RunFolder(asked.workdir).claim(), signals.listening():
+      outcomes = ENGINES[asked.engine](
+        jobs, asked.workdir, signals=signals, policy=asked.policy
+      )
   except errors.UserError as error:
     print(error, file=sys.stderr)
     return error.exit_code
-  print(summary(outcomes))
+  print(tables.summary(outcomes))
   if signals.received:
     return 128 + signals.received[0]
   if not all(outcome.is_good for outcome in outcomes):
@@ -107,90 +112,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _rules() -> str:
   """What a run's exit code means here, as the end of the help."""
   rules = {
-    **{str(code): rule for code, rule in engine.RULES.items()},
-    "other": engine.CRASH,
+    **{str(code): rule for code, rule in attempts.RULES.items()},
+    "other": attempts.CRASH,
   }
   lines = ["After a run's exit code, which `sr2_jax.main --help` explains:"]
   for code, rule in rules.items():
     lines += textwrap.wrap(
-      f"{rule.state}: {rule.then}",
+      f"{rule.end}: {rule.then}",
       80,
       initial_indent=f"  {code:<7}",
       subsequent_indent=" " * 9,
     )
   return "\n".join(lines)
-
-
-def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-  parser = _Parser(add_help=False, allow_abbrev=False)
-  parser.add_argument("--sweep", required=True)
-  parser.add_argument("--workdir", required=True)
-  parser.add_argument("--only", nargs="+", default=[])
-  parser.add_argument("--set", action="append", default=[])
-  parser.add_argument("--mode", choices=("train", "eval"), default="train")
-  parser.add_argument("--dry-run", action="store_true")
-  return parser.parse_args(arguments)
-
-
-def _settings(typed: Sequence[str]) -> dict[str, str]:
-  """{field: value} of FIELD=VALUE arguments."""
-  settings: dict[str, Any] = {}
-  for text in typed:
-    field, equals, value = text.partition("=")
-    if not equals:
-      raise errors.UserError(
-        f'--set has to be FIELD=VALUE, as in eval.clip=true, not "{text}".'
-      )
-    settings[field.removeprefix("config.")] = value
-  return settings
-
-
-def listing(jobs: Sequence[jobs_lib.Job], speeds: estimate.Speeds) -> str:
-  """A table of the runs: how far each has come, and its number of steps."""
-  lines, is_official = [], False
-  if all(job.mode == "eval" for job in jobs):
-    states = [
-      (job.name, "to be evaluated" if job.folder.is_done else "not finished")
-      for job in jobs
-    ]
-    return "\n".join(_aligned([("run", "state"), *states]))
-  for job in jobs:
-    parts = status.parts(job)
-    steps = "unknown before its images are read"
-    if parts is not None:
-      mark = "" if status.has_recorded(job) else "~"
-      is_official = is_official or bool(mark)
-      steps = ", ".join(
-        f"{part.phase} {mark}{part.num_steps:,} x {part.num_members}"
-        for part in parts
-      )
-    lines.append((job.name, status.in_words(job), steps))
-  text = _aligned([("run", "state", "steps x members"), *lines])
-  text.append("")
-  if is_official:
-    text.append("~ by the official size of the data set; yours may be smaller")
-  text.append(f"{len(jobs)} runs: {estimate.overall(jobs, speeds)}.")
-  return "\n".join(text)
-
-
-def summary(outcomes: Sequence[engine.Outcome]) -> str:
-  """A table of what became of each run, and why those that failed did."""
-  rows = [("run", "state", "time")]
-  for outcome in outcomes:
-    seconds = outcome.seconds
-    time = "-" if seconds is None else estimate.duration(seconds)
-    rows.append((outcome.name, outcome.state, time))
-  text = ["", *_aligned(rows)]
-  for outcome in outcomes:
-    if outcome.reason:
-      text += ["", f"{outcome.name} {outcome.state}:"]
-      text += [f"  {line}" for line in outcome.reason.splitlines()]
-  return "\n".join(text)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-  return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import signal
 
-# `--help` prints these, docs/runs.md has them as a table, and `launch.engine`
+# `--help` prints these, docs/runs.md has them as a table, and `launch.attempts`
 # says what a sweep does after each.
 DONE = 0
 TO_FIX = 2

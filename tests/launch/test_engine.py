@@ -7,7 +7,6 @@ import pytest
 
 from launch import engine
 from launch import jobs as jobs_lib
-from sr2_jax import errors
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -19,19 +18,12 @@ def test_a_run_that_has_finished_is_good(state):
   assert outcome.is_good == has_finished
 
 
-def test_every_exit_code_has_a_rule(tmp_path):
-  assert engine.RULES.keys() == errors.MEANINGS.keys()
-  [job, _] = jobs_lib.load(str(ROOT / "tests" / "tiny_sweep.py"), tmp_path)
-  states = {code: engine.state_after(code, job) for code in (*range(6), 137)}
-  assert states == {
-    0: "finished", 1: "failed", 2: "failed", 3: "failed", 4: "in use",
-    5: "stopped", 137: "failed",
-  }  # fmt: skip
-  assert {engine.state_after(code, job) for code in (130, 143)} == {"stopped"}
-  # Only with DONE have the other members finished.
-  job.folder.path.mkdir()
-  job.folder.set_done()
-  assert engine.state_after(3, job) == "diverged"
+def test_a_job_waits_for_a_source_that_has_finished(tmp_path):
+  job, _ = jobs_lib.load(str(ROOT / "tests" / "tiny_sweep.py"), tmp_path)
+  for state in engine.State:
+    source = engine.Outcome("a", state)
+    assert engine.has_to_wait(job, source) != source.is_good
+  assert "it starts from a" in engine.skipped(job, source).reason
 
 
 def test_signals_are_kept_in_their_order():

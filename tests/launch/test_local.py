@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from launch import engine, local
+from launch import attempts, engine, events, host, local
 from launch import jobs as jobs_lib
 from sr2_jax.records import folder as folder_lib
 from tests.launch import test_jobs, test_status
@@ -42,9 +42,18 @@ if name.startswith("taken"):
   if name == "taken" or (folder / "starts").read_text().count("start") == 1:
     print("another run is using this folder (process 7 on host b)")
     sys.exit(4)
-if name == "dies":
+if name.startswith(("dies", "preempted")):
   import os
-  os.kill(os.getpid(), signal.SIGKILL)
+  with (folder / "starts").open("a") as file:
+    file.write("start\\n")
+  is_last = (folder / "starts").read_text().count("start") == 3
+  if not (is_last and name.endswith("twice")):
+    number = signal.SIGTERM if name == "preempted_twice" else signal.SIGKILL
+    os.kill(os.getpid(), number)
+if name == "hangs":
+  if not (folder / "hung").exists():
+    (folder / "hung").touch()
+    time.sleep(600)
 if name == "waits":
   got = []
   for number in (signal.SIGINT, signal.SIGTERM):
@@ -65,7 +74,7 @@ def _program(tmp_path, monkeypatch):
   monkeypatch.chdir(ROOT)
   path = tmp_path / "program.py"
   path.write_text(PROGRAM)
-  monkeypatch.setattr(local, "COMMAND", (sys.executable, str(path)))
+  monkeypatch.setattr(host, "COMMAND", (sys.executable, str(path)))
 
 
 def make_jobs(tmp_path, *names, sources=None):
@@ -79,8 +88,13 @@ def make_jobs(tmp_path, *names, sources=None):
   return jobs_lib.load(sweep, tmp_path)
 
 
-def run(jobs, tmp_path, signals=None):
-  outcomes = local.run(jobs, tmp_path, signals=signals or engine.Signals())
+def run(jobs, tmp_path, signals=None, **policy):
+  outcomes = local.run(
+    jobs,
+    tmp_path,
+    signals=signals or engine.Signals(),
+    policy=attempts.Policy(**{"pauses": (0.0,), **policy}),
+  )
   assert [outcome.name for outcome in outcomes] == [job.name for job in jobs]
   return outcomes
 
@@ -124,7 +138,7 @@ def test_members_that_diverge_do_not_cost_the_runs_after_theirs(
   assert diverges.reason.startswith("exit code 3, see ")
   assert diverges.reason.endswith("seed 1 diverged")
   assert after.state == "finished"
-  monkeypatch.setattr(local.subprocess, "Popen", None)
+  monkeypatch.setattr(host.subprocess, "Popen", None)
   for job in jobs:
     done = (job.folder.path / "DONE").read_text()
     test_status.begin(job, done=True)
@@ -145,6 +159,67 @@ def test_folder_that_is_taken_at_the_last_moment_is_waited_for(tmp_path):
   assert (tmp_path / "taken" / "starts").read_text() == "start\n" * 3
 
 
+def test_a_crash_is_tried_again_and_counted(tmp_path, capsys):
+  twice, always = run(make_jobs(tmp_path, "dies_twice", "dies"), tmp_path)
+  assert (twice.state, twice.reason) == ("finished", "")
+  assert always.state == "failed"
+  assert "exit code 137" in always.reason
+  for name in ("dies_twice", "dies"):
+    assert (tmp_path / name / "starts").read_text() == "start\n" * 3
+  assert "dies_twice crashed, starts again (2 of 2 retries): exit code 137" in (
+    capsys.readouterr().err
+  )
+  ends = [
+    (event["run"], event["end"], event["codes"])
+    for event in events.read(tmp_path)
+    if event["event"] == "ended"
+  ]
+  assert ends == [
+    *[("dies_twice", "crashed", [137])] * 2,
+    ("dies_twice", "finished", [0]),
+    *[("dies", "crashed", [137])] * 3,
+  ]
+  # It has failed: the same command tries as often again.
+  [again] = run(make_jobs(tmp_path, "dies"), tmp_path, retries=0)
+  assert again.state == "failed"
+  assert (tmp_path / "dies" / "starts").read_text() == "start\n" * 4
+
+
+def test_a_killed_sweep_does_not_lose_count(tmp_path):
+  jobs = make_jobs(tmp_path, "dies")
+  events.Log(tmp_path).add("dies", "ended", end="crashed")
+  run(jobs, tmp_path, retries=2)
+  assert (tmp_path / "dies" / "starts").read_text() == "start\n" * 2
+
+
+def test_a_run_that_is_stopped_from_outside_goes_on_uncounted(tmp_path):
+  jobs = make_jobs(tmp_path, "preempted_twice")
+  [outcome] = run(jobs, tmp_path, retries=0)
+  assert outcome.state == "finished"
+  assert (tmp_path / "preempted_twice" / "starts").read_text() == "start\n" * 3
+
+
+def test_a_stalled_run_is_killed_and_tried_again(tmp_path, capsys):
+  [outcome] = run(make_jobs(tmp_path, "hangs"), tmp_path, stall=1.0)
+  assert outcome.state == "finished"
+  assert "killed after 0:01 min without progress" in (capsys.readouterr().err)
+
+
+def test_a_signal_ends_the_wait_for_a_retry(tmp_path):
+  jobs = make_jobs(tmp_path, "dies", "good")
+  signals = engine.Signals()
+
+  def send():
+    wait_for(lambda: "ended" in [e["event"] for e in events.read(tmp_path)])
+    signals.received.append(signal.SIGTERM)
+
+  thread, failures = in_background(send)
+  outcomes = run(jobs, tmp_path, signals, pauses=(600.0,))
+  thread.join()
+  assert not failures
+  assert [o.state for o in outcomes] == ["stopped", "not started"]
+
+
 def test_logs_are_appended_and_shown(tmp_path, capsys):
   jobs = make_jobs(tmp_path, "fails")
   for _ in range(2):
@@ -160,7 +235,7 @@ def test_finished_runs_are_skipped_without_a_process(tmp_path, monkeypatch):
   jobs = make_jobs(tmp_path, *names)
   for job in jobs:
     test_status.begin(job, done=True)
-  monkeypatch.setattr(local.subprocess, "Popen", None)
+  monkeypatch.setattr(host.subprocess, "Popen", None)
   assert {o.state for o in run(jobs, tmp_path)} == {"finished before"}
   assert not list(tmp_path.glob("*.log"))
 

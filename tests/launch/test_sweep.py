@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from launch import engine, sweep
+from launch import attempts, engine, sweep
+from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import rows as rows_lib
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -64,14 +65,17 @@ def test_help_names_every_flag_and_exit_code(capsys):
     "--only",
     "--set",
     "--mode",
+    "--retries",
+    "--stall",
     "--dry-run",
+    "--status",
   ):
     assert f"\n  {word}" in text
   for code in ("0  ", "1  ", "2  ", "3  ", "4  ", "129", "130", "143"):
     assert f"\n  {code}" in text
   _, rules = text.split("After a run's exit code")
-  for code, rule in engine.RULES.items():
-    assert f"\n  {code:<7}{rule.state}: {rule.then[:20]}" in rules
+  for code, rule in attempts.RULES.items():
+    assert f"\n  {code:<7}{rule.end}: {rule.then[:20]}" in rules
   assert max(map(len, text.splitlines())) <= 80
 
 
@@ -99,31 +103,13 @@ def test_dry_run_of_evaluating_lists_what_has_finished(tmp_path, capsys):
   ]
 
 
-def test_summary_has_a_line_a_run_and_the_reasons():
-  assert sweep.summary(
-    [
-      engine.Outcome("a", engine.State.FINISHED_BEFORE),
-      engine.Outcome(
-        "long_name", engine.State.FAILED, 75.0, "exit code 3, see x\nbecause"
-      ),
-      engine.Outcome(
-        "c", engine.State.SKIPPED, reason="it starts from long_name"
-      ),
-    ]
-  ).splitlines() == [
-    "",
-    "run        state            time",
-    "a          finished before  -",
-    "long_name  failed           1:15 min",
-    "c          skipped          -",
-    "",
-    "long_name failed:",
-    "  exit code 3, see x",
-    "  because",
-    "",
-    "c skipped:",
-    "  it starts from long_name",
-  ]
+def test_status_works_beside_a_sweep(tmp_path, capsys):
+  with folder_lib.RunFolder(tmp_path).claim():
+    assert main(PAIR, f"--workdir={tmp_path}", "--status") == 0
+  lines = capsys.readouterr().out.splitlines()
+  assert "] 2 runs: 2 not started; 0 % of all steps" in lines[0]
+  assert [line.split()[0] for line in lines[3:]] == ["first", "control"]
+  assert not (tmp_path / "first").exists()
 
 
 @pytest.mark.parametrize(
@@ -142,7 +128,8 @@ def test_summary_has_a_line_a_run_and_the_reasons():
   ],
 )
 def test_exit_codes(tmp_path, monkeypatch, capsys, states, received, code):
-  def run(jobs, workdir, *, signals):
+  def run(jobs, workdir, *, signals, policy):
+    assert policy.retries == 7
     assert [job.name for job in jobs] == ["first", "control"]
     assert workdir == tmp_path
     signals.received.extend(received)
@@ -152,7 +139,7 @@ def test_exit_codes(tmp_path, monkeypatch, capsys, states, received, code):
     ]
 
   monkeypatch.setitem(sweep.ENGINES, "local", run)
-  assert main(PAIR, f"--workdir={tmp_path}") == code
+  assert main(PAIR, f"--workdir={tmp_path}", "--retries=7") == code
   assert states[0] in capsys.readouterr().out
 
 

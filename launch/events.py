@@ -1,0 +1,63 @@
+"""events.jsonl: what happened to the runs of a sweep, a line an event.
+
+How far a run has come is in its own folder. This only adds what that cannot
+say: where it was started, and how each attempt ended.
+"""
+
+import contextlib
+import datetime
+import json
+import pathlib
+from typing import Any
+
+from sr2_jax.records import json_lines
+
+NAME = "events.jsonl"
+
+
+class Log:
+  """The events of a sweep, to add to.
+
+  Args:
+    workdir: folder of all run folders.
+  """
+
+  def __init__(self, workdir: pathlib.Path) -> None:
+    self._path = workdir / NAME
+
+  def add(self, run: str, event: str, **details: Any) -> None:
+    """Adds a line; on a full disk it is lost, and no run with it.
+
+    Args:
+      run: name of the run.
+      event: "started", "ended", or a state that is final.
+      details: more fields.
+    """
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    fields = {"time": now, "run": run, "event": event, **details}
+    line = json_lines.dump(fields).encode()
+    with contextlib.suppress(OSError), self._path.open("a+b") as file:
+      # What a full disk or a kill has left of the line before ends here.
+      if file.tell() and not _ends_a_line(file):
+        line = b"\n" + line
+      file.write(line)
+
+
+def _ends_a_line(file: Any) -> bool:
+  file.seek(-1, 2)
+  return file.read(1) == b"\n"
+
+
+def read(workdir: pathlib.Path) -> list[dict[str, Any]]:
+  """The events so far, oldest first, without lines that are damaged."""
+  try:
+    lines = (workdir / NAME).read_bytes().splitlines()
+  except OSError:
+    return []
+  events = []
+  for line in lines:
+    with contextlib.suppress(ValueError):
+      event = json.loads(line)
+      if isinstance(event, dict) and {"run", "event"} <= event.keys():
+        events.append(event)
+  return events

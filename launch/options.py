@@ -1,0 +1,131 @@
+"""The flags of a sweep, read and checked before anything is loaded."""
+
+import argparse
+import dataclasses
+import pathlib
+import re
+from collections.abc import Sequence
+from typing import NoReturn
+
+from launch import attempts
+from sr2_jax import errors, paths
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SHORTEST_STALL, _LONGEST_TIME = 10, 30 * 86400  # seconds
+_MOST_RETRIES = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """What a command asks for.
+
+  Attributes:
+    sweep: a sweep file, perhaps with a budget.
+    workdir: folder of all run folders.
+    only: globs of names of runs.
+    settings: {field: value} for all runs.
+    mode: "train" or "eval".
+    action: "run", "dry-run" or "status".
+    engine: what runs the jobs.
+    policy: how often a run is started again.
+  """
+
+  sweep: str
+  workdir: pathlib.Path
+  only: tuple[str, ...]
+  settings: dict[str, str]
+  mode: str
+  action: str
+  engine: str
+  policy: attempts.Policy
+
+
+class _Parser(argparse.ArgumentParser):
+  def error(self, message: str) -> NoReturn:
+    raise errors.UserError(f"{message}.\n--help explains all flags.")
+
+
+def parse(arguments: Sequence[str], *, engines: Sequence[str]) -> Options:
+  """Reads the arguments of a command.
+
+  Args:
+    arguments: without the program's name.
+    engines: that there are.
+
+  Raises:
+    UserError: names the flag that is wrong.
+  """
+  typed = _parser(engines).parse_args(arguments)
+  if not 0 <= typed.retries <= _MOST_RETRIES:
+    raise errors.UserError(
+      f"--retries has to be from 0 to {_MOST_RETRIES}, not {typed.retries}."
+    )
+  stall = seconds(typed.stall, "--stall")
+  if 0 < stall < _SHORTEST_STALL:
+    raise errors.UserError(
+      f"--stall has to be at least {_SHORTEST_STALL}s, or 0 for never, not "
+      f"{typed.stall}."
+    )
+  return Options(
+    sweep=paths.local(typed.sweep, "--sweep"),
+    workdir=pathlib.Path(paths.for_checkpoints(typed.workdir, "--workdir")),
+    only=tuple(typed.only),
+    settings=assignments(typed.set, "--set"),
+    mode=typed.mode,
+    action=typed.action,
+    engine=typed.engine,
+    policy=attempts.Policy(typed.retries, stall),
+  )
+
+
+def _parser(engines: Sequence[str]) -> argparse.ArgumentParser:
+  parser = _Parser(add_help=False, allow_abbrev=False)
+  parser.add_argument("--sweep", required=True)
+  parser.add_argument("--workdir", required=True)
+  parser.add_argument("--only", nargs="+", default=[])
+  parser.add_argument("--set", action="append", default=[])
+  parser.add_argument("--mode", choices=("train", "eval"), default="train")
+  actions = parser.add_mutually_exclusive_group()
+  parser.set_defaults(action="run")
+  for action in ("dry-run", "status"):
+    actions.add_argument(
+      f"--{action}", action="store_const", dest="action", const=action
+    )
+  parser.add_argument("--engine", choices=tuple(engines), default="local")
+  parser.add_argument("--retries", type=int, default=2)
+  parser.add_argument("--stall", default="0")
+  return parser
+
+
+def assignments(typed: Sequence[str], flag: str) -> dict[str, str]:
+  """{field: value} of FIELD=VALUE arguments.
+
+  Raises:
+    UserError: if one has another form.
+  """
+  settings: dict[str, str] = {}
+  for text in typed:
+    field, equals, value = text.partition("=")
+    if not equals:
+      raise errors.UserError(
+        f'{flag} has to be FIELD=VALUE, as in eval.clip=true, not "{text}".'
+      )
+    settings[field.removeprefix("config.")] = value
+  return settings
+
+
+def seconds(typed: str, flag: str) -> float:
+  """Seconds of a time such as 90s, 30m or 2h; 0 needs no unit.
+
+  Raises:
+    UserError: if it is none, or too long.
+  """
+  number = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smhd])", typed)
+  if typed != "0" and not number:
+    raise errors.UserError(
+      f'{flag} has to be a time such as 90s, 30m or 2h, not "{typed}".'
+    )
+  found = float(number[1]) * _SECONDS[number[2]] if number else 0.0
+  if found > _LONGEST_TIME:
+    raise errors.UserError(f"{flag} has to be at most 30d, not {typed}.")
+  return found

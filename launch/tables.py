@@ -1,0 +1,102 @@
+"""What a sweep prints of its runs: before the start, meanwhile and at the end.
+
+All of it comes from the run folders and events.jsonl, without an engine.
+"""
+
+import collections
+import datetime
+from collections.abc import Mapping, Sequence
+
+from launch import attempts, engine, estimate, status
+from launch import jobs as jobs_lib
+
+
+def listing(jobs: Sequence[jobs_lib.Job], speeds: estimate.Speeds) -> str:
+  """A table of the runs: how far each has come, and its number of steps."""
+  if all(job.mode == "eval" for job in jobs):
+    states = [
+      (job.name, "to be evaluated" if job.folder.is_done else "not finished")
+      for job in jobs
+    ]
+    return "\n".join(_aligned([("run", "state"), *states]))
+  lines, is_official = [], False
+  for job in jobs:
+    parts = status.parts(job)
+    steps = "unknown before its images are read"
+    if parts is not None:
+      mark = "" if status.has_recorded(job) else "~"
+      is_official = is_official or bool(mark)
+      steps = ", ".join(
+        f"{part.phase} {mark}{part.num_steps:,} x {part.num_members}"
+        for part in parts
+      )
+    lines.append((job.name, status.in_words(job), steps))
+  text = _aligned([("run", "state", "steps x members"), *lines])
+  text.append("")
+  if is_official:
+    text.append("~ by the official size of the data set; yours may be smaller")
+  text.append(f"{len(jobs)} runs: {estimate.overall(jobs, speeds)}.")
+  return "\n".join(text)
+
+
+def progress(
+  jobs: Sequence[jobs_lib.Job],
+  speeds: estimate.Speeds,
+  tallies: Mapping[str, attempts.Tally],
+) -> str:
+  """The line of a sweep under way, and a table with a line for each run."""
+  rows = [("run", "state", "step", "starts", "crashes", "time", "where")]
+  counts: collections.Counter[str] = collections.Counter()
+  for job in jobs:
+    tally = tallies.get(job.name, attempts.Tally())
+    state = status.in_words(job)
+    if tally.last == attempts.End.FAILED and not job.folder.is_claimed:
+      state = "failed"
+    counts[state.partition(",")[0]] += 1
+    rows.append(
+      (
+        job.name,
+        state,
+        _step(job),
+        str(tally.starts or "-"),
+        str(tally.crashes or "-"),
+        estimate.duration(tally.seconds) if tally.seconds else "-",
+        tally.place or "-",
+      )
+    )
+  words = ", ".join(f"{count} {state}" for state, count in counts.items())
+  now = datetime.datetime.now().astimezone().strftime("%H:%M")
+  overall = estimate.overall(jobs, speeds)
+  return "\n".join(
+    [f"[{now}] {len(jobs)} runs: {words}; {overall}", "", *_aligned(rows)]
+  )
+
+
+def _step(job: jobs_lib.Job) -> str:
+  """The phase that a run is in, and its step, as in "joint 3/750"."""
+  parts, done = status.parts(job), status.steps_done(job)
+  for part in reversed(parts or []):
+    if done.get(part.phase):
+      return f"{part.phase} {done[part.phase]:,}/{part.num_steps:,}"
+  return "-"
+
+
+def summary(outcomes: Sequence[engine.Outcome]) -> str:
+  """A table of what became of each run, and why those that failed did."""
+  rows = [("run", "state", "time")]
+  for outcome in outcomes:
+    seconds = outcome.seconds
+    time = "-" if seconds is None else estimate.duration(seconds)
+    rows.append((outcome.name, outcome.state, time))
+  num_good = sum(outcome.is_good for outcome in outcomes)
+  text = ["", *_aligned(rows), "", f"{num_good}/{len(outcomes)} runs finished"]
+  for outcome in outcomes:
+    if outcome.reason:
+      text += ["", f"{outcome.name} {outcome.state}:"]
+      text += [f"  {line}" for line in outcome.reason.splitlines()]
+  return "\n".join(text)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

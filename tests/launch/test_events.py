@@ -1,0 +1,38 @@
+import datetime
+import pathlib
+
+from launch import events
+
+
+def test_events_come_back_in_their_order(tmp_path):
+  log = events.Log(tmp_path)
+  log.add("a", "started", place="slice-a")
+  events.Log(tmp_path).add("ü", "ended", codes=[0, None])
+  first, second = events.read(tmp_path)
+  time = datetime.datetime.fromisoformat(first.pop("time"))
+  assert time.tzinfo is not None
+  assert first == {"run": "a", "event": "started", "place": "slice-a"}
+  assert second["run"] == "ü"
+  assert second["codes"] == [0, None]
+
+
+def test_damaged_lines_are_left_out_and_cost_no_other(tmp_path):
+  """As a full disk or a kill leaves one."""
+  log = events.Log(tmp_path)
+  log.add("a", "started")
+  with (tmp_path / events.NAME).open("ab") as file:
+    file.write(b'[1]\n{"run": "b"}\n{"time": "2026-11-')
+  log.add("c", "started")
+  log.add("d", "started")
+  assert [event["run"] for event in events.read(tmp_path)] == ["a", "c", "d"]
+
+
+def test_no_file_is_no_event(tmp_path):
+  assert events.read(tmp_path) == []
+
+
+def test_a_full_disk_costs_only_the_line():
+  """On a device that is full from the start."""
+  log = events.Log(pathlib.Path("/dev"))
+  log._path = pathlib.Path("/dev/full")
+  log.add("a", "started")

@@ -1,0 +1,65 @@
+import pathlib
+
+import pytest
+
+from launch import options
+from sr2_jax import errors
+
+NEEDED = ("--sweep=a.py", "--workdir=x")
+
+
+def parse(*arguments):
+  return options.parse([*NEEDED, *arguments], engines=["local"])
+
+
+def test_defaults():
+  asked = parse()
+  assert (asked.sweep, asked.workdir) == ("a.py", pathlib.Path("x"))
+  assert (asked.mode, asked.action, asked.engine) == ("train", "run", "local")
+  assert asked.settings == {}
+  assert asked.policy.retries == 2
+  assert asked.policy.stall == 0
+
+
+def test_what_is_typed():
+  asked = parse("--retries=0", "--stall=1.5h", "--status", "--only", "a", "b*")
+  assert asked.policy == options.attempts.Policy(0, 5400.0)
+  assert asked.action == "status"
+  assert asked.only == ("a", "b*")
+  asked = parse("--set", "config.seed=1", "--set", "a=b=c", "--dry-run")
+  assert asked.settings == {"seed": "1", "a": "b=c"}
+  assert asked.action == "dry-run"
+
+
+@pytest.mark.parametrize(
+  ("argument", "expected"),
+  [
+    ("--retries=-2", "from 0 to 1000, not -2"),
+    ("--retries=x", "--retries"),
+    ("--stall=5", 'such as 90s, 30m or 2h, not "5"'),
+    ("--stall=5s", "at least 10s"),
+    ("--stall=-1m", "such as"),
+    ("--stall=31d", "at most 30d"),
+    ("--stall=1e9h", "such as"),
+    ("--engine=lcal", "lcal"),
+    ("--workdir=gs://x", "is a URL"),
+  ],
+)
+def test_mistake(argument, expected):
+  with pytest.raises(errors.UserError) as caught:
+    parse(argument)
+  assert expected in str(caught.value)
+  assert len(str(caught.value).splitlines()) <= 2
+
+
+def test_listing_and_looking_do_not_go_together():
+  with pytest.raises(errors.UserError, match="not allowed with"):
+    parse("--status", "--dry-run")
+
+
+@pytest.mark.parametrize(
+  ("typed", "expected"),
+  [("0", 0), ("90s", 90), ("30m", 1800), ("1.5h", 5400), ("2d", 172_800)],
+)
+def test_seconds(typed, expected):
+  assert options.seconds(typed, "--x") == expected
