@@ -9,11 +9,12 @@ import json
 import pathlib
 import time
 from collections.abc import Iterable
+from typing import Self
 
 import tqdm
 
 from launch import jobs as jobs_lib
-from launch import status
+from launch import slices, status
 from sr2_jax import files
 
 _SECONDS_BETWEEN_SAMPLES = 5.0
@@ -35,6 +36,12 @@ class Speeds:
         self._seconds[kind], self._steps[kind] = float(seconds), float(steps)
     except (OSError, ValueError, TypeError, AttributeError):
       pass  # Only an estimate is lost.
+
+  @classmethod
+  def of(cls, workdir: pathlib.Path, slice_: slices.Slice | None) -> Self:
+    """The speeds of a sweep, on such slices or on this machine."""
+    name = "" if slice_ is None else f".{slice_.name.replace('/', '-')}"
+    return cls(workdir / f"speeds{name}.json")
 
   def add(self, kind: str, seconds: float, member_steps: float) -> None:
     """Adds seconds and steps to a kind's."""
@@ -104,6 +111,21 @@ class Meter:
       share = seconds / max(len(moved), 1)
       self._speeds.add(part.kind, share, steps * part.num_members)
     self._done, self._sampled_at = after, now
+
+
+def seconds_left(job: jobs_lib.Job, speeds: Speeds) -> float | None:
+  """Until a job has finished; None if its speed is not known."""
+  parts, seconds = status.parts(job), 0.0
+  if parts is None:
+    return None
+  done = status.steps_done(job)
+  for part in parts:
+    rest = max(part.num_steps - done.get(part.phase, 0), 0) * part.num_members
+    speed = speeds.seconds_per_step(part.kind)
+    if speed is None and rest:
+      return None
+    seconds += rest * (speed or 0)
+  return seconds
 
 
 def overall(jobs: Iterable[jobs_lib.Job], speeds: Speeds) -> str:

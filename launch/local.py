@@ -62,7 +62,7 @@ class _Sweep:
     self._workdir = workdir
     self._signals = signals
     self._policy = policy
-    self._speeds = estimate.Speeds(workdir / "speeds.json")
+    self._speeds = estimate.Speeds.of(workdir, None)
     self._events = events.Log(workdir)
     self._tallies = attempts.tallies(events.read(workdir))
 

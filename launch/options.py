@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import NoReturn
 
-from launch import attempts
+from launch import attempts, slices
 from sr2_jax import errors, paths
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -28,6 +28,7 @@ class Options:
     action: "run", "dry-run" or "status".
     engine: what runs the jobs.
     policy: how often a run is started again.
+    slice_: what each run gets of a cluster; None on this machine.
   """
 
   sweep: str
@@ -38,6 +39,7 @@ class Options:
   action: str
   engine: str
   policy: attempts.Policy
+  slice_: slices.Slice | None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -75,6 +77,24 @@ def parse(arguments: Sequence[str], *, engines: Sequence[str]) -> Options:
     action=typed.action,
     engine=typed.engine,
     policy=attempts.Policy(typed.retries, stall),
+    slice_=_slice(typed),
+  )
+
+
+def _slice(typed: argparse.Namespace) -> slices.Slice | None:
+  if typed.accelerator is None:
+    for flag in ("topology", "gpus", "chips_per_host", "cut"):
+      if getattr(typed, flag):
+        raise errors.UserError(
+          f"--{flag} goes with --accelerator, as in --accelerator=v5e."
+        )
+    return None
+  return slices.find(
+    typed.accelerator,
+    typed.topology,
+    gpus=typed.gpus,
+    chips_per_host=typed.chips_per_host,
+    cut=typed.cut,
   )
 
 
@@ -94,6 +114,11 @@ def _parser(engines: Sequence[str]) -> argparse.ArgumentParser:
   parser.add_argument("--engine", choices=tuple(engines), default="local")
   parser.add_argument("--retries", type=int, default=2)
   parser.add_argument("--stall", default="0")
+  parser.add_argument("--accelerator")
+  parser.add_argument("--topology", default="")
+  parser.add_argument("--gpus", type=int, default=0)
+  parser.add_argument("--chips_per_host", type=int, default=0)
+  parser.add_argument("--cut", default="")
   return parser
 
 

@@ -45,6 +45,13 @@ Flags:
                          any machine that sees the folder.
   --help                 This text.
 
+What each run gets of a cluster, for --dry-run:
+  --accelerator=NAME     v4, v5e, v5p, v6e; a100, b200, h100, h200, l4.
+  --topology=AxB         Of a TPU slice, as in 2x4.
+  --chips_per_host=N     4, where a 2x4 is two hosts of four chips.
+  --cut=AxB              2x2 or 1x1: runs share a host, each with such a part.
+  --gpus=N               GPUs of a node.
+
 Exit codes:
   0    every run has finished
   1    some have not; the table says which, and why
@@ -61,7 +68,16 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
-from launch import attempts, engine, estimate, events, local, options, tables
+from launch import (
+  attempts,
+  engine,
+  estimate,
+  events,
+  fill,
+  local,
+  options,
+  tables,
+)
 from launch import jobs as jobs_lib
 from sr2_jax import errors
 from sr2_jax.records import folder as folder_lib
@@ -84,9 +100,13 @@ def main(argv: Sequence[str] | None = None) -> int:
       settings=asked.settings,
       mode=asked.mode,
     )
-    speeds = estimate.Speeds(asked.workdir / "speeds.json")
+    speeds = estimate.Speeds.of(asked.workdir, asked.slice_)
     if asked.action == "dry-run":
-      print(tables.listing(jobs, speeds))
+      print(
+        tables.plan(fill.plan(jobs, asked.slice_, speeds), asked.slice_)
+        if asked.slice_ and asked.mode == "train"
+        else tables.listing(jobs, speeds)
+      )
       return errors.DONE
     if asked.action == "status":
       tallies = attempts.tallies(events.read(asked.workdir))

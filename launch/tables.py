@@ -7,7 +7,7 @@ import collections
 import datetime
 from collections.abc import Mapping, Sequence
 
-from launch import attempts, engine, estimate, status
+from launch import attempts, engine, estimate, fill, slices, status
 from launch import jobs as jobs_lib
 
 
@@ -37,6 +37,40 @@ def listing(jobs: Sequence[jobs_lib.Job], speeds: estimate.Speeds) -> str:
     text.append("~ by the official size of the data set; yours may be smaller")
   text.append(f"{len(jobs)} runs: {estimate.overall(jobs, speeds)}.")
   return "\n".join(text)
+
+
+def plan(plans: Sequence[fill.Plan], slice_: slices.Slice) -> str:
+  """A table of what each run uses of a slice, and what all of them need."""
+  rows = [("run", "state", "wave", "devices", "time", "GB")]
+  for one in plans:
+    seconds = one.seconds
+    rows.append(
+      (
+        one.job.name,
+        status.in_words(one.job),
+        str(one.wave + 1),
+        one.choice.line,
+        "unknown" if seconds is None else estimate.duration(seconds),
+        f"{one.num_bytes / 1e9:.1f}",
+      )
+    )
+  hours, num_unknown = fill.chip_hours(plans, slice_)
+  chips = sum(one.choice.available for one in plans)
+  idle = sum(one.choice.idle for one in plans)
+  hosts = "1 host" if slice_.hosts == 1 else f"{slice_.hosts} hosts"
+  needs = f"{hours:.1f} chip-hours to go" if num_unknown < len(plans) else ""
+  if num_unknown:
+    needs += f"{', and ' if needs else ''}unknown for {num_unknown} runs before"
+    needs += " their first steps"
+  text = [
+    *_aligned(rows),
+    "",
+    f"Each run gets {slice_.name}: {slice_.chips} chips of {hosts}; "
+    f"{100 * idle // chips} % of all chips idle.",
+    f"{len(plans)} runs in {1 + max(one.wave for one in plans)} waves; {needs};"
+    f" about {sum(one.num_bytes for one in plans) / 1e9:.0f} GB on disk.",
+  ]
+  return "\n".join([*text, *filter(None, [fill.advice(plans, slice_)])])
 
 
 def progress(

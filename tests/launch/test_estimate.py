@@ -2,7 +2,7 @@ import pathlib
 
 import pytest
 
-from launch import estimate, status
+from launch import estimate, slices, status
 from launch import jobs as jobs_lib
 from tests.launch import test_jobs, test_status
 
@@ -78,3 +78,13 @@ def test_overall_says_what_it_is_based_on(jobs, speeds):
 )
 def test_duration(seconds, text):
   assert estimate.duration(seconds) == text
+
+
+def test_slices_have_speeds_of_their_own(tmp_path):
+  slice_ = slices.find("v5e", "2x4", cut="2x2")
+  there = estimate.Speeds.of(tmp_path, slice_)
+  there.add("a", 1.0, 1.0)
+  there.save()
+  assert (tmp_path / "speeds.v5e-2x4-2x2.json").is_file()
+  assert not estimate.Speeds.of(tmp_path, None).is_known("a")
+  assert estimate.Speeds.of(tmp_path, slice_).is_known("a")

@@ -63,3 +63,11 @@ def test_listing_and_looking_do_not_go_together():
 )
 def test_seconds(typed, expected):
   assert options.seconds(typed, "--x") == expected
+
+
+def test_slice():
+  assert parse().slice_ is None
+  assert parse("--accelerator=v5e", "--topology=2x4").slice_.chips == 8
+  for flag in ("topology=2x4", "gpus=1", "chips_per_host=4", "cut=2x2"):
+    with pytest.raises(errors.UserError, match="goes with --accelerator"):
+      parse(f"--{flag}")

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from launch import attempts, engine, estimate, tables
+from launch import attempts, engine, estimate, fill, slices, tables
 from launch import jobs as jobs_lib
 from tests.launch import test_jobs, test_status
 
@@ -70,3 +70,28 @@ def test_summary_has_a_line_a_run_and_the_reasons():
     "c skipped:",
     "  it starts from long_name",
   ]
+
+
+def test_plan(tmp_path):
+  jobs = jobs_lib.load(
+    test_jobs.PAIR, tmp_path, settings={"parallel.layout": "members"}
+  )
+  slice_ = slices.find("v5e", "2x4", chips_per_host=4)
+  speeds = estimate.Speeds(tmp_path / "speeds.json")
+  titles, first, control, _, gets, needs, advice = tables.plan(
+    fill.plan(jobs, slice_, speeds), slice_
+  ).splitlines()
+  assert titles.split() == ["run", "state", "wave", "devices", "time", "GB"]
+  assert first.split()[:4] == ["first", "not", "started", "1"]
+  assert "2 members on 2 of 8 devices in 2 processes, 6 idle" in first
+  assert first.split()[-2:] == ["unknown", "0.0"]
+  assert control.split()[3] == "2"
+  assert gets == (
+    "Each run gets v5e-2x4: 8 chips of 2 hosts; 75 % of all chips idle."
+  )
+  assert "2 runs in 2 waves; unknown for 2 runs before" in needs
+  assert "--topology=2x2 is enough" in advice
+  speeds.add("fsrcnn_x4 mnist5k", 3600.0, 40.0)
+  lines = tables.plan(fill.plan(jobs, slice_, speeds), slice_).splitlines()
+  assert "1:00:00 h" in lines[1]
+  assert "11.2 chip-hours to go" in lines[5]

@@ -1,0 +1,131 @@
+"""What each job uses of a slice: devices, chip-hours and disk.
+
+The rule for layout and devices is the run's own. This asks it beforehand.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+from launch import estimate, slices
+from launch import jobs as jobs_lib
+from sr2_jax import errors
+from sr2_jax.config import derived
+from sr2_jax.training import layout
+
+# Bytes of a network's parameters, by whether it has a classifier: the mean of
+# FSRCNN and WDSR. Measured in checkpoints on 28 x 28 pixels.
+_BYTES = {True: 14e6, False: 1.2e6}
+# Parameters and Adam's two moments.
+_COPIES_IN_A_CHECKPOINT = 3
+# The best checkpoint, and best and last in weights/.
+_OTHER_COPIES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """What a job uses.
+
+  Attributes:
+    job: the job.
+    wave: 0 for a job that waits for no other, else one more than its source.
+    choice: layout and devices on the slice.
+    seconds: until it has finished; None if its speed is not known yet.
+    num_bytes: on disk, at most and about.
+  """
+
+  job: jobs_lib.Job
+  wave: int
+  choice: layout.Choice
+  seconds: float | None
+  num_bytes: float
+
+
+def plan(
+  jobs: Sequence[jobs_lib.Job], slice_: slices.Slice, speeds: estimate.Speeds
+) -> list[Plan]:
+  """The plan of each job.
+
+  Args:
+    jobs: a job's source is before it, or left out.
+    slice_: that each of them gets.
+    speeds: measured on such slices.
+
+  Raises:
+    UserError: if jobs ask for devices that the slice has not: one line for
+      each.
+  """
+  plans: dict[str, Plan] = {}
+  mistakes = []
+  for job in jobs:
+    try:
+      choice = choice_of(job, slice_)
+    except errors.UserError as error:
+      mistakes.append(f"{job.name}: {error}")
+      continue
+    source = plans.get(job.source or "")
+    plans[job.name] = Plan(
+      job,
+      0 if source is None else source.wave + 1,
+      choice,
+      estimate.seconds_left(job, speeds),
+      num_bytes(job),
+    )
+  if mistakes:
+    raise errors.UserError("\n".join(mistakes))
+  return list(plans.values())
+
+
+def choice_of(job: jobs_lib.Job, slice_: slices.Slice) -> layout.Choice:
+  """Layout and devices of a job on a slice, as its run will choose them.
+
+  Raises:
+    UserError: if the config asks for devices that the slice has not.
+  """
+  try:
+    recorded = (job.folder.read() or {}).get("config", {}).get("parallel")
+  except errors.UserError:
+    recorded = None
+  return layout.of_config(
+    job.config,
+    devices=slice_.chips,
+    hosts=1 if slice_.cut else slice_.hosts,
+    platform=slice_.platform,
+    recorded=recorded,
+  )
+
+
+def num_bytes(job: jobs_lib.Job) -> float:
+  """About the most that a run folder needs while its run goes on."""
+  config = job.config
+  # A new checkpoint is complete before the oldest one goes.
+  checkpoints = config.checkpoint.keep + 1
+  copies = _COPIES_IN_A_CHECKPOINT * checkpoints + _OTHER_COPIES
+  return sum(
+    _BYTES[phase == "joint" and config.model.wiring != "none"]
+    * derived.population_size(config, phase)
+    * copies
+    for phase in derived.phases(config)
+  )
+
+
+def chip_hours(
+  plans: Sequence[Plan], slice_: slices.Slice
+) -> tuple[float, int]:
+  """Chip-hours to go, and the number of plans whose speed is not known."""
+  known = [plan.seconds for plan in plans if plan.seconds is not None]
+  return sum(known) * slice_.chips / 3600, len(plans) - len(known)
+
+
+def advice(plans: Sequence[Plan], slice_: slices.Slice) -> str:
+  """How chips that stay idle could be used, if they are half or more."""
+  busy = max(plan.choice.available - plan.choice.idle for plan in plans)
+  if 2 * busy > slice_.chips or slice_.cut:
+    return ""
+  text = f"No run uses more than {busy} of {slice_.chips} chips: "
+  if slice_.platform == "gpu":
+    return f"{text}--gpus={busy} starts more at once."
+  text += f"--topology={slices.smallest(slice_.accelerator, busy)} is enough"
+  for cut, (size, _) in slices.CUTS.items():
+    if slice_.hosts == 1 and busy <= size < slice_.chips:
+      return f"{text}, or --cut={cut} for {slice_.chips // size} runs a slice."
+  return f"{text}."
