@@ -13,6 +13,7 @@ from sr2_jax import errors, paths
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SHORTEST_STALL, _LONGEST_TIME = 10, 30 * 86400  # seconds
 _MOST_RETRIES = 1000
+_MOST_SLICES = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Options:
     engine: what runs the jobs.
     policy: how often a run is started again.
     slice_: what each run gets of a cluster; None on this machine.
+    emit: kind of file to print; "" for none.
+    slices: at most so many at once; 0 is any number.
+    image: of a container.
+    volume: a claim, and where it is mounted.
+    queue: of Kueue, or partition of Slurm.
   """
 
   sweep: str
@@ -40,6 +46,11 @@ class Options:
   engine: str
   policy: attempts.Policy
   slice_: slices.Slice | None
+  emit: str
+  slices: int
+  image: str
+  volume: tuple[str, str] | None
+  queue: str
 
 
 class _Parser(argparse.ArgumentParser):
@@ -62,6 +73,7 @@ def parse(arguments: Sequence[str], *, engines: Sequence[str]) -> Options:
     raise errors.UserError(
       f"--retries has to be from 0 to {_MOST_RETRIES}, not {typed.retries}."
     )
+  _check_cluster(typed)
   stall = seconds(typed.stall, "--stall")
   if 0 < stall < _SHORTEST_STALL:
     raise errors.UserError(
@@ -78,7 +90,44 @@ def parse(arguments: Sequence[str], *, engines: Sequence[str]) -> Options:
     engine=typed.engine,
     policy=attempts.Policy(typed.retries, stall),
     slice_=_slice(typed),
+    emit=typed.emit,
+    slices=typed.slices,
+    image=typed.image,
+    volume=_volume(typed.volume),
+    queue=typed.queue,
   )
+
+
+def _volume(typed: str) -> tuple[str, str] | None:
+  if not typed:
+    return None
+  claim, colon, path = typed.partition(":")
+  if not colon or not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", claim):
+    raise errors.UserError(
+      f'--volume has to be CLAIM:/PATH, as in runs:/mnt/shared, not "{typed}".'
+    )
+  if not path.startswith("/") or path == "/":
+    raise errors.UserError(f"--volume={typed}: /PATH has to be a folder.")
+  return claim, path
+
+
+def _check_cluster(typed: argparse.Namespace) -> None:
+  """Checks the flags of clusters against each other."""
+  if not 0 <= typed.slices <= _MOST_SLICES:
+    raise errors.UserError(
+      f"--slices has to be from 1 to {_MOST_SLICES}, or 0 for all, not "
+      f"{typed.slices}."
+    )
+  if typed.emit and typed.accelerator is None:
+    raise errors.UserError(
+      "--emit needs --accelerator, and --topology or --gpus."
+    )
+  for name in ("image", "volume", "queue"):
+    value = getattr(typed, name)
+    if value and not typed.emit:
+      raise errors.UserError(f"--{name} goes with --emit.")
+    if re.search(r"[\s'\"`$;]", value):
+      raise errors.UserError(f"--{name}={value}: has odd characters.")
 
 
 def _slice(typed: argparse.Namespace) -> slices.Slice | None:
@@ -119,6 +168,12 @@ def _parser(engines: Sequence[str]) -> argparse.ArgumentParser:
   parser.add_argument("--gpus", type=int, default=0)
   parser.add_argument("--chips_per_host", type=int, default=0)
   parser.add_argument("--cut", default="")
+  kinds = ("jobset", "sbatch", "xpk", "commands")
+  actions.add_argument("--emit", choices=kinds, default="")
+  parser.add_argument("--slices", type=int, default=0)
+  parser.add_argument("--image", default="")
+  parser.add_argument("--volume", default="")
+  parser.add_argument("--queue", default="")
   return parser
 
 

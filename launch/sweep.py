@@ -4,7 +4,7 @@ Usage:
   python -m launch.sweep --sweep=FILE[:BUDGET] --workdir=FOLDER
                          [--only NAME ...] [--set FIELD=VALUE]
                          [--mode=train|eval] [--retries=N] [--stall=TIME]
-                         [--dry-run | --status]
+                         [--dry-run | --status | --emit=KIND]
 Installed with pip, sr2-sweep is the same command.
 
 Examples:
@@ -45,12 +45,21 @@ Flags:
                          any machine that sees the folder.
   --help                 This text.
 
-What each run gets of a cluster, for --dry-run:
+  --emit=KIND            Print a file that starts the runs elsewhere: jobset
+                         (Kubernetes), sbatch (Slurm), xpk or commands (shell).
+                         Start nothing.
+  --image=IMAGE          Container image of the runs; for Kubernetes.
+  --volume=CLAIM:/PATH   Claim of a volume that all hosts share, and where it is
+                         mounted; --workdir has to be below that.
+  --queue=NAME           Queue of Kueue, or partition of Slurm.
+
+What each run gets of a cluster, for --dry-run and --emit:
   --accelerator=NAME     v4, v5e, v5p, v6e; a100, b200, h100, h200, l4.
   --topology=AxB         Of a TPU slice, as in 2x4.
   --chips_per_host=N     4, where a 2x4 is two hosts of four chips.
   --cut=AxB              2x2 or 1x1: runs share a host, each with such a part.
   --gpus=N               GPUs of a node.
+  --slices=N             Use at most so many at once.
 
 Exit codes:
   0    every run has finished
@@ -70,12 +79,14 @@ from collections.abc import Sequence
 
 from launch import (
   attempts,
+  emit,
   engine,
   estimate,
   events,
   fill,
   local,
   options,
+  slices,
   tables,
 )
 from launch import jobs as jobs_lib
@@ -100,6 +111,9 @@ def main(argv: Sequence[str] | None = None) -> int:
       settings=asked.settings,
       mode=asked.mode,
     )
+    if asked.emit and asked.slice_ is not None:
+      print(emit.emit(asked.emit, jobs, _target(asked, asked.slice_)), end="")
+      return errors.DONE
     speeds = estimate.Speeds.of(asked.workdir, asked.slice_)
     if asked.action == "dry-run":
       print(
@@ -127,6 +141,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1
   has_diverged = any(o.state == engine.State.DIVERGED for o in outcomes)
   return errors.DIVERGED if has_diverged else errors.DONE
+
+
+def _target(asked: options.Options, slice_: slices.Slice) -> emit.Target:
+  """Where the runs are to go whose files are asked for."""
+  return emit.Target(
+    slice_=slice_,
+    name=asked.workdir.name or "sweep",
+    workdir=asked.workdir.absolute(),
+    retries=asked.policy.retries,
+    slices=asked.slices,
+    image=asked.image,
+    volume=asked.volume,
+    queue=asked.queue,
+  )
 
 
 def _rules() -> str:

@@ -71,3 +71,34 @@ def test_slice():
   for flag in ("topology=2x4", "gpus=1", "chips_per_host=4", "cut=2x2"):
     with pytest.raises(errors.UserError, match="goes with --accelerator"):
       parse(f"--{flag}")
+
+
+H100 = ("--accelerator=h100", "--gpus=1")
+
+
+def test_what_goes_with_emit():
+  asked = parse(
+    *H100, "--emit=jobset", "--image=a/b:1", "--volume=c:/d", "--slices=3"
+  )
+  assert (asked.emit, asked.image, asked.volume) == (
+    "jobset", "a/b:1", ("c", "/d"),
+  )  # fmt: skip
+  assert asked.slices == 3
+
+
+@pytest.mark.parametrize(
+  ("arguments", "expected"),
+  [
+    (["--emit=jobset"], "--emit needs --accelerator"),
+    ([*H100, "--emit=yaml"], "yaml"),
+    ([*H100, "--image=x"], "--image goes with --emit"),
+    ([*H100, "--emit=jobset", "--image=x;y"], "odd characters"),
+    ([*H100, "--emit=jobset", "--volume=/a"], "CLAIM:/PATH"),
+    ([*H100, "--emit=jobset", "--volume=a:b"], "has to be a folder"),
+    ([*H100, "--emit=jobset", "--status"], "not allowed with"),
+    ([*H100, "--slices=-1"], "from 1 to 10000"),
+  ],
+)
+def test_mistake_in_what_is_emitted(arguments, expected):
+  with pytest.raises(errors.UserError, match=expected):
+    parse(*arguments)

@@ -1,0 +1,209 @@
+"""Files for other schedulers, read back by what reads them."""
+
+import pathlib
+import re
+import shlex
+import subprocess
+
+import pytest
+import yaml
+
+from launch import emit, slices
+from launch import jobs as jobs_lib
+from sr2_jax import errors
+from sr2_jax.config import command_line
+from tests.launch import test_jobs
+
+ROOT = pathlib.Path(__file__).parents[2]
+WORKDIR = pathlib.Path("/mnt/shared/paper")
+V5E = slices.find("v5e", "4x4")
+H100 = slices.find("h100", gpus=2)
+
+
+@pytest.fixture(autouse=True)
+def _in_root(monkeypatch):
+  monkeypatch.chdir(ROOT)
+
+
+def target(slice_=V5E, **fields):
+  given = {
+    "name": "paper", "workdir": WORKDIR, "retries": 5, "image": "registry/a:1",
+    "volume": ("runs", "/mnt/shared"), "queue": "tpus", **fields,
+  }  # fmt: skip
+  return emit.Target(slice_, **given)
+
+
+def paper(**keywords):
+  return jobs_lib.load("experiments/paper.py:smoke", WORKDIR, **keywords)
+
+
+def same_as_the_job(command, job):
+  """A command, read as a host of the cluster would read it."""
+  assert command[:3] == ["python", "-m", "sr2_jax.main"]
+  read = command_line.parse(command[2:])
+  assert read.config == job.config
+  assert read.workdir == WORKDIR / job.name
+  return read
+
+
+def test_jobsets_have_every_run_and_its_arguments():
+  jobs = paper()
+  documents = list(yaml.safe_load_all(emit.emit("jobset", jobs, target())))
+  assert len(documents) == len(jobs) == 18
+  names = [document["metadata"]["name"] for document in documents]
+  assert len(set(names)) == len(names)
+  for document, job in zip(documents, jobs, strict=True):
+    labels = document["metadata"]["labels"]
+    assert labels["kueue.x-k8s.io/queue-name"] == "tpus"
+    assert labels["sr2-jax/wave"] == ("1" if job.source is None else "2")
+    [replicated] = document["spec"]["replicatedJobs"]
+    spec = replicated["template"]["spec"]
+    assert spec["parallelism"] == spec["completions"] == 4
+    pod = spec["template"]["spec"]
+    [container] = pod["containers"]
+    read = same_as_the_job(container["command"], job)
+    assert read.coordinator == "auto"
+    assert container["resources"]["limits"] == {"google.com/tpu": 4}
+    assert pod["nodeSelector"] == {
+      "cloud.google.com/gke-tpu-accelerator": "tpu-v5-lite-podslice",
+      "cloud.google.com/gke-tpu-topology": "4x4",
+    }
+    assert pod["terminationGracePeriodSeconds"] == 120
+    assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == "runs"
+    assert container["volumeMounts"][0]["mountPath"] == "/mnt/shared"
+
+
+def test_a_jobset_follows_the_table_of_exit_codes():
+  text = emit.emit("jobset", paper(only=["*_fsrcnn_x4"]), target())
+  document = next(yaml.safe_load_all(text))
+  failure = document["spec"]["failurePolicy"]
+  assert failure["maxRestarts"] == 5
+  assert failure["rules"] == [
+    {"action": "FailJobSet", "onJobFailureReasons": ["PodFailurePolicy"]}
+  ]
+  spec = document["spec"]["replicatedJobs"][0]["template"]["spec"]
+  assert spec["backoffLimit"] == 0
+  in_vain, preempted = spec["podFailurePolicy"]["rules"]
+  assert in_vain["action"] == "FailJob"
+  assert in_vain["onExitCodes"]["values"] == [errors.TO_FIX, errors.DIVERGED]
+  assert preempted["action"] == "Ignore"
+
+
+def test_a_node_with_gpus_is_one_process():
+  text = emit.emit("jobset", paper(only=["*wdsr_x2"]), target(H100, queue=""))
+  document = next(yaml.safe_load_all(text))
+  assert "kueue.x-k8s.io/queue-name" not in document["metadata"]["labels"]
+  spec = document["spec"]["replicatedJobs"][0]["template"]["spec"]
+  assert spec["completions"] == 1
+  [container] = spec["template"]["spec"]["containers"]
+  assert container["resources"]["limits"] == {"nvidia.com/gpu": 2}
+  assert not [a for a in container["command"] if "coordinator" in a]
+
+
+def shell_lines(text, start):
+  done = subprocess.run(["bash", "-n"], input=text.encode(), check=True)
+  assert done.returncode == 0
+  return [line for line in text.splitlines() if line.startswith(start)]
+
+
+def test_xpk():
+  jobs = paper()
+  text = emit.emit("xpk", jobs, target())
+  lines = shell_lines(text, "xpk workload create")
+  by_wave = sorted(jobs, key=lambda job: job.source is not None)
+  for line, job in zip(lines, by_wave, strict=True):
+    flags = dict(
+      word.split("=", 1) for word in shlex.split(line) if word[:2] == "--"
+    )
+    assert flags["--tpu-type"] == "v5litepod-16"
+    assert flags["--max-restarts"] == "5"
+    assert flags["--docker-image"] == "registry/a:1"
+    same_as_the_job(shlex.split(flags["--command"]), job)
+  waits = shell_lines(text, "xpk workload list")
+  assert len(waits) == sum(job.source is None for job in jobs)
+  assert text.index(waits[-1]) < text.index(lines[-1])
+
+
+def test_commands_of_one_host():
+  jobs = paper()
+  text = emit.emit("commands", jobs, target(H100))
+  lines = shell_lines(text, "python")
+  seen = []
+  for line in lines:
+    [job] = [job for job in jobs if f"={job.name} " in line]
+    same_as_the_job(shlex.split(line), job)
+    assert job.source is None or job.source in seen
+    seen.append(job.name)
+  assert len(seen) == len(jobs)
+
+
+def test_commands_of_several_hosts():
+  jobs = paper(only=["*_wdsr_x2"])
+  lines = shell_lines(emit.emit("commands", jobs, target()), "gcloud")
+  for line, job in zip(lines, jobs, strict=True):
+    [command] = [w for w in shlex.split(line) if w.startswith("--command=")]
+    command = shlex.split(command.removeprefix("--command="))
+    assert same_as_the_job(command, job).coordinator == "auto"
+
+
+@pytest.mark.parametrize("kind", emit.KINDS)
+def test_no_secrets_and_no_paths_of_this_machine(kind, tmp_path, monkeypatch):
+  """From another folder, where experiments are those that come with it."""
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setenv("RAY_AUTH_TOKEN", "secret-of-mine")
+  slice_ = H100 if kind == "sbatch" else V5E
+  text = emit.emit(kind, paper(), target(slice_))
+  for word in (str(ROOT), str(tmp_path), str(pathlib.Path.home()), "secret"):
+    assert word not in text
+  assert "--config=experiments/wdsr_x2.py" in text
+
+
+@pytest.mark.parametrize("kind", emit.KINDS)
+def test_names_and_values_reach_no_shell(kind, tmp_path):
+  hostile = str(tmp_path / "a'; touch x; $(touch x) `touch x`")
+  (pathlib.Path(hostile) / "train" / "class").mkdir(parents=True)
+  sweep = test_jobs.write_sweep(
+    tmp_path,
+    "return [runs.Run('a', 'tests/tiny.py', {'data.name': 'folder',",
+    f"  'data.path': {hostile!r}}})]",
+  )
+  jobs = jobs_lib.load(sweep, WORKDIR)
+  text = emit.emit(kind, jobs, target(H100 if kind == "sbatch" else V5E))
+  argument = f"--config.data.path={hostile}"
+  if kind == "jobset":
+    [document] = yaml.safe_load_all(text)
+    assert argument in str(document)
+    return
+  subprocess.run(["bash", "-n"], input=text.encode(), check=True)
+  words = shlex.split(text, comments=True)
+  nested = [shlex.split(word) for word in words if "--config=" in word]
+  assert argument in [*words, *(w for found in nested for w in found)]
+
+
+def test_names_of_kubernetes():
+  names = ["a_b", "a-b", "A b", "_", "x" * 100, "x" * 99, "ä"]
+  found = [emit.dns_name(name) for name in names]
+  assert len({*found[1:]}) == len(names) - 1
+  for name in found:
+    assert re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", name)
+    assert len(name) <= 40
+  assert emit.dns_name("mnist_wdsr_x2") == "mnist-wdsr-x2"
+
+
+@pytest.mark.parametrize(
+  ("kind", "fields", "expected"),
+  [
+    ("jobset", {"image": ""}, "needs --image=IMAGE and --volume"),
+    ("jobset", {"volume": None}, "needs --image=IMAGE and --volume"),
+    ("jobset", {"volume": ("a", "/other")}, "has to be below /other"),
+    ("xpk", {"image": ""}, "needs --image"),
+    ("xpk", {"slice_": H100}, "--emit=xpk is for TPUs"),
+    ("sbatch", {}, "--emit=sbatch is for GPUs"),
+    ("commands", {"slice_": slices.find("v5e", "2x4", cut="2x2")}, "--cut"),
+  ],
+)
+def test_mistake(kind, fields, expected):
+  with pytest.raises(errors.UserError) as caught:
+    emit.emit(kind, [], target(**fields))
+  assert expected in str(caught.value)
+  assert len(str(caught.value).splitlines()) <= 2

@@ -1,0 +1,99 @@
+"""The script for Slurm, with programs that stand in for Slurm's."""
+
+import os
+import subprocess
+
+import pytest
+
+from launch import slurm
+
+# Says what it was asked, and answers as the test wants.
+STAND_INS = {
+  "sbatch": 'echo sbatch "$@" >>calls; echo $(($(wc -l <calls) + 100))',
+  "scontrol": 'echo scontrol "$@" >>calls',
+  "srun": 'printf "%s\\n" "$@" >words; exit "$CODE"',
+  "sleep": ":",
+}
+ODD = "it's; touch x $(touch x)"
+
+
+@pytest.fixture
+def call(tmp_path):
+  """Runs the script of a sweep: a source, two after it, and one alone."""
+  for name, body in STAND_INS.items():
+    program = tmp_path / "bin" / name
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f"#!/usr/bin/env bash\n{body}\n")
+    program.chmod(0o755)
+  runs = [
+    slurm.Run("a", ("run", ODD, "a b"), None),
+    slurm.Run("b", ("run", "b"), "a"),
+    slurm.Run("c", ("run", "c"), None),
+    slurm.Run("d", ("run", "d"), "b"),
+    slurm.Run("e", ("run", "e"), "left out"),
+  ]
+  script = tmp_path / "script.sh"
+  script.write_text(
+    slurm.script(
+      runs, name="mine", workdir=tmp_path / "runs", gpus=2, retries=1,
+      at_once=3, partition="fast", grace_seconds=90,
+    )
+  )  # fmt: skip
+  subprocess.run(["bash", "-n", str(script)], check=True)
+
+  def run(task=None, code=0):
+    (tmp_path / "calls").write_text("")
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    variables = {**os.environ, "PATH": path, "CODE": str(code)}
+    if task is not None:
+      (tmp_path / "runs" / "abcde"[task]).mkdir(parents=True, exist_ok=True)
+      variables["SLURM_ARRAY_TASK_ID"] = str(task)
+      variables["SLURM_ARRAY_JOB_ID"] = "7"
+    done = subprocess.run(["bash", str(script)], cwd=tmp_path, env=variables)
+    return done.returncode, (tmp_path / "calls").read_text().splitlines()
+
+  return run
+
+
+def test_submitting_keeps_the_order(call, tmp_path):
+  code, calls = call()
+  assert code == 0
+  script = str(tmp_path / "script.sh")
+  after = "sbatch --parsable --array={} --kill-on-invalid-dep=yes --dependency="
+  assert calls == [
+    f"sbatch --parsable --array=0,2,4%3 {script}",
+    f"{after.format(1)}afterok:101_0 {script}",
+    f"{after.format(3)}afterok:102_1 {script}",
+  ]
+  head = (tmp_path / "script.sh").read_text().split("set -uo")[0]
+  for flag in (
+    "--job-name=mine", "--gpus-per-node=2", "--requeue", "--signal=TERM@90",
+    "--partition=fast",
+  ):  # fmt: skip
+    assert f"#SBATCH {flag}\n" in head
+
+
+def test_a_task_runs_its_command_and_nothing_else(call, tmp_path):
+  assert call(0) == (0, [])
+  assert (tmp_path / "words").read_text() == f"run\n{ODD}\na b\n"
+  assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("code", [4, 130, 143])
+def test_waits_and_preemptions_are_not_counted(call, code):
+  for _ in range(5):
+    assert call(2, code) == (0, ["scontrol requeue 7_2"])
+
+
+@pytest.mark.parametrize("code", [1, 5, 137])
+def test_crashes_are_counted(call, code):
+  assert call(2, code) == (0, ["scontrol requeue 7_2"])
+  assert call(2, code) == (code, [])
+
+
+def test_what_is_never_tried_again(call, tmp_path):
+  assert call(1, 2) == (2, [])
+  assert call(1, 3) == (3, [])
+  # The other members have finished: the runs after it can start.
+  (tmp_path / "runs" / "b" / "DONE").touch()
+  assert call(1, 3) == (0, [])
