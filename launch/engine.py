@@ -54,6 +54,30 @@ class Outcome:
     )  # fmt: skip
 
 
+def state_after(
+  end: attempts.End, *, is_stopping: bool, has_failed: bool
+) -> State | None:
+  """The job's state after an attempt; None if it is to be started again.
+
+  Args:
+    end: of the attempt.
+    is_stopping: whether the sweep was asked to stop.
+    has_failed: whether no more crashes are allowed.
+  """
+  match end:
+    case attempts.End.FINISHED:
+      return State.FINISHED
+    case attempts.End.DIVERGED:
+      return State.DIVERGED
+    case _ if is_stopping:
+      return State.STOPPED
+    case attempts.End.FAILED:
+      return State.FAILED
+    case attempts.End.CRASHED if has_failed:
+      return State.FAILED
+  return None
+
+
 def has_to_wait(job: jobs_lib.Job, source: Outcome) -> bool:
   """Whether a job cannot start while its source is as it is."""
   return job.mode == "train" and not source.is_good

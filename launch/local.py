@@ -83,7 +83,11 @@ class _Sweep:
       end, took, reason = self._attempt(job, tally)
       seconds = took + (seconds or 0)
       num_taken += end == attempts.End.IN_USE
-      state = self._state_after(end, tally)
+      state = engine.state_after(
+        end,
+        is_stopping=bool(self._signals.received),
+        has_failed=self._policy.has_failed(tally),
+      )
       if state is None and num_taken == _MOST_STARTS:
         state = engine.State.IN_USE
       if state is not None:
@@ -117,23 +121,6 @@ class _Sweep:
       else "evaluating"
     )
     _say(f"{title}: {words}")
-
-  def _state_after(
-    self, end: attempts.End, tally: attempts.Tally
-  ) -> engine.State | None:
-    """The job's state after an attempt; None if it is to be started again."""
-    match end:
-      case attempts.End.FINISHED:
-        return engine.State.FINISHED
-      case attempts.End.DIVERGED:
-        return engine.State.DIVERGED
-      case _ if self._signals.received:
-        return engine.State.STOPPED
-      case attempts.End.FAILED:
-        return engine.State.FAILED
-      case attempts.End.CRASHED if self._policy.has_failed(tally):
-        return engine.State.FAILED
-    return None
 
   def _attempt(
     self, job: jobs_lib.Job, tally: attempts.Tally

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import NoReturn
 
-from launch import attempts, slices
+from launch import attempts, emulation, slices
 from sr2_jax import errors, paths
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -35,6 +35,8 @@ class Options:
     image: of a container.
     volume: a claim, and where it is mounted.
     queue: of Kueue, or partition of Slurm.
+    address: of a Ray cluster.
+    wait: seconds without any slice until a sweep gives up; 0 is never.
   """
 
   sweep: str
@@ -51,6 +53,8 @@ class Options:
   image: str
   volume: tuple[str, str] | None
   queue: str
+  address: str
+  wait: float
 
 
 class _Parser(argparse.ArgumentParser):
@@ -74,7 +78,9 @@ def parse(arguments: Sequence[str], *, engines: Sequence[str]) -> Options:
       f"--retries has to be from 0 to {_MOST_RETRIES}, not {typed.retries}."
     )
   _check_cluster(typed)
-  stall = seconds(typed.stall, "--stall")
+  # A silent evaluation may take long on a laptop, but not there.
+  usual = "30m" if typed.engine == "ray" else "0"
+  stall = seconds(typed.stall or usual, "--stall")
   if 0 < stall < _SHORTEST_STALL:
     raise errors.UserError(
       f"--stall has to be at least {_SHORTEST_STALL}s, or 0 for never, not "
@@ -95,6 +101,8 @@ def parse(arguments: Sequence[str], *, engines: Sequence[str]) -> Options:
     image=typed.image,
     volume=_volume(typed.volume),
     queue=typed.queue,
+    address=typed.address or "auto",
+    wait=seconds(typed.wait or "0", "--wait"),
   )
 
 
@@ -118,6 +126,16 @@ def _check_cluster(typed: argparse.Namespace) -> None:
       f"--slices has to be from 1 to {_MOST_SLICES}, or 0 for all, not "
       f"{typed.slices}."
     )
+  is_emulated = emulation.is_emulated(typed.address)
+  for name in ("address", "wait"):
+    if getattr(typed, name) and typed.engine != "ray":
+      raise errors.UserError(f"--{name} goes with --engine=ray.")
+  if is_emulated and typed.accelerator is not None:
+    raise errors.UserError(f"--accelerator does not go with {typed.address}.")
+  if typed.engine == "ray" and not is_emulated and typed.accelerator is None:
+    raise errors.UserError(
+      "--engine=ray needs --accelerator, and --topology or --gpus."
+    )
   if typed.emit and typed.accelerator is None:
     raise errors.UserError(
       "--emit needs --accelerator, and --topology or --gpus."
@@ -131,6 +149,8 @@ def _check_cluster(typed: argparse.Namespace) -> None:
 
 
 def _slice(typed: argparse.Namespace) -> slices.Slice | None:
+  if emulation.is_emulated(typed.address):
+    return emulation.parse(typed.address)[1]
   if typed.accelerator is None:
     for flag in ("topology", "gpus", "chips_per_host", "cut"):
       if getattr(typed, flag):
@@ -162,12 +182,14 @@ def _parser(engines: Sequence[str]) -> argparse.ArgumentParser:
     )
   parser.add_argument("--engine", choices=tuple(engines), default="local")
   parser.add_argument("--retries", type=int, default=2)
-  parser.add_argument("--stall", default="0")
+  parser.add_argument("--stall", default="")
   parser.add_argument("--accelerator")
   parser.add_argument("--topology", default="")
   parser.add_argument("--gpus", type=int, default=0)
   parser.add_argument("--chips_per_host", type=int, default=0)
   parser.add_argument("--cut", default="")
+  parser.add_argument("--address", default="")
+  parser.add_argument("--wait", default="")
   kinds = ("jobset", "sbatch", "xpk", "commands")
   actions.add_argument("--emit", choices=kinds, default="")
   parser.add_argument("--slices", type=int, default=0)

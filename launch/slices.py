@@ -62,6 +62,7 @@ GPUS: dict[str, str] = {
   "l4": "nvidia-l4",
 }
 _MOST_GPUS = 16
+EMULATED = "emulated"
 # Other names of the same.
 _ALIASES = {tpu.gce: name for name, tpu in TPUS.items()}
 # Parts of a host that a run can take: the chips of each, and how libtpu says
@@ -89,7 +90,9 @@ class Slice:
 
   @property
   def platform(self) -> str:
-    """JAX's name: "tpu" or "gpu"."""
+    """JAX's name: "tpu" or "gpu", and "cpu" where it is emulated."""
+    if self.accelerator == EMULATED:
+      return "cpu"
     return "tpu" if self.accelerator in TPUS else "gpu"
 
   @property
@@ -181,6 +184,17 @@ def find(
       f"{', '.join(tpu.topologies)}."
     )
   return _tpu_slice(name, tpu, topology, chips_per_host, cut)
+
+
+def emulated(hosts: int, chips_per_host: int) -> Slice:
+  """A slice whose hosts are of this machine."""
+  topology = f"{hosts}x{chips_per_host}"
+  return Slice(EMULATED, topology, hosts, chips_per_host)
+
+
+def ray_type(accelerator: str) -> str:
+  """Ray's name of a TPU, in the labels of its nodes."""
+  return EMULATED if accelerator == EMULATED else TPUS[accelerator].ray
 
 
 def smallest(accelerator: str, chips: int) -> str:

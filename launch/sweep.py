@@ -38,8 +38,8 @@ Flags:
                          last checkpoint; 2 by default. A run that was stopped
                          from outside goes on as well, and is not counted.
   --stall=TIME           Kill a run, and start it again, that has shown no sign
-                         of life for so long: 90s, 30m, 2h. 0, the default, is
-                         never. An evaluation may be silent for long.
+                         of life for so long: 90s, 30m, 2h. 0 is never, and the
+                         default on this machine; 30m is with --engine=ray.
   --dry-run              List the runs and what they need. Start nothing.
   --status               Say how far the runs are. Works beside a sweep, and on
                          any machine that sees the folder.
@@ -53,7 +53,13 @@ Flags:
                          mounted; --workdir has to be below that.
   --queue=NAME           Queue of Kueue, or partition of Slurm.
 
-What each run gets of a cluster, for --dry-run and --emit:
+  --engine=local|ray     "ray" starts runs on the slices of a Ray cluster, as
+                         many at once as there are.
+  --address=ADDRESS      Of the cluster; "auto" by default. emulate:2x2x2 starts
+                         one here: slices x hosts x virtual chips.
+  --wait=TIME            Give up after so long without a slice; 0 never does.
+
+What each run gets of a cluster:
   --accelerator=NAME     v4, v5e, v5p, v6e; a100, b200, h100, h200, l4.
   --topology=AxB         Of a TPU slice, as in 2x4.
   --chips_per_host=N     4, where a 2x4 is two hosts of four chips.
@@ -73,12 +79,14 @@ Exit codes:
   143  the same for SIGTERM
 """
 
+import importlib.util
 import sys
 import textwrap
 from collections.abc import Sequence
 
 from launch import (
   attempts,
+  driver,
   emit,
   engine,
   estimate,
@@ -93,8 +101,6 @@ from launch import jobs as jobs_lib
 from sr2_jax import errors
 from sr2_jax.records import folder as folder_lib
 
-ENGINES: dict[str, engine.Engine] = {"local": local.run}
-
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs a command line, program name first, and returns its exit code."""
@@ -103,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{(__doc__ or '').strip()}\n\n{_rules()}")
     return errors.DONE
   try:
-    asked = options.parse(argv[1:], engines=tuple(ENGINES))
+    asked = options.parse(argv[1:], engines=("local", "ray"))
     jobs = jobs_lib.load(
       asked.sweep,
       asked.workdir,
@@ -128,9 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       return errors.DONE
     signals = engine.Signals()
     with folder_lib.RunFolder(asked.workdir).claim(), signals.listening():
-      outcomes = ENGINES[asked.engine](
-        jobs, asked.workdir, signals=signals, policy=asked.policy
-      )
+      outcomes = _run(asked, jobs, signals)
   except errors.UserError as error:
     print(error, file=sys.stderr)
     return error.exit_code
@@ -141,6 +145,50 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1
   has_diverged = any(o.state == engine.State.DIVERGED for o in outcomes)
   return errors.DIVERGED if has_diverged else errors.DONE
+
+
+def _run(
+  asked: options.Options,
+  jobs: Sequence[jobs_lib.Job],
+  signals: engine.Signals,
+) -> list[engine.Outcome]:
+  """Runs the jobs on the engine that is asked for."""
+  if asked.engine == "local" or asked.slice_ is None:
+    return local.run(jobs, asked.workdir, signals=signals, policy=asked.policy)
+  if importlib.util.find_spec("ray") is None:
+    raise errors.UserError(
+      '--engine=ray needs Ray: pip install "ray[default]>=2.60,<2.61".'
+    )
+  outcomes = driver.run(lambda: _run_on_ray(asked, jobs, signals), signals)
+  if outcomes is None:
+    print(
+      "The engine has ended without a word: the head of the cluster is gone, "
+      "or the memory was full.\nThe same command goes on.",
+      file=sys.stderr,
+    )
+    return driver.outcomes_without_it(jobs)
+  return outcomes
+
+
+def _run_on_ray(
+  asked: options.Options,
+  jobs: Sequence[jobs_lib.Job],
+  signals: engine.Signals,
+) -> list[engine.Outcome]:
+  # Takes a second; only here it is needed.
+  from launch import cluster
+
+  assert asked.slice_ is not None
+  return cluster.run(
+    jobs,
+    asked.workdir,
+    signals=signals,
+    policy=asked.policy,
+    address=asked.address,
+    slice_=asked.slice_,
+    at_once=asked.slices,
+    wait=asked.wait,
+  )
 
 
 def _target(asked: options.Options, slice_: slices.Slice) -> emit.Target:

@@ -9,7 +9,7 @@ NEEDED = ("--sweep=a.py", "--workdir=x")
 
 
 def parse(*arguments):
-  return options.parse([*NEEDED, *arguments], engines=["local"])
+  return options.parse([*NEEDED, *arguments], engines=["local", "ray"])
 
 
 def test_defaults():
@@ -100,5 +100,29 @@ def test_what_goes_with_emit():
   ],
 )
 def test_mistake_in_what_is_emitted(arguments, expected):
+  with pytest.raises(errors.UserError, match=expected):
+    parse(*arguments)
+
+
+def test_engine_on_a_cluster():
+  asked = parse("--engine=ray", "--address=emulate:2x2x4", "--wait=1h")
+  assert (asked.engine, asked.wait, asked.policy.stall) == ("ray", 3600, 1800)
+  assert (asked.slice_.hosts, asked.slice_.chips) == (2, 8)
+  assert parse("--engine=ray", *H100).address == "auto"
+  assert parse("--engine=ray", *H100, "--stall=0").policy.stall == 0
+
+
+@pytest.mark.parametrize(
+  ("arguments", "expected"),
+  [
+    (["--engine=ray"], "--engine=ray needs --accelerator"),
+    (["--address=auto"], "--address goes with --engine=ray"),
+    (["--wait=1h"], "--wait goes with --engine=ray"),
+    (["--engine=ray", "--address=emulate:2"], "as in emulate:2x2x2"),
+    (["--engine=ray", *H100, "--address=emulate:1x1x1"], "does not go with"),
+    (["--engine=ray", *H100, "--wait=5"], "such as 90s"),
+  ],
+)
+def test_mistake_in_flags_of_clusters(arguments, expected):
   with pytest.raises(errors.UserError, match=expected):
     parse(*arguments)

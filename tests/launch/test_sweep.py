@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from launch import attempts, engine, sweep
+from launch import attempts, engine, local, sweep
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import rows as rows_lib
 
@@ -103,6 +103,23 @@ def test_dry_run_of_evaluating_lists_what_has_finished(tmp_path, capsys):
   ]
 
 
+def test_without_ray_there_is_a_way_out(tmp_path, capsys, monkeypatch):
+  monkeypatch.setattr(sweep.importlib.util, "find_spec", lambda _: None)
+  arguments = ("--engine=ray", "--address=emulate:1x1x1")
+  assert main(PAIR, f"--workdir={tmp_path}", *arguments) == 2
+  assert "pip install" in capsys.readouterr().err
+
+
+def test_an_engine_that_ends_without_a_word(tmp_path, capsys, monkeypatch):
+  monkeypatch.setattr(sweep.importlib.util, "find_spec", lambda _: True)
+  monkeypatch.setattr(sweep.driver, "run", lambda work, signals: None)
+  arguments = ("--engine=ray", "--address=emulate:1x1x1")
+  assert main(PAIR, f"--workdir={tmp_path}", *arguments) == 1
+  captured = capsys.readouterr()
+  assert "the head of the cluster is gone" in captured.err
+  assert "0/2 runs finished" in captured.out
+
+
 def test_status_works_beside_a_sweep(tmp_path, capsys):
   with folder_lib.RunFolder(tmp_path).claim():
     assert main(PAIR, f"--workdir={tmp_path}", "--status") == 0
@@ -138,7 +155,7 @@ def test_exit_codes(tmp_path, monkeypatch, capsys, states, received, code):
       for i, state in enumerate(states)
     ]
 
-  monkeypatch.setitem(sweep.ENGINES, "local", run)
+  monkeypatch.setattr(local, "run", run)
   assert main(PAIR, f"--workdir={tmp_path}", "--retries=7") == code
   assert states[0] in capsys.readouterr().out
 

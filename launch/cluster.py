@@ -1,0 +1,322 @@
+"""Runs the jobs of a sweep on a Ray cluster, each on a slice of its own.
+
+A placement group holds a slice, and an actor on each of its hosts starts the
+command that a person would type. What a run is, and how far, is in its folder.
+The only module that imports Ray.
+"""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ray  # pyright: ignore[reportMissingImports]
+from ray.util import (  # pyright: ignore[reportMissingImports]
+  scheduling_strategies,
+)
+
+from launch import attempts, emulation, engine, estimate, fleet, host, seats
+from launch import jobs as jobs_lib
+from launch import slices as slices_lib
+from sr2_jax import errors
+
+_SECONDS_TO_RESERVE, _SECONDS_TO_ANSWER = 20.0, 60.0
+# What Ray sets for its own workers, and a run would take for the user's.
+_RAYS_OWN = ("OMP_NUM_THREADS",)
+
+
+class Host:
+  """An actor: one host of a slice."""
+
+  def __init__(self) -> None:
+    self._process: host.Process | None = None
+    self._lock: Any = None
+
+  def labels(self) -> dict[str, str]:
+    """Those of the node that it is on."""
+    return dict(ray.get_runtime_context().get_node_labels())
+
+  def free_address(self) -> str:
+    """An address of this host, with a port that is free."""
+    with socket.socket() as listener:
+      listener.bind((ray.util.get_node_ip_address(), 0))
+      return "{}:{}".format(*listener.getsockname())
+
+  def locks(self, path: str) -> str:
+    """ "absent", "locked" by this actor, or "refused", for a file."""
+    try:
+      file = open(path, "r+b")  # noqa: SIM115
+    except OSError:
+      return "absent"
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+      file.close()
+      return "refused"
+    self._lock = file
+    return "locked"
+
+  def start(
+    self, command: Sequence[str], log: str, cwd: str, env: Mapping[str, str]
+  ) -> int:
+    """Starts a process, which ends with this actor; returns its id."""
+    self._lock = None
+    own = {k: v for k, v in os.environ.items() if k not in _RAYS_OWN}
+    self._process = host.Process(
+      command, pathlib.Path(log), cwd=cwd, env={**own, **env}, is_tied=True
+    )
+    return self._process.pid
+
+  def poll(self) -> int | None:
+    """The exit code of the process; None while it runs."""
+    return self._process.poll() if self._process else None
+
+  def send(self, number: int) -> None:
+    """Sends the process a signal."""
+    if self._process:
+      self._process.send(number)
+
+
+class Gang:
+  """The processes of a job on the hosts of a slice, as a `fleet.Gang`.
+
+  Args:
+    job: to start.
+    seat: the slice, or part of one.
+    workdir: gets the logs.
+    env: variables of the processes.
+
+  Raises:
+    TimeoutError: if the slice was taken by somebody else.
+    UserError: if its hosts do not share the folder.
+  """
+
+  def __init__(
+    self,
+    job: jobs_lib.Job,
+    seat: seats.Seat,
+    *,
+    workdir: pathlib.Path,
+    env: Mapping[str, str],
+  ) -> None:
+    self._job, self._seat = job, seat
+    self.size = len(seat.bundles)
+    self.codes: dict[int, int | None] = {}
+    self._hosts: list[Any] = []
+    self._group = ray.util.placement_group(
+      seat.bundles,
+      strategy="STRICT_SPREAD" if self.size > 1 else "PACK",
+      bundle_label_selector=seat.selectors,
+    )
+    self.logs = [workdir / f"{job.name}.log"]
+    self.logs += [workdir / f"{job.name}.{i}.log" for i in range(1, self.size)]
+    try:
+      self._start(workdir, env)
+    except ray.exceptions.RayError as error:
+      self.close()
+      raise TimeoutError(f"{seat.name} does not answer") from error
+    except BaseException:
+      self.close()
+      raise
+
+  def _start(self, workdir: pathlib.Path, env: Mapping[str, str]) -> None:
+    if not self._group.wait(timeout_seconds=_SECONDS_TO_RESERVE):
+      raise TimeoutError(f"{self._seat.name} was taken by somebody else")
+    actor = ray.remote(max_restarts=0)(Host)
+    for index, bundle in enumerate(self._seat.bundles):
+      strategy = scheduling_strategies.PlacementGroupSchedulingStrategy(
+        self._group, placement_group_bundle_index=index
+      )
+      resources = {k: v for k, v in bundle.items() if k not in ("CPU", "GPU")}
+      self._hosts.append(
+        actor.options(
+          num_cpus=bundle["CPU"],
+          num_gpus=bundle.get("GPU", 0),
+          resources=resources,
+          scheduling_strategy=strategy,
+        ).remote()
+      )
+    found = self._ask([h.labels.remote() for h in self._hosts])
+    for wanted, labels in zip(self._seat.selectors, found, strict=True):
+      if not wanted.items() <= labels.items():
+        raise TimeoutError(f"{self._seat.name} is not where it was")
+    self._check_storage(workdir)
+    several = []
+    if len(self._hosts) > 1:
+      [address] = self._ask([self._hosts[0].free_address.remote()])
+      several = [f"--coordinator={address}"]
+      several += [f"--num_processes={len(self._hosts)}"]
+    with self.logs[0].open("a") as log:
+      log.write(f"-- {self._job.name} on {self._seat.name}\n")
+    starts = []
+    for index, actor_of_host in enumerate(self._hosts):
+      own = [*several, f"--process_id={index}"] if several else []
+      command = [*host.COMMAND, *self._job.arguments, *own]
+      log = str(self.logs[index].absolute())
+      variables = {**env, **self._seat.variables}
+      starts.append(
+        actor_of_host.start.remote(command, log, os.getcwd(), variables)
+      )
+    self._ask(starts)
+
+  def _check_storage(self, workdir: pathlib.Path) -> None:
+    """Refuses a folder that the hosts do not share, or that has no locks."""
+    token = workdir / f".shared.{self._job.name}"
+    token.touch()
+    path = str(token.absolute())
+    try:
+      answers = []
+      for actor_of_host in self._hosts:
+        answers += self._ask([actor_of_host.locks.remote(path)])
+      with token.open("r+b") as file:
+        try:
+          fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+          answers.append("locked")
+        except OSError:
+          answers.append("refused")
+    finally:
+      token.unlink(missing_ok=True)
+    if answers != ["locked", *["refused"] * len(self._hosts)]:
+      what = "is not shared" if "absent" in answers else "has no locks"
+      raise errors.UserError(
+        f"--workdir={workdir} {what} by all hosts of {self._seat.name}.\n"
+        "Give a folder that they share, such as NFS or Lustre with locks."
+      )
+
+  def _ask(self, questions: Sequence[Any]) -> list[Any]:
+    return ray.get(list(questions), timeout=_SECONDS_TO_ANSWER)
+
+  def poll(self) -> None:
+    """Brings the exit codes up to date."""
+    asked = {
+      index: actor_of_host.poll.remote()
+      for index, actor_of_host in enumerate(self._hosts)
+      if index not in self.codes
+    }
+    for index, question in asked.items():
+      try:
+        [code] = self._ask([question])
+      except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):
+        self.codes[index] = None  # The actor is gone, and its process with it.
+      else:
+        if code is not None:
+          self.codes[index] = code
+
+  def send(self, number: int) -> None:
+    """Sends every process a signal."""
+    for actor_of_host in self._hosts:
+      actor_of_host.send.remote(number)
+
+  def close(self) -> None:
+    """Kills what is left, and releases the slice."""
+    for actor_of_host in self._hosts:
+      ray.kill(actor_of_host)
+    ray.util.remove_placement_group(self._group)
+
+
+class RayCluster:
+  """The slices of a Ray cluster, as a `fleet.Cluster`.
+
+  Args:
+    slice_: that each job gets.
+    workdir: gets the logs.
+    env: variables of the processes.
+  """
+
+  def __init__(
+    self,
+    slice_: slices_lib.Slice,
+    workdir: pathlib.Path,
+    env: Mapping[str, str],
+  ) -> None:
+    self._slice, self._workdir, self._env = slice_, workdir, env
+
+  def offers(self) -> tuple[list[seats.Seat], list[str]]:
+    """Those that a run can have, taken or not, and what others lack."""
+    return seats.find(ray.nodes(), self._slice)
+
+  def draining(self) -> dict[str, float]:
+    """Hosts that are going away, and in how many seconds."""
+    try:
+      found = ray._private.state.state.get_draining_nodes() or {}
+    except (AttributeError, TypeError):
+      return {}  # Not public. The loss of a host is seen in any case.
+    now = time.time()
+    return {
+      node: deadline / 1000 - now if deadline else 3600.0
+      for node, deadline in found.items()
+    }
+
+  def start(self, job: jobs_lib.Job, seat: seats.Seat) -> Gang:
+    """Starts a job on the hosts of a seat."""
+    return Gang(job, seat, workdir=self._workdir, env=self._env)
+
+
+def run(
+  jobs: Sequence[jobs_lib.Job],
+  workdir: pathlib.Path,
+  *,
+  signals: engine.Signals,
+  policy: attempts.Policy,
+  address: str,
+  slice_: slices_lib.Slice,
+  at_once: int = 0,
+  wait: float = 0.0,
+) -> list[engine.Outcome]:
+  """Runs the jobs on the slices of a cluster, as an `engine.Engine`.
+
+  Args:
+    jobs: as of an engine.
+    workdir: the same; all hosts share it.
+    signals: the same.
+    policy: the same.
+    address: of the cluster, "auto", or "emulate:..." for one of this machine.
+    slice_: that each job gets.
+    at_once: most jobs at once; 0 is as many as there are slices.
+    wait: seconds without any slice until the sweep gives up; 0 is never.
+  """
+  env: dict[str, str] = {}
+  with contextlib.ExitStack() as stack:
+    if emulation.is_emulated(address):
+      cluster = emulation.Cluster(slice_, emulation.count(address))
+      stack.callback(cluster.close)
+      address, env = cluster.address, emulation.variables(slice_)
+    _check_address(address)
+    try:
+      ray.init(address=address, log_to_driver=False, logging_level="error")
+    except (ConnectionError, RuntimeError, ValueError) as error:
+      raise errors.UserError(_no_cluster(address, error)) from error
+    stack.callback(ray.shutdown)
+    # Ray has put its own handler in the place of ours.
+    stack.enter_context(signals.listening())
+    speeds = estimate.Speeds.of(workdir, slice_)
+    return fleet.Fleet(
+      RayCluster(slice_, workdir, env),
+      jobs,
+      workdir,
+      signals=signals,
+      policy=policy,
+      speeds=speeds,
+      chips=slice_.chips,
+      at_once=at_once,
+      wait=wait,
+    ).run()
+
+
+def _check_address(address: str) -> None:
+  """Refuses an address where nobody listens; Ray waits for minutes there."""
+  name, colon, port = address.rpartition(":")
+  if colon and name and port.isdigit():
+    try:
+      socket.create_connection((name, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+      raise errors.UserError(_no_cluster(address, error)) from error
+
+
+def _no_cluster(address: str, error: Exception) -> str:
+  first = (str(error).strip() or type(error).__name__).splitlines()[0]
+  return f"--address={address}: there is no Ray cluster ({first})."
