@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import ml_collections
 
+from launch import grid as grid_lib
 from sr2_jax import errors
 from sr2_jax.config import command_line, experiment_file, fields
 from sr2_jax.records import folder as folder_lib
@@ -65,6 +66,7 @@ def load(
   only: Sequence[str] = (),
   settings: Mapping[str, str] | None = None,
   mode: str = "train",
+  grid: Mapping[str, str] | None = None,
 ) -> list[Job]:
   """The runs of a sweep in their order, each checked as its command would be.
 
@@ -75,6 +77,7 @@ def load(
     settings: {field: value} for all runs, as typed on a command line. A run
       keeps the fields that it has fixed.
     mode: of all jobs.
+    grid: {field: values}; then `sweep` is an experiment file.
 
   Raises:
     UserError: names what is wrong.
@@ -83,7 +86,8 @@ def load(
   file = experiment_file.find(
     f"{path}.py" if budget else sweep.removesuffix(":"), kind="sweep file"
   )
-  specs = _chosen(_read(file, budget), only, sweep=sweep)
+  found = grid_lib.runs(str(file), grid) if grid else _read(file, budget)
+  specs = _chosen(found, only, sweep=sweep)
   settings = settings or {}
   _check_settings(settings, sweep=sweep)
   # One spelling for every way to type the folder: it is part of the configs.
@@ -125,7 +129,7 @@ def _read(file: pathlib.Path, budget: str) -> list[RunSpec]:
 
 
 def _chosen(
-  specs: list[RunSpec], only: Sequence[str], *, sweep: str
+  specs: Sequence[RunSpec], only: Sequence[str], *, sweep: str
 ) -> list[RunSpec]:
   """The runs that match a glob; all where there is none."""
   for glob in only:

@@ -25,6 +25,7 @@ class Options:
     workdir: folder of all run folders.
     only: globs of names of runs.
     settings: {field: value} for all runs.
+    grid: {field: values}, of an experiment file.
     mode: "train" or "eval".
     action: "run", "dry-run" or "status".
     engine: what runs the jobs.
@@ -43,6 +44,7 @@ class Options:
   workdir: pathlib.Path
   only: tuple[str, ...]
   settings: dict[str, str]
+  grid: dict[str, str]
   mode: str
   action: str
   engine: str
@@ -91,6 +93,7 @@ def parse(arguments: Sequence[str], *, engines: Sequence[str]) -> Options:
     workdir=pathlib.Path(paths.for_checkpoints(typed.workdir, "--workdir")),
     only=tuple(typed.only),
     settings=assignments(typed.set, "--set"),
+    grid=assignments(typed.grid, "--grid"),
     mode=typed.mode,
     action=typed.action,
     engine=typed.engine,
@@ -173,6 +176,7 @@ def _parser(engines: Sequence[str]) -> argparse.ArgumentParser:
   parser.add_argument("--workdir", required=True)
   parser.add_argument("--only", nargs="+", default=[])
   parser.add_argument("--set", action="append", default=[])
+  parser.add_argument("--grid", action="append", default=[])
   parser.add_argument("--mode", choices=("train", "eval"), default="train")
   actions = parser.add_mutually_exclusive_group()
   parser.set_defaults(action="run")

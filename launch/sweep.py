@@ -32,6 +32,9 @@ Flags:
   --set FIELD=VALUE      Changes a field of all runs, as --config.FIELD=VALUE
                          does for one; may be given several times. Retrained
                          SRMD keeps its one phase and its L2 of 0.
+  --grid FIELD=VALUES    Makes a sweep of an experiment file (--sweep), with a
+                         run for each combination of values: 0.11,9 or 0..9.
+                         Seeds in a row, loss weights and L2 are one run's.
   --mode=train|eval      "eval" evaluates finished runs again; fields of `eval`
                          may differ then, as in sr2_jax.main.
   --retries=N            How often a run that crashes is started again, from its
@@ -116,6 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       only=asked.only,
       settings=asked.settings,
       mode=asked.mode,
+      grid=asked.grid,
     )
     if asked.emit and asked.slice_ is not None:
       print(emit.emit(asked.emit, jobs, _target(asked, asked.slice_)), end="")
