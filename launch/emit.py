@@ -25,6 +25,7 @@ _LONGEST_NAME = 40
 _LONGEST_SHORT_NAME = 31
 # Seconds between SIGTERM and SIGKILL; a run has to save in them.
 GRACE_SECONDS = 120
+_RAY_VERSION = "2.60.0"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Target:
     image: of the container.
     volume: (claim, path): a claim and where it is mounted.
     queue: of Kueue, or a partition of Slurm; "" is the default one.
+    arguments: of the sweep, for who starts it there.
   """
 
   slice_: slices.Slice
@@ -50,6 +52,7 @@ class Target:
   image: str = ""
   volume: tuple[str, str] | None = None
   queue: str = ""
+  arguments: tuple[str, ...] = ()
 
 
 def emit(kind: str, jobs: Sequence[jobs_lib.Job], target: Target) -> str:
@@ -65,7 +68,7 @@ def emit(kind: str, jobs: Sequence[jobs_lib.Job], target: Target) -> str:
   """
   if target.slice_.cut:
     raise errors.UserError("--cut goes with --engine=ray.")
-  if kind == "jobset":
+  if kind in ("jobset", "rayjob"):
     _check_container(kind, target)
   only = {"xpk": "tpu", "sbatch": "gpu"}.get(kind, target.slice_.platform)
   if target.slice_.platform != only:
@@ -197,7 +200,9 @@ def _jobset_of(job: jobs_lib.Job, target: Target, wave: int) -> dict[str, Any]:
   }
 
 
-def _pod(target: Target, container: Mapping[str, Any]) -> dict[str, Any]:
+def _pod(
+  target: Target, container: Mapping[str, Any], *, has_chips: bool = True
+) -> dict[str, Any]:
   """A pod with one container on a host of the slice, and the volume."""
   slice_, (claim, mount) = target.slice_, target.volume or ("", "")
   selector, resource = {}, "google.com/tpu"
@@ -212,13 +217,13 @@ def _pod(target: Target, container: Mapping[str, Any]) -> dict[str, Any]:
   chips = {resource: slice_.chips_per_host}
   cache = str(pathlib.PurePosixPath(mount) / "cache")
   return {
-    "nodeSelector": selector,
+    **({"nodeSelector": selector} if has_chips else {}),
     "containers": [
       {
         "image": target.image,
         # Data and compiled programs are prepared once, for all hosts.
         "env": [{"name": "SR2_JAX_CACHE_DIR", "value": cache}],
-        "resources": {"limits": chips},
+        **({"resources": {"limits": chips}} if has_chips else {}),
         "volumeMounts": [{"name": "shared", "mountPath": mount}],
         **container,
       }
@@ -227,6 +232,47 @@ def _pod(target: Target, container: Mapping[str, Any]) -> dict[str, Any]:
       {"name": "shared", "persistentVolumeClaim": {"claimName": claim}}
     ],
   }
+
+
+def _rayjob(jobs: Sequence[jobs_lib.Job], target: Target) -> str:
+  del jobs  # The sweep finds them itself.
+  # What is in the entry point is read by a shell.
+  entry = shlex.join(["python", "-m", "launch.sweep", *target.arguments])
+  head = _pod(target, {"name": "head"}, has_chips=False)
+  workers = _pod(target, {"name": "worker"})
+  workers["terminationGracePeriodSeconds"] = GRACE_SECONDS
+  count = target.slices or 1
+  spec = {
+    "entrypoint": entry,
+    "shutdownAfterJobFinishes": True,
+    "rayClusterSpec": {
+      "rayVersion": _RAY_VERSION,
+      "headGroupSpec": {
+        # The driver is here, and no run.
+        "rayStartParams": {"num-cpus": "0"},
+        "template": {"spec": head},
+      },
+      "workerGroupSpecs": [
+        {
+          "groupName": "slices",
+          "numOfHosts": target.slice_.hosts,
+          "replicas": count,
+          "minReplicas": 0,
+          "maxReplicas": count,
+          "rayStartParams": {},
+          "template": {"spec": workers},
+        }
+      ],
+    },
+  }
+  labels = {"kueue.x-k8s.io/queue-name": target.queue} if target.queue else {}
+  document = {
+    "apiVersion": "ray.io/v1",
+    "kind": "RayJob",
+    "metadata": {"name": dns_name(target.name), "labels": labels},
+    "spec": spec,
+  }
+  return yaml.safe_dump(document, sort_keys=False, width=100)
 
 
 def _in_waves(jobs: Sequence[jobs_lib.Job]) -> list[tuple[int, jobs_lib.Job]]:
@@ -301,6 +347,7 @@ def _sbatch(jobs: Sequence[jobs_lib.Job], target: Target) -> str:
 
 KINDS = {
   "jobset": _jobset,
+  "rayjob": _rayjob,
   "sbatch": _sbatch,
   "xpk": _xpk,
   "commands": _commands,

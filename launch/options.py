@@ -194,7 +194,7 @@ def _parser(engines: Sequence[str]) -> argparse.ArgumentParser:
   parser.add_argument("--cut", default="")
   parser.add_argument("--address", default="")
   parser.add_argument("--wait", default="")
-  kinds = ("jobset", "sbatch", "xpk", "commands")
+  kinds = ("jobset", "rayjob", "sbatch", "xpk", "commands")
   actions.add_argument("--emit", choices=kinds, default="")
   parser.add_argument("--slices", type=int, default=0)
   parser.add_argument("--image", default="")

@@ -48,9 +48,9 @@ Flags:
                          any machine that sees the folder.
   --help                 This text.
 
-  --emit=KIND            Print a file that starts the runs elsewhere: jobset
-                         (Kubernetes), sbatch (Slurm), xpk or commands (shell).
-                         Start nothing.
+  --emit=KIND            Print a file that starts the runs elsewhere: jobset,
+                         rayjob (Kubernetes), sbatch (Slurm), xpk or commands
+                         (shell). Start nothing.
   --image=IMAGE          Container image of the runs; for Kubernetes.
   --volume=CLAIM:/PATH   Claim of a volume that all hosts share, and where it is
                          mounted; --workdir has to be below that.
@@ -206,7 +206,32 @@ def _target(asked: options.Options, slice_: slices.Slice) -> emit.Target:
     image=asked.image,
     volume=asked.volume,
     queue=asked.queue,
+    arguments=_of_the_sweep(asked),
   )
+
+
+def _of_the_sweep(asked: options.Options) -> tuple[str, ...]:
+  """The arguments that start the same sweep on a Ray cluster."""
+  slice_, policy = asked.slice_, asked.policy
+  assert slice_ is not None
+  own = [
+    f"--sweep={asked.sweep}",
+    f"--workdir={asked.workdir.absolute()}",
+    f"--mode={asked.mode}",
+    "--engine=ray",
+    f"--accelerator={slice_.accelerator}",
+    *([f"--topology={slice_.topology}"] if slice_.topology else []),
+    f"--chips_per_host={slice_.chips_per_host}"
+    if slice_.topology
+    else f"--gpus={slice_.chips}",
+    f"--slices={asked.slices}",
+    f"--retries={policy.retries}",
+    f"--stall={policy.stall:.0f}s" if policy.stall else "--stall=30m",
+  ]
+  for flag, given in (("--set", asked.settings), ("--grid", asked.grid)):
+    for field, value in given.items():
+      own += [flag, f"{field}={value}"]
+  return (*own, *(["--only", *asked.only] if asked.only else []))
 
 
 def _rules() -> str:

@@ -1,5 +1,6 @@
 """Files for other schedulers, read back by what reads them."""
 
+import dataclasses
 import pathlib
 import re
 import shlex
@@ -8,7 +9,7 @@ import subprocess
 import pytest
 import yaml
 
-from launch import emit, slices
+from launch import attempts, emit, options, slices, sweep
 from launch import jobs as jobs_lib
 from sr2_jax import errors
 from sr2_jax.config import command_line
@@ -89,6 +90,34 @@ def test_a_jobset_follows_the_table_of_exit_codes():
   assert preempted["action"] == "Ignore"
 
 
+def test_a_rayjob_starts_the_same_sweep(capsys):
+  """Its entry point is read by a shell, and then by the sweep."""
+  arguments = [
+    "--sweep=experiments/paper.py:smoke", "--workdir=/mnt/shared/my runs",
+    "--accelerator=v5e", "--topology=4x4", "--slices=3", "--retries=7",
+    "--set", "eval.clip=true", "--only", "*_wdsr_x2", "mnist5k_fsrcnn*",
+  ]  # fmt: skip
+  of_emit = ["--emit=rayjob", "--image=a:1", "--volume=runs:/mnt/shared"]
+  assert sweep.main(["sweep", *of_emit, *arguments]) == 0
+  document = yaml.safe_load(capsys.readouterr().out)
+  spec = document["spec"]
+  words = shlex.split(spec["entrypoint"])
+  assert words[:3] == ["python", "-m", "launch.sweep"]
+  engines = ("local", "ray")
+  there = options.parse(words[3:], engines=engines)
+  here = options.parse(arguments, engines=engines)
+  assert there == dataclasses.replace(
+    here, engine="ray", policy=attempts.Policy(7, 1800.0)
+  )
+  [group] = spec["rayClusterSpec"]["workerGroupSpecs"]
+  assert (group["numOfHosts"], group["maxReplicas"]) == (4, 3)
+  [worker] = group["template"]["spec"]["containers"]
+  assert worker["resources"]["limits"] == {"google.com/tpu": 4}
+  head = spec["rayClusterSpec"]["headGroupSpec"]
+  assert head["rayStartParams"] == {"num-cpus": "0"}
+  assert "resources" not in head["template"]["spec"]["containers"][0]
+
+
 def test_a_node_with_gpus_is_one_process():
   text = emit.emit("jobset", paper(only=["*wdsr_x2"]), target(H100, queue=""))
   document = next(yaml.safe_load_all(text))
@@ -146,7 +175,11 @@ def test_commands_of_several_hosts():
     assert same_as_the_job(command, job).coordinator == "auto"
 
 
-@pytest.mark.parametrize("kind", emit.KINDS)
+# Those with the commands of the runs.
+KINDS = [kind for kind in emit.KINDS if kind != "rayjob"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_secrets_and_no_paths_of_this_machine(kind, tmp_path, monkeypatch):
   """From another folder, where experiments are those that come with it."""
   monkeypatch.chdir(tmp_path)
@@ -158,7 +191,7 @@ def test_no_secrets_and_no_paths_of_this_machine(kind, tmp_path, monkeypatch):
   assert "--config=experiments/wdsr_x2.py" in text
 
 
-@pytest.mark.parametrize("kind", emit.KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_names_and_values_reach_no_shell(kind, tmp_path):
   hostile = str(tmp_path / "a'; touch x; $(touch x) `touch x`")
   (pathlib.Path(hostile) / "train" / "class").mkdir(parents=True)
