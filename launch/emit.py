@@ -91,15 +91,6 @@ def _check_container(kind: str, target: Target) -> None:
     )
 
 
-def waves(jobs: Sequence[jobs_lib.Job]) -> dict[str, int]:
-  """The wave of each job, from 1: one more than that of its source."""
-  found: dict[str, int] = {}
-  for job in jobs:
-    is_first = job.mode != "train" or job.source not in found
-    found[job.name] = 1 if is_first else found[job.source or ""] + 1
-  return found
-
-
 def command(job: jobs_lib.Job, target: Target) -> list[str]:
   """What starts a job on each host of its slice."""
   arguments = [_portable(argument) for argument in job.arguments]
@@ -138,7 +129,7 @@ def dns_name(name: str) -> str:
 
 
 def _jobset(jobs: Sequence[jobs_lib.Job], target: Target) -> str:
-  wave_of = waves(jobs)
+  wave_of = jobs_lib.waves(jobs)
   documents = [_jobset_of(job, target, wave_of[job.name]) for job in jobs]
   lines = ["# A JobSet for each run. Runs of a later wave start from one of an"]
   lines += ["# earlier wave, which has to have finished:"]
@@ -277,7 +268,7 @@ def _rayjob(jobs: Sequence[jobs_lib.Job], target: Target) -> str:
 
 def _in_waves(jobs: Sequence[jobs_lib.Job]) -> list[tuple[int, jobs_lib.Job]]:
   """Jobs with their waves, earlier waves first."""
-  wave_of = waves(jobs)
+  wave_of = jobs_lib.waves(jobs)
   return sorted(
     ((wave_of[job.name], job) for job in jobs), key=lambda pair: pair[0]
   )

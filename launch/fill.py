@@ -27,7 +27,7 @@ class Plan:
 
   Attributes:
     job: the job.
-    wave: 0 for a job that waits for no other, else one more than its source.
+    wave: of the job, as `jobs.waves` has it.
     choice: layout and devices on the slice.
     seconds: until it has finished; None if its speed is not known yet.
     num_bytes: on disk, at most and about.
@@ -54,25 +54,18 @@ def plan(
     UserError: if jobs ask for devices that the slice has not: one line for
       each.
   """
-  plans: dict[str, Plan] = {}
-  mistakes = []
+  plans, mistakes, waves = [], [], jobs_lib.waves(jobs)
   for job in jobs:
     try:
       choice = choice_of(job, slice_)
     except errors.UserError as error:
       mistakes.append(f"{job.name}: {error}")
       continue
-    source = plans.get(job.source or "")
-    plans[job.name] = Plan(
-      job,
-      0 if source is None else source.wave + 1,
-      choice,
-      estimate.seconds_left(job, speeds),
-      num_bytes(job),
-    )
+    seconds = estimate.seconds_left(job, speeds)
+    plans.append(Plan(job, waves[job.name], choice, seconds, num_bytes(job)))
   if mistakes:
     raise errors.UserError("\n".join(mistakes))
-  return list(plans.values())
+  return plans
 
 
 def choice_of(job: jobs_lib.Job, slice_: slices.Slice) -> layout.Choice:

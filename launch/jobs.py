@@ -102,6 +102,15 @@ def load(
   ]
 
 
+def waves(jobs: Sequence[Job]) -> dict[str, int]:
+  """The wave of each job, from 1: one more than that of its source."""
+  found: dict[str, int] = {}
+  for job in jobs:
+    is_first = job.mode != "train" or job.source not in found
+    found[job.name] = 1 if is_first else found[job.source or ""] + 1
+  return found
+
+
 def _read(file: pathlib.Path, budget: str) -> list[RunSpec]:
   """The runs that a sweep file returns, of its default budget if ""."""
   arguments = (budget,) if budget else ()

@@ -48,7 +48,7 @@ def plan(plans: Sequence[fill.Plan], slice_: slices.Slice) -> str:
       (
         one.job.name,
         status.in_words(one.job),
-        str(one.wave + 1),
+        str(one.wave),
         one.choice.line,
         "unknown" if seconds is None else estimate.duration(seconds),
         f"{one.num_bytes / 1e9:.1f}",
@@ -67,7 +67,7 @@ def plan(plans: Sequence[fill.Plan], slice_: slices.Slice) -> str:
     "",
     f"Each run gets {slice_.name}: {slice_.chips} chips of {hosts}; "
     f"{100 * idle // chips} % of all chips idle.",
-    f"{len(plans)} runs in {1 + max(one.wave for one in plans)} waves; {needs};"
+    f"{len(plans)} runs in {max(one.wave for one in plans)} waves; {needs};"
     f" about {sum(one.num_bytes for one in plans) / 1e9:.0f} GB on disk.",
   ]
   return "\n".join([*text, *filter(None, [fill.advice(plans, slice_)])])

@@ -90,7 +90,7 @@ def test_wheel_has_the_packages_and_their_data(wheel):
 def test_extras_are_those_of_the_requirements():
   project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
   extras = project["optional-dependencies"]
-  assert extras.keys() == {"cuda", "tpu", "baselines", "dev"}
+  assert extras.keys() == {"cuda", "tpu", "launch", "baselines", "dev"}
   for extra in ("baselines", "dev"):
     lines = (ROOT / f"requirements-{extra}.txt").read_text().splitlines()
     assert extras[extra] == [

@@ -45,16 +45,16 @@ def test_three_seeds_on_eight_chips(tmp_path):
     settings={"parallel.layout": "members"},
   )
   assert (plan.choice.num_devices, plan.choice.idle) == (3, 5)
-  assert plan.wave == 0
+  assert plan.wave == 1
   assert plan.seconds is None
 
 
 def test_waves(tmp_path):
   found = plans(tmp_path, slices.find("v5e", "2x2"))
   by_name = {plan.job.name: plan for plan in found}
-  assert by_name["mnist_wdsr_x2"].wave == 0
-  assert by_name["mnist_sr_continued_wdsr_x2"].wave == 1
-  assert {plan.wave for plan in found} == {0, 1}
+  assert by_name["mnist_wdsr_x2"].wave == 1
+  assert by_name["mnist_sr_continued_wdsr_x2"].wave == 2
+  assert {plan.wave for plan in found} == {1, 2}
 
 
 def test_a_part_of_a_host_is_one_process(tmp_path):
