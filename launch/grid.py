@@ -20,7 +20,7 @@ _MOST_RUNS = 10_000
 _OF_RUNS = ("experiment", "init_from")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Run:
   """A run of a grid, as a `jobs.RunSpec`."""
 

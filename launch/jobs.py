@@ -86,7 +86,9 @@ def load(
   file = experiment_file.find(
     f"{path}.py" if budget else sweep.removesuffix(":"), kind="sweep file"
   )
-  found = grid_lib.runs(str(file), grid) if grid else _read(file, budget)
+  found: Sequence[RunSpec] = (
+    grid_lib.runs(str(file), grid) if grid else _read(file, budget)
+  )
   specs = _chosen(found, only, sweep=sweep)
   settings = settings or {}
   _check_settings(settings, sweep=sweep)

@@ -58,7 +58,8 @@ class Schedule:
       "not finished": len(self.outcomes) - num_good,
     }
     words = [f"{count} {state}" for state, count in counts.items() if count]
-    return f"{len(self._jobs)} runs: {', '.join(words)}"
+    total = len(self._jobs)
+    return f"{total} run{'s'[: total > 1]}: {', '.join(words)}"
 
   def ready(self, now: float) -> list[jobs_lib.Job]:
     """The jobs that can start, in their order."""
