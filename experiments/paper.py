@@ -59,9 +59,16 @@ _GPU = {
 
 
 def sweep(budget: str = "paper") -> list[runs.Run]:
-  """Every run that an item needs, and the extras; with "gpu" few of them."""
+  """Every run that an item needs, and the extras; with "gpu" few of them.
+
+  Raises:
+    ValueError: if there is no such budget.
+  """
   if budget == "gpu":
     return _of_gpu()
+  if budget not in runs.BUDGETS:
+    budgets = ", ".join([*runs.BUDGETS, "gpu"])
+    raise ValueError(f'there is no budget "{budget}"; there are {budgets}')
   in_order = runs.merge(
     _of_fsrcnn(budget, 4),
     _of_wdsr(budget, 4),

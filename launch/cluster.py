@@ -19,7 +19,16 @@ from ray.util import (  # pyright: ignore[reportMissingImports]
   scheduling_strategies,
 )
 
-from launch import attempts, emulation, engine, estimate, fleet, host, seats
+from launch import (
+  attempts,
+  emulation,
+  engine,
+  estimate,
+  fleet,
+  host,
+  notify,
+  seats,
+)
 from launch import jobs as jobs_lib
 from launch import slices as slices_lib
 from sr2_jax import errors
@@ -262,6 +271,7 @@ def run(
   *,
   signals: engine.Signals,
   policy: attempts.Policy,
+  tell: notify.Tell,
   address: str,
   slice_: slices_lib.Slice,
   at_once: int = 0,
@@ -274,6 +284,7 @@ def run(
     workdir: the same; all hosts share it.
     signals: the same.
     policy: the same.
+    tell: the same.
     address: of the cluster, "auto", or "emulate:..." for one of this machine.
     slice_: that each job gets.
     at_once: most jobs at once; 0 is as many as there are slices.
@@ -300,6 +311,7 @@ def run(
       workdir,
       signals=signals,
       policy=policy,
+      tell=tell,
       speeds=speeds,
       chips=slice_.chips,
       at_once=at_once,

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Protocol
 
-from launch import attempts, status
+from launch import attempts, notify, status
 from launch import jobs as jobs_lib
 from sr2_jax import errors
 
@@ -142,6 +142,7 @@ class Engine(Protocol):
     *,
     signals: Signals,
     policy: attempts.Policy,
+    tell: notify.Tell,
   ) -> list[Outcome]:
     """Runs the jobs and returns their outcomes, in the same order.
 
@@ -151,5 +152,6 @@ class Engine(Protocol):
       signals: already listening. The first one ends the sweep once the running
         jobs, which get every signal, have ended.
       policy: how often a job that ends early is started again.
+      tell: gets a message when a job has ended for good.
     """
     ...

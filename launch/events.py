@@ -10,6 +10,7 @@ import json
 import pathlib
 from typing import Any
 
+from launch import attempts, notify
 from sr2_jax.records import json_lines
 
 NAME = "events.jsonl"
@@ -20,10 +21,13 @@ class Log:
 
   Args:
     workdir: folder of all run folders.
+    tell: gets a message when a run has ended for good.
   """
 
-  def __init__(self, workdir: pathlib.Path) -> None:
-    self._path = workdir / NAME
+  def __init__(
+    self, workdir: pathlib.Path, tell: notify.Tell = notify.nobody
+  ) -> None:
+    self._path, self._tell = workdir / NAME, tell
 
   def add(self, run: str, event: str, **details: Any) -> None:
     """Adds a line; on a full disk it is lost, and no run with it.
@@ -41,6 +45,8 @@ class Log:
       if file.tell() and not _ends_a_line(file):
         line = b"\n" + line
       file.write(line)
+    if event in attempts.SETTLED:
+      self._tell(f"{run} {event}")
 
 
 def _ends_a_line(file: Any) -> bool:

@@ -14,7 +14,16 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from launch import attempts, engine, estimate, host, schedule, seats, status
+from launch import (
+  attempts,
+  engine,
+  estimate,
+  host,
+  notify,
+  schedule,
+  seats,
+  status,
+)
 from launch import jobs as jobs_lib
 
 POLL_SECONDS = 1.0
@@ -96,6 +105,7 @@ class Fleet:
     workdir: the same.
     signals: the same.
     policy: the same.
+    tell: the same; also told that no slice comes.
     speeds: measured on such slices; gets more.
     chips: of a slice.
     at_once: most jobs at once; 0 is as many as there are slices.
@@ -110,6 +120,7 @@ class Fleet:
     *,
     signals: engine.Signals,
     policy: attempts.Policy,
+    tell: notify.Tell = notify.nobody,
     speeds: estimate.Speeds,
     chips: int,
     at_once: int = 0,
@@ -118,7 +129,8 @@ class Fleet:
     self._cluster, self._signals, self._policy = cluster, signals, policy
     self._speeds, self._chips, self._at_once = speeds, chips, at_once
     self._wait = wait
-    self._schedule = schedule.Schedule(jobs, workdir, policy=policy)
+    self._tell = tell
+    self._schedule = schedule.Schedule(jobs, workdir, policy=policy, tell=tell)
     self._running: dict[str, _Running] = {}
     self._cooling: dict[str, float] = {}
     self._num_passed_on = 0
@@ -258,7 +270,10 @@ class Fleet:
     elif self._said_at is None or now - self._said_at >= _SECONDS_BETWEEN_WORDS:
       self._said_at = now
       parts = f" ({'; '.join(broken)})" if broken else ""
-      say(f"no slice is free{parts}; waiting for one")
+      text = f"no slice is free{parts}; waiting for one"
+      say(text)
+      if now > self._none_since:  # Not at once: one may come in a minute.
+        self._tell(text)
 
 
 def _reason(running: _Running, end: attempts.End, code: int | None) -> str:

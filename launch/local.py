@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from launch import attempts, engine, estimate, events, host, status
+from launch import attempts, engine, estimate, events, host, notify, status
 from launch import jobs as jobs_lib
 
 _POLL_SECONDS = 0.1
@@ -26,12 +26,13 @@ def run(
   *,
   signals: engine.Signals,
   policy: attempts.Policy,
+  tell: notify.Tell = notify.nobody,
 ) -> list[engine.Outcome]:
   """Runs the jobs one after another, as an `engine.Engine`.
 
   The logs, the events and the measured speeds are kept in `workdir`.
   """
-  sweep = _Sweep(jobs, workdir, signals=signals, policy=policy)
+  sweep = _Sweep(jobs, workdir, signals=signals, policy=policy, tell=tell)
   outcomes: dict[str, engine.Outcome] = {}
   for number, job in enumerate(jobs, 1):
     source = outcomes.get(job.source or "")
@@ -57,13 +58,14 @@ class _Sweep:
     *,
     signals: engine.Signals,
     policy: attempts.Policy,
+    tell: notify.Tell,
   ) -> None:
     self._jobs = jobs
     self._workdir = workdir
     self._signals = signals
     self._policy = policy
     self._speeds = estimate.Speeds.of(workdir, None)
-    self._events = events.Log(workdir)
+    self._events = events.Log(workdir, tell)
     self._tallies = attempts.tallies(events.read(workdir))
 
   def run(self, job: jobs_lib.Job, title: str) -> engine.Outcome:

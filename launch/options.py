@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import NoReturn
 
-from launch import attempts, emulation, slices
+from launch import attempts, emulation, notify, slices
 from sr2_jax import errors, paths
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -30,6 +30,7 @@ class Options:
     action: "run", "dry-run" or "status".
     engine: what runs the jobs.
     policy: how often a run is started again.
+    notify: URL or path that is told how the sweep goes; "" for nobody.
     slice_: what each run gets of a cluster; None on this machine.
     emit: kind of file to print; "" for none.
     slices: at most so many at once; 0 is any number.
@@ -49,6 +50,7 @@ class Options:
   action: str
   engine: str
   policy: attempts.Policy
+  notify: str
   slice_: slices.Slice | None
   emit: str
   slices: int
@@ -81,7 +83,8 @@ def parse(arguments: Sequence[str], *, engines: Sequence[str]) -> Options:
     )
   _check_cluster(typed)
   # A silent evaluation may take long on a laptop, but not there.
-  usual = "30m" if typed.engine == "ray" else "0"
+  is_on_cluster = typed.engine == "ray" or typed.emit == "rayjob"
+  usual = "30m" if is_on_cluster else "0"
   stall = seconds(typed.stall or usual, "--stall")
   if 0 < stall < _SHORTEST_STALL:
     raise errors.UserError(
@@ -98,6 +101,9 @@ def parse(arguments: Sequence[str], *, engines: Sequence[str]) -> Options:
     action=typed.action,
     engine=typed.engine,
     policy=attempts.Policy(typed.retries, stall),
+    notify=typed.notify
+    if notify.is_url(typed.notify)
+    else paths.local(typed.notify, "--notify"),
     slice_=_slice(typed),
     emit=typed.emit,
     slices=typed.slices,
@@ -187,6 +193,7 @@ def _parser(engines: Sequence[str]) -> argparse.ArgumentParser:
   parser.add_argument("--engine", choices=tuple(engines), default="local")
   parser.add_argument("--retries", type=int, default=2)
   parser.add_argument("--stall", default="")
+  parser.add_argument("--notify", default="")
   parser.add_argument("--accelerator")
   parser.add_argument("--topology", default="")
   parser.add_argument("--gpus", type=int, default=0)

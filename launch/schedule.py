@@ -6,7 +6,7 @@ Pure: the engine says what has started and ended, and when.
 import pathlib
 from collections.abc import Sequence
 
-from launch import attempts, engine, events
+from launch import attempts, engine, events, notify
 from launch import jobs as jobs_lib
 
 # A folder that is in use is looked at again after so many seconds.
@@ -20,6 +20,7 @@ class Schedule:
     jobs: a job's source is before it, or left out.
     workdir: has the events of earlier sweeps, and gets new ones.
     policy: how often a job is started again.
+    tell: gets a message when a job has ended for good.
   """
 
   def __init__(
@@ -28,10 +29,11 @@ class Schedule:
     workdir: pathlib.Path,
     *,
     policy: attempts.Policy,
+    tell: notify.Tell = notify.nobody,
   ) -> None:
     self._jobs = {job.name: job for job in jobs}
     self._policy = policy
-    self._events = events.Log(workdir)
+    self._events = events.Log(workdir, tell)
     self.tallies = attempts.tallies(events.read(workdir))
     self._running: set[str] = set()
     self._not_before: dict[str, float] = {}

@@ -4,6 +4,7 @@ Usage:
   python -m launch.sweep --sweep=FILE[:BUDGET] --workdir=FOLDER
                          [--only NAME ...] [--set FIELD=VALUE]
                          [--mode=train|eval] [--retries=N] [--stall=TIME]
+                         [--notify=URL|FILE]
                          [--dry-run | --status | --emit=KIND]
 Installed with pip, sr2-sweep is the same command.
 
@@ -43,6 +44,9 @@ Flags:
   --stall=TIME           Kill a run, and start it again, that has shown no sign
                          of life for so long: 90s, 30m, 2h. 0 is never, and the
                          default on this machine; 30m is with --engine=ray.
+  --notify=URL|FILE      Tell there which runs have finished or failed, and how
+                         the sweep ended: {"text": ...} is posted to a URL, and
+                         a line added to a file. The sweep never waits for it.
   --dry-run              List the runs and what they need. Start nothing.
   --status               Say how far the runs are. Works beside a sweep, and on
                          any machine that sees the folder.
@@ -82,6 +86,7 @@ Exit codes:
   143  the same for SIGTERM
 """
 
+import contextlib
 import importlib.util
 import sys
 import textwrap
@@ -96,6 +101,7 @@ from launch import (
   events,
   fill,
   local,
+  notify,
   options,
   slices,
   tables,
@@ -139,6 +145,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     signals = engine.Signals()
     with folder_lib.RunFolder(asked.workdir).claim(), signals.listening():
       outcomes = _run(asked, jobs, signals)
+      with _telling(asked) as tell:
+        tell(tables.count(outcomes))
   except errors.UserError as error:
     print(error, file=sys.stderr)
     return error.exit_code
@@ -158,7 +166,10 @@ def _run(
 ) -> list[engine.Outcome]:
   """Runs the jobs on the engine that is asked for."""
   if asked.engine == "local" or asked.slice_ is None:
-    return local.run(jobs, asked.workdir, signals=signals, policy=asked.policy)
+    with _telling(asked) as tell:
+      return local.run(
+        jobs, asked.workdir, signals=signals, policy=asked.policy, tell=tell
+      )
   if importlib.util.find_spec("ray") is None:
     raise errors.UserError(
       '--engine=ray needs Ray: pip install "ray[default]>=2.60,<2.61".'
@@ -183,16 +194,24 @@ def _run_on_ray(
   from launch import cluster
 
   assert asked.slice_ is not None
-  return cluster.run(
-    jobs,
-    asked.workdir,
-    signals=signals,
-    policy=asked.policy,
-    address=asked.address,
-    slice_=asked.slice_,
-    at_once=asked.slices,
-    wait=asked.wait,
-  )
+  with _telling(asked) as tell:
+    return cluster.run(
+      jobs,
+      asked.workdir,
+      signals=signals,
+      policy=asked.policy,
+      tell=tell,
+      address=asked.address,
+      slice_=asked.slice_,
+      at_once=asked.slices,
+      wait=asked.wait,
+    )
+
+
+def _telling(
+  asked: options.Options,
+) -> contextlib.AbstractContextManager[notify.Tell]:
+  return notify.telling(asked.notify, title=asked.workdir.name or "sweep")
 
 
 def _target(asked: options.Options, slice_: slices.Slice) -> emit.Target:
@@ -226,7 +245,8 @@ def _of_the_sweep(asked: options.Options) -> tuple[str, ...]:
     else f"--gpus={slice_.chips}",
     f"--slices={asked.slices}",
     f"--retries={policy.retries}",
-    f"--stall={policy.stall:.0f}s" if policy.stall else "--stall=30m",
+    f"--stall={policy.stall:.0f}s" if policy.stall else "--stall=0",
+    *([f"--notify={asked.notify}"] if asked.notify else []),
   ]
   for flag, given in (("--set", asked.settings), ("--grid", asked.grid)):
     for field, value in given.items():

@@ -122,13 +122,18 @@ def summary(outcomes: Sequence[engine.Outcome]) -> str:
     seconds = outcome.seconds
     time = "-" if seconds is None else estimate.duration(seconds)
     rows.append((outcome.name, outcome.state, time))
-  num_good = sum(outcome.is_good for outcome in outcomes)
-  text = ["", *_aligned(rows), "", f"{num_good}/{len(outcomes)} runs finished"]
+  text = ["", *_aligned(rows), "", count(outcomes)]
   for outcome in outcomes:
     if outcome.reason:
       text += ["", f"{outcome.name} {outcome.state}:"]
       text += [f"  {line}" for line in outcome.reason.splitlines()]
   return "\n".join(text)
+
+
+def count(outcomes: Sequence[engine.Outcome]) -> str:
+  """How many have finished: "3/4 runs finished"."""
+  num_good = sum(outcome.is_good for outcome in outcomes)
+  return f"{num_good}/{len(outcomes)} runs finished"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -261,12 +261,15 @@ def test_a_slice_that_somebody_else_took(tmp_path, capsys):
 
 
 def test_no_slice_is_said_now_and_then(tmp_path, capsys):
-  play = Play(tmp_path)
+  told = []
+  play = Play(tmp_path, tell=told.append)
   play.cluster.broken = ["slice-a has 1 of 2 hosts"]
   for _ in range(100):
     play.step(1)
   assert capsys.readouterr().err.count("no slice is free") == 1
+  assert not told
   play.step(300)
+  assert len(told) == 1
   assert "slice-a has 1 of 2 hosts" in capsys.readouterr().err
   play.cluster.names = ["slice-a"]
   assert play.step().started == ["first"]

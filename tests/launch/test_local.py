@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from launch import attempts, engine, events, host, local
+from launch import attempts, engine, events, host, local, notify
 from launch import jobs as jobs_lib
 from sr2_jax.records import folder as folder_lib
 from tests.launch import test_jobs, test_status
@@ -88,12 +88,13 @@ def make_jobs(tmp_path, *names, sources=None):
   return jobs_lib.load(sweep, tmp_path)
 
 
-def run(jobs, tmp_path, signals=None, **policy):
+def run(jobs, tmp_path, signals=None, tell=notify.nobody, **policy):
   outcomes = local.run(
     jobs,
     tmp_path,
     signals=signals or engine.Signals(),
     policy=attempts.Policy(**{"pauses": (0.0,), **policy}),
+    tell=tell,
   )
   assert [outcome.name for outcome in outcomes] == [job.name for job in jobs]
   return outcomes
@@ -105,7 +106,11 @@ def test_goes_on_past_a_failure(tmp_path, capsys):
     *("good", "fails", "after", "after_after", "dies", "last"),
     sources={"after": "fails", "after_after": "after", "last": "good"},
   )
-  outcomes = run(jobs, tmp_path)
+  told = []
+  outcomes = run(jobs, tmp_path, tell=told.append)
+  assert told == [
+    "good finished", "fails failed", "dies failed", "last finished",
+  ]  # fmt: skip
   assert [outcome.state for outcome in outcomes] == [
     "finished", "failed", "skipped", "skipped", "failed", "finished",
   ]  # fmt: skip

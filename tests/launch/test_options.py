@@ -43,6 +43,7 @@ def test_what_is_typed():
     ("--stall=1e9h", "such as"),
     ("--engine=lcal", "lcal"),
     ("--workdir=gs://x", "is a URL"),
+    ("--notify=gs://x", "is a URL"),
   ],
 )
 def test_mistake(argument, expected):

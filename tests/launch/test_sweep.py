@@ -151,8 +151,9 @@ def test_status_works_beside_a_sweep(tmp_path, capsys):
   ],
 )
 def test_exit_codes(tmp_path, monkeypatch, capsys, states, received, code):
-  def run(jobs, workdir, *, signals, policy):
+  def run(jobs, workdir, *, signals, policy, tell):
     assert policy.retries == 7
+    tell("first finished")
     assert [job.name for job in jobs] == ["first", "control"]
     assert workdir == tmp_path
     signals.received.extend(received)
@@ -162,8 +163,15 @@ def test_exit_codes(tmp_path, monkeypatch, capsys, states, received, code):
     ]
 
   monkeypatch.setattr(local, "run", run)
-  assert main(PAIR, f"--workdir={tmp_path}", "--retries=7") == code
+  told = tmp_path / "told"
+  assert (
+    main(PAIR, f"--workdir={tmp_path}", "--retries=7", f"--notify={told}")
+    == code
+  )
   assert states[0] in capsys.readouterr().out
+  first, last = told.read_text().splitlines()
+  assert first.endswith(f"{tmp_path.name}: first finished")
+  assert last.endswith(f"/{len(states)} runs finished")
 
 
 @pytest.fixture(scope="module")
