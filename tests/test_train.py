@@ -691,9 +691,14 @@ def start_pair(environment, workdir, stack):
 
 
 def test_two_processes_train_to_the_numbers_of_one(environment, tmp_path):
-  """Both have four devices; one process is stopped, then both resume."""
+  """Both have four devices; one process is stopped, then both resume.
+
+  The devices of one process share each batch, those of two the members.
+  """
   one = tmp_path / "one"
-  run(environment | {"JAX_NUM_CPU_DEVICES": "4"}, one, ONLY_PRETRAIN)
+  shares_batches = "--config.parallel.layout=data"
+  four_devices = environment | {"JAX_NUM_CPU_DEVICES": "4"}
+  run(four_devices, one, ONLY_PRETRAIN, shares_batches)
   two = tmp_path / "two"
   with contextlib.ExitStack() as stack:
     pair = start_pair(environment, two, stack)
