@@ -13,7 +13,11 @@ from sr2_jax import errors
 from tests.launch import test_jobs, test_status
 
 ROOT = pathlib.Path(__file__).parents[2]
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+# A sweep has no threads and no JAX when it forks; a worker of pytest has both.
+pytestmark = [
+  pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+  pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning"),
+]
 
 
 def test_outcomes_come_back():

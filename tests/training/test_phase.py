@@ -408,7 +408,14 @@ def test_train_step_has_the_fields_of_the_config(monkeypatch):
     "fill": "zero",
     "interpolation": "windows",
   }
+  packing = found.pop("packing")
+  assert packing.largest == 0
+  assert packing.mask.keywords == {
+    "scope": "authors",
+    "exempt": sr2.L2_EXEMPT,
+  }
   assert found == {
+    "by_moments": False,
     "model": phase.network.model,
     "optimizer": phase.optimizer,
     "degrade": phase.degrade,
