@@ -271,7 +271,7 @@ def run(
   *,
   signals: engine.Signals,
   policy: attempts.Policy,
-  tell: notify.Tell,
+  tell: notify.Tell = notify.nobody,
   address: str,
   slice_: slices_lib.Slice,
   at_once: int = 0,
