@@ -68,7 +68,9 @@ def sweep(budget: str = "paper") -> list[runs.Run]:
     return _of_gpu()
   if budget not in runs.BUDGETS:
     budgets = ", ".join([*runs.BUDGETS, "gpu"])
-    raise ValueError(f'there is no budget "{budget}"; there are {budgets}')
+    raise ValueError(
+      f'there is no budget "{budget}"; the budgets are {budgets}'
+    )
   in_order = runs.merge(
     _of_fsrcnn(budget, 4),
     _of_wdsr(budget, 4),
