@@ -93,7 +93,7 @@ def sweep(budget: str = "paper") -> list[runs.Run]:
 def _of_gpu() -> list[runs.Run]:
   """Of MNIST: SR2 and its control, x4 and then x2, and sequential networks.
 
-  Pretraining is a run of its own. So a cut costs one phase at most, and weights
+  Pretraining is a separate run. So a cut costs at most one phase, and weights
   carried to another machine are enough to go on there. With the paper's lambda
   alone a population has three members.
   """

@@ -293,7 +293,7 @@ def run(
   env: dict[str, str] = {}
   with contextlib.ExitStack() as stack:
     if emulation.is_emulated(address):
-      cluster = emulation.Cluster(slice_, emulation.count(address))
+      cluster = emulation.Cluster(slice_, emulation.parse(address)[0])
       stack.callback(cluster.close)
       address, env = cluster.address, emulation.variables(slice_)
     _check_address(address)

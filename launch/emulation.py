@@ -40,11 +40,6 @@ def parse(address: str) -> tuple[int, slices.Slice]:
   return count, slices.emulated(hosts, chips)
 
 
-def count(address: str) -> int:
-  """The number of slices that an address asks for."""
-  return parse(address)[0]
-
-
 def variables(slice_: slices.Slice) -> dict[str, str]:
   """What makes JAX take virtual CPU devices for chips."""
   return {

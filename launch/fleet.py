@@ -155,14 +155,14 @@ class Fleet:
     Args:
       now: of a clock that does not jump.
     """
-    draining = self._cluster.draining() if self._running else {}
+    draining = self._cluster.draining()
     self._pass_on_signals(now)
     for running in list(self._running.values()):
       self._look_after(running, now, draining)
     if self._signals.received:
       self._schedule.stop()
     elif ready := self._schedule.ready(now):
-      self._start(ready, now)
+      self._start(ready, now, draining)
 
   def _pass_on_signals(self, now: float) -> None:
     for number in self._signals.received[self._num_passed_on :]:
@@ -222,10 +222,14 @@ class Fleet:
     )
     say(f"{job.name} on {running.seat.name}: {what}")
 
-  def _start(self, ready: Sequence[jobs_lib.Job], now: float) -> None:
+  def _start(
+    self,
+    ready: Sequence[jobs_lib.Job],
+    now: float,
+    draining: Mapping[str, float],
+  ) -> None:
     whole, broken = self._cluster.offers()
     taken = {running.seat.name for running in self._running.values()}
-    draining = self._cluster.draining()
     free = [
       seat
       for seat in whole

@@ -208,7 +208,7 @@ def train_phase(
 
   calls = feed.calls(phase, config, layout, split, first_step=first_step)
   trace = trace_lib.Trace(run, start)
-  with progress, contextlib.closing(calls), trace:
+  with progress, contextlib.closing(calls), contextlib.closing(trace):
     for call, inputs in calls:
       trace.before(call, on_devices)
       on_devices, metrics = train_steps(on_devices, *inputs)

@@ -8,6 +8,7 @@ BatchNorm and PReLU, and a hidden layer of 1000 precedes the logits.
 import flax.linen as nn
 import jax
 
+from sr2_jax.models import batch_norm
 from sr2_jax.models import layers as layers_lib
 
 
@@ -43,7 +44,7 @@ class ResNet(nn.Module):
     layers = self.layers
     x = layers.norm(name="pool_norm")(x)
     x = layers.max_pool(x, 3)
-    x = layers_lib.prelu(x, layers_lib.Slope(name="pool_prelu")(x.shape[-1]))
+    x = batch_norm.prelu(x, layers_lib.Slope(name="pool_prelu")(x.shape[-1]))
     x = layers.conv(64, 3, name="stem")(x)
     x = layers.norm_prelu(x, name="stem")
 

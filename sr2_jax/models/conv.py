@@ -414,65 +414,6 @@ def _convolve_bwd(
 _convolve.defvjp(_convolve_fwd, _convolve_bwd)
 
 
-def fast_on_cpu(
-  lhs: jax.Array,
-  rhs: jax.Array,
-  window_strides: Sequence[int],
-  padding: str | Sequence[tuple[int, int]],
-  lhs_dilation: Sequence[int] | None = None,
-  rhs_dilation: Sequence[int] | None = None,
-  dimension_numbers: typing.Any = None,
-  feature_group_count: int = 1,
-  batch_group_count: int = 1,
-  precision: typing.Any = None,
-  preferred_element_type: typing.Any = None,
-) -> jax.Array:
-  """`lax.conv_general_dilated`, faster, within 1e-5 of the result's scale.
-
-  It is faster for float32 NHWC images on the CPU, without groups, dilation or
-  padding beyond the kernel. Anything else goes to XLA's own convolution.
-  """
-  geometry = None
-  if (
-    lhs.dtype == jnp.float32
-    and feature_group_count == batch_group_count == 1
-    and set(lhs_dilation or (1,)) == set(rhs_dilation or (1,)) == {1}
-    and _is_plain(lhs, rhs, dimension_numbers, preferred_element_type)
-  ):
-    geometry = geometry_of(lhs.shape, rhs.shape, window_strides, padding)
-  if geometry is not None:
-    return _convolve(lhs, rhs, geometry)
-  return lax.conv_general_dilated(
-    lhs,
-    rhs,
-    window_strides,
-    padding,
-    lhs_dilation=lhs_dilation,
-    rhs_dilation=rhs_dilation,
-    dimension_numbers=dimension_numbers,
-    feature_group_count=feature_group_count,
-    batch_group_count=batch_group_count,
-    precision=precision,
-    preferred_element_type=preferred_element_type,
-  )
-
-
-def _is_plain(
-  lhs: jax.Array,
-  rhs: jax.Array,
-  dimension_numbers: typing.Any,
-  preferred_element_type: typing.Any,
-) -> bool:
-  """Whether images are NHWC, and everything has one type."""
-  return (
-    lhs.ndim == 4
-    and lhs.dtype == rhs.dtype
-    and preferred_element_type in (None, lhs.dtype)
-    and lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
-    == lax.conv_dimension_numbers(lhs.shape, rhs.shape, NHWC)
-  )
-
-
 def _unroll(
   function: Callable[[jax.Array, jax.Array], jax.Array],
   a: jax.Array,
@@ -522,8 +463,34 @@ def _convolve_members_bwd(
 _convolve_members.defvjp(_convolve_members_fwd, _convolve_members_bwd)
 
 
-def _instead_of_groups(form: Form) -> Callable[..., jax.Array]:
-  """A form in place of `lax.conv_general_dilated`, wherever it covers it."""
+def _is_plain(
+  lhs: jax.Array,
+  rhs: jax.Array,
+  dimension_numbers: typing.Any,
+  preferred_element_type: typing.Any,
+) -> bool:
+  """Whether images are NHWC, and everything has one type."""
+  return (
+    lhs.ndim == 4
+    and lhs.dtype == rhs.dtype
+    and preferred_element_type in (None, lhs.dtype)
+    and lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
+    == lax.conv_dimension_numbers(lhs.shape, rhs.shape, NHWC)
+  )
+
+
+def _in_place_of_xla(
+  form: Form, *, only: typing.Any = None
+) -> Callable[..., jax.Array]:
+  """A form with the arguments of `lax.conv_general_dilated`.
+
+  Only NHWC images have the form, without groups, dilation or padding beyond the
+  kernel. Anything else goes to XLA's own convolution.
+
+  Args:
+    form: takes images, a kernel and their geometry.
+    only: the type of images that it takes; None: any.
+  """
 
   def convolve(
     lhs: jax.Array,
@@ -536,14 +503,16 @@ def _instead_of_groups(form: Form) -> Callable[..., jax.Array]:
     **options: typing.Any,
   ) -> jax.Array:
     geometry = None
-    # Dilations of 1 are no dilations; anything else goes to XLA's own.
+    # Dilations and groups of 1 are none.
     is_special = any(
       value is not None and set(np.ravel(value).tolist()) != {1}
       for name, value in options.items()
       if name != "precision"
     )
-    if not is_special and _is_plain(
-      lhs, rhs, dimension_numbers, preferred_element_type
+    if (
+      not is_special
+      and only in (None, lhs.dtype)
+      and _is_plain(lhs, rhs, dimension_numbers, preferred_element_type)
     ):
       geometry = geometry_of(lhs.shape, rhs.shape, window_strides, padding)
     if geometry is not None:
@@ -561,20 +530,24 @@ def _instead_of_groups(form: Form) -> Callable[..., jax.Array]:
   return convolve
 
 
+# Within 1e-5 of the result's scale.
+fast_on_cpu = _in_place_of_xla(
+  lambda x, kernel, geometry: _convolve(x, kernel, geometry), only=jnp.float32
+)
 CONVOLUTIONS: dict[str, Callable[..., jax.Array]] = {
   "portable": lax.conv_general_dilated,
   "cpu": fast_on_cpu,
   "tpu": lax.conv_general_dilated,
   "gpu": lax.conv_general_dilated,
   # One convolution for each member.
-  "unrolled": _instead_of_groups(
+  "unrolled": _in_place_of_xla(
     lambda x, kernel, geometry: _convolve_members(x, kernel, geometry, _unroll)
   ),
-  "mapped": _instead_of_groups(
+  "mapped": _in_place_of_xla(
     lambda x, kernel, geometry: _convolve_members(x, kernel, geometry, _map)
   ),
   # One batched product for all members. A 9x9 kernel copies an image 81 times.
-  "patches": _instead_of_groups(by_patches),
+  "patches": _in_place_of_xla(by_patches),
 }
 
 

@@ -2,8 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import jax
 
@@ -13,7 +12,7 @@ from sr2_jax.training import start as start_lib
 
 
 class Trace:
-  """Traces `log.profile_steps` of a phase in process 0; closed as a context.
+  """Traces `log.profile_steps` of a phase in process 0.
 
   Whole calls are traced, because the devices take the steps of one at once. A
   trace that fails is a note: it never costs the run.
@@ -39,15 +38,8 @@ class Trace:
         f"{wanted[0]},{wanted[1]}"
       )
 
-  def __enter__(self) -> Self:
-    return self
-
-  def __exit__(
-    self,
-    kind: type[BaseException] | None,
-    error: BaseException | None,
-    traceback: TracebackType | None,
-  ) -> None:
+  def close(self) -> None:
+    """Ends a trace that has not come to its end."""
     if self._begin is not None:
       self._stop("the end of training")
 

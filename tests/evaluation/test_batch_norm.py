@@ -12,7 +12,7 @@ from flax import traverse_util
 from sr2_jax import parallel, rng
 from sr2_jax.evaluation import batch_norm
 from sr2_jax.imaging import augmentation
-from sr2_jax.models import layers
+from sr2_jax.models import batch_norm as norm_lib
 from sr2_jax.training import inputs, population
 from tests import tiny_network
 
@@ -90,7 +90,7 @@ def inputs_of_batch_norms(phase):
     found = {}
 
     def catch(following, arguments, options, context):
-      if isinstance(context.module, layers.BatchNorm):
+      if isinstance(context.module, norm_lib.BatchNorm):
         found[context.module.path] = arguments[0]
       return following(*arguments, **options)
 

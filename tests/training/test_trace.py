@@ -1,5 +1,6 @@
 """Which calls are traced, and that a trace never costs a run."""
 
+import contextlib
 import types
 
 import jax
@@ -41,7 +42,7 @@ def profiler(monkeypatch):
 def train(trace, profiler, *, calls=5, first=0):
   """Calls of 4 steps; what the profiler had been asked for in each of them."""
   during = []
-  with trace:
+  with contextlib.closing(trace):
     for number in range(first, calls):
       call, devices = range(4 * number, 4 * number + 4), jnp.zeros(3)
       trace.before(call, devices)
@@ -120,7 +121,7 @@ def test_training_that_ends_early_ends_the_trace(tmp_path, profiler):
   trace = make(tmp_path, (1, 20))
 
   def interrupted():
-    with trace:
+    with contextlib.closing(trace):
       trace.before(range(4), jnp.zeros(3))
       raise KeyboardInterrupt
 
@@ -132,7 +133,7 @@ def test_training_that_ends_early_ends_the_trace(tmp_path, profiler):
 def test_a_real_trace_is_for_tensorboard_and_perfetto(tmp_path):
   trace = make(tmp_path, (1, 4))
   twice = jax.jit(lambda x: 2 * x)
-  with trace:
+  with contextlib.closing(trace):
     trace.before(range(4), jnp.zeros(3))
     trace.after(range(4), twice(jnp.ones(3)))
   found = {
