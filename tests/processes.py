@@ -65,6 +65,8 @@ class World:
     self.environment = os.environ | {
       "JAX_PLATFORMS": "cpu",
       "SR2_JAX_CACHE_DIR": str(cache),
+      # They run for seconds, and no numbers are compared.
+      "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
     self.processes = []
     self.address = f"127.0.0.1:{meeting.free_port()}"

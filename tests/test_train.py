@@ -36,6 +36,12 @@ def environment(programs_of_runs):
   }
 
 
+@pytest.fixture(scope="module")
+def quick(environment):
+  """The same, for runs with programs of their own, which LLVM leaves alone."""
+  return environment | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+
+
 @contextlib.contextmanager
 def started(environment, workdir, *arguments):
   """A running process; it is killed at the end if it is still alive."""
@@ -481,7 +487,7 @@ def test_streamed_images_and_a_trace_give_the_same_run(
 
 @pytest.mark.parametrize("steps_per_call", [1, 4])
 def test_a_run_without_a_member_left_ends_and_says_so_again(
-  environment, tmp_path, steps_per_call
+  quick, tmp_path, steps_per_call
 ):
   """All diverge at step 2, whatever else their call computed."""
   workdir = tmp_path / "diverged"
@@ -492,7 +498,7 @@ def test_a_run_without_a_member_left_ends_and_says_so_again(
   )
   expected = [(1, None), (1, None), (2, 2), (2, 2)]
   for number_of_start in (1, 2):
-    text = run(environment, workdir, *arguments, expect=3)
+    text = run(quick, workdir, *arguments, expect=3)
     assert text.count("  seed 1, L2 1e-05: step 2 of pretrain\n") == (
       number_of_start
     )
@@ -506,7 +512,7 @@ def test_a_run_without_a_member_left_ends_and_says_so_again(
     assert not (workdir / name).exists(), name
 
 
-def test_a_validation_loss_that_is_not_finite(environment, tmp_path):
+def test_a_validation_loss_that_is_not_finite(quick, tmp_path):
   """The state after the last step is finite, and its outputs are not.
 
   The run may be asked to stop at once, and to go on nevertheless.
@@ -514,7 +520,7 @@ def test_a_validation_loss_that_is_not_finite(environment, tmp_path):
   workdir = tmp_path / "validated"
   for stop in ("true", "false"):
     text = run(
-      environment,
+      quick,
       workdir,
       ONLY_PRETRAIN,
       "--config.pretrain.num_epochs=1",
@@ -538,9 +544,9 @@ HEALTHY = ("--config.loss.l2=1e-5,2e-5", "--config.joint.loss_weight=9,5")
 
 
 @pytest.fixture(scope="module")
-def diverged(environment, tmp_path_factory):
+def diverged(quick, tmp_path_factory):
   workdir = tmp_path_factory.mktemp("runs") / "diverged"
-  text = run(environment, workdir, *DIVERGING, *FATAL, expect=errors.DIVERGED)
+  text = run(quick, workdir, *DIVERGING, *FATAL, expect=errors.DIVERGED)
   return workdir, text
 
 
@@ -548,9 +554,7 @@ def identity(row):
   return row["seed"], row["l2"], row["loss_weight"]
 
 
-def test_members_that_diverge_cost_themselves_alone(
-  environment, diverged, tmp_path
-):
+def test_members_that_diverge_cost_themselves_alone(quick, diverged, tmp_path):
   """The other's numbers are those of the run in which all are healthy."""
   workdir, text = diverged
   named = [line for line in text.splitlines() if line.startswith("  seed 0, ")]
@@ -564,7 +568,7 @@ def test_members_that_diverge_cost_themselves_alone(
   assert [row.get("diverged_at") for row in done] == [None, 1, 1, 1]
 
   healthy = tmp_path / "healthy"
-  run(environment, healthy, *DIVERGING, *HEALTHY)
+  run(quick, healthy, *DIVERGING, *HEALTHY)
   living = {(0, 1e-5, None), (0, 1e-5, 9.0)}
   own = [row for row in rows(workdir) if identity(row) in living]
   assert own == [row for row in rows(healthy) if identity(row) in living]
@@ -600,34 +604,34 @@ def test_members_that_diverge_cost_themselves_alone(
       np.testing.assert_array_equal(array[0], array_of_other[0])
 
 
-def test_a_finished_run_says_again_who_diverged(environment, diverged):
+def test_a_finished_run_says_again_who_diverged(quick, diverged):
   workdir, text = diverged
   before = (workdir / "DONE").read_bytes()
   again = run(
-    environment, workdir, *DIVERGING, *FATAL, expect=errors.DIVERGED
+    quick, workdir, *DIVERGING, *FATAL, expect=errors.DIVERGED
   ).removeprefix(text)
   assert "Nothing to do" in again
   assert again.endswith("".join(text.splitlines(keepends=True)[-3:]))
   assert (workdir / "DONE").read_bytes() == before
 
 
-def test_a_resumed_run_knows_who_diverged(environment, diverged, tmp_path):
+def test_a_resumed_run_knows_who_diverged(quick, diverged, tmp_path):
   """kill -9 after the divergence in each phase."""
   workdir = tmp_path / "killed"
   for phase, step in (("pretrain", 7), ("joint", 4)):
-    with started(environment, workdir, *DIVERGING, *FATAL) as process:
+    with started(quick, workdir, *DIVERGING, *FATAL) as process:
       wait_for(reached(workdir, phase, step), process, workdir)
       process.kill()
-  text = run(environment, workdir, *DIVERGING, *FATAL, expect=errors.DIVERGED)
+  text = run(quick, workdir, *DIVERGING, *FATAL, expect=errors.DIVERGED)
   assert_same_run(workdir, diverged[0])
   assert (workdir / "DONE").read_bytes() == (diverged[0] / "DONE").read_bytes()
   assert text.count("\ndiverged: seed 0, L2 3e+38: step 1 of pretrain") == 1
 
 
-def test_a_run_starts_from_living_members(environment, diverged, tmp_path):
+def test_a_run_starts_from_living_members(quick, diverged, tmp_path):
   workdir = tmp_path / "control"
   run(
-    environment,
+    quick,
     workdir,
     *DIVERGING,
     *FATAL,
@@ -690,24 +694,24 @@ def start_pair(environment, workdir, stack):
   ]
 
 
-def test_two_processes_train_to_the_numbers_of_one(environment, tmp_path):
+def test_two_processes_train_to_the_numbers_of_one(quick, tmp_path):
   """Both have four devices; one process is stopped, then both resume.
 
   The devices of one process share each batch, those of two the members.
   """
   one = tmp_path / "one"
   shares_batches = "--config.parallel.layout=data"
-  four_devices = environment | {"JAX_NUM_CPU_DEVICES": "4"}
+  four_devices = quick | {"JAX_NUM_CPU_DEVICES": "4"}
   run(four_devices, one, ONLY_PRETRAIN, shares_batches)
   two = tmp_path / "two"
   with contextlib.ExitStack() as stack:
-    pair = start_pair(environment, two, stack)
+    pair = start_pair(quick, two, stack)
     wait_for(reached(two, "pretrain", 2), pair[0], two)
     pair[1].send_signal(signal.SIGTERM)
     codes = [process.wait(TIMEOUT) for process in pair]
   assert codes == [143, 143], output(two)
   with contextlib.ExitStack() as stack:
-    pair = start_pair(environment, two, stack)
+    pair = start_pair(quick, two, stack)
     codes = [process.wait(TIMEOUT) for process in pair]
   assert codes == [0, 0], output(two)
   for name in ("metrics.jsonl", "results.jsonl"):
