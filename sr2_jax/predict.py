@@ -1,7 +1,7 @@
 """Super-resolves and classifies your images with a trained network.
 
 Usage:
-  python -m sr2_jax.predict IMAGE|FOLDER|PATTERN ... --weights=FOLDER|FILE
+  python -m sr2_jax.predict IMAGE|FOLDER|PATTERN ... --weights=NAME|FOLDER|FILE
                             [--out=FOLDER] [more flags]
 Installed with pip, sr2-predict is the same command.
 
@@ -19,7 +19,8 @@ Images are the LOW-resolution ones, of any size from 1x1: PNG, JPEG, WebP, TIFF,
 BMP, GIF, PGM or AVIF. An output has the scale of the network and its name.
 
 Weights:
-  --weights=FOLDER|FILE     A run folder, a folder of weights in it, or one
+  --weights=NAME|FOLDER|FILE  A released name (docs/weights.md has them), a run
+                            folder, a folder of weights in it, or one
                             .safetensors file.
   --method=NAME             Which network of a run folder; the last by default.
   --checkpoint=last|best    Of a folder; "last" by default.
@@ -102,7 +103,8 @@ def load(
   CPU. Later it works as well.
 
   Args:
-    weights: a run folder, a folder of weights in it, or one .safetensors file.
+    weights: a released name, a run folder, a folder of weights in it, or one
+      .safetensors file.
     method: which network of a run folder; None: the last that was trained.
     checkpoint: "last" or "best"; None: "last".
     seeds: members to use; the result is their mean.

@@ -2,20 +2,18 @@
 
 Weights are files of `records.weights`. They are found in a run folder, in its
 weights/, in the folder of one network or of one member in there, or given as
-one file.
+one file. What is no path is the name of released weights.
 """
 
 import dataclasses
+import difflib
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from sr2_jax import errors, names, paths
+from sr2_jax.records import released
 from sr2_jax.records import weights as weights_lib
-
-# Folders of released weights by name. There are none yet; `find` asks here
-# for what is no path.
-RELEASED: dict[str, pathlib.Path] = {}
 
 Seeds = Literal["all", "first"] | Sequence[int]
 
@@ -75,7 +73,7 @@ def find(
   """The files of a network.
 
   Args:
-    weights: a released name, or a path as typed.
+    weights: a path as typed, or a released name.
     method: key of the network, where a folder has several; None: the last one
       that was trained.
     checkpoint: "last" or "best", where a folder has both; None: "last".
@@ -87,7 +85,10 @@ def find(
     UserError: names what is missing, and what there is instead.
   """
   files = _files(weights, method, checkpoint)
+  for file in files:
+    weights_lib.verify(file)
   found = [(weights_lib.read_origin(file), file) for file in files]
+  _refuse_several_networks(weights, found)
   found.sort(key=lambda pair: weights_lib.order(pair[0].member))
   origin = found[0][0]
   if method not in (None, origin.method):
@@ -110,22 +111,16 @@ def _files(
   weights: str, method: str | None, checkpoint: str | None
 ) -> list[pathlib.Path]:
   """Files of all members of a network."""
-  path = RELEASED.get(weights)
-  if path is None:
-    path = pathlib.Path(paths.local(weights, "--weights"))
+  path = pathlib.Path(paths.local(weights, "--weights"))
+  known = released.of_package()
+  if not path.exists() and weights in known:
+    _refuse_checkpoint(checkpoint, f"{weights} is a released name")
+    return released.find(known[weights])
   if path.is_file():
-    if checkpoint is not None:
-      raise errors.UserError(
-        f"--checkpoint={checkpoint} chooses in a folder; {path} is one file."
-      )
+    _refuse_checkpoint(checkpoint, f"{path} is one file")
     return [path]
   if not path.is_dir():
-    released = f"released: {', '.join(RELEASED)}; or " if RELEASED else ""
-    raise errors.UserError(
-      f"--weights={weights}: there is no such file or folder.\n"
-      f"It takes {released}a run folder, a folder of weights in it, or one "
-      ".safetensors file."
-    )
+    raise errors.UserError(_nowhere(weights, known))
   folder, name = path, f"{checkpoint or 'last'}.safetensors"
   networks = weights_lib.network_folders(path) or weights_lib.networks_in(path)
   if networks:
@@ -134,14 +129,49 @@ def _files(
       raise errors.UserError(
         f"--method={method}: {path} has {', '.join(networks)}."
       )
-  files = sorted(folder.glob(f"*/{name}")) or sorted(folder.glob(name))
-  if not files:
+  wanted = [name] if networks or checkpoint else [name, released.MODEL]
+  for last in wanted:
+    files = sorted(folder.glob(f"*/{last}")) or sorted(folder.glob(last))
+    if files:
+      return files
+  raise errors.UserError(
+    f"--weights={weights}: no {name} in {folder}.\n"
+    "The end of a phase writes the last weights, and --mode=eval of "
+    "sr2_jax.main the last or the best."
+  )
+
+
+def _nowhere(weights: str, known: Iterable[str]) -> str:
+  """What is said if a name stands for nothing."""
+  nearest = difflib.get_close_matches(weights, known, 1)
+  hint = f" Did you mean {nearest[0]}?" if nearest else ""
+  names = f"a released name ({', '.join(known)}), " if known else ""
+  return (
+    f"--weights={weights}: there is no such file or folder.{hint}\n"
+    f"It takes {names}a run folder, a folder of weights in it, or one "
+    ".safetensors file."
+  )
+
+
+def _refuse_checkpoint(checkpoint: str | None, reason: str) -> None:
+  if checkpoint is not None:
     raise errors.UserError(
-      f"--weights={weights}: no {name} in {folder}.\n"
-      "The end of a phase writes the last weights, and --mode=eval of "
-      "sr2_jax.main the last or the best."
+      f"--checkpoint={checkpoint} chooses in a run folder; {reason}."
     )
-  return files
+
+
+def _refuse_several_networks(weights: str, found: "_Found") -> None:
+  """A folder of released folders has files of several networks in it."""
+  folders = {}
+  for origin, file in found:
+    config = origin.config
+    network = (config["degradation"]["scale"], config["data"]["name"])
+    folders[origin.method, *network] = file.parent.name
+  if len(folders) > 1:
+    raise errors.UserError(
+      f"--weights={weights}: has several networks; give one of its folders: "
+      f"{', '.join(folders.values())}."
+    )
 
 
 _Found = list[tuple[weights_lib.Origin, pathlib.Path]]
@@ -185,7 +215,8 @@ def _of_seeds(found: _Found, seeds: Seeds, weights: str) -> _Found:
 
 def _notes(weights: str) -> tuple[str, ...]:
   path = pathlib.Path(weights).expanduser()
-  if (path / "config.json").is_file() and not (path / "DONE").is_file():
+  is_run = (path / "config.json").is_file() and (path / "weights").is_dir()
+  if is_run and not (path / "DONE").is_file():
     return (f"{weights} has not finished; these are its latest weights",)
   return ()
 

@@ -62,8 +62,8 @@ def parse(argv: Sequence[str]) -> Command:
       raise errors.UserError(_unknown(word, parser))
   if values.weights is None:
     raise errors.UserError(
-      "--weights is missing: a run folder, a folder of weights in it, or one "
-      ".safetensors file."
+      "--weights is missing: a released name, a run folder, a folder of "
+      "weights in it, or one .safetensors file."
     )
   if not images:
     raise errors.UserError("Give the images: files, folders or patterns.")

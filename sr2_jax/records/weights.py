@@ -7,6 +7,10 @@ validation loss. If the statistics in "batch_stats" are re-estimated, the
 running ones are beside them, in "running_batch_stats". The file's metadata say
 how to build the network, so that no other file is needed. Its sha256 is in a
 second file, `<name>.sha256`.
+
+Released weights have the same form: `model.safetensors`, in float16. Their
+sha256 is in a list, `SHA256SUMS`. Nothing in a file is ever executed, and its
+arrays are read only if the sha256 is right.
 """
 
 import dataclasses
@@ -19,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from sr2_jax import errors, files, names
+from sr2_jax.records import released
 from sr2_jax.records import rows as rows_lib
 
 # A single entry, because safetensors writes several in no fixed order.
@@ -29,6 +34,11 @@ RUNNING = "running_batch_stats"
 _LONGEST_HEADER = 100_000_000
 # What reading the metadata of another kind of file raises.
 _OTHER_FILE = (KeyError, TypeError, ValueError, RecursionError)
+# First bytes of what people have instead.
+_OTHER_STARTS = {
+  b"PK": "a zip archive, as .pth and .npz are",
+  b"\x80": "a pickle",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,13 +103,7 @@ def write(
     arrays: by name.
     origin: becomes the file's metadata.
   """
-  from safetensors import numpy as safetensors  # Takes a moment to load.
-
-  metadata = {_ENTRY: json.dumps(dataclasses.asdict(origin))}
-  data = safetensors.save(
-    {name: np.ascontiguousarray(array) for name, array in arrays.items()},
-    metadata=metadata,
-  )
+  data = encode(arrays, origin)
   digest = hashlib.sha256(data).hexdigest()
   files.write_atomically(path, data)
   files.write_atomically(
@@ -107,8 +111,19 @@ def write(
   )
 
 
+def encode(arrays: Mapping[str, np.ndarray], origin: Origin) -> bytes:
+  """The bytes of a file of weights."""
+  from safetensors import numpy as safetensors  # Takes a moment to load.
+
+  metadata = {_ENTRY: json.dumps(dataclasses.asdict(origin))}
+  return safetensors.save(
+    {name: np.ascontiguousarray(array) for name, array in arrays.items()},
+    metadata=metadata,
+  )
+
+
 def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], Origin]:
-  """The arrays of a file by name, and their origin.
+  """The float32 arrays of a file by name, and their origin.
 
   Raises:
     UserError: if the file is missing, damaged or of another kind.
@@ -116,20 +131,47 @@ def read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], Origin]:
   import safetensors
   from safetensors import numpy as safetensors_numpy
 
+  data = _verified(path)
+  try:
+    arrays, origin = safetensors_numpy.load(data), _origin_in(data)
+    for name, array in arrays.items():
+      if array.dtype not in (np.float32, np.float16):
+        raise TypeError(f"{name} is {array.dtype}, not float32 or float16")
+      arrays[name] = array.astype(np.float32, copy=False)
+    return arrays, origin
+  except (safetensors.SafetensorError, *_OTHER_FILE) as error:
+    raise _not_weights(path, _named(error)) from error
+
+
+def verify(path: pathlib.Path) -> None:
+  """Raises UserError if a file is missing or its sha256 is wrong or unknown."""
+  _verified(path)
+
+
+def _verified(path: pathlib.Path) -> bytes:
+  """The bytes of a file whose sha256 is right."""
   try:
     data = path.read_bytes()
-    digest = _digest_path(path).read_text().split()
+    stated = _stated_digest(path)
   except (OSError, UnicodeDecodeError) as error:
     raise errors.UserError(f"{path}: cannot be read ({error}).") from error
-  if digest[:1] != [hashlib.sha256(data).hexdigest()]:
+  found = hashlib.sha256(data).hexdigest()
+  if stated is None:
+    for start, kind in _OTHER_STARTS.items():
+      if data.startswith(start):
+        raise _not_weights(path, kind)
+    if not released.is_known(found):
+      raise errors.UserError(
+        f"{path}: cannot be checked; its sha256 should be in "
+        f"{_digest_path(path).name} or {released.SUMS} beside it.\n"
+        "Copy that file as well."
+      )
+  elif stated[0] != found:
     raise errors.UserError(
-      f"{path}: damaged; its sha256 is not the one in "
-      f"{_digest_path(path).name}.\nRestore both files from a copy."
+      f"{path}: damaged; its sha256 is not the one in {stated[1].name}.\n"
+      "Restore both files from a copy."
     )
-  try:
-    return safetensors_numpy.load(data), _origin_in(data)
-  except (safetensors.SafetensorError, *_OTHER_FILE) as error:
-    raise _not_weights(path, error) from error
+  return data
 
 
 def read_origin(path: pathlib.Path) -> Origin:
@@ -146,14 +188,17 @@ def read_origin(path: pathlib.Path) -> Origin:
   except OSError as error:
     raise errors.UserError(f"{path}: cannot be read ({error}).") from error
   except _OTHER_FILE as error:
-    raise _not_weights(path, error) from error
+    raise _not_weights(path, _named(error)) from error
 
 
 def digest(path: pathlib.Path) -> str:
   """The sha256 that a file of weights has, or should have; "" if unknown."""
   try:
-    return _digest_path(path).read_text().split()[0]
-  except (OSError, ValueError, IndexError):
+    stated = _stated_digest(path)
+    if stated is None:
+      return hashlib.sha256(path.read_bytes()).hexdigest()
+    return stated[0]
+  except (OSError, ValueError):
     return ""
 
 
@@ -164,9 +209,12 @@ def _origin_in(data: bytes) -> Origin:
   return _origin(json.loads(metadata[_ENTRY]))
 
 
-def _not_weights(path: pathlib.Path, error: Exception) -> errors.UserError:
-  problem = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+def _not_weights(path: pathlib.Path, problem: str) -> errors.UserError:
   return errors.UserError(f"{path}: not weights of sr2_jax ({problem}).")
+
+
+def _named(error: Exception) -> str:
+  return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
 def _origin(fields: dict[str, Any]) -> Origin:
@@ -179,6 +227,22 @@ def _origin(fields: dict[str, Any]) -> Origin:
       "member": rows_lib.Member(**fields["member"]),
     }
   )
+
+
+def _stated_digest(path: pathlib.Path) -> tuple[str, pathlib.Path] | None:
+  """The sha256 that a file should have, and the file that says so."""
+  own = _digest_path(path)
+  if own.exists():
+    return own.read_text().partition(" ")[0], own
+  for folder in (path.parent, path.parent.parent):
+    sums = folder / released.SUMS
+    if not sums.is_file():
+      continue
+    for line in sums.read_text().splitlines():
+      digest, _, name = line.partition("  ")
+      if name == path.relative_to(folder).as_posix():
+        return digest, sums
+  return None
 
 
 def _digest_path(path: pathlib.Path) -> pathlib.Path:

@@ -325,6 +325,11 @@ def _unflatten(
         f"{path}: {name} has the shape {found.get(name)}; its network needs "
         f"{expected.get(name)}."
       )
+    if not np.isfinite(arrays[name]).all():
+      raise errors.UserError(
+        f"{path}: {name} has numbers that are not finite; this network "
+        "diverged."
+      )
   nested = traverse_util.unflatten_dict(dict(arrays), sep="/")
   return {"batch_stats": {}, **nested}
 

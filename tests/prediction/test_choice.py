@@ -1,13 +1,14 @@
 """Which weights a command line means, and what is said if there are none."""
 
 import dataclasses
+import shutil
 
 import pytest
 
 from sr2_jax import errors
 from sr2_jax.prediction import choice
-from sr2_jax.records import rows, weights
-from tests import tiny_predictor
+from sr2_jax.records import released, rows, weights
+from tests import tiny_predictor, tiny_released
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_several_settings_are_listed_and_chosen(run):
 
 def test_what_is_not_there_is_named(run, tmp_path):
   for typed, problem in (
-    ("nowhere", "no such file or folder.\nIt takes a run folder"),
+    ("nowhere", "no such file or folder.\nIt takes .*a run folder"),
     (str(tmp_path), "no last.safetensors in"),
     ("gs://bucket/run", "is a URL"),
   ):
@@ -86,8 +87,8 @@ def test_what_is_not_there_is_named(run, tmp_path):
   with pytest.raises(errors.UserError, match=r"no best\.safetensors"):
     choice.find(str(run), checkpoint="best")
   other = tmp_path / "other.safetensors"
-  other.write_bytes(b"pickle")
-  with pytest.raises(errors.UserError, match="not weights of sr2_jax"):
+  other.write_bytes(b"weights of another program")
+  with pytest.raises(errors.UserError, match="cannot be checked"):
     choice.find(str(other))
   with pytest.raises(errors.UserError, match="is one file"):
     choice.find(str(other), checkpoint="best")
@@ -112,8 +113,50 @@ def test_an_unfinished_run_is_used_and_said(run):
   assert choice.find(str(run)).notes == ()
 
 
-def test_a_released_name_stands_for_a_folder(run, monkeypatch):
-  monkeypatch.setitem(choice.RELEASED, "mine", run)
-  assert seeds(choice.find("mine")) == [0, 1, 2]
-  with pytest.raises(errors.UserError, match="released: mine; or a run"):
-    choice.find("other")
+def test_a_folder_of_several_networks_is_refused(tmp_path):
+  for scale in (2, 4):
+    origin = tiny_predictor.origin()
+    degradation = {**origin.config["degradation"], "scale": scale}
+    config = {**origin.config, "degradation": degradation}
+    weights.write(
+      tmp_path / f"x{scale}/model.safetensors",
+      {},
+      dataclasses.replace(origin, config=config),
+    )
+  with pytest.raises(errors.UserError, match=r"several networks.*: x2, x4"):
+    choice.find(str(tmp_path))
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+  """Released weights of two seeds, in the package."""
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(released, "FOLDER", tmp_path / "package")
+  return tiny_released.write(tmp_path / "package", "mine", seeds=(0, 1))
+
+
+def test_a_released_name_stands_for_its_files(mine):
+  chosen = choice.find("mine")
+  assert seeds(chosen) == [0, 1]
+  assert chosen.title == "mine"
+  assert chosen.notes == ()
+  assert seeds(choice.find("mine", seeds="first")) == [0]
+  # As a folder, and as a file of it, also without the rest of it.
+  assert choice.find(str(mine)).digests == chosen.digests
+  alone = mine.parent.parent / "alone.safetensors"
+  shutil.copy(mine / "seed_1/model.safetensors", alone)
+  assert choice.find(str(alone)).digests == chosen.digests[1:]
+  with pytest.raises(errors.UserError, match="mine is a released name"):
+    choice.find("mine", checkpoint="last")
+  with pytest.raises(errors.UserError) as caught:
+    choice.find("nine")
+  assert str(caught.value).splitlines() == [
+    "--weights=nine: there is no such file or folder. Did you mean mine?",
+    "It takes a released name (mine), a run folder, a folder of weights in "
+    "it, or one .safetensors file.",
+  ]
+
+
+def test_a_path_comes_before_a_released_name(mine, tmp_path):
+  tiny_predictor.write(tmp_path / "mine", seeds=(2,))
+  assert seeds(choice.find("mine")) == [2]

@@ -116,13 +116,60 @@ def test_the_origin_is_read_without_the_arrays(path):
     weights_lib.read_origin(path)
 
 
-@pytest.mark.parametrize("missing", ["", ".sha256"])
-def test_a_missing_file_is_named(path, missing):
-  gone = path.with_name(f"{path.name}{missing}")
-  gone.unlink()
+def test_a_missing_file_is_named(path):
+  path.unlink()
   with pytest.raises(errors.UserError, match="cannot be read") as caught:
     weights_lib.read(path)
-  assert gone.name in str(caught.value)
+  assert path.name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+  ("data", "problem"),
+  [
+    (b"", r"should be in last\.safetensors\.sha256 or SHA256SUMS"),
+    (pickle.dumps(_Bomb()), "not weights of sr2_jax .a pickle"),
+    (b"PK\x03\x04 a .pth file", "not weights of sr2_jax .a zip archive"),
+  ],
+)
+def test_a_file_that_nothing_vouches_for_is_refused(path, data, problem):
+  path.with_name(f"{path.name}.sha256").unlink()
+  path.write_bytes(data)
+  for read in (weights_lib.read, weights_lib.verify):
+    with pytest.raises(errors.UserError, match=problem) as caught:
+      read(path)
+    assert len(str(caught.value).splitlines()) <= 2
+
+
+@pytest.mark.parametrize("place", ["seed_3", ""])
+def test_the_digest_may_be_in_a_list(path, place):
+  """In the folder of the file, or in the one around it."""
+  digest = path.with_name(f"{path.name}.sha256")
+  folder = path.parent if place == "" else path.parent.parent
+  name = path.relative_to(folder).as_posix()
+  line = digest.read_text().split()[0]
+  digest.unlink()
+  (folder / "SHA256SUMS").write_text(f"{'0' * 64}  other\n{line}  {name}\n")
+  assert weights_lib.read(path)[1] == ORIGIN
+  assert weights_lib.digest(path) == line
+  path.write_bytes(flip(path.read_bytes()))
+  with pytest.raises(errors.UserError, match="not the one in SHA256SUMS"):
+    weights_lib.read(path)
+
+
+def test_half_precision_is_read_as_float32(tmp_path):
+  path = tmp_path / "a.safetensors"
+  written = np.float16([[1 / 3, 65504.0]])
+  weights_lib.write(path, {"params/a": written}, ORIGIN)
+  array = weights_lib.read(path)[0]["params/a"]
+  assert array.dtype == np.float32
+  np.testing.assert_array_equal(array, written.astype(np.float32))
+
+
+def test_arrays_of_another_type_are_named(tmp_path):
+  path = tmp_path / "a.safetensors"
+  weights_lib.write(path, {"params/a": np.arange(3)}, ORIGIN)
+  with pytest.raises(errors.UserError, match="params/a is int64, not float32"):
+    weights_lib.read(path)
 
 
 def test_networks_come_in_training_order(tmp_path):
