@@ -8,6 +8,11 @@ import dataclasses
 
 PHASES = ("pretrain", "joint")
 
+# What is said with every result of a network on a user's images.
+CAUTION = (
+  "Super-resolution draws what is likely, not what was there. Not evidence."
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Trunk:

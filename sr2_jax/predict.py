@@ -6,6 +6,8 @@ Usage:
 Installed with pip, sr2-predict is the same command.
 
 Examples:
+  python -m sr2_jax.predict --example --weights=fsrcnn_x4_mnist
+      Four digits and a network that both come with the package.
   python -m sr2_jax.predict digit.png --weights=runs/quickstart
       Write sr2_out/digit_x4.png.
   python -m sr2_jax.predict photos --weights=runs/svhn --table=read.csv
@@ -17,6 +19,7 @@ Examples:
 
 Images are the LOW-resolution ones, of any size from 1x1: PNG, JPEG, WebP, TIFF,
 BMP, GIF, PGM or AVIF. An output has the scale of the network and its name.
+--example takes four digits of MNIST that come with the package.
 
 Weights:
   --weights=NAME|FOLDER|FILE  A released name (docs/weights.md has them), a run

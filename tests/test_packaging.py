@@ -13,6 +13,16 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGES = ("sr2_jax", "experiments", "launch")
+# A predict that cannot reach any network.
+OFFLINE = """
+import socket, sys
+def refuse(*arguments, **options):
+  raise AssertionError("it asked for the network")
+socket.socket.connect = socket.getaddrinfo = refuse
+from sr2_jax import predict
+assert "site" in predict.__file__
+sys.exit(predict.main(sys.argv))
+"""
 SCRIPTS = ("sr2-train", "sr2-report", "sr2-sweep", "sr2-predict")
 
 
@@ -81,10 +91,28 @@ def test_wheel_has_the_packages_and_their_data(wheel):
   expected = {
     path.relative_to(ROOT).as_posix()
     for package in PACKAGES
-    for path in (ROOT / package).rglob("*.*")
-    if path.suffix != ".pyc"
+    for path in (ROOT / package).rglob("*")
+    if path.is_file() and path.suffix != ".pyc"
   }
   assert files == expected
+
+
+def test_the_wheel_is_not_too_large_to_send(wheel):
+  assert wheel.stat().st_size < 15_000_000
+
+
+def test_what_was_released_works_at_once_and_offline(site, tmp_path):
+  """With the weights and images of the wheel alone, and nothing compiled."""
+  done = _run(
+    *(sys.executable, "-c", OFFLINE, "predict", "--example"),
+    "--weights=fsrcnn_x4_mnist",
+    cwd=tmp_path,
+    PYTHONPATH=str(site),
+    SR2_JAX_CACHE_DIR=str(tmp_path / "cache"),
+  )
+  assert done.returncode == 0, done.stderr
+  assert "4 done, 0 failed" in done.stderr
+  assert len(list((tmp_path / "sr2_out").glob("digit_*_x4.png"))) == 4
 
 
 def test_extras_are_those_of_the_requirements():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sr2_jax import compilation, cpu_tuning, errors, predict
+from sr2_jax import compilation, cpu_tuning, errors, names, predict
 from sr2_jax.prediction import command_line, pictures, session
 from sr2_jax.records import weights
 from sr2_jax.training import network as network_lib
@@ -114,7 +114,7 @@ def test_help_has_every_flag_and_code_and_what_it_is_not(capsys):
     assert f"\n  {code}" in text
   assert max(map(len, text.splitlines())) <= 80
   words = " ".join(text.split())
-  assert words.count(session.CAUTION) == 1
+  assert words.count(names.CAUTION) == 1
   assert words.count(pictures.CAUTION) == 1
 
 
@@ -230,7 +230,7 @@ def test_damaged_weights_end_before_anything_is_written(
 
 def test_the_readme_and_the_manual_say_what_it_is_not():
   text = " ".join((ROOT / "docs" / "predict.md").read_text().split())
-  assert session.CAUTION in text
+  assert names.CAUTION in text
   assert pictures.CAUTION in text
   # Every flag of the help is explained there too.
   for flag in re.findall(r"^  (--[a-z-]+)", predict.__doc__, re.MULTILINE):

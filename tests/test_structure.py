@@ -49,6 +49,15 @@ MAY_IMPORT = {
   },
   "agreement": {"records", "config"},
   "report": {"records", "config"},
+  "release": {
+    "prediction",
+    "evaluation",
+    "training",
+    "report",
+    "records",
+    "config",
+    "data",
+  },
   "records": {"config"},
   "config": {"data"},
   "data": set(),
@@ -167,7 +176,7 @@ LIGHT = [module for module in PACKAGE if _room(module) in WITHOUT_JAX]
 
 
 # These load JAX within a function, once the command is understood.
-COMMANDS = ("sr2_jax.main", "sr2_jax.predict")
+COMMANDS = ("sr2_jax.main", "sr2_jax.predict", "sr2_jax.release.__main__")
 STARTS = [*COMMANDS, "sr2_jax.prediction.plan", *LIGHT, *LAUNCH]
 
 

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from sr2_jax import errors, paths
 from sr2_jax.prediction import choice, image_files, table
+from sr2_jax.records import released
 
 # Most pixels of an output, unless --max-pixels says otherwise.
 _MOST_PIXELS = 2**30
@@ -20,6 +21,7 @@ class Command:
   """What a command line asks for; the help explains each flag."""
 
   images: tuple[str, ...]
+  example: bool
   weights: str
   method: str | None
   checkpoint: str | None
@@ -65,8 +67,12 @@ def parse(argv: Sequence[str]) -> Command:
       "--weights is missing: a released name, a run folder, a folder of "
       "weights in it, or one .safetensors file."
     )
+  if values.example:
+    images.append(str(released.EXAMPLES))
   if not images:
-    raise errors.UserError("Give the images: files, folders or patterns.")
+    raise errors.UserError(
+      "Give the images: files, folders or patterns; or --example."
+    )
   _check(values)
   folder = pathlib.Path(paths.local(values.out, "--out", any_bytes=True))
   where = values.table
@@ -82,7 +88,7 @@ def parse(argv: Sequence[str]) -> Command:
       "images": tuple(images),
       "out": folder,
       "table": where,
-      "seeds": _seeds(values.seeds),
+      "seeds": seeds(values.seeds),
     }
   )
 
@@ -101,7 +107,12 @@ def _check(values: Any) -> None:
     raise errors.UserError("--degrade takes a noise variance of 0 or more.")
 
 
-def _seeds(text: str) -> choice.Seeds:
+def seeds(text: str) -> choice.Seeds:
+  """Members as `--seeds` has them.
+
+  Raises:
+    UserError: for anything else.
+  """
   if text in ("all", "first"):
     return text
   if re.fullmatch(r"\d+(,\d+)*", text):
@@ -137,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
   add("--batch", type=_auto_or(_whole(1)))
   add("--max-pixels", type=_whole(1), default=_MOST_PIXELS)
   for name in (
-    "invert", "uncertainty", "side-by-side", "recursive", "force",
+    "example", "invert", "uncertainty", "side-by-side", "recursive", "force",
     "skip-existing", "quiet", "json",
   ):  # fmt: skip
     add(f"--{name}", action="store_true")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tqdm
 
-from sr2_jax import errors
+from sr2_jax import errors, names
 from sr2_jax.prediction import (
   canvas,
   choice,
@@ -32,9 +32,6 @@ if TYPE_CHECKING:  # These load JAX.
   from sr2_jax.prediction import predictor as predictor_lib
 
 SOME_FAILED = 1
-CAUTION = (
-  "Super-resolution draws what is likely, not what was there. Not evidence."
-)
 # Images that are in memory at once, unless one is larger.
 _MOST_IMAGES, _MOST_PIXELS = 512, 2**22
 
@@ -303,7 +300,9 @@ class Session:
       "skipped": len(self._plan.every) - len(self._plan.jobs),
     }
     if self._command.json:
-      print(json.dumps({"summary": {**counts, "about": CAUTION}}), flush=True)
+      print(
+        json.dumps({"summary": {**counts, "about": names.CAUTION}}), flush=True
+      )
     ignored = self._plan.listing.num_ignored
     if ignored:
       self._say(f"note: {ignored} other file{'s' * (ignored > 1)} ignored")
@@ -314,7 +313,7 @@ class Session:
       f"network {network:.1f} s with compiling "
       f"({self._done / max(network, 1e-9):.0f} img/s), files {in_files:.1f} s"
     )
-    self._say(CAUTION)
+    self._say(names.CAUTION)
     skipped = f", {counts['skipped']} skipped" * bool(counts["skipped"])
     self._say(
       f"{self._done} done, {self._failed} failed{skipped}: {self._command.out}"

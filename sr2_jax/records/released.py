@@ -17,6 +17,8 @@ from sr2_jax import errors, files
 
 # What comes with the package.
 FOLDER = pathlib.Path(__file__).parents[1] / "released"
+# Low-resolution digits to try them on.
+EXAMPLES = FOLDER / "examples"
 INDEX = "weights.json"
 SUMS = "SHA256SUMS"
 # The file of a member, in the folder of its network or in one of its own there.

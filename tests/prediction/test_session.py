@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sr2_jax import errors
+from sr2_jax import errors, names
 from sr2_jax.prediction import (
   command_line,
   degraded,
@@ -118,10 +118,10 @@ def test_bad_files_do_not_stop_the_others(work):
   lines = err.splitlines()
   assert lines[-1] == "5 done, 5 failed: out"
   assert "note: 1 other file ignored" in lines
-  names = ["cut.png", "empty.png", "half.jpg", "link.png", "text.png"]
-  for name in names:
+  broken = ["cut.png", "empty.png", "half.jpg", "link.png", "text.png"]
+  for name in broken:
     assert sum(line.startswith(f"in/{name}: ") for line in lines) == 1
-  assert [row.file for row in rows if row.error] == [f"in/{n}" for n in names]
+  assert [row.file for row in rows if row.error] == [f"in/{n}" for n in broken]
   assert [row.file for row in rows] == sorted(row.file for row in rows)
   assert len(list(pathlib.Path("out").iterdir())) == 5
 
@@ -316,6 +316,6 @@ def test_rows_for_programs(work):
   assert done["file"] == "in/0.png"
   assert failed["error"].startswith("in/1.png: ")
   assert summary["summary"]["done"] == summary["summary"]["failed"] == 1
-  assert summary["summary"]["about"] == session.CAUTION
+  assert summary["summary"]["about"] == names.CAUTION
   # Only failures.
   assert len(err.splitlines()) == 1

@@ -1,13 +1,39 @@
 """Released weights are found by name, and only as they were released."""
 
 import json
+import pathlib
 import socket
 
 import pytest
+from PIL import Image
 
 from sr2_jax import errors
 from sr2_jax.records import released
 from tests import tiny_released
+
+
+def test_what_comes_with_the_package_is_as_it_was_released():
+  entries = released.of_package()
+  assert "fsrcnn_x4_mnist" in entries
+  for entry in entries.values():
+    for path in released.find(entry):
+      assert path.is_relative_to(released.FOLDER)
+  size = sum(
+    path.stat().st_size
+    for path in pathlib.Path(released.FOLDER).rglob("*")
+    if path.is_file()
+  )
+  assert size < 12_000_000
+
+
+def test_the_examples_are_low_resolution_digits():
+  paths = sorted(released.EXAMPLES.iterdir())
+  assert [path.name for path in paths] == [
+    f"digit_{label}.png" for label in (2, 3, 5, 8)
+  ]
+  for path in paths:
+    with Image.open(path) as image:
+      assert (image.size, image.mode) == ((7, 7), "L")
 
 
 @pytest.fixture
