@@ -19,12 +19,11 @@ Examples:
 
 Images are the LOW-resolution ones, of any size from 1x1: PNG, JPEG, WebP, TIFF,
 BMP, GIF, PGM or AVIF. An output has the scale of the network and its name.
---example takes four digits of MNIST that come with the package.
 
 Weights:
-  --weights=NAME|FOLDER|FILE  A released name (docs/weights.md has them), a run
-                            folder, a folder of weights in it, or one
-                            .safetensors file.
+  --weights=NAME|FOLDER|FILE  Released weights by name (another name lists
+                            them), a run folder, a folder of weights in it, or
+                            one .safetensors file.
   --method=NAME             Which network of a run folder; the last by default.
   --checkpoint=last|best    Of a folder; "last" by default.
   --seeds=all|first|0,2     Members to use; the picture is the mean of all.
@@ -55,6 +54,7 @@ What is predicted:
   --invert                  Exchange black and white. MNIST is white on black.
 
 How:
+  --example                 Take the four digits that come with the package.
   --recursive               Go into the folders in a folder.
   --tile=auto|0|N           Cut images into tiles of N pixels; 0: never; auto:
                             large ones. The result is the same.

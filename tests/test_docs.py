@@ -132,7 +132,7 @@ def test_commands_are_understood(module, arguments, monkeypatch):
       _predict_parses(arguments, monkeypatch)
     case "launch.sweep":
       _sweep_parses(arguments, monkeypatch)
-    case "sr2_jax.report" | "sr2_jax.report.reproduction":
+    case "sr2_jax.report" | "sr2_jax.report.reproduction" | "sr2_jax.release":
       _argparse_parses(f"{module}.__main__", arguments, monkeypatch)
     case "benchmarks.run" | "benchmarks.table":
       _argparse_parses(module, arguments, monkeypatch)

@@ -104,7 +104,7 @@ def test_the_wheel_is_not_too_large_to_send(wheel):
 def test_what_was_released_works_at_once_and_offline(site, tmp_path):
   """With the weights and images of the wheel alone, and nothing compiled."""
   done = _run(
-    *(sys.executable, "-c", OFFLINE, "predict", "--example"),
+    *(sys.executable, "-c", OFFLINE, "--example"),
     "--weights=fsrcnn_x4_mnist",
     cwd=tmp_path,
     PYTHONPATH=str(site),

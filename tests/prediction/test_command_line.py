@@ -38,6 +38,13 @@ def test_values():
   assert parse("--tile=auto --batch=auto").tile is None
 
 
+def test_the_example_is_a_folder_that_comes_with_the_package():
+  command = command_line.parse(["--example", "--weights=run"])
+  [folder] = map(pathlib.Path, command.images)
+  assert [path.suffix for path in folder.iterdir()] == [".png"] * 4
+  assert len(parse("--example").images) == 2
+
+
 def test_degrade_takes_no_image_for_its_value():
   command = parse("--degrade b.png")
   assert command.degrade == 0

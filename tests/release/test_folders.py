@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 
 import pytest
 
@@ -27,6 +28,18 @@ def folder(tmp_path):
 def test_the_cards_and_tables_of_the_package_are_up_to_date():
   """`python -m sr2_jax.release --cards --out=sr2_jax/released` makes them."""
   assert folders.check(released.FOLDER) == []
+
+
+def test_the_page_of_the_docs_has_what_there_is():
+  page = (released.FOLDER.parents[1] / "docs/weights.md").read_text()
+  listed = re.findall(r"^\| `(\w+)` \| [^|]* \| [^|]* \| ", page, re.M)
+  table = folders.read_table(released.FOLDER)
+  for line in table:
+    size = f"{int(line['bytes']) / 1e6:.2f}"
+    ssim = f"{float(line['ssim_uniform7_range2 at 0.0001']):.3f}"
+    pattern = rf"^\| `{line['name']}` \| .* \| {size} \| {ssim} \|$"
+    assert re.search(pattern, page, re.MULTILINE), line["name"]
+  assert len(listed) == len(table)
 
 
 def test_sums_are_those_of_sha256sum(folder):
