@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 # BatchNorm's epsilon (authors: Keras' default).
-_EPSILON = 1e-3
+EPSILON = 1e-3
 
 
 def prelu(x: jax.Array, slope: jax.Array) -> jax.Array:
@@ -92,7 +92,7 @@ def _norm_prelu_fwd(
   wide = _widened(x)
   statistics = _statistics(wide, axis_name)
   mean, variance = statistics
-  inverse = lax.rsqrt(variance + _EPSILON)
+  inverse = lax.rsqrt(variance + EPSILON)
   y = prelu(_affine(wide, scale * inverse, mean, bias), slope).astype(x.dtype)
   return (y, statistics), (x, mean, inverse, scale, bias, slope)
 
@@ -194,7 +194,7 @@ def _norm_prelu_around_fwd(
   del joins_sums
   wide = _widened(x)
   mean, variance = _statistics_around(wide, guess, axis_name)
-  inverse = lax.rsqrt(variance + _EPSILON)
+  inverse = lax.rsqrt(variance + EPSILON)
   y = prelu(_affine(wide, scale * inverse, mean, bias), slope).astype(x.dtype)
   return (y, (mean, variance)), (x, mean, inverse, scale, bias, slope)
 
@@ -274,7 +274,7 @@ class BatchNorm(nn.Module):
     bias = self.param("bias", nn.initializers.zeros, shape)
     slope = jnp.ones(shape) if slope is None else slope
     if not self.train:
-      factor = scale * lax.rsqrt(variance.value + _EPSILON)
+      factor = scale * lax.rsqrt(variance.value + EPSILON)
       y = _affine(_widened(x), factor, mean.value, bias)
       return prelu(y, slope).astype(x.dtype)
     # Parameters may be initialized outside the mapped axis.
