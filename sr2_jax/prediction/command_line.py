@@ -61,7 +61,7 @@ def parse(argv: Sequence[str]) -> Command:
   values, images = parser.parse_known_args(arguments)
   for word in images:
     if word.startswith("-"):
-      raise errors.UserError(_unknown(word, parser))
+      raise errors.UserError(unknown(word, parser))
   if values.weights is None:
     raise errors.UserError(
       "--weights is missing: a released name, a run folder, a folder of "
@@ -122,31 +122,32 @@ def seeds(text: str) -> choice.Seeds:
   )
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
   """Answers a mistake in one line."""
 
   def error(self, message: str) -> NoReturn:
+    """Raises a UserError."""
     message = message.removeprefix("argument ")
     raise errors.UserError(f"{message.rstrip('.')}; see --help.")
 
 
 def _parser() -> argparse.ArgumentParser:
-  parser = _Parser(add_help=False, allow_abbrev=False)
+  parser = Parser(add_help=False, allow_abbrev=False)
   add = parser.add_argument
   for name in ("weights", "method", "table", "suffix"):
     add(f"--{name}")
   add("--checkpoint", choices=("last", "best"))
   add("--seeds", default="all")
-  add("--member", type=_whole(0))
+  add("--member", type=whole(0))
   add("--out", default="sr2_out")
   add("--format", choices=tuple(image_files.WRITTEN), default="png")
   add("--bits", choices=("auto", "8", "16"), default="auto")
   add("--color", choices=("luma", "chroma"), default="luma")
   add("--classify", choices=("auto", "yes", "no"), default="auto")
   add("--degrade", type=float)
-  add("--tile", type=_auto_or(_whole(0)))
-  add("--batch", type=_auto_or(_whole(1)))
-  add("--max-pixels", type=_whole(1), default=_MOST_PIXELS)
+  add("--tile", type=_auto_or(whole(0)))
+  add("--batch", type=_auto_or(whole(1)))
+  add("--max-pixels", type=whole(1), default=_MOST_PIXELS)
   for name in (
     "example", "invert", "uncertainty", "side-by-side", "recursive", "force",
     "skip-existing", "quiet", "json",
@@ -155,15 +156,17 @@ def _parser() -> argparse.ArgumentParser:
   return parser
 
 
-def _whole(least: int) -> Any:
-  def whole(text: str) -> int:
+def whole(least: int) -> Any:
+  """The type of a flag that takes a whole number of `least` or more."""
+
+  def number(text: str) -> int:
     if not re.fullmatch(r"[\d_,]+", text) or int(_digits(text)) < least:
       raise argparse.ArgumentTypeError(
         f"{text!r} is no whole number of {least} or more"
       )
     return int(_digits(text))
 
-  return whole
+  return number
 
 
 def _digits(text: str) -> str:
@@ -174,7 +177,8 @@ def _auto_or(number: Any) -> Any:
   return lambda text: None if text == "auto" else number(text)
 
 
-def _unknown(argument: str, parser: argparse.ArgumentParser) -> str:
+def unknown(argument: str, parser: argparse.ArgumentParser) -> str:
+  """What to say about an argument that is none of the parser's flags."""
   name = argument.partition("=")[0]
   # There is no public list of a parser's flags.
   flags = [flag for action in parser._actions for flag in action.option_strings]

@@ -27,16 +27,12 @@ Describe = Callable[[jax.Array], jax.Array]
 Corrupt = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
 
-def degradation_of(
+def operators_of(
   config: Config, height: int, width: int, *, blur: float = 1.0
-) -> Degrade:
-  """The config's degradation for images of one size.
+) -> tuple[np.ndarray, np.ndarray]:
+  """The config's degradation of rows [h, H] and of columns [w, W].
 
-  Args:
-    config: resolved.
-    height: of the high-resolution images.
-    width: of the high-resolution images.
-    blur: factor on the width of the config's blur.
+  The arguments are those of `degradation_of`.
   """
   rows, columns = (
     degradation.operator(
@@ -49,6 +45,21 @@ def degradation_of(
     )
     for size in (height, width)
   )
+  return rows, columns
+
+
+def degradation_of(
+  config: Config, height: int, width: int, *, blur: float = 1.0
+) -> Degrade:
+  """The config's degradation for images of one size.
+
+  Args:
+    config: resolved.
+    height: of the high-resolution images.
+    width: of the high-resolution images.
+    blur: factor on the width of the config's blur.
+  """
+  rows, columns = operators_of(config, height, width, blur=blur)
   return functools.partial(degradation.degrade, rows=rows, columns=columns)
 
 

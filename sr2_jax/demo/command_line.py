@@ -1,0 +1,70 @@
+"""Flags of `python -m sr2_jax.demo`, checked before anything is loaded."""
+
+import dataclasses
+import pathlib
+import re
+from collections.abc import Sequence
+
+from sr2_jax import errors, paths
+from sr2_jax.prediction import choice
+from sr2_jax.prediction import command_line as of_predict
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+  """What a command line asks for; the help explains each flag."""
+
+  weights: str
+  method: str | None
+  checkpoint: str | None
+  seeds: choice.Seeds
+  member: int | None
+  out: pathlib.Path
+  force: bool
+
+
+def parse(argv: Sequence[str]) -> Command:
+  """The command of arguments, without the program's name.
+
+  Raises:
+    UserError: names the flag that is wrong, in one or two lines.
+  """
+  parser = _parser()
+  values, others = parser.parse_known_args(argv)
+  for word in others:
+    if word.startswith("-"):
+      raise errors.UserError(of_predict.unknown(word, parser))
+    raise errors.UserError(f"{word}: the page takes no images; see --help.")
+  if values.weights is None:
+    raise errors.UserError(
+      "--weights is missing: a released name, a run folder, a folder of "
+      "weights in it, or one .safetensors file."
+    )
+  out = pathlib.Path(paths.local(values.out, "--out", any_bytes=True))
+  if out.suffix not in (".html", ".htm"):
+    raise errors.UserError(f"--out={out}: the name has to end in .html.")
+  if out.is_dir():
+    raise errors.UserError(f"--out={out} is a folder, not a file.")
+  return Command(**{**vars(values), "out": out, "seeds": _seed(values.seeds)})
+
+
+def _seed(text: str) -> choice.Seeds:
+  if text == "first":
+    return text
+  if re.fullmatch(r"\d+", text):
+    return (int(text),)
+  raise errors.UserError(
+    f"--seeds={text}: a page holds one network; give first, or a number."
+  )
+
+
+def _parser() -> of_predict.Parser:
+  parser = of_predict.Parser(add_help=False, allow_abbrev=False)
+  parser.add_argument("--weights")
+  parser.add_argument("--method")
+  parser.add_argument("--checkpoint", choices=("last", "best"))
+  parser.add_argument("--seeds", default="first")
+  parser.add_argument("--member", type=of_predict.whole(0))
+  parser.add_argument("--out", default="demo.html")
+  parser.add_argument("--force", action="store_true")
+  return parser
