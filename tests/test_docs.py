@@ -12,6 +12,7 @@ import pytest
 from launch import sweep, tables
 from sr2_jax import main, names, predict
 from sr2_jax.config import fields
+from sr2_jax.demo import command_line as demo_command_line
 from tests import processes
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -132,6 +133,8 @@ def test_commands_are_understood(module, arguments, monkeypatch):
       _predict_parses(arguments, monkeypatch)
     case "launch.sweep":
       _sweep_parses(arguments, monkeypatch)
+    case "sr2_jax.demo":
+      assert demo_command_line.parse(arguments).weights
     case "sr2_jax.report" | "sr2_jax.report.reproduction" | "sr2_jax.release":
       _argparse_parses(f"{module}.__main__", arguments, monkeypatch)
     case "benchmarks.run" | "benchmarks.table":

@@ -23,7 +23,7 @@ from sr2_jax import predict
 assert "site" in predict.__file__
 sys.exit(predict.main(sys.argv))
 """
-SCRIPTS = ("sr2-train", "sr2-report", "sr2-sweep", "sr2-predict")
+SCRIPTS = ("sr2-train", "sr2-report", "sr2-sweep", "sr2-predict", "sr2-demo")
 
 
 def _run(*arguments, cwd, **environment):

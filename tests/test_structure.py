@@ -36,6 +36,14 @@ MAY_IMPORT = {
     "config",
   },
   "predict": {"prediction", "training"},
+  "demo": {
+    "prediction",
+    "training",
+    "records",
+    "config",
+    "models",
+    "imaging",
+  },
   "prediction": {"training", "records", "config", "models", "imaging"},
   "output": {"evaluation", "training", "report", "records", "config"},
   "evaluation": {"training", "records", "config", "models", "data", "imaging"},
@@ -176,7 +184,10 @@ LIGHT = [module for module in PACKAGE if _room(module) in WITHOUT_JAX]
 
 
 # These load JAX within a function, once the command is understood.
-COMMANDS = ("sr2_jax.main", "sr2_jax.predict", "sr2_jax.release.__main__")
+COMMANDS = (
+  "sr2_jax.main", "sr2_jax.predict", "sr2_jax.demo.__main__",
+  "sr2_jax.release.__main__",
+)  # fmt: skip
 STARTS = [*COMMANDS, "sr2_jax.prediction.plan", *LIGHT, *LAUNCH]
 
 

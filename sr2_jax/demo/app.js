@@ -73,17 +73,24 @@ function refresh() {
   ask();
 }
 
-let isPlanned = false;
-/** Refreshes with the next frame, however often it is called until then. */
-function plan() {
-  element("output").setAttribute("aria-busy", "true");
-  if (isPlanned) return;
-  isPlanned = true;
-  requestAnimationFrame(() => {
-    isPlanned = false;
-    refresh();
-  });
+let numPlanned = 0;
+/** A function that acts with the next frame, however often it is called. */
+function oncePerFrame(action) {
+  let isPlanned = false;
+  return () => {
+    element("output").setAttribute("aria-busy", "true");
+    if (isPlanned) return;
+    isPlanned = true;
+    numPlanned += 1;
+    requestAnimationFrame(() => {
+      isPlanned = false;
+      numPlanned -= 1;
+      action();
+    });
+  };
 }
+
+const plan = oncePerFrame(refresh);
 
 /** Shows the level of noise; returns the standard deviation. */
 function showNoise() {
@@ -117,7 +124,7 @@ async function ask() {
     showResult(await run(asked), original);
   }
   isAsking = false;
-  if (!isPlanned) element("output").setAttribute("aria-busy", "false");
+  if (numPlanned === 0) element("output").setAttribute("aria-busy", "false");
 }
 
 function showResult({ superRes, logits }, original) {
@@ -166,8 +173,8 @@ function announce(text) {
   }, 700);
 }
 
-/** Takes an image in; `chosen` is the button of an example. */
-function take(image, { isSmall = false, hint = "", chosen = null } = {}) {
+/** Makes an image the one that is shown; `chosen` is an example's button. */
+function setImage(image, { isSmall = false, hint = "", chosen = null } = {}) {
   Object.assign(state, { image, isSmall, hint });
   element("invert").checked = false;
   for (const button of element("examples").children) {
@@ -176,12 +183,21 @@ function take(image, { isSmall = false, hint = "", chosen = null } = {}) {
   plan();
 }
 
+/** As `setImage`, for an image that is not from the pad. */
+function take(image, options) {
+  erasePad();
+  element("prompt").hidden = false;
+  setImage(image, options);
+}
+
+/** Takes in what is on the pad. */
 function takeDrawing() {
   const x = mapOf(element("pad"), FACTS.channels);
   const place = FACTS.placesDigits
     ? placeOfDigit(x, FACTS.size)
     : { top: 0, left: 0, step: x.width / FACTS.size[1] };
-  take(averaged(x, place, FACTS.size));
+  setImage(averaged(x, place, FACTS.size));
+  element("prompt").hidden = x.data.some((value) => value > 0);
 }
 
 async function takeFile(file) {
@@ -222,16 +238,18 @@ function addExamples() {
   buttons[Math.min(FACTS.first, buttons.length - 1)].click();
 }
 
+const erasePad = padOf(
+  element("pad"),
+  element("pen"),
+  FACTS.size,
+  oncePerFrame(takeDrawing),
+);
+
 function listen() {
-  let isReady = false;
-  const draw = (isEmpty) => {
-    element("prompt").hidden = !isEmpty;
-    if (isReady) takeDrawing();
-  };
-  const pad = padOf(element("pad"), element("pen"), FACTS.size, draw);
-  pad.clear();
-  isReady = true;
-  element("clear").addEventListener("click", pad.clear);
+  element("clear").addEventListener("click", () => {
+    erasePad();
+    takeDrawing();
+  });
   element("noise").max = FACTS.noise.steps;
   element("noise").addEventListener("input", plan);
   element("invert").addEventListener("change", plan);

@@ -11,9 +11,9 @@ const ARROWS = {
   ArrowDown: [0, 1],
 };
 
-/** Makes a canvas a pad; `marker` is where keys draw.
+/** Makes a canvas a pad, and gives what erases it.
  *
- * `changed` is called after each part of a stroke, with whether all is empty.
+ * `marker` is where keys draw; `changed` is called after parts of strokes.
  */
 function padOf(canvas, marker, [height, width], changed) {
   const side = Math.max(1, Math.round(280 / Math.max(height, width)));
@@ -28,10 +28,9 @@ function padOf(canvas, marker, [height, width], changed) {
     marker.style.top = `${(100 * point[1]) / canvas.height}%`;
   }
 
-  function clear() {
+  function erase() {
     context.fillStyle = "#000";
     context.fillRect(0, 0, canvas.width, canvas.height);
-    changed(true);
   }
 
   function lineTo(point) {
@@ -49,10 +48,13 @@ function padOf(canvas, marker, [height, width], changed) {
   byPointer(canvas, (point, draws) => {
     if (!draws) moveTo(point);
     lineTo(point);
-    changed(false);
+    changed();
   });
   byKeys(canvas, {
-    clear,
+    clear: () => {
+      erase();
+      changed();
+    },
     move: ([dx, dy], draws) => {
       const step = KEY_STEP * Math.max(canvas.width, canvas.height);
       const inside = (value, most) => Math.min(Math.max(value, 0), most);
@@ -62,10 +64,11 @@ function padOf(canvas, marker, [height, width], changed) {
       ];
       if (!draws) return moveTo(point);
       lineTo(point);
-      changed(false);
+      changed();
     },
   });
-  return { clear };
+  erase();
+  return erase;
 }
 
 /** Calls `at` with each point of a stroke, and whether a line leads there. */

@@ -42,7 +42,9 @@ def of(data: str, shape: tuple[int, int, int]) -> Examples:
   titles = tuple(map(str, range(_COUNT)))
   if data.startswith("mnist") and shape == _MNIST_SHAPE:
     return Examples(
-      _shipped(), titles, "From MNIST's test set. The network was not trained on them."
+      _shipped(),
+      titles,
+      "From MNIST's test set. The network was not trained on them.",
     )
   images = np.stack([_drawn(digit, shape) for digit in range(_COUNT)])
   return Examples(

@@ -8,8 +8,9 @@ function fail(problem) {
   if (status.className === "bad") return;
   status.className = "bad";
   status.textContent =
-    "This page does not work: " + problem + ". Try another browser, or write " +
-    "the page again with python -m sr2_jax.demo.";
+    "This page does not work: " + String(problem).replace(/\.$/, "") +
+    ". Try another browser, or write the page again with " +
+    "python -m sr2_jax.demo.";
   document.getElementById("check").textContent = "Self-check: not done.";
 }
 

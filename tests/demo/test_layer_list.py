@@ -3,14 +3,13 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import traverse_util
 
 from sr2_jax.demo import layer_list
 from sr2_jax.models import sr2
-from tests.demo import numpy_layers
+from tests.demo import numpy_layers, random_network
 
 # Without optimization a network compiles in nearly half the time.
 FAST = {"xla_backend_optimization_level": 0}
@@ -33,35 +32,10 @@ NETWORKS = {
 SIZE = (5, 7)
 
 
-def random_arrays(model):
-  """Variables as training might leave them, by name."""
-  rng = np.random.default_rng(0)
-  image = jnp.zeros((1, *SIZE, model.channels))
-  shapes = jax.eval_shape(
-    functools.partial(model.init, train=False), jax.random.key(0), image
-  )
-
-  def draw(name, leaf):
-    match name.rpartition("/")[2]:
-      case "kernel":
-        deviation = np.sqrt(2 / np.prod(leaf.shape[:-1]))
-        return rng.normal(0, deviation, leaf.shape)
-      case "var":
-        return rng.uniform(0.5, 2, leaf.shape)
-      case "scale":
-        return rng.normal(1, 0.1, leaf.shape)
-      case "negative_slope":
-        return rng.normal(0.25, 0.1, leaf.shape)
-    return rng.normal(0, 0.1, leaf.shape)
-
-  flat = traverse_util.flatten_dict(shapes, sep="/")
-  return {name: draw(name, leaf) for name, leaf in flat.items()}
-
-
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_list_is_the_network(name):
   model = sr2.SR2(**{"channels": 1, **NETWORKS[name]})
-  arrays = layer_list.rounded(random_arrays(model))
+  arrays = layer_list.rounded(random_network.arrays_of(model))
   rng = np.random.default_rng(1)
   image = rng.random((*SIZE, model.channels), np.float32)
   made = layer_list.of(model, arrays)
@@ -80,7 +54,7 @@ def test_a_list_is_the_network(name):
 
 def test_kernels_take_two_bytes_and_nothing_else_is_rounded():
   model = sr2.SR2("fsrcnn", "none", 2, 3)
-  arrays = random_arrays(model)
+  arrays = random_network.arrays_of(model)
   stored = layer_list.rounded(arrays)
   assert stored.keys() == arrays.keys()
   for name, x in stored.items():
