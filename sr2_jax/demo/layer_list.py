@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sr2_jax import errors
 from sr2_jax.models import batch_norm, wdsr
 
 if TYPE_CHECKING:
@@ -55,8 +56,16 @@ def of(model: "sr2.SR2", arrays: Arrays) -> LayerList:
   Args:
     model: what it is built from; any trunk but srmd.
     arrays: its `rounded` variables, as "params/sr/map_0/kernel".
+
+  Raises:
+    UserError: for a trunk whose list is not written.
   """
   layers = _Layers(arrays)
+  if model.trunk not in _TRUNKS:
+    raise errors.UserError(
+      f"The page cannot run the trunk {model.trunk}.\n"
+      "sr2_jax/demo/layer_list.py needs its list of layers."
+    )
   trunk, head = _TRUNKS[model.trunk]
   features = trunk(layers.inside("shared"), 0, model)
   super_res = head(layers.inside("sr"), features, model)

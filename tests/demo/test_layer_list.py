@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
+from sr2_jax import errors
 from sr2_jax.demo import layer_list
 from sr2_jax.models import sr2
 from tests.demo import numpy_layers, random_network
@@ -66,3 +67,9 @@ def test_kernels_take_two_bytes_and_nothing_else_is_rounded():
   tensors = layer_list.of(model, stored).tensors
   assert {x.dtype for x in tensors if x.ndim == 2} == {np.dtype("float16")}
   assert {x.dtype for x in tensors if x.ndim == 1} == {np.dtype("float32")}
+
+
+def test_a_trunk_without_a_list_is_refused():
+  for trunk in sr2.TRUNKS.keys() - {"fsrcnn", "wdsr"}:
+    with pytest.raises(errors.UserError, match=f"the trunk {trunk}"):
+      layer_list.of(sr2.SR2(trunk, "none", 2, 1), {})
