@@ -9,7 +9,6 @@ from sr2_jax.demo import answers as answers_lib
 from sr2_jax.demo import examples as examples_lib
 from sr2_jax.demo import layer_list, page
 from sr2_jax.prediction import choice as choice_lib
-from sr2_jax.prediction import session
 from sr2_jax.records import weights as weights_lib
 from sr2_jax.training import network as network_lib
 
@@ -59,7 +58,7 @@ def page_of(
     "lead": _lead(origin, model.wiring),
     "examples_note": examples.note,
     "noise_note": noise_note,
-    "caution": session.CAUTION,
+    "caution": names.CAUTION,
   }
   return page.compose(facts, data, texts), answers.costs
 

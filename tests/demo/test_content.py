@@ -5,8 +5,8 @@ import re
 
 import pytest
 
+from sr2_jax import names
 from sr2_jax.demo import content
-from sr2_jax.prediction import session
 from tests.demo import random_network
 
 
@@ -29,7 +29,7 @@ def test_the_network_is_described(page):
   assert "blur of 1 px, then a step of 2 px with anti" in about["Shrinking"]
   assert "0.1 MB" in about["This page"]
   assert "<title>FSRCNN x2: try it</title>" in text
-  assert session.CAUTION in text
+  assert names.CAUTION in text
   assert "28×28 pixels is shrunk to 14×14" in text
   assert "what it reads" not in text
   assert costs.keys() == {"super_res"}

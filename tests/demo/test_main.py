@@ -5,10 +5,9 @@ import sys
 
 import pytest
 
-from sr2_jax import errors
+from sr2_jax import errors, names
 from sr2_jax.demo import __main__ as demo
 from sr2_jax.demo import command_line
-from sr2_jax.prediction import session
 from tests import tiny_predictor
 from tests.demo import random_network
 
@@ -91,7 +90,7 @@ def test_help_has_every_flag_and_code_and_what_it_is_not(capsys):
   for code in ("0  ", "2  ", "130"):
     assert f"\n  {code}" in text
   assert max(map(len, text.splitlines())) <= 80
-  assert session.CAUTION in text
+  assert names.CAUTION in text
 
 
 def test_mistakes_are_answered_before_jax_is_loaded(folder):
