@@ -5,9 +5,11 @@ A sweep file defines `sweep(budget)`, which returns `experiments.runs.Run`s.
 
 import dataclasses
 import fnmatch
+import functools
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+import pickle
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import ml_collections
@@ -98,8 +100,9 @@ def load(
     workdir = workdir.relative_to(pathlib.Path.cwd())
   if mode == "train":
     _check_sources(specs, workdir)
+  read = _once(experiment_file.load_config)
   return [
-    _job(spec, workdir, file=file, settings=settings, mode=mode)
+    _job(spec, workdir, file=file, settings=settings, mode=mode, load=read)
     for spec in specs
   ]
 
@@ -188,6 +191,7 @@ def _job(
   file: pathlib.Path,
   settings: Mapping[str, str],
   mode: str,
+  load: Callable[[str], ml_collections.ConfigDict],
 ) -> Job:
   changes = {
     **{name: _typed(value) for name, value in spec.overrides.items()},
@@ -209,12 +213,31 @@ def _job(
     arguments = [
       f"--config={config_file}", *overrides, f"--workdir={folder.path}",
     ]  # fmt: skip
-    config = command_line.parse(["main.py", *arguments]).config
+    config = command_line.parse(["main.py", *arguments], load=load).config
   except errors.UserError as error:
     raise errors.UserError(f"{spec.name}: {error}") from error
   if mode != "train":
     arguments.append(f"--mode={mode}")
   return Job(spec.name, folder, config, tuple(arguments), spec.init_from, mode)
+
+
+def _once(
+  load: Callable[[str], ml_collections.ConfigDict],
+) -> Callable[[str], ml_collections.ConfigDict]:
+  """Loads a file once, and not for each run that names it; gives copies."""
+
+  @functools.cache
+  def kept(path: str) -> bytes | None:
+    try:
+      return pickle.dumps(load(path))
+    except (pickle.PicklingError, AttributeError, TypeError):
+      return None  # It holds a function, or what the file has defined.
+
+  def read(path: str) -> ml_collections.ConfigDict:
+    found = kept(path)
+    return load(path) if found is None else pickle.loads(found)
+
+  return read
 
 
 def _typed(value: Any) -> str:

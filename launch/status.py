@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from launch import jobs as jobs_lib
@@ -74,32 +75,36 @@ def _num_train_images(job: jobs_lib.Job) -> int | None:
   return min(count, data.max_train_images or count)
 
 
-# By folder of run folders, and by data. What was counted once stays so, and a
-# sweep of many runs asks often.
-_BESIDE: dict[tuple[pathlib.Path, str], int] = {}
+# By folder, of a run or of many, and by data. What was counted once stays so,
+# and a sweep of many runs asks often.
+_COUNTED: dict[tuple[pathlib.Path, str], int] = {}
 
 
 def _recorded_images(job: jobs_lib.Job) -> int | None:
   """The count of this run, or of another run on the same data beside it."""
-  own = _counted(job.folder, job)
-  if own is not None:
-    return own
-  workdir = job.folder.path.parent
-  key = workdir, json.dumps(job.config.data.to_dict())
-  if key not in _BESIDE:
-    for path in sorted(workdir.glob("*/config.json")):
-      found = _counted(folder_lib.RunFolder(path.parent), job)
-      if found is not None:
-        _BESIDE[key] = found
-        break
-  return _BESIDE.get(key)
+  data = job.config.data.to_dict()
+  workdir, name = job.folder.path.parent, json.dumps(data)
+  own, beside = (job.folder.path, name), (workdir, name)
+  if own not in _COUNTED:
+    found = _counted(job.folder, data)
+    if found is not None:
+      _COUNTED[own] = found
+    elif beside not in _COUNTED:
+      for path in sorted(workdir.glob("*/config.json")):
+        found = _counted(folder_lib.RunFolder(path.parent), data)
+        if found is not None:
+          _COUNTED[beside] = found
+          break
+  return _COUNTED.get(own, _COUNTED.get(beside))
 
 
-def _counted(folder: folder_lib.RunFolder, job: jobs_lib.Job) -> int | None:
-  """The number of images that a run has counted, if on the job's data."""
+def _counted(
+  folder: folder_lib.RunFolder, data: Mapping[str, Any]
+) -> int | None:
+  """The number of images that a run has counted, if on such data."""
   try:
     description = folder.read() or {}
-    if description["config"]["data"] == record.to_dict(job.config)["data"]:
+    if description["config"]["data"] == data:
       return int(description["dataset"]["num_train_images"])
   except (errors.UserError, KeyError, TypeError, ValueError):
     pass

@@ -6,13 +6,11 @@ The message about a mistake names the flag or field, and the most similar one.
 import difflib
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import ml_collections
 from absl import flags
-from ml_collections import config_flags
-from ml_collections.config_flags import tuple_parser
 
 from sr2_jax import errors, paths
 from sr2_jax.config import checks, derived, experiment_file, fields
@@ -22,6 +20,8 @@ _PEER_TIMEOUT, _HEARTBEAT_TIMEOUT = 300, 30
 _TIMEOUTS = ("peer_timeout", "heartbeat_timeout")
 _LONGEST_TIMEOUT = 10**6
 _MOST_PROCESSES = 2**16
+# An argument that sets a field, or takes it away: "no" and the field's name.
+_OVERRIDE = re.compile(r"--?(no)?config\.([^=]*)")
 
 
 class Command(NamedTuple):
@@ -37,8 +37,18 @@ class Command(NamedTuple):
   heartbeat_timeout: int
 
 
-def parse(argv: Sequence[str]) -> Command:
+def parse(
+  argv: Sequence[str],
+  *,
+  load: Callable[
+    [str], ml_collections.ConfigDict
+  ] = experiment_file.load_config,
+) -> Command:
   """Reads a command line (program name first).
+
+  Args:
+    argv: its words.
+    load: gives the config of an experiment file, which is then changed.
 
   Raises:
     UserError: names the flag, field or file that is wrong.
@@ -53,7 +63,7 @@ def parse(argv: Sequence[str]) -> Command:
       "--help explains all flags."
     )
   _check_processes(values)
-  config = experiment_file.load_config(paths.local(values.config, "--config"))
+  config = load(paths.local(values.config, "--config"))
   checks.validate_names(config)
   _apply_overrides(config, rest)
   _check_paths(config)
@@ -160,7 +170,7 @@ def _is_host(text: str) -> bool:
 def _check_names(arguments: Sequence[str], *, known: Sequence[str]) -> None:
   """Rejects what is neither a flag nor a field; absl would be less clear."""
   for argument in arguments[1:]:
-    match = re.match(r"--?(no)?config\.([^=]*)", argument)
+    match = _OVERRIDE.match(argument)
     if match and match[2] not in fields.CHECKS:
       raise errors.UserError(fields.unknown_field(match[2]))
     if not match and argument.startswith("-"):
@@ -172,15 +182,16 @@ def _check_names(arguments: Sequence[str], *, known: Sequence[str]) -> None:
       )
 
 
-class _TupleParser(tuple_parser.TupleParser):
+class _TupleParser(flags.ArgumentParser[tuple[Any, ...]]):
   """Reads tuples as people type them: 0.11,9 or validation,test."""
 
-  def parse(self, argument: Any) -> tuple[Any, ...]:
-    if not isinstance(argument, str):
-      return super().parse(argument)
+  def parse(self, argument: str) -> tuple[Any, ...]:
     items = argument.strip().strip("()[]").split(",")
     items = [item.strip().strip("'\"") for item in items]
     return tuple(_number_or_text(item) for item in items if item)
+
+  def flag_type(self) -> str:
+    return "tuple"
 
 
 def _number_or_text(text: str) -> float | str:
@@ -190,24 +201,60 @@ def _number_or_text(text: str) -> float | str:
     return text
 
 
-config_flags.register_flag_parser_for_type(tuple, _TupleParser())
-
-
 def _apply_overrides(
   config: ml_collections.ConfigDict, arguments: Sequence[str]
 ) -> None:
   """Sets the fields that `--config.FIELD=VALUE` arguments name."""
+  # Not ml_collections' flags of configs: each writes the config as YAML twice,
+  # and a sweep reads hundreds of configs before it says anything.
   values = flags.FlagValues()
   values.set_gnu_getopt(True)
-  config_flags.DEFINE_config_dict(
-    "config", config, flag_values=values, sys_argv=list(arguments)
-  )
+  typed = [_OVERRIDE.match(argument) for argument in arguments[1:]]
+  fields_typed = dict.fromkeys(found[2] for found in typed if found)
+  for field in fields_typed:
+    group, name = _place(config, field)
+    _define(f"config.{field}", group.get_type(name), values)
   _, *extra = _parse_flags(values, arguments)
   if extra:
     raise errors.UserError(
       f'Unexpected "{extra[0]}"; every argument is --flag=value. Values with '
       "spaces need quotes."
     )
+  for field in fields_typed:
+    group, name = _place(config, field)
+    value = values[f"config.{field}"].value
+    # Of a list there are as many as the field was given times.
+    group[name] = sum(value, ()) if isinstance(value, list) else value
+
+
+def _define(name: str, kind: type, values: flags.FlagValues) -> None:
+  """Defines the flag of a field with values of a type."""
+  if issubclass(kind, tuple | list):
+    flags.DEFINE_multi(
+      _TupleParser(),
+      flags.ArgumentSerializer(),
+      name,
+      None,
+      "",
+      flag_values=values,
+    )
+    return
+  define = {
+    bool: flags.DEFINE_boolean,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+  }.get(kind, flags.DEFINE_string)
+  define(name, None, "", flag_values=values)
+
+
+def _place(
+  config: ml_collections.ConfigDict, field: str
+) -> tuple[ml_collections.ConfigDict, str]:
+  """The group that a field is in, and its name there."""
+  *groups, name = field.split(".")
+  for word in groups:
+    config = config[word]
+  return config, name
 
 
 def _check_paths(config: ml_collections.ConfigDict) -> None:
@@ -221,10 +268,7 @@ def _check_paths(config: ml_collections.ConfigDict) -> None:
     ("eval.srmd.weights", paths.local),
     ("eval.srmd.pca", paths.local),
   ):
-    *groups, field = name.split(".")
-    group = config
-    for word in groups:
-      group = group[word]
+    group, field = _place(config, name)
     # Values of other types are refused later, as those of any field.
     if isinstance(group[field], str):
       group[field] = check(group[field], f"config.{name}")

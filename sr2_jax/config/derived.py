@@ -1,5 +1,7 @@
 """What follows from a config: phases, members, methods; no JAX."""
 
+from typing import Any
+
 import ml_collections
 
 from sr2_jax import names
@@ -11,15 +13,20 @@ def fill_in(config: ml_collections.ConfigDict) -> None:
   if not isinstance(config.get("eval"), ml_collections.ConfigDict):
     return  # `checks.validate_names` refuses it.
   with config.unlocked():
-    for field, value in {**fields.OPTIONAL, **fields.ADDED}.items():
-      *groups, name = field.split(".")
-      group = config
-      for word in groups:
-        if word not in group:
-          group[word] = ml_collections.ConfigDict()
-        group = group[word]
-      if name not in group:
-        group[name] = value
+    _fill_in(config)
+
+
+def _fill_in(tree: Any) -> None:
+  """Does so in a config or in the nested dicts of one."""
+  for field, value in {**fields.OPTIONAL, **fields.ADDED}.items():
+    *groups, name = field.split(".")
+    group = tree
+    for word in groups:
+      if word not in group:
+        group[word] = {}
+      group = group[word]
+    if name not in group:
+      group[name] = value
 
 
 def resolve(
@@ -31,22 +38,23 @@ def resolve(
   Numbers in tuples become floats, as other numbers are already. What follows
   from the devices stays open: `parallel`.
   """
-  resolved = ml_collections.ConfigDict(config.to_dict())
-  fill_in(resolved)
-  if resolved.augmentation.fill == "auto":
-    is_mnist = resolved.data.name.startswith("mnist")
-    resolved.augmentation.fill = "zero" if is_mnist else "edge"
+  resolved = config.to_dict()
+  _fill_in(resolved)
+  if resolved["augmentation"]["fill"] == "auto":
+    is_mnist = resolved["data"]["name"].startswith("mnist")
+    resolved["augmentation"]["fill"] = "zero" if is_mnist else "edge"
+  of_eval = resolved["eval"]
   for group, field in (
-    (resolved.loss, "l2"),
-    (resolved.joint, "loss_weight"),
-    (resolved.eval, "noise_variances"),
-    (resolved.eval, "validation_noise_variances"),
-    *((resolved.eval.corruptions, kind) for kind in resolved.eval.corruptions),
+    (resolved["loss"], "l2"),
+    (resolved["joint"], "loss_weight"),
+    (of_eval, "noise_variances"),
+    (of_eval, "validation_noise_variances"),
+    *((of_eval["corruptions"], kind) for kind in of_eval["corruptions"]),
   ):
     group[field] = tuple(float(x) for x in group[field])
   for group, field in (
-    (resolved.eval, "epochs"),
-    (resolved.log, "profile_steps"),
+    (of_eval, "epochs"),
+    (resolved["log"], "profile_steps"),
   ):
     group[field] = tuple(int(x) for x in group[field])
   return ml_collections.FrozenConfigDict(resolved)

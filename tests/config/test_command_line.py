@@ -2,6 +2,7 @@ import pathlib
 import subprocess
 import sys
 
+import ml_collections
 import pytest
 
 from sr2_jax import errors, names
@@ -149,6 +150,39 @@ def test_ways_to_type_numbers(typed, expected):
   value = _parse(QUICKSTART, *overrides).config.joint.loss_weight
   assert value == expected
   assert all(type(x) is float for x in value)
+
+
+def test_a_list_may_be_given_in_parts():
+  """As flags of ml_collections take it."""
+  parts = ["--config.loss.l2=1e-3", "--config.loss.l2", "1e-4,0"]
+  assert _parse(QUICKSTART, *parts).config.loss.l2 == (1e-3, 1e-4, 0.0)
+  parts = ["--config.seed=1", "--config.seed=2"]
+  assert _parse(QUICKSTART, *parts).config.seed == 2
+
+
+def test_a_field_may_hold_a_list_and_follow_another(tmp_path):
+  path = tmp_path / "mine.py"
+  path.write_text(
+    "from experiments import quickstart\n\n"
+    "def get_config():\n"
+    "  config = quickstart.get_config()\n"
+    "  config.loss.l2 = [0.5]\n"
+    "  config.seed = config.get_oneway_ref('num_seeds') * 10\n"
+    "  return config\n"
+  )
+  typed = ["--config.loss.l2=1,2", "--config.num_seeds=4"]
+  config = _parse(f"--config={path}", *typed).config
+  assert (config.loss.l2, config.seed) == ((1.0, 2.0), 40)
+
+
+def test_the_config_is_not_written_as_text(monkeypatch):
+  """That takes longer than all else, and sweeps read hundreds."""
+
+  def refuse(self):
+    raise AssertionError("written")
+
+  monkeypatch.setattr(ml_collections.ConfigDict, "__str__", refuse)
+  assert _parse(QUICKSTART, "--config.seed=3").config.seed == 3
 
 
 def test_a_list_may_be_empty():

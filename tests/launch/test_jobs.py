@@ -235,3 +235,44 @@ def test_what_runs_are_named_after_cannot_be_set(tmp_path, field):
 def test_what_each_run_has_of_its_own_cannot_be_set(tmp_path, field):
   with pytest.raises(errors.UserError, match="is set by"):
     jobs_lib.load(PAIR, tmp_path, settings={field: "x"})
+
+
+def _two_runs_of(tmp_path, *lines):
+  """Runs a and b of one config file, with lines in its `get_config`."""
+  config = tmp_path / "counted.py"
+  config.write_text(
+    "import pathlib\n"
+    "from tests import tiny\n\n"
+    "class Number(int):\n"
+    "  pass\n\n"
+    "def get_config():\n"
+    f"  with pathlib.Path({str(tmp_path / 'calls')!r}).open('a') as file:\n"
+    "    file.write('x')\n"
+    "  config = tiny.get_config()\n"
+    + "".join(f"  {line}\n" for line in lines)
+    + "  return config\n"
+  )
+  sweep = write_sweep(
+    tmp_path,
+    f"mine = {str(config)!r}",
+    "return [runs.Run('a', mine, {'num_seeds': 3}), runs.Run('b', mine, {})]",
+  )
+  return [job.config for job in jobs_lib.load(sweep, tmp_path)]
+
+
+def test_a_file_is_run_once_for_all_runs_that_name_it(tmp_path):
+  a, b = _two_runs_of(tmp_path)
+  assert (a.num_seeds, b.num_seeds) == (3, 2)
+  assert (tmp_path / "calls").read_text() == "x"
+
+
+@pytest.mark.parametrize(
+  ("line", "seeds"),
+  [
+    ("config.seed = config.get_oneway_ref('num_seeds') * 10", (30, 20)),
+    ("config.seed = Number(4)", (4, 4)),
+  ],
+)
+def test_a_config_that_cannot_be_kept_is_read_again(tmp_path, line, seeds):
+  a, b = _two_runs_of(tmp_path, line)
+  assert (a.seed, b.seed) == seeds
