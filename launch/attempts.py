@@ -5,6 +5,7 @@ says whether the run is done, goes on, is tried again or has failed.
 """
 
 import dataclasses
+import datetime
 import enum
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
@@ -148,6 +149,8 @@ class Tally:
     seconds: of all attempts.
     chip_seconds: of all attempts.
     place: of the last attempt, where the engine has named it.
+    chips: that the last attempt held.
+    began: when it was started.
     last: how the last attempt ended; FAILED also after the last retry; "" while
       one goes on.
   """
@@ -159,12 +162,20 @@ class Tally:
   seconds: float = 0.0
   chip_seconds: float = 0.0
   place: str = ""
+  chips: int = 0
+  began: datetime.datetime | None = None
   last: str = ""
 
-  def started(self, place: str = "") -> None:
+  def started(
+    self,
+    place: str = "",
+    *,
+    chips: int = 0,
+    began: datetime.datetime | None = None,
+  ) -> None:
     """Counts a start."""
     self.starts += 1
-    self.place = place
+    self.place, self.chips, self.began = place, chips, began
     self.last = ""
 
   def ended(
@@ -198,7 +209,11 @@ def tallies(events: Iterable[Mapping[str, Any]]) -> dict[str, Tally]:
     tally = found.setdefault(str(event["run"]), Tally())
     match event["event"]:
       case "started":
-        tally.started(str(event.get("place", "")))
+        tally.started(
+          str(event.get("place", "")),
+          chips=int(_number(event.get("chips"))),
+          began=_time(event.get("time")),
+        )
       case "ended":
         tally.ended(
           str(event.get("end", "")),
@@ -213,6 +228,15 @@ def tallies(events: Iterable[Mapping[str, Any]]) -> dict[str, Tally]:
 
 def _number(value: Any) -> float:
   return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _time(value: Any) -> datetime.datetime | None:
+  """A time with its zone, as events.jsonl has it."""
+  try:
+    found = datetime.datetime.fromisoformat(value)
+  except (TypeError, ValueError):
+    return None
+  return found if found.tzinfo else None
 
 
 class Pulse:

@@ -276,6 +276,7 @@ def run(
   slice_: slices_lib.Slice,
   at_once: int = 0,
   wait: float = 0.0,
+  price: float = 0.0,
 ) -> list[engine.Outcome]:
   """Runs the jobs on the slices of a cluster, as an `engine.Engine`.
 
@@ -289,6 +290,7 @@ def run(
     slice_: that each job gets.
     at_once: most jobs at once; 0 is as many as there are slices.
     wait: seconds without any slice until the sweep gives up; 0 is never.
+    price: of a chip-hour; 0 is unknown.
   """
   env: dict[str, str] = {}
   with contextlib.ExitStack() as stack:
@@ -298,12 +300,16 @@ def run(
       address, env = cluster.address, emulation.variables(slice_)
     _check_address(address)
     try:
-      ray.init(address=address, log_to_driver=False, logging_level="error")
+      context = ray.init(
+        address=address, log_to_driver=False, logging_level="error"
+      )
     except (ConnectionError, RuntimeError, ValueError) as error:
       raise errors.UserError(_no_cluster(address, error)) from error
     stack.callback(ray.shutdown)
     # Ray has put its own handler in the place of ours.
     stack.enter_context(signals.listening())
+    if context.dashboard_url:
+      fleet.say(f"Ray's dashboard: http://{context.dashboard_url}")
     speeds = estimate.Speeds.of(workdir, slice_)
     return fleet.Fleet(
       RayCluster(slice_, workdir, env),
@@ -313,7 +319,8 @@ def run(
       policy=policy,
       tell=tell,
       speeds=speeds,
-      chips=slice_.chips,
+      slice_=slice_,
+      price=price,
       at_once=at_once,
       wait=wait,
     ).run()

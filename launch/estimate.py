@@ -7,6 +7,7 @@ and saving.
 import collections
 import json
 import pathlib
+import re
 import time
 from collections.abc import Iterable
 from typing import Self
@@ -40,8 +41,13 @@ class Speeds:
   @classmethod
   def of(cls, workdir: pathlib.Path, slice_: slices.Slice | None) -> Self:
     """The speeds of a sweep, on such slices or on this machine."""
-    name = "" if slice_ is None else f".{slice_.name.replace('/', '-')}"
-    return cls(workdir / f"speeds{name}.json")
+    return cls.named(workdir, slice_.name if slice_ else "")
+
+  @classmethod
+  def named(cls, workdir: pathlib.Path, name: str) -> Self:
+    """The same, by the name of the slice; "" is this machine."""
+    suffix = f".{re.sub(r'[^A-Za-z0-9]+', '-', name)}" if name else ""
+    return cls(workdir / f"speeds{suffix}.json")
 
   def add(self, kind: str, seconds: float, member_steps: float) -> None:
     """Adds seconds and steps to a kind's."""
@@ -128,8 +134,16 @@ def seconds_left(job: jobs_lib.Job, speeds: Speeds) -> float | None:
   return seconds
 
 
-def overall(jobs: Iterable[jobs_lib.Job], speeds: Speeds) -> str:
-  """The part of all steps that is done, the time left, and its basis."""
+def overall(
+  jobs: Iterable[jobs_lib.Job], speeds: Speeds, *, at_once: int = 1
+) -> str:
+  """The part of all steps that is done, the time left, and its basis.
+
+  Args:
+    jobs: all of a sweep.
+    speeds: measured where they run.
+    at_once: that many run side by side.
+  """
   done = total = seconds = guessed = 0.0
   is_known, uncounted = True, 0
   for job in jobs:
@@ -153,7 +167,9 @@ def overall(jobs: Iterable[jobs_lib.Job], speeds: Speeds) -> str:
   if not is_known:
     text += ", time left unknown before the first steps"
   elif total:
-    text += f", about {duration(seconds)} left at the speeds measured here"
+    left = duration(seconds / at_once)
+    text += f", about {left} left at the speeds measured here"
+    text += f", {at_once} at once" if at_once > 1 else ""
     if guessed > 0.005 * seconds:
       text += f" ({100 * guessed / seconds:.0f} % of it for kinds not yet run)"
   if uncounted:

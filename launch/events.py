@@ -8,6 +8,7 @@ import contextlib
 import datetime
 import json
 import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from launch import attempts, notify
@@ -52,6 +53,15 @@ class Log:
 def _ends_a_line(file: Any) -> bool:
   file.seek(-1, 2)
   return file.read(1) == b"\n"
+
+
+def last_slice(events: Sequence[Mapping[str, Any]]) -> tuple[str, int]:
+  """Name and chips of what the last start had; ("", 0) of this machine."""
+  for event in reversed(events):
+    if event["event"] == "started":
+      chips = event.get("chips")
+      return str(event.get("slice", "")), chips if type(chips) is int else 0
+  return "", 0
 
 
 def read(workdir: pathlib.Path) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ The rule for layout and devices is the run's own. This asks it beforehand.
 import dataclasses
 from collections.abc import Sequence
 
-from launch import estimate, slices
+from launch import costs, estimate, guess, slices
 from launch import jobs as jobs_lib
 from sr2_jax import errors
 from sr2_jax.config import derived
@@ -29,14 +29,14 @@ class Plan:
     job: the job.
     wave: of the job, as `jobs.waves` has it.
     choice: layout and devices on the slice.
-    seconds: until it has finished; None if its speed is not known yet.
+    need: what is left of it.
     num_bytes: on disk, at most and about.
   """
 
   job: jobs_lib.Job
   wave: int
   choice: layout.Choice
-  seconds: float | None
+  need: costs.Need
   num_bytes: float
 
 
@@ -61,8 +61,8 @@ def plan(
     except errors.UserError as error:
       mistakes.append(f"{job.name}: {error}")
       continue
-    seconds = estimate.seconds_left(job, speeds)
-    plans.append(Plan(job, waves[job.name], choice, seconds, num_bytes(job)))
+    need = need_of(job, choice, slice_, speeds)
+    plans.append(Plan(job, waves[job.name], choice, need, num_bytes(job)))
   if mistakes:
     raise errors.UserError("\n".join(mistakes))
   return plans
@@ -87,6 +87,32 @@ def choice_of(job: jobs_lib.Job, slice_: slices.Slice) -> layout.Choice:
   )
 
 
+def need_of(
+  job: jobs_lib.Job,
+  choice: layout.Choice,
+  slice_: slices.Slice,
+  speeds: estimate.Speeds,
+) -> costs.Need:
+  """What is left of a job: as measured, else as the compiler estimates it."""
+  measured = estimate.seconds_left(job, speeds)
+  if measured is not None:
+    return costs.Need(measured)
+  return costs.Need(guess.seconds_left(job, choice, slice_), is_guess=True)
+
+
+def needs(
+  jobs: Sequence[jobs_lib.Job], slice_: slices.Slice, speeds: estimate.Speeds
+) -> list[costs.Need]:
+  """What is left of each job, whether the slice has room for it or not."""
+  found = []
+  for job in jobs:
+    try:
+      found.append(need_of(job, choice_of(job, slice_), slice_, speeds))
+    except errors.UserError:
+      found.append(costs.Need(None))
+  return found
+
+
 def num_bytes(job: jobs_lib.Job) -> float:
   """About the most that a run folder needs while its run goes on."""
   config = job.config
@@ -101,12 +127,9 @@ def num_bytes(job: jobs_lib.Job) -> float:
   )
 
 
-def chip_hours(
-  plans: Sequence[Plan], slice_: slices.Slice
-) -> tuple[float, int]:
-  """Chip-hours to go, and the number of plans whose speed is not known."""
-  known = [plan.seconds for plan in plans if plan.seconds is not None]
-  return sum(known) * slice_.chips / 3600, len(plans) - len(known)
+def to_go(plans: Sequence[Plan], slice_: slices.Slice) -> costs.ToGo:
+  """What all of them still need."""
+  return costs.to_go((plan.need for plan in plans), slice_.chips)
 
 
 def advice(plans: Sequence[Plan], slice_: slices.Slice) -> str:

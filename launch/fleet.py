@@ -18,11 +18,14 @@ from launch import (
   attempts,
   engine,
   estimate,
+  fill,
   host,
   notify,
   schedule,
   seats,
+  slices,
   status,
+  tables,
 )
 from launch import jobs as jobs_lib
 
@@ -107,7 +110,8 @@ class Fleet:
     policy: the same.
     tell: the same; also told that no slice comes.
     speeds: measured on such slices; gets more.
-    chips: of a slice.
+    slice_: that each job gets.
+    price: of a chip-hour; 0 is unknown.
     at_once: most jobs at once; 0 is as many as there are slices.
     wait: seconds without any slice until the sweep gives up; 0 is never.
   """
@@ -122,19 +126,21 @@ class Fleet:
     policy: attempts.Policy,
     tell: notify.Tell = notify.nobody,
     speeds: estimate.Speeds,
-    chips: int,
+    slice_: slices.Slice,
+    price: float = 0.0,
     at_once: int = 0,
     wait: float = 0.0,
   ) -> None:
     self._cluster, self._signals, self._policy = cluster, signals, policy
-    self._speeds, self._chips, self._at_once = speeds, chips, at_once
-    self._wait = wait
+    self._speeds, self._slice, self._price = speeds, slice_, price
+    self._jobs, self._at_once, self._wait = jobs, at_once, wait
     self._tell = tell
     self._schedule = schedule.Schedule(jobs, workdir, policy=policy, tell=tell)
     self._running: dict[str, _Running] = {}
     self._cooling: dict[str, float] = {}
     self._num_passed_on = 0
     self._said_at = self._none_since = None
+    self._overall_at: float | None = None
 
   def run(self) -> list[engine.Outcome]:
     """Runs every job to its end."""
@@ -163,6 +169,7 @@ class Fleet:
       self._schedule.stop()
     elif ready := self._schedule.ready(now):
       self._start(ready, now, draining)
+    self._say_overall(now)
 
   def _pass_on_signals(self, now: float) -> None:
     for number in self._signals.received[self._num_passed_on :]:
@@ -178,7 +185,7 @@ class Fleet:
     name, gang = running.job.name, running.gang
     leaving = [draining[n] for n in running.seat.nodes if n in draining]
     if leaving and running.kill_at is None:
-      say(f"{name}: {running.seat.name} is going away; asked to save")
+      self._say(f"{name}: {running.seat.name} is going away; asked to save")
       gang.send(signal.SIGTERM)
       running.kill_at = now + max(0.0, min(leaving))
     gang.poll()
@@ -214,13 +221,13 @@ class Fleet:
       end,
       now=now,
       seconds=now - running.began,
-      chips=self._chips,
+      chips=self._slice.chips,
       steps=max(steps, 0),
       codes=codes,
       reason=_reason(running, end, code),
       is_stopping=bool(self._signals.received),
     )
-    say(f"{job.name} on {running.seat.name}: {what}")
+    self._say(f"{job.name} on {running.seat.name}: {what}")
 
   def _start(
     self,
@@ -244,7 +251,7 @@ class Fleet:
       try:
         gang = self._cluster.start(job, seat)
       except TimeoutError as error:
-        say(f"{job.name}: {error}; another slice is tried")
+        self._say(f"{job.name}: {error}; another slice is tried")
         self._cooling[seat.name] = now + _SECONDS_TO_COOL
         continue
       self._running[job.name] = _Running(
@@ -256,9 +263,11 @@ class Fleet:
         attempts.Pulse(self._policy.stall, now),
         estimate.Meter(job, self._speeds),
       )
-      self._schedule.started(job, seat.name)
+      self._schedule.started(job, seat.name, self._slice)
       words = self._schedule.in_words()
-      say(f"{job.name} starts on {seat.name}: {words}")
+      self._say(
+        f"{job.name} starts on {seat.name}, log {gang.logs[0]}: {words}"
+      )
 
   def _say_none(
     self, now: float, broken: Sequence[str], *, is_none: bool
@@ -269,15 +278,38 @@ class Fleet:
       return
     self._none_since = now if self._none_since is None else self._none_since
     if self._wait and now - self._none_since >= self._wait:
-      say("no slice has come; the same command goes on")
+      self._say("no slice has come; the same command goes on")
       self._schedule.stop()
     elif self._said_at is None or now - self._said_at >= _SECONDS_BETWEEN_WORDS:
       self._said_at = now
       parts = f" ({'; '.join(broken)})" if broken else ""
       text = f"no slice is free{parts}; waiting for one"
-      say(text)
+      self._say(text)
       if now > self._none_since:  # Not at once: one may come in a minute.
         self._tell(text)
+
+  def _say_overall(self, now: float) -> None:
+    """Says now and then how far all is, and what it has cost and will."""
+    if not self._running or (
+      self._overall_at is not None
+      and now - self._overall_at < _SECONDS_BETWEEN_WORDS
+    ):
+      return
+    self._overall_at = now
+    spent = tables.spent_and_to_go(
+      self._jobs,
+      self._schedule.tallies,
+      fill.needs(self._jobs, self._slice, self._speeds),
+      self._slice.chips,
+      self._price,
+    )
+    words = estimate.overall(
+      self._jobs, self._speeds, at_once=len(self._running)
+    )
+    self._say(f"{self._schedule.in_words()}; {words}; {spent}")
+
+  def _say(self, text: str) -> None:
+    say(f"{tables.mark(self._slice.name)}{text}")
 
 
 def _reason(running: _Running, end: attempts.End, code: int | None) -> str:

@@ -39,6 +39,7 @@ class Options:
     queue: of Kueue, or partition of Slurm.
     address: of a Ray cluster.
     wait: seconds without any slice until a sweep gives up; 0 is never.
+    price: of a chip-hour, in any currency; 0 is unknown.
   """
 
   sweep: str
@@ -59,6 +60,7 @@ class Options:
   queue: str
   address: str
   wait: float
+  price: float
 
 
 class _Parser(argparse.ArgumentParser):
@@ -112,7 +114,17 @@ def parse(arguments: Sequence[str], *, engines: Sequence[str]) -> Options:
     queue=typed.queue,
     address=typed.address or "auto",
     wait=seconds(typed.wait or "0", "--wait"),
+    price=_price(typed.price),
   )
+
+
+def _price(typed: str) -> float:
+  """The price of a chip-hour; 0 if there is none."""
+  if typed and not re.fullmatch(r"\d{0,6}(\.\d{1,4})?", typed):
+    raise errors.UserError(
+      f'--price has to be what a chip costs an hour, as in 1.20, not "{typed}".'
+    )
+  return float(typed or 0)
 
 
 def _volume(typed: str) -> tuple[str, str] | None:
@@ -201,6 +213,7 @@ def _parser(engines: Sequence[str]) -> argparse.ArgumentParser:
   parser.add_argument("--cut", default="")
   parser.add_argument("--address", default="")
   parser.add_argument("--wait", default="")
+  parser.add_argument("--price", default="")
   kinds = ("jobset", "rayjob", "sbatch", "xpk", "commands")
   actions.add_argument("--emit", choices=kinds, default="")
   parser.add_argument("--slices", type=int, default=0)

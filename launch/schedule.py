@@ -3,10 +3,12 @@
 Pure: the engine says what has started and ended, and when.
 """
 
+import datetime
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
-from launch import attempts, engine, events, notify
+from launch import attempts, engine, events, notify, slices
 from launch import jobs as jobs_lib
 
 # A folder that is in use is looked at again after so many seconds.
@@ -79,11 +81,19 @@ class Schedule:
         found.append(job)
     return found
 
-  def started(self, job: jobs_lib.Job, place: str) -> None:
-    """Notes that an attempt has begun."""
+  def started(
+    self, job: jobs_lib.Job, place: str, slice_: slices.Slice | None = None
+  ) -> None:
+    """Notes that an attempt has begun, on such a slice."""
     self._running.add(job.name)
-    self._tally(job).started(place)
-    self._events.add(job.name, "started", place=place)
+    details: dict[str, Any] = {"place": place}
+    if slice_ is not None:
+      details |= {"slice": slice_.name, "chips": slice_.chips}
+    now = datetime.datetime.now(datetime.UTC)
+    self._tally(job).started(
+      place, chips=slice_.chips if slice_ else 0, began=now
+    )
+    self._events.add(job.name, "started", **details)
 
   def ended(
     self,

@@ -192,6 +192,11 @@ def emulated(hosts: int, chips_per_host: int) -> Slice:
   return Slice(EMULATED, topology, hosts, chips_per_host)
 
 
+def is_emulated(name: str) -> bool:
+  """Whether a slice of this name is of this machine."""
+  return name.startswith(EMULATED)
+
+
 def ray_type(accelerator: str) -> str:
   """Ray's name of a TPU, in the labels of its nodes."""
   return EMULATED if accelerator == EMULATED else TPUS[accelerator].ray

@@ -65,6 +65,8 @@ Flags:
   --address=ADDRESS      Of the cluster; "auto" by default. emulate:2x2x2 starts
                          one here: slices x hosts x virtual chips.
   --wait=TIME            Give up after so long without a slice; 0 never does.
+  --price=PER_CHIP_HOUR  What a chip costs an hour, as in 1.20: says what the
+                         sweep has cost and will. There is no price by default.
 
 What each run gets of a cluster:
   --accelerator=NAME     v4, v5e, v5p, v6e; a100, b200, h100, h200, l4.
@@ -130,17 +132,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if asked.emit and asked.slice_ is not None:
       print(emit.emit(asked.emit, jobs, _target(asked, asked.slice_)), end="")
       return errors.DONE
-    speeds = estimate.Speeds.of(asked.workdir, asked.slice_)
     if asked.action == "dry-run":
-      print(
-        tables.plan(fill.plan(jobs, asked.slice_, speeds), asked.slice_)
-        if asked.slice_ and asked.mode == "train"
-        else tables.listing(jobs, speeds)
-      )
+      print(_dry_run(asked, jobs))
       return errors.DONE
     if asked.action == "status":
-      tallies = attempts.tallies(events.read(asked.workdir))
-      print(tables.progress(jobs, speeds, tallies))
+      print(_status(asked, jobs))
       return errors.DONE
     signals = engine.Signals()
     with folder_lib.RunFolder(asked.workdir).claim(), signals.listening():
@@ -150,13 +146,47 @@ def main(argv: Sequence[str] | None = None) -> int:
   except errors.UserError as error:
     print(error, file=sys.stderr)
     return error.exit_code
-  print(tables.summary(outcomes))
+  print(_summary(asked, outcomes))
   if signals.received:
     return 128 + signals.received[0]
   if not all(outcome.is_good for outcome in outcomes):
     return 1
   has_diverged = any(o.state == engine.State.DIVERGED for o in outcomes)
   return errors.DIVERGED if has_diverged else errors.DONE
+
+
+def _dry_run(asked: options.Options, jobs: Sequence[jobs_lib.Job]) -> str:
+  speeds = estimate.Speeds.of(asked.workdir, asked.slice_)
+  if asked.slice_ is None or asked.mode != "train":
+    return tables.listing(jobs, speeds)
+  plans = fill.plan(jobs, asked.slice_, speeds)
+  return tables.plan(plans, asked.slice_, asked.price)
+
+
+def _status(asked: options.Options, jobs: Sequence[jobs_lib.Job]) -> str:
+  found = events.read(asked.workdir)
+  name, chips = events.last_slice(found)
+  if asked.slice_ is not None:
+    name, chips = asked.slice_.name, asked.slice_.chips
+  return tables.progress(
+    jobs,
+    estimate.Speeds.named(asked.workdir, name),
+    attempts.tallies(found),
+    slice_=name,
+    chips=chips,
+    price=asked.price,
+  )
+
+
+def _summary(asked: options.Options, outcomes: Sequence[engine.Outcome]) -> str:
+  if asked.engine == "local" or asked.slice_ is None:
+    return tables.summary(outcomes)
+  return tables.summary(
+    outcomes,
+    attempts.tallies(events.read(asked.workdir)),
+    slice_=asked.slice_.name,
+    price=asked.price,
+  )
 
 
 def _run(
@@ -174,6 +204,8 @@ def _run(
     raise errors.UserError(
       '--engine=ray needs Ray: pip install "ray[default]>=2.60,<2.61".'
     )
+  # Says of all runs at once what does not fit, before anything is started.
+  fill.plan(jobs, asked.slice_, estimate.Speeds.of(asked.workdir, asked.slice_))
   outcomes = driver.run(lambda: _run_on_ray(asked, jobs, signals), signals)
   if outcomes is None:
     print(
@@ -205,13 +237,17 @@ def _run_on_ray(
       slice_=asked.slice_,
       at_once=asked.slices,
       wait=asked.wait,
+      price=asked.price,
     )
 
 
 def _telling(
   asked: options.Options,
 ) -> contextlib.AbstractContextManager[notify.Tell]:
-  return notify.telling(asked.notify, title=asked.workdir.name or "sweep")
+  title = asked.workdir.name or "sweep"
+  if asked.engine == "ray" and asked.slice_:
+    title = f"{tables.mark(asked.slice_.name)}{title}"
+  return notify.telling(asked.notify, title=title)
 
 
 def _target(asked: options.Options, slice_: slices.Slice) -> emit.Target:

@@ -7,7 +7,7 @@ import collections
 import datetime
 from collections.abc import Mapping, Sequence
 
-from launch import attempts, engine, estimate, fill, slices, status
+from launch import attempts, costs, engine, estimate, fill, slices, status
 from launch import jobs as jobs_lib
 
 
@@ -39,47 +39,68 @@ def listing(jobs: Sequence[jobs_lib.Job], speeds: estimate.Speeds) -> str:
   return "\n".join(text)
 
 
-def plan(plans: Sequence[fill.Plan], slice_: slices.Slice) -> str:
+def plan(
+  plans: Sequence[fill.Plan], slice_: slices.Slice, price: float = 0.0
+) -> str:
   """A table of what each run uses of a slice, and what all of them need."""
   rows = [("run", "state", "wave", "devices", "time", "GB")]
   for one in plans:
-    seconds = one.seconds
     rows.append(
       (
         one.job.name,
         status.in_words(one.job),
         str(one.wave),
         one.choice.line,
-        "unknown" if seconds is None else estimate.duration(seconds),
+        _time(one.need),
         f"{one.num_bytes / 1e9:.1f}",
       )
     )
-  hours, num_unknown = fill.chip_hours(plans, slice_)
+  to_go = fill.to_go(plans, slice_)
   chips = sum(one.choice.available for one in plans)
   idle = sum(one.choice.idle for one in plans)
   hosts = "1 host" if slice_.hosts == 1 else f"{slice_.hosts} hosts"
-  needs = f"{hours:.1f} chip-hours to go" if num_unknown < len(plans) else ""
-  if num_unknown:
-    needs += f"{', and ' if needs else ''}unknown for {num_unknown} runs before"
-    needs += " their first steps"
   text = [
     *_aligned(rows),
     "",
     f"Each run gets {slice_.name}: {slice_.chips} chips of {hosts}; "
     f"{100 * idle // chips} % of all chips idle.",
-    f"{len(plans)} runs in {max(one.wave for one in plans)} waves; {needs};"
-    f" about {sum(one.num_bytes for one in plans) / 1e9:.0f} GB on disk.",
+    f"{len(plans)} runs in {max(one.wave for one in plans)} waves; about "
+    f"{sum(one.num_bytes for one in plans) / 1e9:.0f} GB on disk; "
+    f"{to_go.in_words(price)}.",
   ]
   return "\n".join([*text, *filter(None, [fill.advice(plans, slice_)])])
+
+
+def _time(need: costs.Need) -> str:
+  """The time that is left, marked where it is only estimated."""
+  if need.seconds is None:
+    return "unknown"
+  return f"{'~' if need.is_guess else ''}{estimate.duration(need.seconds)}"
 
 
 def progress(
   jobs: Sequence[jobs_lib.Job],
   speeds: estimate.Speeds,
   tallies: Mapping[str, attempts.Tally],
+  *,
+  slice_: str = "",
+  chips: int = 0,
+  price: float = 0.0,
 ) -> str:
-  """The line of a sweep under way, and a table with a line for each run."""
-  rows = [("run", "state", "step", "starts", "crashes", "time", "where")]
+  """The line of a sweep under way, and a table with a line for each run.
+
+  Args:
+    jobs: all of the sweep.
+    speeds: measured where they run.
+    tallies: of runs that have been started.
+    slice_: name of what each run gets; "" on this machine.
+    chips: of such a slice.
+    price: of a chip-hour; 0 is unknown.
+  """
+  now = datetime.datetime.now().astimezone()
+  where = "where (emulated)" if slices.is_emulated(slice_) else "where"
+  rows = [("run", "state", "step", "starts", "crashes", "time", where)]
+  hours = ["chip-hours"]
   counts: collections.Counter[str] = collections.Counter()
   for job in jobs:
     tally = tallies.get(job.name, attempts.Tally())
@@ -98,12 +119,38 @@ def progress(
         tally.place or "-",
       )
     )
+    is_running = state == "running" and not tally.last
+    hours.append(
+      costs.amount(costs.used(tally, is_running=is_running, now=now))
+    )
+  if chips:
+    rows = [(*row, spent) for row, spent in zip(rows, hours, strict=True)]
   words = ", ".join(f"{count} {state}" for state, count in counts.items())
-  now = datetime.datetime.now().astimezone().strftime("%H:%M")
-  overall = estimate.overall(jobs, speeds)
-  return "\n".join(
-    [f"[{now}] {len(jobs)} runs: {words}; {overall}", "", *_aligned(rows)]
-  )
+  line = f"[{now:%H:%M}] {mark(slice_)}{len(jobs)} runs: {words}; "
+  line += estimate.overall(jobs, speeds, at_once=counts["running"] or 1)
+  if chips:
+    needs = costs.needs(jobs, speeds)
+    line += f"; {spent_and_to_go(jobs, tallies, needs, chips, price)}"
+  return "\n".join([line, "", *_aligned(rows)])
+
+
+def mark(slice_: str) -> str:
+  """What a line begins with, so that no log is taken for one of real chips."""
+  return "emulated: " if slices.is_emulated(slice_) else ""
+
+
+def spent_and_to_go(
+  jobs: Sequence[jobs_lib.Job],
+  tallies: Mapping[str, attempts.Tally],
+  needs: Sequence[costs.Need],
+  chips: int,
+  price: float = 0.0,
+) -> str:
+  """Chip-hours used and to go, as in the line of `progress`."""
+  now = datetime.datetime.now(datetime.UTC)
+  used = costs.total_used(jobs, tallies, now=now)
+  to_go = costs.to_go(needs, chips)
+  return f"{costs.used_in_words(used, price)}, {to_go.in_words(price)}"
 
 
 def _step(job: jobs_lib.Job) -> str:
@@ -115,14 +162,37 @@ def _step(job: jobs_lib.Job) -> str:
   return "-"
 
 
-def summary(outcomes: Sequence[engine.Outcome]) -> str:
-  """A table of what became of each run, and why those that failed did."""
-  rows = [("run", "state", "time")]
+def summary(
+  outcomes: Sequence[engine.Outcome],
+  tallies: Mapping[str, attempts.Tally] | None = None,
+  *,
+  slice_: str = "",
+  price: float = 0.0,
+) -> str:
+  """A table of what became of each run, and why those that failed did.
+
+  Args:
+    outcomes: of all runs.
+    tallies: of runs that have been started, in all sweeps; of a cluster.
+    slice_: name of what each run got; "" on this machine.
+    price: of a chip-hour; 0 is unknown.
+  """
+  spent = {
+    name: tally.chip_seconds / 3600 for name, tally in (tallies or {}).items()
+  }
+  time = "time (emulated)" if slices.is_emulated(slice_) else "time"
+  rows = [("run", "state", time, *(["chip-hours"] if slice_ else []))]
   for outcome in outcomes:
     seconds = outcome.seconds
-    time = "-" if seconds is None else estimate.duration(seconds)
-    rows.append((outcome.name, outcome.state, time))
-  text = ["", *_aligned(rows), "", count(outcomes)]
+    took = "-" if seconds is None else estimate.duration(seconds)
+    row = (outcome.name, outcome.state, took)
+    of_run = costs.amount(spent.get(outcome.name, 0.0))
+    rows.append((*row, of_run) if slice_ else row)
+  last = f"{mark(slice_)}{count(outcomes)}"
+  if slice_:
+    total = sum(spent.get(outcome.name, 0.0) for outcome in outcomes)
+    last += f"; {costs.used_in_words(total, price)}"
+  text = ["", *_aligned(rows), "", last]
   for outcome in outcomes:
     if outcome.reason:
       text += ["", f"{outcome.name} {outcome.state}:"]

@@ -36,3 +36,14 @@ def test_a_full_disk_costs_only_the_line():
   log = events.Log(pathlib.Path("/dev"))
   log._path = pathlib.Path("/dev/full")
   log.add("a", "started")
+
+
+def test_the_slice_of_the_last_start(tmp_path):
+  log = events.Log(tmp_path)
+  assert events.last_slice(events.read(tmp_path)) == ("", 0)
+  log.add("a", "started", slice="v5e-2x4", chips=8)
+  log.add("b", "started", slice="v5e-2x2", chips=4)
+  log.add("a", "ended", end="finished", chips=8)
+  assert events.last_slice(events.read(tmp_path)) == ("v5e-2x2", 4)
+  log.add("a", "started")  # on this machine
+  assert events.last_slice(events.read(tmp_path)) == ("", 0)

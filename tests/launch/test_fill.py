@@ -46,7 +46,7 @@ def test_three_seeds_on_eight_chips(tmp_path):
   )
   assert (plan.choice.num_devices, plan.choice.idle) == (3, 5)
   assert plan.wave == 1
-  assert plan.seconds is None
+  assert plan.need.seconds is None
 
 
 def test_waves(tmp_path):
@@ -98,11 +98,11 @@ def test_time_and_chip_hours_at_measured_speeds(tmp_path):
   test_status.begin(first, ("pretrain", 10))
   found = fill.plan([first, control], slice_, speeds)
   # 10 of 20 steps of 2 members are left; 8 of 2 in joint.
-  assert found[0].seconds == 10 * 2 * 10 / 40
-  assert found[1].seconds == 8 * 2 * 3600 / 32
-  hours, num_unknown = fill.chip_hours(found, slice_)
-  assert hours == pytest.approx(4 * (5 + 1800) / 3600)
-  assert num_unknown == 0
+  assert found[0].need.seconds == 10 * 2 * 10 / 40
+  assert found[1].need.seconds == 8 * 2 * 3600 / 32
+  to_go = fill.to_go(found, slice_)
+  assert to_go.hours == pytest.approx(4 * (5 + 1800) / 3600)
+  assert (to_go.num_guessed, to_go.num_unknown) == (0, 0)
 
 
 def test_disk(tmp_path):

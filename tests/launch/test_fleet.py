@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from launch import attempts, engine, estimate, fleet, seats
+from launch import attempts, engine, estimate, fleet, seats, slices
 from launch import events as events_lib
 from launch import jobs as jobs_lib
 from tests.launch import test_jobs, test_status
@@ -75,7 +75,8 @@ class Play:
     policy = keywords.pop("policy", attempts.Policy())
     self.fleet = fleet.Fleet(
       self.cluster, self.jobs, tmp_path, signals=self.signals, policy=policy,
-      speeds=estimate.Speeds(tmp_path / "s.json"), chips=4, **keywords,
+      speeds=estimate.Speeds(tmp_path / "s.json"),
+      **{"slice_": slices.find("v4", "2x2x1"), **keywords},
     )  # fmt: skip
     self.step()
 
@@ -307,3 +308,33 @@ def test_the_end_gives_every_slice_back(tmp_path, monkeypatch):
   with pytest.raises(ZeroDivisionError):
     play.fleet.run()
   assert play.gang.is_closed
+
+
+def test_lines_name_the_log_and_what_it_costs(tmp_path, capsys):
+  play = Play(tmp_path, "a", price=2.0)
+  start, overall = capsys.readouterr().err.splitlines()
+  assert start == (
+    f"first starts on a, log {tmp_path / 'first.0.log'}: 2 runs: 1 running, 1 "
+    "waiting"
+  )
+  assert "; 0 % of all steps done, time left unknown" in overall
+  assert "0.0 chip-hours used (0.00 at 2.00 per chip-hour)" in overall
+  play.step(299)
+  assert capsys.readouterr().err == ""
+  play.step(2)
+  assert "chip-hours to go" in capsys.readouterr().err
+  [started] = events_lib.read(tmp_path)
+  assert (started["slice"], started["chips"]) == ("v4-2x2x1", 4)
+
+
+def test_each_line_of_an_emulated_cluster_says_so(tmp_path, capsys):
+  play = Play(tmp_path, "a", slice_=slices.emulated(2, 2))
+  play.cluster.leaving = {"a-0": 60.0}
+  play.step()
+  play.gang.codes = {0: 143, 1: 143}
+  play.step()
+  play.cluster.names = []
+  play.step(400)
+  lines = capsys.readouterr().err.splitlines()
+  assert len(lines) >= 5
+  assert all(line.startswith("emulated: ") for line in lines)

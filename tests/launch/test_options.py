@@ -127,3 +127,15 @@ def test_engine_on_a_cluster():
 def test_mistake_in_flags_of_clusters(arguments, expected):
   with pytest.raises(errors.UserError, match=expected):
     parse(*arguments)
+
+
+def test_price():
+  assert parse().price == 0
+  assert parse("--price=1.20").price == 1.2
+  assert parse("--price=.0125").price == 0.0125
+
+
+@pytest.mark.parametrize("typed", ["-1", "1,20", "$2", "nan", "1e3", "."])
+def test_mistake_in_the_price(typed):
+  with pytest.raises(errors.UserError, match=r"as in 1\.20"):
+    parse(f"--price={typed}")

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from launch import attempts, engine, estimate, fill, slices, tables
+from launch import attempts, engine, estimate, fill, slices, status, tables
 from launch import jobs as jobs_lib
 from tests.launch import test_jobs, test_status
 
@@ -89,9 +89,65 @@ def test_plan(tmp_path):
   assert gets == (
     "Each run gets v5e-2x4: 8 chips of 2 hosts; 75 % of all chips idle."
   )
-  assert "2 runs in 2 waves; unknown for 2 runs before" in needs
+  assert needs == (
+    "2 runs in 2 waves; about 0 GB on disk; chip-hours to go unknown for 2 "
+    "runs before the first steps."
+  )
   assert "--topology=2x2 is enough" in advice
   speeds.add("fsrcnn_x4 mnist5k", 3600.0, 40.0)
   lines = tables.plan(fill.plan(jobs, slice_, speeds), slice_).splitlines()
   assert "1:00:00 h" in lines[1]
-  assert "11.2 chip-hours to go" in lines[5]
+  assert "11.2 chip-hours to go." in lines[5]
+  text = tables.plan(fill.plan(jobs, slice_, speeds), slice_, 1.2)
+  assert "chip-hours to go (13.44 at 1.20 per chip-hour)." in text
+
+
+def test_a_time_that_is_only_estimated_is_marked(tmp_path):
+  jobs = jobs_lib.load(
+    "experiments/paper.py:paper", tmp_path, only=["mnist_wdsr_x2"]
+  )
+  slice_ = slices.find("v5e", "2x2")
+  plans = fill.plan(jobs, slice_, estimate.Speeds(tmp_path / "speeds.json"))
+  _, row, *_, needs = tables.plan(plans, slice_).splitlines()
+  # 2 phases of 90,000 steps of 4,346,096 cycles at 1.5 GHz
+  assert "  ~8:42 min  " in row
+  assert "by the TPU compiler's estimate of training steps alone" in needs
+
+
+def test_chip_hours_of_a_cluster(tmp_path):
+  jobs = jobs_lib.load(test_jobs.PAIR, tmp_path)
+  speeds = estimate.Speeds(tmp_path / "speeds.json")
+  tallies = {"first": attempts.Tally(1, chip_seconds=7200.0, last="finished")}
+  test_status.begin(jobs[0], ("pretrain", 20), done=True)
+  speeds.add(status.parts(jobs[1])[0].kind, 225.0, 1.0)
+  line, _, titles, first, control = tables.progress(
+    jobs, speeds, tallies, slice_="v5e-2x4", chips=8, price=2.0
+  ).splitlines()
+  assert line.endswith(
+    "; 2.0 chip-hours used (4.00 at 2.00 per chip-hour), 8.0 chip-hours to go "
+    "(16.00 at 2.00 per chip-hour)"
+  )
+  assert titles.endswith("  where  chip-hours")
+  assert (first.split()[-1], control.split()[-1]) == ("2.0", "0.0")
+  outcomes = [engine.Outcome("first", engine.State.FINISHED, 900.0)]
+  text = tables.summary(outcomes, tallies, slice_="v5e-2x4", price=2.0)
+  assert text.splitlines()[1:] == [
+    "run    state     time       chip-hours",
+    "first  finished  15:00 min  2.0",
+    "",
+    "1/1 runs finished; 2.0 chip-hours used (4.00 at 2.00 per chip-hour)",
+  ]
+
+
+def test_an_emulated_cluster_is_called_so(tmp_path):
+  jobs = jobs_lib.load(test_jobs.PAIR, tmp_path)
+  speeds = estimate.Speeds(tmp_path / "speeds.json")
+  line, _, titles, *_ = tables.progress(
+    jobs, speeds, {}, slice_=slices.emulated(2, 2).name, chips=4
+  ).splitlines()
+  assert "] emulated: 2 runs" in line
+  assert "where (emulated)" in titles
+  outcomes = [engine.Outcome("a", engine.State.FINISHED, 1.0)]
+  text = tables.summary(outcomes, {}, slice_="emulated-2x2").splitlines()
+  assert "time (emulated)" in text[1]
+  assert text[-1].startswith("emulated: 1/1 runs finished")
