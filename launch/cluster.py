@@ -295,7 +295,7 @@ def run(
   env: dict[str, str] = {}
   with contextlib.ExitStack() as stack:
     if emulation.is_emulated(address):
-      cluster = emulation.Cluster(slice_, emulation.parse(address)[0])
+      cluster = emulation.start(address, slice_)
       stack.callback(cluster.close)
       address, env = cluster.address, emulation.variables(slice_)
     _check_address(address)

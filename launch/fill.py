@@ -135,7 +135,8 @@ def to_go(plans: Sequence[Plan], slice_: slices.Slice) -> costs.ToGo:
 def advice(plans: Sequence[Plan], slice_: slices.Slice) -> str:
   """How chips that stay idle could be used, if they are half or more."""
   busy = max(plan.choice.available - plan.choice.idle for plan in plans)
-  if 2 * busy > slice_.chips or slice_.cut:
+  is_emulated = slices.is_emulated(slice_.accelerator)
+  if 2 * busy > slice_.chips or slice_.cut or is_emulated:
     return ""
   text = f"No run uses more than {busy} of {slice_.chips} chips: "
   if slice_.platform == "gpu":

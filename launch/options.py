@@ -171,7 +171,10 @@ def _check_cluster(typed: argparse.Namespace) -> None:
 
 def _slice(typed: argparse.Namespace) -> slices.Slice | None:
   if emulation.is_emulated(typed.address):
-    return emulation.parse(typed.address)[1]
+    for flag in ("topology", "chips_per_host"):
+      if getattr(typed, flag):
+        raise errors.UserError(f"--{flag} does not go with {typed.address}.")
+    return emulation.parse(typed.address, gpus=typed.gpus, cut=typed.cut)[1]
   if typed.accelerator is None:
     for flag in ("topology", "gpus", "chips_per_host", "cut"):
       if getattr(typed, flag):

@@ -44,7 +44,7 @@ def find(
     slice_: that a run gets.
   """
   alive = [node for node in nodes if node["Alive"]]
-  if slice_.platform == "gpu":
+  if slice_.is_of_gpus:
     return _on_gpus(alive, slice_), []
   kind = slices.ray_type(slice_.accelerator)
   by_name: dict[str, dict[int, Mapping[str, Any]]] = {}
@@ -87,8 +87,11 @@ def _on_gpus(
 ) -> list[Seat]:
   seats = []
   for node in sorted(nodes, key=lambda node: node["NodeID"]):
+    # As in "A100" or "A100-40G"; "GB200" is no B200, and "L40S" no L4.
     kind = str(node["Labels"].get(TYPE, "")).lower()
-    if slice_.accelerator not in kind:
+    if kind != slice_.accelerator and not kind.startswith(
+      f"{slice_.accelerator}-"
+    ):
       continue
     count = int(node["Resources"].get("GPU", 0)) // slice_.chips
     bundle = {"GPU": float(slice_.chips), "CPU": 1.0}

@@ -62,12 +62,13 @@ GPUS: dict[str, str] = {
   "l4": "nvidia-l4",
 }
 _MOST_GPUS = 16
-EMULATED = "emulated"
+EMULATED, EMULATED_GPU = "emulated", "emulated-gpu"
 # Other names of the same.
 _ALIASES = {tpu.gce: name for name, tpu in TPUS.items()}
 # Parts of a host that a run can take: the chips of each, and how libtpu says
 # their shape.
 CUTS: dict[str, tuple[int, str]] = {"1x1": (1, "1,1,1"), "2x2": (4, "2,2,1")}
+_FIRST_PORT = 8476  # libtpu's usual one; parts of a host need different ones
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,9 +92,14 @@ class Slice:
   @property
   def platform(self) -> str:
     """JAX's name: "tpu" or "gpu", and "cpu" where it is emulated."""
-    if self.accelerator == EMULATED:
+    if self.accelerator in (EMULATED, EMULATED_GPU):
       return "cpu"
     return "tpu" if self.accelerator in TPUS else "gpu"
+
+  @property
+  def is_of_gpus(self) -> bool:
+    """Whether it is GPUs of a node, emulated ones as well."""
+    return not self.topology
 
   @property
   def chips(self) -> int:
@@ -108,7 +114,7 @@ class Slice:
   @property
   def name(self) -> str:
     """As in "v5e-2x4", "v5e-2x4/2x2" or "h100x8"."""
-    if self.platform == "gpu":
+    if self.is_of_gpus:
       return f"{self.accelerator}x{self.chips_per_host}"
     cut = f"/{self.cut}" if self.cut else ""
     return f"{self.accelerator}-{self.topology}{cut}"
@@ -126,7 +132,13 @@ class Slice:
       return {}
     chips, bounds = CUTS[self.cut]
     ids = range(part * chips, (part + 1) * chips)
+    port = str(_FIRST_PORT + part)
     return {
+      # As JAX's own tests of several processes on a host have it.
+      "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+      "CLOUD_TPU_TASK_ID": "0",
+      "TPU_PROCESS_ADDRESSES": f"localhost:{port}",
+      "TPU_PROCESS_PORT": port,
       "TPU_VISIBLE_CHIPS": ",".join(map(str, ids)),
       "TPU_CHIPS_PER_PROCESS_BOUNDS": bounds,
       "TPU_PROCESS_BOUNDS": "1,1,1",
@@ -186,10 +198,21 @@ def find(
   return _tpu_slice(name, tpu, topology, chips_per_host, cut)
 
 
-def emulated(hosts: int, chips_per_host: int) -> Slice:
-  """A slice whose hosts are of this machine."""
+def emulated(hosts: int, chips_per_host: int, cut: str = "") -> Slice:
+  """A slice whose hosts are of this machine.
+
+  Raises:
+    UserError: if there is no such part of its host.
+  """
   topology = f"{hosts}x{chips_per_host}"
-  return Slice(EMULATED, topology, hosts, chips_per_host)
+  if cut:
+    _check_cut(cut, "emulated", topology, hosts, chips_per_host)
+  return Slice(EMULATED, topology, hosts, chips_per_host, cut)
+
+
+def emulated_gpus(count: int) -> Slice:
+  """GPUs of a node that is of this machine."""
+  return Slice(EMULATED_GPU, "", 1, count)
 
 
 def is_emulated(name: str) -> bool:
@@ -225,15 +248,22 @@ def _tpu_slice(
       f"--chips_per_host={chips_per_host}: hosts of {name} {topology} have "
       f"{usual}" + (f" or {CHIPS_PER_HOST}." if usual > CHIPS_PER_HOST else ".")
     )
-  if cut and (cut not in CUTS or CUTS[cut][0] >= on_host):
+  if cut:
+    _check_cut(cut, name, topology, chips // on_host, on_host)
+  return Slice(name, topology, chips // on_host, on_host, cut)
+
+
+def _check_cut(
+  cut: str, name: str, topology: str, hosts: int, on_host: int
+) -> None:
+  """Refuses parts that a host does not have."""
+  if cut not in CUTS or CUTS[cut][0] >= on_host:
     smaller = [name for name, (size, _) in CUTS.items() if size < on_host]
     raise errors.UserError(
       f"--cut={cut}: a host of {on_host} chips can be cut into "
       f"{' or '.join(smaller) or 'no parts'}."
     )
-  if cut and chips != on_host:
+  if hosts > 1:
     raise errors.UserError(
-      f"--cut goes with a slice of one host; {name} {topology} has "
-      f"{chips // on_host}."
+      f"--cut goes with a slice of one host; {name} {topology} has {hosts}."
     )
-  return Slice(name, topology, chips // on_host, on_host, cut)

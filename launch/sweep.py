@@ -64,6 +64,7 @@ Flags:
                          many at once as there are.
   --address=ADDRESS      Of the cluster; "auto" by default. emulate:2x2x2 starts
                          one here: slices x hosts x virtual chips.
+                         emulate-gpu:2x4 has nodes x virtual GPUs.
   --wait=TIME            Give up after so long without a slice; 0 never does.
   --price=PER_CHIP_HOUR  What a chip costs an hour, as in 1.20: says what the
                          sweep has cost and will. There is no price by default.
@@ -73,7 +74,8 @@ What each run gets of a cluster:
   --topology=AxB         Of a TPU slice, as in 2x4.
   --chips_per_host=N     4, where a 2x4 is two hosts of four chips.
   --cut=AxB              2x2 or 1x1: runs share a host, each with such a part.
-  --gpus=N               GPUs of a node.
+  --gpus=N               GPUs of a node that a run gets. With 1, eight runs
+                         share a node of eight.
   --slices=N             Use at most so many at once.
 
 Exit codes:

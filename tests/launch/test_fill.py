@@ -137,3 +137,15 @@ def test_advice(tmp_path, arguments, keywords, expected):
   )
   text = fill.advice(found, slice_)
   assert expected in text if expected else not text
+
+
+def test_no_advice_on_what_is_emulated(tmp_path):
+  for slice_ in (slices.emulated(1, 64), slices.emulated_gpus(16)):
+    found = plans(tmp_path, slice_, only=["svhn_wdsr_x2"])
+    assert fill.advice(found, slice_) == ""
+
+
+def test_the_planner_proposes_that_runs_share_a_host(tmp_path):
+  slice_ = slices.find("v5e", "2x4")
+  found = plans(tmp_path, slice_, only=["svhn_wdsr_x2"])
+  assert "or --cut=2x2 for 2 runs a slice" in fill.advice(found, slice_)

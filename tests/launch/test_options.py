@@ -66,6 +66,15 @@ def test_seconds(typed, expected):
   assert options.seconds(typed, "--x") == expected
 
 
+def test_emulated_gpus_and_parts():
+  asked = parse("--engine=ray", "--address=emulate-gpu:2x4", "--gpus=1")
+  assert asked.slice_.name == "emulated-gpux1"
+  asked = parse("--engine=ray", "--address=emulate:1x1x8", "--cut=2x2")
+  assert asked.slice_.cut == "2x2"
+  with pytest.raises(errors.UserError, match="--topology does not go with"):
+    parse("--engine=ray", "--address=emulate:1x1x8", "--topology=2x4")
+
+
 def test_slice():
   assert parse().slice_ is None
   assert parse("--accelerator=v5e", "--topology=2x4").slice_.chips == 8

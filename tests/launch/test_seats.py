@@ -66,6 +66,39 @@ def test_gpus_of_nodes():
   nodes = [gpu_node("n2", 8), gpu_node("n1", 8), gpu_node("n3", 8, "A100")]
   whole, _ = seats.find(nodes, slices.find("h100", gpus=8))
   assert [seat.nodes for seat in whole] == [("n1",), ("n2",)]
+  others = [gpu_node("n1", 8, kind) for kind in ("GB200", "L40S", "")]
+  for accelerator in ("b200", "l4"):
+    assert seats.find(others, slices.find(accelerator, gpus=8)) == ([], [])
+  large = [gpu_node("n1", 8, "A100-40G")]
+  assert seats.find(large, slices.find("a100", gpus=8))[0]
   shared, _ = seats.find(nodes, slices.find("h100", gpus=3))
   assert len({seat.name for seat in shared}) == len(shared) == 4
   assert shared[0].bundles == [{"GPU": 3.0, "CPU": 1.0}]
+
+
+def test_parts_do_not_meet():
+  """As libtpu has to be told of processes that share a host."""
+  slice_ = slices.find("v5e", "2x4", cut="1x1")
+  found, _ = seats.find([node("a", 0, chips=8)], slice_)
+  assert len(found) == 8
+  for name in (
+    "TPU_VISIBLE_CHIPS",
+    "TPU_PROCESS_PORT",
+    "TPU_PROCESS_ADDRESSES",
+  ):
+    assert len({seat.variables[name] for seat in found}) == 8
+  assert {seat.variables["TPU_PROCESS_BOUNDS"] for seat in found} == {"1,1,1"}
+
+
+def test_emulated_gpus():
+  slice_ = slices.emulated_gpus(1)
+  nodes = [
+    {
+      "NodeID": "abc",
+      "Alive": True,
+      "Resources": {"GPU": 2.0},
+      "Labels": {seats.TYPE: slices.EMULATED_GPU},
+    }
+  ]
+  found, _ = seats.find(nodes, slice_)
+  assert [seat.bundles for seat in found] == [[{"GPU": 1.0, "CPU": 1.0}]] * 2

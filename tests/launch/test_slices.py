@@ -62,6 +62,10 @@ def test_parts_of_a_host():
     "TPU_VISIBLE_CHIPS": "4,5,6,7",
     "TPU_CHIPS_PER_PROCESS_BOUNDS": "2,2,1",
     "TPU_PROCESS_BOUNDS": "1,1,1",
+    "TPU_PROCESS_ADDRESSES": "localhost:8477",
+    "TPU_PROCESS_PORT": "8477",
+    "CLOUD_TPU_TASK_ID": "0",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
   }
   single = slices.find("v4", "2x2x1", cut="1x1")
   seen = [
