@@ -292,12 +292,12 @@ def run(
     wait: seconds without any slice until the sweep gives up; 0 is never.
     price: of a chip-hour; 0 is unknown.
   """
-  env: dict[str, str] = {}
+  env = host.shared_caches(workdir)
   with contextlib.ExitStack() as stack:
     if emulation.is_emulated(address):
       cluster = emulation.start(address, slice_)
       stack.callback(cluster.close)
-      address, env = cluster.address, emulation.variables(slice_)
+      address, env = cluster.address, env | emulation.variables(slice_)
     _check_address(address)
     try:
       context = ray.init(

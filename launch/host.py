@@ -20,11 +20,28 @@ _TIED = (
   "os.getppid() == int(sys.argv[1]) or sys.exit(137); "
   "os.execv(sys.argv[2], sys.argv[2:])"
 )
+# In the folder of a sweep, for data and compiled programs.
+CACHE = ".cache"
+# What each host would have to itself.
+_CACHES = ("SR2_JAX_CACHE_DIR", "TFDS_DATA_DIR")
 # Characters of a log, and lines, that say why a run has ended.
 _LONGEST_END = 4096
 _LAST_LINES = 3
 # Files of a run folder that change while it goes on.
 _MOVING = ("metrics.jsonl", "timing.jsonl", "results.jsonl")
+
+
+def shared_caches(workdir: pathlib.Path) -> dict[str, str]:
+  """Variables by which all hosts of a sweep have the same folders.
+
+  Those of this process, so that data is prepared and a program compiled once.
+  Without any the cache is in `workdir`.
+  """
+  typed = {name: os.environ.get(name) for name in _CACHES}
+  return {
+    "SR2_JAX_CACHE_DIR": str(workdir.absolute() / CACHE),
+    **{name: value for name, value in typed.items() if value},
+  }
 
 
 class Process:

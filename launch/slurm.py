@@ -5,6 +5,7 @@ import pathlib
 import shlex
 from collections.abc import Sequence
 
+from launch import host
 from sr2_jax import errors
 
 # The rules of `launch.attempts`, in Slurm's words. A job that is requeued keeps
@@ -23,6 +24,8 @@ _HEAD = """\
 {partition}set -uo pipefail
 
 workdir={workdir}
+# Data is prepared and programs are compiled once, for all nodes.
+export SR2_JAX_CACHE_DIR="${{SR2_JAX_CACHE_DIR:-$workdir/{cache}}}"
 retries={retries}
 names=({names})
 # The number of the run that each starts from; - is none.
@@ -137,6 +140,7 @@ def script(
     log=log,
     partition=f"#SBATCH --partition={partition}\n" if partition else "",
     workdir=shlex.quote(str(workdir)),
+    cache=host.CACHE,
     retries=retries,
     names=shlex.join(run.name for run in runs),
     sources=" ".join(sources),

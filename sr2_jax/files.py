@@ -1,13 +1,18 @@
 """Atomic writes that survive a loss of power, and the cache folder; no JAX."""
 
 import contextlib
+import fcntl
 import io
 import os
 import pathlib
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import IO
 
 from sr2_jax import paths
+
+_SECONDS_BETWEEN_LOOKS = 0.2
 
 
 @contextlib.contextmanager
@@ -59,6 +64,52 @@ def sync_folder(path: pathlib.Path) -> None:
     os.fsync(descriptor)
   finally:
     os.close(descriptor)
+
+
+@contextlib.contextmanager
+def one_at_a_time(
+  path: pathlib.Path, on_wait: Callable[[], None]
+) -> Iterator[None]:
+  """Waits until no other process is in such a block, of all hosts.
+
+  Where the file cannot be locked, nobody waits. It is gone afterwards, so
+  another process may come in by a new one: who comes in has to look whether the
+  work is done.
+
+  Args:
+    path: a file for the lock; its folder is created if missing.
+    on_wait: called once, if there is somebody to wait for.
+  """
+  with contextlib.ExitStack() as stack:
+    try:
+      path.parent.mkdir(parents=True, exist_ok=True)
+      file = stack.enter_context(path.open("a"))
+    except OSError:
+      yield
+      return
+    has_to_wait = False
+    while not _is_locked(file):
+      if not has_to_wait:
+        on_wait()
+      has_to_wait = True
+      # Not by a lock that blocks: signals are heeded between two looks.
+      time.sleep(_SECONDS_BETWEEN_LOOKS)
+    try:
+      yield
+    finally:
+      with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _is_locked(file: IO[str]) -> bool:
+  """Whether this process has locked a file now, or nobody can."""
+  try:
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError:
+    return False
+  except OSError:
+    pass  # Its file system has no locks.
+  return True
 
 
 def cache_folder(name: str) -> pathlib.Path:

@@ -127,3 +127,44 @@ def test_what_can_be_made_again_is_not_waited_for(tmp_path, monkeypatch):
   with files.replacing(tmp_path / "a", durable=False) as file:
     file.write(b"new")
   assert (tmp_path / "a").read_bytes() == b"new"
+
+
+def test_one_at_a_time(tmp_path):
+  lock = tmp_path / "new" / "lock"
+  program = (
+    "import pathlib, sys\n"
+    "from sr2_jax import files\n"
+    "waits = lambda: print('waits', flush=True)\n"
+    "with files.one_at_a_time(pathlib.Path(sys.argv[1]), waits):\n"
+    "  print('in', flush=True)\n"
+    "  sys.stdin.readline()\n"
+  )
+
+  def start():
+    return subprocess.Popen(
+      (sys.executable, "-c", program, str(lock)),
+      cwd=pathlib.Path(__file__).parents[1],
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      text=True,
+    )
+
+  first = start()
+  assert first.stdout.readline() == "in\n"
+  second, third = start(), start()
+  for process in (second, third):
+    assert process.stdout.readline() == "waits\n"
+  first.kill()  # The lock goes with the process.
+  first.wait()
+  line, _ = second.communicate("go\n", timeout=60)
+  assert line == "in\n"
+  assert third.communicate("go\n", timeout=60)[0] == "in\n"
+  assert not lock.exists()
+  first.stdin.close()
+  first.stdout.close()
+
+
+def test_who_cannot_lock_goes_on(tmp_path):
+  (tmp_path / "file").touch()
+  with files.one_at_a_time(tmp_path / "file" / "lock", lambda: 1 / 0):
+    pass

@@ -25,8 +25,10 @@ def images_and_labels(
 ) -> Arrays:
   """The entry of `name` and `source`; `decode` makes it if there is none.
 
-  A damaged entry is never used: it is reported on stderr and made again. If the
-  cache cannot be written, the arrays are still returned.
+  Of many processes that share the cache folder, on one host or on many, one
+  makes the entry, and the others wait for it. A damaged entry is never used: it
+  is reported on stderr and made again. If the cache cannot be written, the
+  arrays are still returned.
 
   Args:
     name: what the arrays are, as part of a file name: "mnist-3.0.1-train".
@@ -35,11 +37,33 @@ def images_and_labels(
   """
   key = hashlib.sha256(source.encode()).hexdigest()[:16]
   path = files.cache_folder("data") / f"{name}-{key}.arrays"
-  arrays = _read(path)
-  if arrays is None:
-    arrays = decode()
-    _write(path, arrays)
+  before, arrays = _stamp(path), _read(path)
+  if arrays is not None:
+    return arrays
+  with files.one_at_a_time(
+    path.with_suffix(".lock"),
+    lambda: print(
+      f"waiting for another process that reads {name}",
+      file=sys.stderr,
+      flush=True,
+    ),
+  ):
+    # Another process may have made it meanwhile.
+    is_new = _stamp(path) not in (None, before)
+    arrays = _read(path) if is_new else None
+    if arrays is None:
+      arrays = decode()
+      _write(path, arrays)
   return arrays
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+  """What changes when a file is replaced; None if there is none."""
+  try:
+    stat = path.stat()
+  except OSError:
+    return None
+  return stat.st_ino, stat.st_mtime_ns
 
 
 def _read(path: Path) -> Arrays | None:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from sr2_jax import errors, paths
+from sr2_jax import errors, files, paths
 from sr2_jax.data import cache, published
 
 # Images are decoded in portions, because one call for many records is faster.
@@ -63,7 +63,16 @@ def prepared_copy(name: str) -> PreparedCopy:
   data_dir = _data_dir()
   folder = _newest_version(data_dir / name)
   if folder is None:
-    _prepare(name, data_dir)
+    with files.one_at_a_time(
+      files.cache_folder("data") / f"{name}.lock",
+      lambda: print(
+        f"waiting for another process that prepares {name}",
+        file=sys.stderr,
+        flush=True,
+      ),
+    ):
+      if not is_prepared(name):
+        _prepare(name, data_dir)
     folder = _newest_version(data_dir / name)
   if folder is None:
     raise errors.UserError(f"TFDS prepared no copy of {name} in {data_dir}.")
@@ -87,13 +96,13 @@ def read(
   if num_images is not None:
     count = min(count, num_images)
   # Sizes and times identify the content: another copy is decoded again.
-  files = [
+  contents = [
     (file.name, file.stat().st_size, file.stat().st_mtime_ns)
     for file in sorted(copy.folder.iterdir())
   ]
   return cache.images_and_labels(
     f"{copy.name}-{copy.folder.name}-{split}",
-    json.dumps([split, count, files]),
+    json.dumps([split, count, contents]),
     decode=lambda: _decode(copy, split, count),
   )
 

@@ -124,14 +124,14 @@ def test_interrupted_write_leaves_nothing_behind(folder, monkeypatch):
   assert list(folder.iterdir()) == []
 
 
-def test_processes_that_write_at_once_agree(folder):
+def test_one_of_many_processes_decodes_and_the_others_wait(folder):
   program = """
 import sys
 import numpy as np
 from sr2_jax.data import cache
 def decode():
   print("decoding", flush=True)
-  sys.stdin.readline()  # until all of them are here
+  sys.stdin.readline()  # until the others are here
   return np.full((500, 32, 32, 3), 7, np.uint8), np.arange(500, dtype=np.int32)
 images, labels = cache.images_and_labels("both", "same", decode=decode)
 assert (images == 7).all() and (labels == np.arange(500)).all()
@@ -142,15 +142,17 @@ assert (images == 7).all() and (labels == np.arange(500)).all()
       cwd=Path(__file__).parents[2],
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
+      stderr=subprocess.STDOUT,
       text=True,
     )
     for _ in range(3)
   ]
+  said = sorted(process.stdout.readline() for process in processes)
+  waiting = "waiting for another process that reads both\n"
+  assert said == ["decoding\n", waiting, waiting]
   for process in processes:
-    assert process.stdout.readline() == "decoding\n"
-  for process in processes:
-    process.communicate("go\n", timeout=60)
-    assert process.returncode == 0
+    rest, _ = process.communicate("go\n", timeout=60)
+    assert (rest, process.returncode) == ("", 0)
   assert len(list(folder.iterdir())) == 1
 
   def never():

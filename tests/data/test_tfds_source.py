@@ -1,5 +1,6 @@
 """TFDS data sets: prepared by TFDS's own builders, read back by ours."""
 
+import concurrent.futures
 import functools
 import gzip
 import hashlib
@@ -307,6 +308,27 @@ def test_failed_preparation_does_not_break_the_next(
   (tmp_path / "mnist" / "incomplete.ABC_3.0.1").mkdir(parents=True)
 
   assert tfds_source.prepared_copy("mnist").num_images["train"] == 23
+
+
+def test_one_of_many_prepares_and_the_others_wait(
+  prepared, tmp_path, monkeypatch, capsys
+):
+  monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "shared"))
+  calls = []
+
+  def prepare(name, data_dir):
+    calls.append(name)
+    said, deadline = "", time.monotonic() + 30
+    while said.count("waiting for another process that prepares mnist") < 2:
+      said += capsys.readouterr().err
+      assert time.monotonic() < deadline
+    shutil.copytree(prepared / name, data_dir / name)
+
+  monkeypatch.setattr(tfds_source, "_prepare", prepare)
+  with concurrent.futures.ThreadPoolExecutor(3) as pool:
+    found = list(pool.map(tfds_source.prepared_copy, ["mnist"] * 3))
+  assert calls == ["mnist"]
+  assert found == [found[0]] * 3
 
 
 def test_download_with_wrong_content_is_an_error(server, tmp_path, monkeypatch):

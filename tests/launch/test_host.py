@@ -157,3 +157,19 @@ def test_signs_of_life(tmp_path):
   look()
   assert len(set(seen)) == len(seen)
   assert host.signs_of_life(folder, [log]) == seen[-1]
+
+
+def test_all_hosts_have_the_same_caches(tmp_path, monkeypatch):
+  for name in ("SR2_JAX_CACHE_DIR", "TFDS_DATA_DIR"):
+    monkeypatch.delenv(name, raising=False)
+  assert host.shared_caches(tmp_path) == {
+    "SR2_JAX_CACHE_DIR": str(tmp_path / ".cache")
+  }
+  monkeypatch.setenv("SR2_JAX_CACHE_DIR", "/mnt/cache")
+  monkeypatch.setenv("TFDS_DATA_DIR", "/mnt/tfds")
+  assert host.shared_caches(tmp_path) == {
+    "SR2_JAX_CACHE_DIR": "/mnt/cache", "TFDS_DATA_DIR": "/mnt/tfds",
+  }  # fmt: skip
+  monkeypatch.setenv("SR2_JAX_CACHE_DIR", "")
+  cache = host.shared_caches(tmp_path)["SR2_JAX_CACHE_DIR"]
+  assert cache == str(tmp_path / ".cache")

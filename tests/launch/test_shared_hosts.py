@@ -5,6 +5,7 @@ in place of the training that notes what it may use.
 """
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -58,6 +59,7 @@ def environments(workdir, *flags):
     sys.executable, "-c", DRIVER, str(workdir / "program.py"),
     f"--sweep={sweep}", f"--workdir={workdir}", "--engine=ray", *flags,
   )  # fmt: skip
+  own = {k: v for k, v in os.environ.items() if k != "SR2_JAX_CACHE_DIR"}
   done = subprocess.run(
     command,
     check=False,
@@ -65,6 +67,7 @@ def environments(workdir, *flags):
     capture_output=True,
     text=True,
     timeout=TIMEOUT,
+    env=own,
   )
   assert done.returncode == 0, done.stdout + done.stderr
   found = [
@@ -79,6 +82,8 @@ def test_a_gpu_each(tmp_path):
   )
   assert {env["CUDA_VISIBLE_DEVICES"] for env in found} == {"0", "1"}
   assert {env["JAX_NUM_CPU_DEVICES"] for env in found} == {"1"}
+  cache = str(tmp_path / ".cache")
+  assert [env["SR2_JAX_CACHE_DIR"] for env in found] == [cache] * 2
   lines = [line for line in printed.splitlines() if " starts on " in line]
   assert len(lines) == 2
   assert all(line.startswith("emulated: ") for line in lines)
