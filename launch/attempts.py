@@ -53,7 +53,7 @@ RULES: dict[int, Rule] = {
     "runs that start from it are next",
   ),
   errors.IN_USE: Rule(
-    End.IN_USE, "it is started again when its folder is free"
+    End.IN_USE, "it is started again when that is free, uncounted"
   ),
   errors.PEER_GONE: Rule(
     End.CRASHED, "the code of the process that is gone decides; if it went "

@@ -11,7 +11,7 @@ from typing import Any
 from launch import attempts, engine, events, notify, slices
 from launch import jobs as jobs_lib
 
-# A folder that is in use is looked at again after so many seconds.
+# Until a run is started again whose folder, or port, was in use.
 _SECONDS_IN_USE = 10.0
 
 
@@ -141,6 +141,8 @@ class Schedule:
       return f"{state}"
     if end == attempts.End.IN_USE:
       self._not_before[job.name] = now + _SECONDS_IN_USE
+      if not job.folder.is_claimed:
+        return f"{end}, starts again in {_SECONDS_IN_USE:.0f} s"
       return f"waits for {job.folder.path}, which is in use{job.folder.owner}"
     self._not_before[job.name] = now + self._policy.pause(tally)
     return self._policy.in_words(end, tally)

@@ -18,7 +18,8 @@ MEANINGS: dict[int, str] = {
   TO_FIX: "something to fix: a field, a flag, a file; one or two lines say "
   "what",
   DIVERGED: "members diverged; the message names each with its step",
-  IN_USE: "another run is using the folder; the message says which",
+  IN_USE: "another run is using the folder, or a program the port of "
+  "--coordinator; the message says which",
   PEER_GONE: "another process of the run is gone, has failed or never came; "
   "the message says which",
   INTERRUPTED: "stopped by Ctrl-C after saving; the same command goes on from "
@@ -41,6 +42,12 @@ class DisagreementError(UserError):
 
 class FolderInUseError(UserError):
   """Another live process works in the folder; the message says which."""
+
+  exit_code = IN_USE
+
+
+class PortInUseError(UserError):
+  """A program listens at the port where the processes of a run are to meet."""
 
   exit_code = IN_USE
 

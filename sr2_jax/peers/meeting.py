@@ -1,6 +1,7 @@
 """Where the processes of a run meet: at a port of process 0; no JAX."""
 
 import dataclasses
+import errno
 import os
 import socket
 import time
@@ -55,6 +56,7 @@ def listen(place: Place) -> socket.socket:
   """The socket at which process 0 waits for the others.
 
   Raises:
+    PortInUseError: if somebody else listens there.
     UserError: if the port cannot be had.
   """
   host, port = place.address
@@ -70,7 +72,9 @@ def listen(place: Place) -> socket.socket:
       )
     return socket.create_server(("", port), backlog=place.count)
   except OSError as error:
-    raise errors.UserError(
+    is_taken = error.errno == errno.EADDRINUSE
+    kind = errors.PortInUseError if is_taken else errors.UserError
+    raise kind(
       f"--coordinator={place.coordinator}: process 0 cannot listen at port "
       f"{port} ({os.strerror(error.errno or 0)}). Give another port."
     ) from error

@@ -17,6 +17,7 @@ def test_a_port_that_is_taken_is_one_line():
     port = listener.getsockname()[1]
     with pytest.raises(errors.UserError, match="cannot listen") as caught:
       meeting.listen(make_place(port))
+  assert caught.value.exit_code == errors.IN_USE
   message = str(caught.value)
   assert f"--coordinator=127.0.0.1:{port}" in message
   assert "Address already in use" in message
