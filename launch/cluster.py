@@ -6,9 +6,9 @@ The only module that imports Ray.
 """
 
 import contextlib
-import fcntl
 import os
 import pathlib
+import signal
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -28,6 +28,7 @@ from launch import (
   host,
   notify,
   seats,
+  storage,
 )
 from launch import jobs as jobs_lib
 from launch import slices as slices_lib
@@ -44,30 +45,27 @@ class Host:
   def __init__(self) -> None:
     self._process: host.Process | None = None
     self._lock: Any = None
+    self._port: socket.socket | None = None
 
   def labels(self) -> dict[str, str]:
     """Those of the node that it is on."""
     return dict(ray.get_runtime_context().get_node_labels())
 
   def free_address(self) -> str:
-    """An address of this host, with a port that is free."""
-    with socket.socket() as listener:
-      listener.bind((ray.util.get_node_ip_address(), 0))
-      return "{}:{}".format(*listener.getsockname())
+    """An address of this host, with a port that stays free for the process.
+
+    While this socket has the port and does not listen, nobody is given it by
+    chance, but whoever asks for it by number may listen there.
+    """
+    self._port = socket.socket()
+    self._port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    self._port.bind((ray.util.get_node_ip_address(), 0))
+    return "{}:{}".format(*self._port.getsockname())
 
   def locks(self, path: str) -> str:
-    """ "absent", "locked" by this actor, or "refused", for a file."""
-    try:
-      file = open(path, "r+b")  # noqa: SIM115
-    except OSError:
-      return "absent"
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-      file.close()
-      return "refused"
-    self._lock = file
-    return "locked"
+    """What comes of trying to lock a file; this actor then holds the lock."""
+    answer, self._lock = storage.lock(path)
+    return answer
 
   def start(
     self, command: Sequence[str], log: str, cwd: str, env: Mapping[str, str]
@@ -101,7 +99,7 @@ class Gang:
 
   Raises:
     TimeoutError: if the slice was taken by somebody else.
-    UserError: if its hosts do not share the folder.
+    UserError: if its hosts do not share the folder, or cannot start the job.
   """
 
   def __init__(
@@ -125,6 +123,10 @@ class Gang:
     self.logs += [workdir / f"{job.name}.{i}.log" for i in range(1, self.size)]
     try:
       self._start(workdir, env)
+    except ray.exceptions.RayTaskError as error:
+      self.close()
+      where = f"{job.name} cannot start on {seat.name}"
+      raise errors.UserError(f"{where}: {error.cause}") from error
     except ray.exceptions.RayError as error:
       self.close()
       raise TimeoutError(f"{seat.name} does not answer") from error
@@ -159,7 +161,8 @@ class Gang:
       [address] = self._ask([self._hosts[0].free_address.remote()])
       several = [f"--coordinator={address}"]
       several += [f"--num_processes={len(self._hosts)}"]
-    with self.logs[0].open("a") as log:
+    # On a full disk the processes start all the same, and say so.
+    with contextlib.suppress(OSError), self.logs[0].open("a") as log:
       log.write(f"-- {self._job.name} on {self._seat.name}\n")
     starts = []
     for index, actor_of_host in enumerate(self._hosts):
@@ -181,18 +184,12 @@ class Gang:
       answers = []
       for actor_of_host in self._hosts:
         answers += self._ask([actor_of_host.locks.remote(path)])
-      with token.open("r+b") as file:
-        try:
-          fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-          answers.append("locked")
-        except OSError:
-          answers.append("refused")
+      answers.append(storage.lock(path)[0])
     finally:
       token.unlink(missing_ok=True)
-    if answers != ["locked", *["refused"] * len(self._hosts)]:
-      what = "is not shared" if "absent" in answers else "has no locks"
+    if problem := storage.problem(answers):
       raise errors.UserError(
-        f"--workdir={workdir} {what} by all hosts of {self._seat.name}.\n"
+        f"--workdir={workdir} {problem} by all hosts of {self._seat.name}.\n"
         "Give a folder that they share, such as NFS or Lustre with locks."
       )
 
@@ -209,7 +206,10 @@ class Gang:
     for index, question in asked.items():
       try:
         [code] = self._ask([question])
-      except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):
+      except ray.exceptions.OutOfMemoryError:
+        # Ray has killed the actor. Elsewhere the run would need as much.
+        self.codes[index] = 128 + signal.SIGKILL
+      except ray.exceptions.RayError:
         self.codes[index] = None  # The actor is gone, and its process with it.
       else:
         if code is not None:
@@ -245,8 +245,10 @@ class RayCluster:
     self._slice, self._workdir, self._env = slice_, workdir, env
 
   def offers(self) -> tuple[list[seats.Seat], list[str]]:
-    """Those that a run can have, taken or not, and what others lack."""
-    return seats.find(ray.nodes(), self._slice)
+    """Those that are free or this sweep's own, and what others lack."""
+    whole, broken = seats.find(ray.nodes(), self._slice)
+    left = _left()
+    return [seat for seat in whole if seat.has_room(left)], broken
 
   def draining(self) -> dict[str, float]:
     """Hosts that are going away, and in how many seconds."""
@@ -263,6 +265,14 @@ class RayCluster:
   def start(self, job: jobs_lib.Job, seat: seats.Seat) -> Gang:
     """Starts a job on the hosts of a seat."""
     return Gang(job, seat, workdir=self._workdir, env=self._env)
+
+
+def _left() -> dict[str, dict[str, float]]:
+  """The resources of each host that nobody has taken, as far as is known."""
+  try:
+    return ray._private.state.available_resources_per_node()
+  except (AttributeError, TypeError):
+    return {}  # Not public. A slice that is taken is seen at the start.
 
 
 def run(

@@ -99,6 +99,9 @@ class Cluster:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     # Workers of Ray, and with them the runs, would be nice to everybody else.
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
+    # Each raylet would take this machine's memory for its own, and all of them
+    # would kill a run where one is too many.
+    os.environ["RAY_memory_monitor_refresh_ms"] = "0"  # noqa: SIM112
     from ray import cluster_utils  # pyright: ignore[reportMissingImports]
 
     self._slice, self._gpus = slice_, gpus or slice_.chips_per_host

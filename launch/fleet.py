@@ -28,6 +28,7 @@ from launch import (
   tables,
 )
 from launch import jobs as jobs_lib
+from sr2_jax import errors
 
 POLL_SECONDS = 1.0
 # After the first process of a run has failed, the others say so and leave.
@@ -81,6 +82,7 @@ class Cluster(Protocol):
 
     Raises:
       TimeoutError: if the seat is not to be had.
+      UserError: if it is, and no job can start there.
     """
     ...
 
@@ -138,7 +140,7 @@ class Fleet:
     self._schedule = schedule.Schedule(jobs, workdir, policy=policy, tell=tell)
     self._running: dict[str, _Running] = {}
     self._cooling: dict[str, float] = {}
-    self._num_passed_on = 0
+    self._num_passed_on, self._has_started = 0, False
     self._said_at = self._none_since = None
     self._overall_at: float | None = None
 
@@ -253,7 +255,15 @@ class Fleet:
       except TimeoutError as error:
         self._say(f"{job.name}: {error}; another slice is tried")
         self._cooling[seat.name] = now + _SECONDS_TO_COOL
+        break  # It took a while; the runs are looked after first.
+      except errors.UserError as error:
+        # A slice is bad where others are not; the sweep goes on without it.
+        if not self._has_started:
+          raise
+        say(f"{job.name}: {error}")
+        self._cooling[seat.name] = now + _SECONDS_TO_COOL
         continue
+      self._has_started = True
       self._running[job.name] = _Running(
         job,
         seat,

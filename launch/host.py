@@ -14,9 +14,11 @@ from sr2_jax.records import folder as folder_lib
 COMMAND = (sys.executable, "-m", "sr2_jax.main")
 # Becomes the command that follows, and ends with its parent: where a launcher
 # is killed, nothing else would end what it has started. PR_SET_PDEATHSIG is 1,
-# SIGKILL is 9. The parent may be gone before the call.
+# SIGKILL is 9. The parent may be gone before the call. Ray blocks SIGINT in all
+# that it starts, and a process inherits that: Ctrl-C would never reach it.
 _TIED = (
-  "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); "
+  "import ctypes, os, signal, sys; ctypes.CDLL(None).prctl(1, 9); "
+  "signal.pthread_sigmask(signal.SIG_SETMASK, []); "
   "os.getppid() == int(sys.argv[1]) or sys.exit(137); "
   "os.execv(sys.argv[2], sys.argv[2:])"
 )

@@ -33,6 +33,20 @@ class Seat:
   selectors: list[dict[str, str]]
   variables: dict[str, str]
 
+  def has_room(self, left: Mapping[str, Mapping[str, float]]) -> bool:
+    """Whether no host lacks what a run needs.
+
+    Args:
+      left: resources that nobody has taken, by node. Where a node is not named,
+        they are not known.
+    """
+    return all(
+      left[node].get(kind, 0.0) >= amount
+      for node, bundle in zip(self.nodes, self.bundles, strict=True)
+      if node in left
+      for kind, amount in bundle.items()
+    )
+
 
 def find(
   nodes: Sequence[Mapping[str, Any]], slice_: slices.Slice

@@ -116,6 +116,21 @@ def test_only_a_tied_process_ends_with_who_started_it(tmp_path, kind):
       os.kill(pid, signal.SIGKILL)
 
 
+@linux
+def test_a_tied_process_hears_what_its_starter_blocks(tmp_path):
+  """As Ray blocks SIGINT."""
+  command = python("import time; print('here', flush=True); time.sleep(99)")
+  before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+  try:
+    log = tmp_path / "log"
+    process = host.Process(command, log, is_tied=True)
+  finally:
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+  wait_for(lambda: log.read_text())
+  process.send(signal.SIGINT)
+  assert code_of(process) == 130
+
+
 def test_tail_reads_what_is_added(tmp_path):
   log = tmp_path / "a.log"
   log.write_text("of an earlier attempt\n")
