@@ -19,6 +19,7 @@ from ray.util import (  # pyright: ignore[reportMissingImports]
   scheduling_strategies,
 )
 
+from launch import address as address_lib
 from launch import (
   attempts,
   emulation,
@@ -123,13 +124,9 @@ class Gang:
     self.logs += [workdir / f"{job.name}.{i}.log" for i in range(1, self.size)]
     try:
       self._start(workdir, env)
-    except ray.exceptions.RayTaskError as error:
-      self.close()
-      where = f"{job.name} cannot start on {seat.name}"
-      raise errors.UserError(f"{where}: {error.cause}") from error
     except ray.exceptions.RayError as error:
       self.close()
-      raise TimeoutError(f"{seat.name} does not answer") from error
+      raise _why_not(job, seat, error) from error
     except BaseException:
       self.close()
       raise
@@ -227,6 +224,20 @@ class Gang:
     ray.util.remove_placement_group(self._group)
 
 
+def _why_not(
+  job: jobs_lib.Job, seat: seats.Seat, error: Exception
+) -> TimeoutError | errors.UserError:
+  """What an error of Ray's at a start means."""
+  is_ours = isinstance(error, ray.exceptions.RayTaskError)
+  if not is_ours and not getattr(error, "actor_init_failed", False):
+    return TimeoutError(f"{seat.name} does not answer")
+  last = str(error).strip().splitlines()[-1]
+  return errors.UserError(
+    f"{job.name} cannot start on {seat.name}: {last}\n"
+    "All hosts need the project at the same path, or installed."
+  )
+
+
 class RayCluster:
   """The slices of a Ray cluster, as a `fleet.Cluster`.
 
@@ -308,13 +319,13 @@ def run(
       cluster = emulation.start(address, slice_)
       stack.callback(cluster.close)
       address, env = cluster.address, env | emulation.variables(slice_)
-    _check_address(address)
+    address_lib.check(address)
     try:
       context = ray.init(
         address=address, log_to_driver=False, logging_level="error"
       )
     except (ConnectionError, RuntimeError, ValueError) as error:
-      raise errors.UserError(_no_cluster(address, error)) from error
+      raise address_lib.nobody(address, error) from error
     stack.callback(ray.shutdown)
     # Ray has put its own handler in the place of ours.
     stack.enter_context(signals.listening())
@@ -334,18 +345,3 @@ def run(
       at_once=at_once,
       wait=wait,
     ).run()
-
-
-def _check_address(address: str) -> None:
-  """Refuses an address where nobody listens; Ray waits for minutes there."""
-  name, colon, port = address.rpartition(":")
-  if colon and name and port.isdigit():
-    try:
-      socket.create_connection((name, int(port)), timeout=10).close()
-    except (OSError, OverflowError) as error:
-      raise errors.UserError(_no_cluster(address, error)) from error
-
-
-def _no_cluster(address: str, error: Exception) -> str:
-  first = (str(error).strip() or type(error).__name__).splitlines()[0]
-  return f"--address={address}: there is no Ray cluster ({first})."
