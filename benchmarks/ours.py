@@ -1,7 +1,7 @@
 """Our side of the comparison: the programs of sr2_jax that a worker times."""
 
 import collections
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -157,9 +157,20 @@ def evaluation(case: dict[str, Any]) -> prepared.Prepared:
 
 
 def evaluation_of(
-  images: np.ndarray, labels: np.ndarray, layout: parallel.Layout
+  images: np.ndarray,
+  labels: np.ndarray,
+  layout: parallel.Layout,
+  *,
+  noise_variances: Sequence[float] | None = None,
 ) -> Callable[[int], None]:
-  """Evaluates SR2_FSRCNN x4 on these images as often as asked; compiled."""
+  """Evaluates SR2_FSRCNN x4 on these images as often as asked; compiled.
+
+  Args:
+    images: high-resolution.
+    labels: of the images.
+    layout: the devices.
+    noise_variances: levels; None: those of the default config.
+  """
   config = config_of("sr2_fsrcnn", 4)
   phase = phase_of(config, images, layout)
   settings = program.Settings(
@@ -173,11 +184,13 @@ def evaluation_of(
   )
   mapped = layout.map(program.create(settings))
   variables = layout.put_members(phase.create_state().variables)
-  noise_variances = np.asarray(config.eval.noise_variances, np.float32)
+  if noise_variances is None:
+    noise_variances = config.eval.noise_variances
+  variances = np.asarray(noise_variances, np.float32)
   split = dataset.Split(images, labels)
 
   def start(batch: program.EvalBatch) -> Any:
-    shared = layout.put_shared((batch, noise_variances))
+    shared = layout.put_shared((batch, variances))
     return mapped(variables, (), shared)
 
   def batches() -> Iterator[program.EvalBatch]:
