@@ -32,6 +32,7 @@ def cpu_seconds(work: Callable[[], Any]) -> float:
 def predictor_of(network: str, scale: int) -> Any:
   """A predictor of an untrained network, a key of `goals.NETWORKS`."""
   import jax
+  import jax.numpy as jnp
 
   from benchmarks import ours
   from sr2_jax.prediction import predictor
@@ -50,7 +51,7 @@ def predictor_of(network: str, scale: int) -> Any:
     step=0,
   )
   built = network_lib.build(config, origin.image_shape, 10, phase=origin.phase)
-  variables = jax.vmap(built.init)(np.zeros(1, np.uint32))
+  variables = jax.vmap(built.init)(jnp.zeros(1, jnp.uint32))
   return predictor.Predictor(
     network_lib.Trained(built, jax.tree.map(np.asarray, variables), (origin,))
   )

@@ -241,16 +241,54 @@ def test_a_folder_without_weights_is_named(tmp_path):
     network_lib.load(tmp_path)
 
 
-def test_weights_of_another_network_are_refused(run, tmp_path):
+def without(arrays):
+  arrays.pop("params/sr/expand/kernel")
+
+
+def with_one_more(arrays):
+  arrays["params/sr/other/kernel"] = np.zeros((1, 1), np.float32)
+
+
+def misshapen(arrays):
+  arrays["params/sr/expand/kernel"] = np.zeros((3, 3), np.float32)
+
+
+def not_finite(arrays):
+  arrays["params/sr/expand/kernel"].flat[7] = np.nan
+
+
+@pytest.mark.parametrize(
+  ("damage", "problem"),
+  [
+    (without, r"params/sr/expand/kernel has the shape None; .* needs \("),
+    (with_one_more, r"params/sr/other/kernel has the shape \(1, 1\); .* None"),
+    (misshapen, r"params/sr/expand/kernel has the shape \(3, 3\); .* needs"),
+    (not_finite, "params/sr/expand/kernel has numbers that are not finite"),
+  ],
+)
+def test_arrays_that_are_not_the_networks_are_named(
+  run, tmp_path, damage, problem
+):
   """As after a wrong copy: the file's own config and arrays disagree."""
   place = ("pretrain", "fsrcnn")
   source = weights_lib.network_folder(run.folder.path, *place)
   arrays, origin = weights_lib.read(source / "seed_0" / "last.safetensors")
-  arrays.pop("params/sr/expand/kernel")
+  arrays = {name: array.copy() for name, array in arrays.items()}
+  damage(arrays)
   target = weights_lib.network_folder(tmp_path, *place)
   weights_lib.write(target / "seed_0" / "last.safetensors", arrays, origin)
-  with pytest.raises(errors.UserError, match=r"params/sr/expand.* needs \("):
+  with pytest.raises(errors.UserError, match=problem):
     network_lib.load(tmp_path)
+
+
+def test_a_file_that_names_another_trunk_is_refused(run, tmp_path):
+  source = weights_lib.network_folder(run.folder.path, "pretrain", "fsrcnn")
+  arrays, origin = weights_lib.read(source / "seed_0" / "last.safetensors")
+  model = {**origin.config["model"], "trunk": "wdsr"}
+  other = dataclasses.replace(origin, config={**origin.config, "model": model})
+  weights_lib.write(tmp_path / "a.safetensors", arrays, other)
+  with pytest.raises(errors.UserError, match=r"its network needs"):
+    network_lib.from_files([tmp_path / "a.safetensors"])
 
 
 def test_a_phase_trains_the_network_of_its_config():
