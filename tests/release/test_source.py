@@ -105,18 +105,22 @@ def test_what_is_half_trained_is_refused(tmp_path):
     one(tmp_path)
 
 
-def test_arrays_are_rounded_and_have_one_kind_of_statistics(tmp_path):
+def test_kernels_are_rounded_and_there_is_one_kind_of_statistics(tmp_path):
   path = tmp_path / "a.safetensors"
   written = {
-    "params/a": np.float32([1 / 3]),
+    "params/kernel": np.float32([[1 / 3]]),
+    "params/bias": np.float32([1 / 3]),
     "running_batch_stats/a": np.float32([1e9]),
   }
   weights_lib.write(path, written, tiny_predictor.origin())
   found = source.arrays(path, "float16")
-  assert found == {"params/a": np.float16(1 / 3)}
-  weights_lib.write(
-    path, {"params/a": np.float32([1e5])}, tiny_predictor.origin()
-  )
-  assert source.arrays(path, "float32")["params/a"] == 1e5
-  with pytest.raises(errors.UserError, match="params/a does not fit float16"):
+  assert found == {
+    "params/kernel": np.float16(1 / 3),
+    "params/bias": np.float32(1 / 3),
+  }
+  assert found["params/kernel"].dtype == np.float16
+  kernel = {"params/kernel": np.float32([[1e5]])}
+  weights_lib.write(path, kernel, tiny_predictor.origin())
+  assert source.arrays(path, "float32")["params/kernel"] == 1e5
+  with pytest.raises(errors.UserError, match="kernel does not fit float16"):
     source.arrays(path, "float16")
