@@ -21,9 +21,9 @@ Images are the LOW-resolution ones, of any size from 1x1: PNG, JPEG, WebP, TIFF,
 BMP, GIF, PGM or AVIF. An output has the scale of the network and its name.
 
 Weights:
-  --weights=NAME|FOLDER|FILE  Released weights by name (another name lists
-                            them), a run folder, a folder of weights in it, or
-                            one .safetensors file.
+  --weights=NAME|FOLDER|FILE  Released weights such as fsrcnn_x4_mnist, a run
+                            folder, a folder of weights in it, or one
+                            .safetensors file.
   --method=NAME             Which network of a run folder; the last by default.
   --checkpoint=last|best    Of a folder; "last" by default.
   --seeds=all|first|0,2     Members to use; the picture is the mean of all.
