@@ -44,10 +44,12 @@ def on_page_markdown(
   markdown: str, *, page: Page, config: MkDocsConfig, files: Files
 ) -> str:
   """Links to the demo below the title of its page."""
-  if page.file.src_uri != "demo.md" or files.get_file_from_path(_DEMO) is None:
+  demo = files.get_file_from_path(_DEMO)
+  if page.file.src_uri != "demo.md" or demo is None:
     return markdown
   title, _, rest = markdown.partition("\n")
-  return f"{title}\n\n**[Try it here]({_DEMO})** (10 MB).\n{rest}"
+  megabytes = f"{len(demo.content_string) / 1e6:.1f} MB"
+  return f"{title}\n\n**[Try it here]({_DEMO})** ({megabytes}).\n{rest}"
 
 
 @functools.cache

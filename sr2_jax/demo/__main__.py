@@ -87,8 +87,9 @@ def run(command: command_line.Command) -> None:
   rounding = ", ".join(
     f"{name.replace('_', '-')} by at most {cost:.1g}"
     for name, cost in costs.items()
+    if cost
   )
-  print(f"float16 kernels change {rounding}.")
+  print(f"float16 kernels change {rounding or 'nothing'}.")
   print(f"{command.out}: {len(text.encode()) / 1e6:.1f} MB.")
 
 

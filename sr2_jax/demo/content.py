@@ -1,5 +1,7 @@
 """What a page says about a network, and everything that its scripts need."""
 
+import pathlib
+
 import jax
 import numpy as np
 from ml_collections import ConfigDict
@@ -79,7 +81,7 @@ def _operators(
 def _why_no_label(wiring: str) -> str | None:
   if wiring != "none":
     return None
-  return "No label: this network has no classifier. It only super-resolves."
+  return "No label: this network has no classifier."
 
 
 def _lead(origin: weights_lib.Origin, wiring: str) -> str:
@@ -106,10 +108,12 @@ def _about(
     f"Gaussian blur of {sigma:g} px, then a step of {degradation.scale} px "
     f"{anti_aliasing} anti-aliasing, as in the evaluation of the run"
   )
+  # Without folders: they are of no use to whom the page is sent.
+  weights = pathlib.Path(chosen.title).name
   seed = "unknown" if member.seed is None else str(member.seed)
   return [
     ("Network", choice_lib.short_title(chosen)),
-    ("Weights", f"{chosen.title}, sha256 {chosen.digests[0] or 'unknown'}"),
+    ("Weights", f"{weights}, sha256 {chosen.digests[0] or 'unknown'}"),
     ("Trained on", f"{config.data.name}, seed {seed}, {origin.step:,} steps"),
     ("Shrinking", shrinking),
     ("Noise", "Gaussian, clipped to [0, 1]; one draw for all levels"),

@@ -25,6 +25,7 @@ _FILES = {
   "pictures": "pictures.js",
   "drawing": "drawing.js",
   "client": "client.js",
+  "check": "check.js",
   "app": "app.js",
 }
 # Steps of the slider, and the standard deviation of noise at its end.

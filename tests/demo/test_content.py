@@ -24,7 +24,8 @@ def test_the_network_is_described(page):
   text, facts, costs, chosen = page
   about = dict(facts["about"])
   assert about["Network"] == "FSRCNN x2"
-  assert chosen.digests[0] in about["Weights"]
+  folder = chosen.title.rpartition("/")[2]
+  assert about["Weights"] == f"{folder}, sha256 {chosen.digests[0]}"
   assert "mnist5k, seed 1, 5 steps" in about["Trained on"]
   assert "blur of 1 px, then a step of 2 px with anti" in about["Shrinking"]
   assert "0.1 MB" in about["This page"]

@@ -31,13 +31,17 @@ def test_a_page_of_the_first_seed(folder, monkeypatch, capsys):
   monkeypatch.setattr(
     demo,
     "_page",
-    lambda chosen: seeds.append(chosen.origins[0].member.seed) or ("", {}),
+    lambda chosen: (
+      seeds.append(chosen.origins[0].member.seed) or ("", {"logits": 0.0})
+    ),
   )
   assert main("--weights=run --out=first.html") == errors.DONE
   assert main("--weights=run --out=new/second.html --seeds=2") == errors.DONE
   assert seeds == [0, 2]
   assert (folder / "new/second.html").is_file()
-  assert "new/second.html: 0.0 MB." in capsys.readouterr().out
+  text = capsys.readouterr().out
+  assert "float16 kernels change nothing." in text
+  assert "new/second.html: 0.0 MB." in text
 
 
 def test_what_is_there_is_replaced_only_by_force(folder, capsys):

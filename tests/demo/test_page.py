@@ -56,6 +56,7 @@ def tab(folder):
 
 
 CHECKED = "document.getElementById('check').dataset.pictures !== undefined"
+PROMPT = "getComputedStyle(document.getElementById('prompt')).display"
 
 
 @pytest.fixture
@@ -156,7 +157,7 @@ def test_it_is_ready_equals_jax_and_asks_for_nothing(demo, file):
 def test_drawing_changes_pictures_and_bars(demo):
   before, picture = bars(demo), pixels(demo, "super")
   stroke(demo, [(0.3, 0.2), (0.6, 0.2), (0.6, 0.5), (0.4, 0.9), (0.4, 0.9)])
-  demo.wait("document.getElementById('prompt').hidden")
+  demo.wait(f"{PROMPT} === 'none'")
   drawn = bars(demo)
   assert drawn != before
   assert (pixels(demo, "super") != picture).any()
@@ -173,7 +174,7 @@ def test_drawing_changes_pictures_and_bars(demo):
 @in_browser
 def test_an_empty_pad_has_finite_numbers(demo):
   stroke(demo, [(0.3, 0.2), (0.6, 0.2), (0.6, 0.2)])
-  demo.wait("document.getElementById('prompt').hidden")
+  demo.wait(f"{PROMPT} === 'none'")
   demo.run("document.getElementById('clear').click()")
   shown = bars(demo)
   assert not pixels(demo, "original").any()
@@ -188,11 +189,11 @@ def test_keys_draw_and_clear(demo):
   for _ in range(5):
     # 8: with Shift.
     demo("Input.dispatchKeyEvent", type="keyDown", key="ArrowDown", modifiers=8)
-  demo.wait("document.getElementById('prompt').hidden")
+  demo.wait(f"{PROMPT} === 'none'")
   bars(demo)
   assert pixels(demo, "original").any()
   demo("Input.dispatchKeyEvent", type="keyDown", key="Delete")
-  demo.wait("!document.getElementById('prompt').hidden")
+  demo.wait(f"{PROMPT} !== 'none'")
   bars(demo)
   assert not pixels(demo, "original").any()
 
@@ -447,6 +448,18 @@ def test_layers_in_javascript_are_those_of_numpy(demo, name):
   for output, value in expected.items():
     error = np.abs(np.ravel(value) - found[output]).max()
     assert error < 1e-5 * np.abs(value).max()
+
+
+@in_browser
+def test_float16_is_that_of_numpy(demo):
+  bits = np.arange(2**16, dtype=np.uint16)
+  expected = bits.view(np.float16).astype(float)
+  finite = np.isfinite(expected)
+  found = demo.run("[...float16Values()].map((x) => isFinite(x) ? x : null)")
+  assert [x is not None for x in found] == finite.tolist()
+  np.testing.assert_array_equal(
+    np.array(found, float)[finite], expected[finite]
+  )
 
 
 def test_texts_cannot_end_what_they_are_in():
