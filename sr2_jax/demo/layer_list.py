@@ -41,7 +41,7 @@ class LayerList:
 def rounded(arrays: Arrays) -> dict[str, np.ndarray]:
   """Float32 arrays with all kernels rounded to what float16 can hold."""
   return {
-    name: np.float32(np.float16(x)) if _is_kernel(name) else np.float32(x)
+    name: (x.astype(np.float16) if _is_kernel(name) else x).astype(np.float32)
     for name, x in arrays.items()
   }
 
@@ -100,7 +100,7 @@ class _Layers:
     kernel = self._param(name, "kernel")
     # It has been rounded already.
     return self._convolved(
-      x, np.float16(kernel), self._param(name, "bias"), stride, spread
+      x, kernel.astype(np.float16), self._param(name, "bias"), stride, spread
     )
 
   def upsample(self, x: int, name: str, output: str, *, scale: int) -> int:
@@ -111,9 +111,10 @@ class _Layers:
       each = np.kron(np.eye(scale**2), mix)  # [3 scale², C scale²]
       offset = np.tile(self._param(output, "bias"), scale**2)
       # A product of float16 numbers needs more digits.
-      kernel, bias = np.float32(kernel @ each), np.float32(bias @ each + offset)
+      kernel = (kernel @ each).astype(np.float32)
+      bias = bias @ each + offset
     else:
-      kernel = np.float16(kernel)
+      kernel = kernel.astype(np.float16)
     x = self._convolved(x, kernel, bias, 1, 1)
     return self.add("depth_to_space", x, scale=scale)
 
@@ -141,38 +142,35 @@ class _Layers:
     return self._activated(x, None, name)
 
   def _activated(self, x: int, norm: str | None, prelu: str | None) -> int:
-    gain = offset = slope = None
+    values: dict[str, np.ndarray] = {}
     # Some networks have no BatchNorm.
     if norm and f"params/{self._path}{norm}/scale" in self._arrays:
       stats = f"batch_stats/{self._path}{norm}"
       variance = self._arrays[f"{stats}/var"].astype(np.float64)
       gain = self._param(norm, "scale") / np.sqrt(variance + batch_norm.EPSILON)
       offset = self._param(norm, "bias") - self._arrays[f"{stats}/mean"] * gain
+      values |= {"gain": gain, "offset": offset}
     if prelu:
-      slope = self._param(prelu, "negative_slope")
-    [length] = {len(v) for v in (gain, offset, slope) if v is not None}
-    neutral = (np.ones(length), np.zeros(length), np.ones(length))
-    values = [
-      np.float32(otherwise if value is None else value)
-      for value, otherwise in zip((gain, offset, slope), neutral, strict=True)
-    ]
-    numbers = map(self._tensor, values)
-    return self.add(
-      "activate",
-      x,
-      **dict(zip(("gain", "offset", "slope"), numbers, strict=True)),
-    )
+      values["slope"] = self._param(prelu, "negative_slope")
+    [length] = {len(x) for x in values.values()}
+    neutral = {"gain": 1.0, "offset": 0.0, "slope": 1.0}
+    numbers = {
+      name: self._tensor(values.get(name, np.full(length, value)))
+      for name, value in neutral.items()
+    }
+    return self.add("activate", x, **numbers)
 
   def dense(self, x: int, name: str) -> int:
     """A convolution of the one pixel that a mean is."""
-    kernel = np.float16(self._param(name, "kernel"))[None, None]
+    kernel = self._param(name, "kernel").astype(np.float16)[None, None]
     return self._convolved(x, kernel, self._param(name, "bias"), 1, 1)
 
   def _param(self, name: str, leaf: str) -> np.ndarray:
     return self._arrays[f"params/{self._path}{name}/{leaf}"]
 
   def _tensor(self, values: np.ndarray) -> int:
-    self.tensors.append(np.ascontiguousarray(values))
+    dtype = np.float16 if values.dtype == np.float16 else np.float32
+    self.tensors.append(np.ascontiguousarray(values, dtype))
     return len(self.tensors) - 1
 
 
