@@ -1,7 +1,6 @@
 import html
 import json
 import re
-import shutil
 import subprocess
 from xml.etree import ElementTree
 
@@ -12,12 +11,8 @@ from sr2_jax.records import json_lines
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report.paper import measurements as measurements_lib
 from sr2_jax.report.paper import page as page_lib
-from tests import paper_world, result_rows
+from tests import browser, paper_world, result_rows
 
-BROWSER = next(
-  filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))),
-  None,
-)
 COMMAND = "python -m sr2_jax.report runs/paper --out report"
 
 
@@ -173,7 +168,7 @@ def test_the_page_has_claims_and_tables_of_corruptions(tmp_path):
   assert "✓ holds" in line
 
 
-@pytest.mark.skipif(BROWSER is None, reason="needs Chromium on the path")
+@pytest.mark.skipif(browser.PATH is None, reason="needs Chromium on the path")
 @pytest.mark.parametrize("width", [400, 800, 1400])
 def test_a_browser_shows_the_page_without_scrolling_sideways(
   report, tmp_path, width
@@ -181,10 +176,10 @@ def test_a_browser_shows_the_page_without_scrolling_sideways(
   # A browser's window has a least width, so a frame stands for the screen.
   (tmp_path / "report.html").write_bytes((report / "report.html").read_bytes())
   (tmp_path / "frame.html").write_text(_FRAME.replace("WIDTH", str(width)))
-  assert BROWSER is not None
+  assert browser.PATH is not None
   done = subprocess.run(
     [
-      BROWSER, "--headless", "--no-sandbox", "--disable-gpu",
+      browser.PATH, "--headless", "--no-sandbox", "--disable-gpu",
       "--allow-file-access-from-files", "--virtual-time-budget=20000",
       "--host-resolver-rules=MAP * ~NOTFOUND",
       f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom",
