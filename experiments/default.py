@@ -233,6 +233,11 @@ def get_config() -> ml_collections.ConfigDict:
   # Latest checkpoints kept in each phase, >= 1; earlier ones are the fallback
   # when the latest is damaged.
   config.checkpoint.keep = 2
+  # Keep them once the run is done. False keeps its weights alone, a third of a
+  # checkpoint, in checkpoints/<phase>/final: they serve evaluation and
+  # `init_from`. A sweep sets it to false unless told otherwise. A resumed run
+  # may change it.
+  config.checkpoint.keep_finished = True
 
   config.log = ml_collections.ConfigDict()
   # Training steps between log lines of metrics.jsonl, >= 1.

@@ -19,6 +19,8 @@ _BYTES = {True: 14e6, False: 1.2e6}
 _COPIES_IN_A_CHECKPOINT = 3
 # The best checkpoint, and best and last in weights/.
 _OTHER_COPIES = 3
+# The last weights of a run that is done and keeps no optimizer's state.
+_FINAL_COPIES = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,14 +32,31 @@ class Plan:
     wave: of the job, as `jobs.waves` has it.
     choice: layout and devices on the slice.
     need: what is left of it.
-    num_bytes: on disk, at most and about.
+    disk: what it needs there.
   """
 
   job: jobs_lib.Job
   wave: int
   choice: layout.Choice
   need: costs.Need
-  num_bytes: float
+  disk: "Disk"
+
+
+@dataclasses.dataclass(frozen=True)
+class Disk:
+  """Bytes of a run folder, about.
+
+  Attributes:
+    most: while the run goes on.
+    with_state: once it is done, with the optimizer's state.
+    without_state: the same without.
+    keeps_state: whether the run keeps it.
+  """
+
+  most: float
+  with_state: float
+  without_state: float
+  keeps_state: bool
 
 
 def plan(
@@ -62,7 +81,7 @@ def plan(
       mistakes.append(f"{job.name}: {error}")
       continue
     need = need_of(job, choice, slice_, speeds)
-    plans.append(Plan(job, waves[job.name], choice, need, num_bytes(job)))
+    plans.append(Plan(job, waves[job.name], choice, need, disk(job)))
   if mistakes:
     raise errors.UserError("\n".join(mistakes))
   return plans
@@ -113,17 +132,21 @@ def needs(
   return found
 
 
-def num_bytes(job: jobs_lib.Job) -> float:
-  """About the most that a run folder needs while its run goes on."""
+def disk(job: jobs_lib.Job) -> Disk:
+  """About what a run folder needs."""
   config = job.config
-  # A new checkpoint is complete before the oldest one goes.
-  checkpoints = config.checkpoint.keep + 1
-  copies = _COPIES_IN_A_CHECKPOINT * checkpoints + _OTHER_COPIES
-  return sum(
+  network = sum(
     _BYTES[phase == "joint" and config.model.wiring != "none"]
     * derived.population_size(config, phase)
-    * copies
     for phase in derived.phases(config)
+  )
+  states = _COPIES_IN_A_CHECKPOINT * config.checkpoint.keep
+  return Disk(
+    # A new checkpoint is complete before the oldest one goes.
+    network * (states + _COPIES_IN_A_CHECKPOINT + _OTHER_COPIES),
+    network * (states + _OTHER_COPIES),
+    network * (_FINAL_COPIES + _OTHER_COPIES),
+    config.checkpoint.keep_finished,
   )
 
 

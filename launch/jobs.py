@@ -19,6 +19,8 @@ from sr2_jax import errors
 from sr2_jax.config import command_line, experiment_file, fields
 from sr2_jax.records import folder as folder_lib
 
+# What sweeps set unless told otherwise.
+_OF_SWEEPS = {"checkpoint.keep_finished": "false"}
 # Fields that a run's name is made of.
 _OF_NAMES = (
   "degradation.scale", "model.shared_layers", "model.trunk", "model.wiring",
@@ -194,6 +196,7 @@ def _job(
   load: Callable[[str], ml_collections.ConfigDict],
 ) -> Job:
   changes = {
+    **_OF_SWEEPS,
     **{name: _typed(value) for name, value in spec.overrides.items()},
     **{
       field: value

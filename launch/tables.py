@@ -52,7 +52,7 @@ def plan(
         str(one.wave),
         one.choice.line,
         _time(one.need),
-        f"{one.num_bytes / 1e9:.1f}",
+        f"{one.disk.most / 1e9:.1f}",
       )
     )
   to_go = fill.to_go(plans, slice_)
@@ -64,11 +64,27 @@ def plan(
     "",
     f"Each run gets {slice_.name}: {slice_.chips} chips of {hosts}; "
     f"{100 * idle // chips} % of all chips idle.",
-    f"{len(plans)} runs in {max(one.wave for one in plans)} waves; about "
-    f"{sum(one.num_bytes for one in plans) / 1e9:.0f} GB on disk; "
+    f"{len(plans)} runs in {max(one.wave for one in plans)} waves; "
     f"{to_go.in_words(price)}.",
+    _disk([one.disk for one in plans]),
   ]
   return "\n".join([*text, *filter(None, [fill.advice(plans, slice_)])])
+
+
+def _disk(disks: Sequence[fill.Disk]) -> str:
+  """How much room runs need, and what is left once all are done."""
+  kept = [d.with_state if d.keeps_state else d.without_state for d in disks]
+  keeps = any(disk.keeps_state for disk in disks)
+  other = [d.without_state if keeps else d.with_state for d in disks]
+  setting = f"checkpoint.keep_finished={str(not keeps).lower()}"
+  most, left, instead = (
+    f"{sum(sizes) / 1e9:.1f} GB"
+    for sizes in ([disk.most for disk in disks], kept, other)
+  )
+  return (
+    f"About {most} on disk at most, and {left} once all are done; "
+    f"{instead} with --set {setting}."
+  )
 
 
 def _time(need: costs.Need) -> str:

@@ -10,13 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from sr2_jax import agreement, errors, messages, output, parallel
+from sr2_jax import errors, messages, output, parallel
 from sr2_jax.config import derived
 from sr2_jax.evaluation import evaluate, methods, phase_evaluation
 from sr2_jax.records import metrics_log
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.training import best as best_lib
-from sr2_jax.training import checkpoint, divergence, feed, log_lines, steps
+from sr2_jax.training import (
+  checkpoint,
+  divergence,
+  feed,
+  log_lines,
+  steps,
+  stored,
+)
 from sr2_jax.training import phase as phase_lib
 from sr2_jax.training import progress as progress_lib
 from sr2_jax.training import run as run_lib
@@ -43,6 +50,7 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
     if run is None:
       divergence.check_done(pathlib.Path(workdir))
       return
+    stored.check_can_go_on(run.folder)
     open_checkpoints = {
       name: checkpoint.Checkpoints(
         run.folder.checkpoints(name), keep=config.checkpoint.keep
@@ -82,9 +90,13 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
     for checkpoints in open_checkpoints.values():
       checkpoints.close()
     metric_writer.close()
+    if not run.config.checkpoint.keep_finished:
+      stored.keep_final(run.folder, map(run.phase, names))
     if parallel.is_main_process():
       output.show(run, rows_lib.read(run.folder.path))
       run.folder.set_done(divergences.lines_of_done(start.phase))
+    if not run.config.checkpoint.keep_finished:
+      stored.drop_states(run.folder)
     divergences.check_all_alive(start.phase)
 
 
@@ -106,7 +118,7 @@ def evaluate_checkpoint(config: Any, workdir: str | pathlib.Path) -> None:
     divergences = divergence.Divergences(divergence.on_record(run.folder.path))
     for name in derived.phases(config):
       phase = run.phase(name)
-      restored = restore_for_evaluation(run, phase, config.eval.checkpoint)
+      restored = stored.weights(run.folder, phase, config.eval.checkpoint)
       if restored is not None:
         rows += _store_and_evaluate(
           run,
@@ -286,33 +298,6 @@ def train_phase(
   return state
 
 
-def restore_for_evaluation(
-  run: run_lib.Run, phase: phase_lib.Phase, kind: str
-) -> tuple[Any, list[int]] | None:
-  """The "last" or "best" weights and each member's steps; None if missing."""
-  folder = run.folder.checkpoints(phase.name, kind)
-  if not agreement.follow("to look for a folder", folder.is_dir()):
-    return None
-  saved = checkpoint.Checkpoints(folder, read_only=True)
-  if kind == "best":
-    wanted = best_lib.abstract_state(phase.abstract_state().variables)
-    newest = saved.restore_latest(wanted, required=False)
-    if newest is None:
-      if saved.steps:
-        raise errors.UserError(
-          f"no good checkpoint is left in {folder}.\n"
-          "Restore the folder from a copy, or evaluate the last weights: "
-          "--config.eval.checkpoint=last."
-        )
-      return None
-    return newest[1]["variables"], newest[1]["step"].tolist()
-  newest = saved.restore_latest(phase.abstract_state())
-  if newest is None:
-    return None
-  step, state = newest
-  return state.variables, [step] * phase.population.size
-
-
 def _finish_phase(
   run: run_lib.Run,
   evaluation: phase_evaluation.PhaseEvaluation,
@@ -324,7 +309,7 @@ def _finish_phase(
   """Stores the weights of a phase that has ended, and evaluates its state."""
   phase = evaluation.phase
   try:
-    best = restore_for_evaluation(run, phase, "best")
+    best = stored.weights(run.folder, phase, "best")
     if best is not None:
       _store_weights(run, evaluation, "best", best, divergences)
   except (errors.UserError, errors.DivergedError) as error:

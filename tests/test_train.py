@@ -429,6 +429,32 @@ def test_evaluating_again_gives_the_same_rows(
   assert found.startswith((uninterrupted[0] / "results.jsonl").read_text())
 
 
+def test_a_finished_run_may_keep_its_weights_alone(
+  environment, uninterrupted, tmp_path
+):
+  """They are evaluated again, and start other runs, with the same results."""
+  workdir = tmp_path / "thin"
+  shutil.copytree(uninterrupted[0], workdir)
+  (workdir / "DONE").unlink()
+  run(environment, workdir, "--config.checkpoint.keep_finished=false")
+  assert {path.name for path in workdir.glob("checkpoints/*/*")} == {
+    "best", "final",
+  }  # fmt: skip
+  run(environment, workdir, "--mode=eval")
+  for name in ("metrics.jsonl", "results.jsonl"):
+    expected = (uninterrupted[0] / name).read_text()
+    assert (workdir / name).read_text() == expected, name
+  assert arrays(workdir) == arrays(uninterrupted[0])
+  joint = tmp_path / "joint"
+  run(environment, joint, f"--config.init_from={workdir}")
+  expected = digests(uninterrupted[0])
+  for name, of_arrays in digests(joint).items():
+    assert of_arrays == expected[name], name
+  (workdir / "DONE").unlink()
+  text = run(environment, workdir, expect=2)
+  assert "it cannot go on" in text
+
+
 def test_best_weights_are_those_of_the_lowest_validation_loss(
   environment, uninterrupted, tmp_path
 ):

@@ -245,6 +245,7 @@ CHECKS: dict[str, Check] = {
   "eval.checkpoint": _choice("last", "best"),
   "checkpoint.every_steps": _integer(1),
   "checkpoint.keep": _integer(1),
+  "checkpoint.keep_finished": _boolean(),
   "log.every_steps": _integer(1),
   "log.tensorboard": _boolean(),
   "log.profile_steps": _first_and_last(),
@@ -257,11 +258,15 @@ OPTIONAL: dict[str, Any] = {
   "stop_on_divergence": False,
   **{corruption_field(key): () for key in names.CORRUPTIONS},
   "log.profile_steps": (),
+  "checkpoint.keep_finished": True,
 }
 
 # Fields that may differ when a run is resumed: they change no number, or
 # (`parallel`) the last bits of one.
-FREE_ON_RESUME = ("parallel", "stop_on_divergence", "log.profile_steps")
+FREE_ON_RESUME = (
+  "parallel", "stop_on_divergence", "log.profile_steps",
+  "checkpoint.keep_finished",
+)  # fmt: skip
 
 # Fields that a config of an older version lacks, and their values where an
 # experiment file does. Nothing was recorded about them: a run of that version

@@ -20,10 +20,10 @@ from sr2_jax.records import provenance
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.training import (
   carried,
-  checkpoint,
   population,
   preemption,
   steps,
+  stored,
 )
 from sr2_jax.training import layout as layout_lib
 from sr2_jax.training import phase as phase_lib
@@ -248,21 +248,7 @@ def pretrained_state(
         f"{run.dataset.name} now has another fingerprint."
       )
   phase = origin.phase("pretrain", num_train_images=num_train_images)
-  checkpoints = checkpoint.Checkpoints(
-    folder.checkpoints("pretrain"), read_only=True
-  )
-  if phase.num_steps not in checkpoints.steps:
-    raise errors.UserError(
-      f"{folder.path} has no finished pretraining.\n"
-      "First run it to the end of that phase."
-    )
-  try:
-    state = checkpoints.restore(phase.num_steps, phase.abstract_state())
-  except ValueError as error:
-    raise errors.UserError(
-      f"damaged checkpoint in {folder.checkpoints('pretrain')}: {error}."
-    ) from error
-  return state, phase.population
+  return stored.pretrained(folder, phase), phase.population
 
 
 def record_of(run: Run) -> dict[str, Any]:

@@ -88,6 +88,7 @@ TYPED = {
   "eval.checkpoint": ("best", "best"),
   "checkpoint.every_steps": ("5", 5),
   "checkpoint.keep": ("1", 1),
+  "checkpoint.keep_finished": ("false", False),
   "log.every_steps": ("1", 1),
   "log.tensorboard": ("0", False),
   "log.profile_steps": ("100,110", (100.0, 110.0)),

@@ -112,9 +112,13 @@ def test_disk(tmp_path):
     tmp_path, "return [runs.Run('a', 'tests/tiny.py', {})]"
   )
   [both_phases] = jobs_lib.load(sweep, tmp_path)
-  assert 252e6 < fill.num_bytes(both_phases) < 2 * 252e6
+  disk = fill.disk(both_phases)
+  assert 252e6 < disk.most < 2 * 252e6
+  # Two checkpoints of 3 copies, best, and two in weights/: 9, else 4.
+  assert disk.without_state == pytest.approx(disk.with_state * 4 / 9)
+  assert not disk.keeps_state
   for job in jobs:  # without a classifier
-    assert fill.num_bytes(job) < 60e6
+    assert fill.disk(job).most < 60e6
 
 
 @pytest.mark.parametrize(

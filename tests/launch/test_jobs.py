@@ -46,6 +46,7 @@ def test_jobs_of_a_sweep(tmp_path):
   assert first.folder.path == tmp_path / "first"
   assert first.arguments == (
     "--config=tests/tiny.py",
+    "--config.checkpoint.keep_finished=false",
     "--config.joint.num_epochs=0",
     "--config.experiment=first",
     f"--workdir={tmp_path / 'first'}",

@@ -78,7 +78,7 @@ def test_plan(tmp_path):
   )
   slice_ = slices.find("v5e", "2x4", chips_per_host=4)
   speeds = estimate.Speeds(tmp_path / "speeds.json")
-  titles, first, control, _, gets, needs, advice = tables.plan(
+  titles, first, control, _, gets, needs, disk, advice = tables.plan(
     fill.plan(jobs, slice_, speeds), slice_
   ).splitlines()
   assert titles.split() == ["run", "state", "wave", "devices", "time", "GB"]
@@ -90,8 +90,12 @@ def test_plan(tmp_path):
     "Each run gets v5e-2x4: 8 chips of 2 hosts; 75 % of all chips idle."
   )
   assert needs == (
-    "2 runs in 2 waves; about 0 GB on disk; chip-hours to go unknown for 2 "
-    "runs before the first steps."
+    "2 runs in 2 waves; chip-hours to go unknown for 2 runs before the first "
+    "steps."
+  )
+  assert disk == (
+    "About 0.1 GB on disk at most, and 0.0 GB once all are done; 0.0 GB with "
+    "--set checkpoint.keep_finished=true."
   )
   assert "--topology=2x2 is enough" in advice
   speeds.add("fsrcnn_x4 mnist5k", 3600.0, 40.0)
@@ -108,7 +112,7 @@ def test_a_time_that_is_only_estimated_is_marked(tmp_path):
   )
   slice_ = slices.find("v5e", "2x2")
   plans = fill.plan(jobs, slice_, estimate.Speeds(tmp_path / "speeds.json"))
-  _, row, *_, needs = tables.plan(plans, slice_).splitlines()
+  _, row, *_, needs, _ = tables.plan(plans, slice_).splitlines()
   # 2 phases of 90,000 steps of 4,346,096 cycles at 1.5 GHz
   assert "  ~8:42 min  " in row
   assert "by the TPU compiler's estimate of training steps alone" in needs
