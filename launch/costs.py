@@ -51,7 +51,7 @@ class ToGo:
     if self.num_guessed:
       part = f"{amount(self.guessed)} of them " if self.measured else ""
       notes.append(
-        f"{part}by the TPU compiler's estimate of training steps alone, for "
+        f"{part}as the TPU compiler estimates the steps alone, for "
         f"{_runs(self.num_guessed)}"
       )
     if self.num_unknown:

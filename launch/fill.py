@@ -156,12 +156,14 @@ def to_go(plans: Sequence[Plan], slice_: slices.Slice) -> costs.ToGo:
 
 
 def advice(plans: Sequence[Plan], slice_: slices.Slice) -> str:
-  """How chips that stay idle could be used, if they are half or more."""
-  busy = max(plan.choice.available - plan.choice.idle for plan in plans)
+  """How chips that stay idle could be used, if most runs use half or less."""
+  of_runs = sorted(plan.choice.available - plan.choice.idle for plan in plans)
+  busy = of_runs[len(of_runs) // 2]
   is_emulated = slices.is_emulated(slice_.accelerator)
   if 2 * busy > slice_.chips or slice_.cut or is_emulated:
     return ""
-  text = f"No run uses more than {busy} of {slice_.chips} chips: "
+  who = "No run uses" if busy == of_runs[-1] else "Most runs use no"
+  text = f"{who} more than {busy} of {slice_.chips} chips: "
   if slice_.platform == "gpu":
     return f"{text}--gpus={busy} starts more at once."
   text += f"--topology={slices.smallest(slice_.accelerator, busy)} is enough"

@@ -123,6 +123,23 @@ def _argparse_parses(module, arguments, monkeypatch):
     importlib.import_module(module).main(arguments)
 
 
+def _dry_runs(text):
+  """Arguments of dry runs of a page, and the lines that follow them."""
+  for block in _blocks(text):
+    command, *lines = block.splitlines()
+    if "--dry-run" in command and lines and lines[0].startswith("Each run"):
+      yield shlex.split(command)[3:], lines
+
+
+@pytest.mark.usefixtures("fresh_clone")
+@pytest.mark.parametrize(
+  ("arguments", "lines"), [*_dry_runs(PAGES["docs/clusters.md"].read_text())]
+)
+def test_the_planner_says_what_the_page_shows(arguments, lines, capsys):
+  assert sweep.main(["sweep", *arguments]) == 0
+  assert capsys.readouterr().out.splitlines()[-len(lines) :] == lines
+
+
 @pytest.mark.usefixtures("fresh_clone")
 @pytest.mark.parametrize(("module", "arguments"), COMMANDS)
 def test_commands_are_understood(module, arguments, monkeypatch):

@@ -18,15 +18,15 @@ def test_to_go():
   found = costs.to_go([*needs, costs.Need(0.0, is_guess=True)], 8)
   assert found == costs.ToGo(4.0, 2.0, num_guessed=1, num_unknown=0)
   assert found.in_words() == (
-    "6.0 chip-hours to go (2.0 of them by the TPU compiler's estimate of "
-    "training steps alone, for 1 run)"
+    "6.0 chip-hours to go (2.0 of them as the TPU compiler estimates the steps "
+    "alone, for 1 run)"
   )
   assert costs.to_go(needs[:1], 8).in_words(1.2) == (
     "4.0 chip-hours to go (4.80 at 1.20 per chip-hour)"
   )
   assert costs.to_go(needs[1:], 8).in_words() == (
-    "2.0 chip-hours to go (by the TPU compiler's estimate of training steps "
-    "alone, for 1 run)"
+    "2.0 chip-hours to go (as the TPU compiler estimates the steps alone, for "
+    "1 run)"
   )
   none = costs.to_go([costs.Need(None)] * 2, 8)
   assert none.in_words(1.2) == (

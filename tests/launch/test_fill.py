@@ -153,3 +153,12 @@ def test_the_planner_proposes_that_runs_share_a_host(tmp_path):
   slice_ = slices.find("v5e", "2x4")
   found = plans(tmp_path, slice_, only=["svhn_wdsr_x2"])
   assert "or --cut=2x2 for 2 runs a slice" in fill.advice(found, slice_)
+
+
+def test_advice_is_for_most_runs(tmp_path):
+  """One run of the paper has six members; the others have three at most."""
+  slice_ = slices.find("v5e", "2x4")
+  assert fill.advice(plans(tmp_path, slice_), slice_) == (
+    "Most runs use no more than 3 of 8 chips: --topology=2x2 is enough, or "
+    "--cut=2x2 for 2 runs a slice."
+  )

@@ -115,7 +115,7 @@ def test_a_time_that_is_only_estimated_is_marked(tmp_path):
   _, row, *_, needs, _ = tables.plan(plans, slice_).splitlines()
   # 2 phases of 90,000 steps of 4,346,096 cycles at 1.5 GHz
   assert "  ~8:42 min  " in row
-  assert "by the TPU compiler's estimate of training steps alone" in needs
+  assert "as the TPU compiler estimates the steps alone" in needs
 
 
 def test_chip_hours_of_a_cluster(tmp_path):
