@@ -4,7 +4,6 @@ Seeds, loss weights and L2 strengths train side by side in one run. Each
 combination of other fields is a run.
 """
 
-import dataclasses
 import itertools
 import pathlib
 import re
@@ -20,20 +19,8 @@ _MOST_RUNS = 10_000
 _OF_RUNS = ("experiment", "init_from")
 
 
-@dataclasses.dataclass
-class Run:
-  """A run of a grid, as a `jobs.RunSpec`."""
-
-  name: str
-  config: str
-  overrides: Mapping[str, Any]
-  init_from: str | None = None
-  fixed: tuple[str, ...] = ()
-  experiment: str = ""
-
-
-def runs(config: str, axes: Mapping[str, str]) -> list[Run]:
-  """The runs of a grid.
+def runs(config: str, axes: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+  """The runs of a grid: name -> {field: value}.
 
   Args:
     config: an experiment file.
@@ -61,12 +48,17 @@ def runs(config: str, axes: Mapping[str, str]) -> list[Run]:
       "--grid seed and --grid num_seeds exclude each other."
     )
   stem = pathlib.Path(config).stem
-  made = []
+  made: dict[str, dict[str, Any]] = {}
   for chosen in itertools.product(*apart.values()):
     own = dict(zip(apart, chosen, strict=True))
     parts = [f"{field}_{value}" for field, value in own.items()]
     name = "_".join([stem, *(re.sub(r"[^\w.-]+", "-", p) for p in parts)])
-    made.append(Run(name, config, {**together, **own}))
+    if name in made:
+      raise errors.UserError(
+        f"--grid makes two runs called {name}: values that differ only in odd "
+        "characters need sweeps of their own."
+      )
+    made[name] = {**together, **own}
     if len(made) > _MOST_RUNS:
       raise errors.UserError(f"--grid makes more than {_MOST_RUNS} runs.")
   return made

@@ -10,7 +10,7 @@ import os
 import pathlib
 import pickle
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Self
 
 import ml_collections
 
@@ -27,19 +27,28 @@ _OF_NAMES = (
 )  # fmt: skip
 
 
-@runtime_checkable
-class RunSpec(Protocol):
-  """What a sweep file says of a run: an `experiments.runs.Run`.
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """What a sweep says of a run; the fields are those of `experiments.runs.Run`.
 
-  Not that class by itself: a sweep file may bring its own `experiments`.
+  Not that class itself: a sweep file may bring its own `experiments`.
   """
 
   name: str
   config: str
   overrides: Mapping[str, Any]
-  init_from: str | None
-  fixed: tuple[str, ...]
-  experiment: str
+  init_from: str | None = None
+  fixed: tuple[str, ...] = ()
+  experiment: str = ""
+
+  @classmethod
+  def of(cls, run: Any) -> Self:
+    """The same of any object that has these fields.
+
+    Raises:
+      AttributeError: if it lacks one.
+    """
+    return cls(*(getattr(run, field.name) for field in dataclasses.fields(cls)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,9 +99,11 @@ def load(
   file = experiment_file.find(
     f"{path}.py" if budget else sweep.removesuffix(":"), kind="sweep file"
   )
-  found: Sequence[RunSpec] = (
-    grid_lib.runs(str(file), grid) if grid else _read(file, budget)
-  )
+  if grid:
+    runs = grid_lib.runs(str(file), grid)
+    found = [Spec(name, str(file), chosen) for name, chosen in runs.items()]
+  else:
+    found = _read(file, budget)
   specs = _chosen(found, only, sweep=sweep)
   settings = settings or {}
   _check_settings(settings, sweep=sweep)
@@ -118,21 +129,21 @@ def waves(jobs: Sequence[Job]) -> dict[str, int]:
   return found
 
 
-def _read(file: pathlib.Path, budget: str) -> list[RunSpec]:
+def _read(file: pathlib.Path, budget: str) -> list[Spec]:
   """The runs that a sweep file returns, of its default budget if ""."""
   arguments = (budget,) if budget else ()
   found = experiment_file.call(file, "sweep", *arguments, kind="sweep file")
-  if (
-    not isinstance(found, list)
-    or not found
-    or not all(isinstance(spec, RunSpec) for spec in found)
-  ):
+  try:
+    specs = [Spec.of(run) for run in found] if isinstance(found, list) else []
+  except AttributeError:
+    specs = []
+  if not specs:
     raise errors.UserError(
       f"The sweep file {file} has to define sweep(budget) that returns a list "
       "of experiments.runs.Run, as experiments/paper.py does."
     )
   names: list[str] = []
-  for spec in found:
+  for spec in specs:
     if spec.name in names:
       raise errors.UserError(f"{file}: two runs are called {spec.name}.")
     if spec.init_from is not None and spec.init_from not in names:
@@ -141,12 +152,12 @@ def _read(file: pathlib.Path, budget: str) -> list[RunSpec]:
         "before it."
       )
     names.append(spec.name)
-  return found
+  return specs
 
 
 def _chosen(
-  specs: Sequence[RunSpec], only: Sequence[str], *, sweep: str
-) -> list[RunSpec]:
+  specs: Sequence[Spec], only: Sequence[str], *, sweep: str
+) -> list[Spec]:
   """The runs that match a glob; all where there is none."""
   for glob in only:
     if not fnmatch.filter([spec.name for spec in specs], glob):
@@ -174,7 +185,7 @@ def _check_settings(settings: Mapping[str, str], *, sweep: str) -> None:
       )
 
 
-def _check_sources(specs: Sequence[RunSpec], workdir: pathlib.Path) -> None:
+def _check_sources(specs: Sequence[Spec], workdir: pathlib.Path) -> None:
   """Refuses a run whose source is neither in the sweep nor in the folder."""
   names = [spec.name for spec in specs]
   for spec in specs:
@@ -187,7 +198,7 @@ def _check_sources(specs: Sequence[RunSpec], workdir: pathlib.Path) -> None:
 
 
 def _job(
-  spec: RunSpec,
+  spec: Spec,
   workdir: pathlib.Path,
   *,
   file: pathlib.Path,

@@ -61,6 +61,7 @@ def test_seeds_with_gaps_are_runs_of_their_own(tmp_path):
     ({"seed": "9..0"}, "from the first"),
     ({"seed": "0..99999"}, "9999 more"),
     ({"seed": "0..9", "num_seeds": "1,2"}, "exclude"),
+    ({"data.path": "a/b,a:b"}, "two runs called tiny_data.path_a-b"),
     ({"batch_size": "0..999", "num_seeds": "1..99"}, "more than 10000"),
   ],
 )
