@@ -285,6 +285,7 @@ def _of_the_sweep(asked: options.Options) -> tuple[str, ...]:
     f"--retries={policy.retries}",
     f"--stall={policy.stall:.0f}s" if policy.stall else "--stall=0",
     *([f"--notify={asked.notify}"] if asked.notify else []),
+    *([f"--price={asked.price}"] if asked.price else []),
   ]
   for flag, given in (("--set", asked.settings), ("--grid", asked.grid)):
     for field, value in given.items():

@@ -95,6 +95,7 @@ def test_a_rayjob_starts_the_same_sweep(capsys):
   arguments = [
     "--sweep=experiments/paper.py:smoke", "--workdir=/mnt/shared/my runs",
     "--accelerator=v5e", "--topology=4x4", "--slices=3", "--retries=7",
+    "--price=1.25",
     "--set", "eval.clip=true", "--only", "*_wdsr_x2", "mnist5k_fsrcnn*",
   ]  # fmt: skip
   of_emit = ["--emit=rayjob", "--image=a:1", "--volume=runs:/mnt/shared"]
