@@ -90,13 +90,7 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
     for checkpoints in open_checkpoints.values():
       checkpoints.close()
     metric_writer.close()
-    if not run.config.checkpoint.keep_finished:
-      stored.keep_final(run.folder, map(run.phase, names))
-    if parallel.is_main_process():
-      output.show(run, rows_lib.read(run.folder.path))
-      run.folder.set_done(divergences.lines_of_done(start.phase))
-    if not run.config.checkpoint.keep_finished:
-      stored.drop_states(run.folder)
+    _finish(run, divergences.lines_of_done(start.phase))
     divergences.check_all_alive(start.phase)
 
 
@@ -296,6 +290,19 @@ def train_phase(
   checkpoints.wait()
   best.close()
   return state
+
+
+def _finish(run: run_lib.Run, members: bytes) -> None:
+  """Shows what a run has come to, and marks it as done."""
+  keeps_states = run.config.checkpoint.keep_finished
+  if not keeps_states:
+    phases = map(run.phase, derived.phases(run.config))
+    stored.keep_final(run.folder, phases)
+  if parallel.is_main_process():
+    output.show(run, rows_lib.read(run.folder.path))
+    run.folder.set_done(members)
+  if not keeps_states:
+    stored.drop_states(run.folder)
 
 
 def _finish_phase(
