@@ -31,10 +31,11 @@ def parse(argv: Sequence[str]) -> Command:
   """
   parser = _parser()
   values, others = parser.parse_known_args(argv)
-  for word in others:
-    if word.startswith("-"):
-      raise errors.UserError(of_predict.unknown(word, parser))
-    raise errors.UserError(f"{word}: the page takes no images; see --help.")
+  of_predict.refuse_unknown(others, parser)
+  if others:
+    raise errors.UserError(
+      f"{others[0]}: the page takes no images; see --help."
+    )
   if values.weights is None:
     raise errors.UserError(
       "--weights is missing: a released name, a run folder, a folder of "
@@ -59,12 +60,8 @@ def _seed(text: str) -> choice.Seeds:
 
 
 def _parser() -> of_predict.Parser:
-  parser = of_predict.Parser(add_help=False, allow_abbrev=False)
-  parser.add_argument("--weights")
-  parser.add_argument("--method")
-  parser.add_argument("--checkpoint", choices=("last", "best"))
-  parser.add_argument("--seeds", default="first")
-  parser.add_argument("--member", type=of_predict.whole(0))
+  parser = of_predict.Parser()
+  parser.set_defaults(seeds="first")
   parser.add_argument("--out", default="demo.html")
   parser.add_argument("--force", action="store_true")
   return parser

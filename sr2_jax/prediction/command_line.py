@@ -59,9 +59,7 @@ def parse(argv: Sequence[str]) -> Command:
   parser = _parser()
   # Images may stand between flags, which argparse's own lists may not.
   values, images = parser.parse_known_args(arguments)
-  for word in images:
-    if word.startswith("-"):
-      raise errors.UserError(unknown(word, parser))
+  refuse_unknown(images, parser)
   if values.weights is None:
     raise errors.UserError(
       "--weights is missing: a released name, a run folder, a folder of "
@@ -88,7 +86,7 @@ def parse(argv: Sequence[str]) -> Command:
       "images": tuple(images),
       "out": folder,
       "table": where,
-      "seeds": seeds(values.seeds),
+      "seeds": parse_seeds(values.seeds),
     }
   )
 
@@ -107,11 +105,11 @@ def _check(values: Any) -> None:
     raise errors.UserError("--degrade takes a noise variance of 0 or more.")
 
 
-def seeds(text: str) -> choice.Seeds:
-  """Members as `--seeds` has them.
+def parse_seeds(text: str) -> choice.Seeds:
+  """The value of --seeds.
 
   Raises:
-    UserError: for anything else.
+    UserError: if it is none.
   """
   if text in ("all", "first"):
     return text
@@ -123,22 +121,27 @@ def seeds(text: str) -> choice.Seeds:
 
 
 class Parser(argparse.ArgumentParser):
-  """Answers a mistake in one line."""
+  """Answers a mistake in one line; has the flags that choose a network."""
+
+  def __init__(self) -> None:
+    super().__init__(add_help=False, allow_abbrev=False)
+    for name in ("weights", "method"):
+      self.add_argument(f"--{name}")
+    self.add_argument("--checkpoint", choices=("last", "best"))
+    self.add_argument("--seeds", default="all")
+    self.add_argument("--member", type=whole(0))
 
   def error(self, message: str) -> NoReturn:
-    """Raises a UserError."""
+    """Raises UserError."""
     message = message.removeprefix("argument ")
     raise errors.UserError(f"{message.rstrip('.')}; see --help.")
 
 
-def _parser() -> argparse.ArgumentParser:
-  parser = Parser(add_help=False, allow_abbrev=False)
+def _parser() -> Parser:
+  parser = Parser()
   add = parser.add_argument
-  for name in ("weights", "method", "table", "suffix"):
+  for name in ("table", "suffix"):
     add(f"--{name}")
-  add("--checkpoint", choices=("last", "best"))
-  add("--seeds", default="all")
-  add("--member", type=whole(0))
   add("--out", default="sr2_out")
   add("--format", choices=tuple(image_files.WRITTEN), default="png")
   add("--bits", choices=("auto", "8", "16"), default="auto")
@@ -177,13 +180,24 @@ def _auto_or(number: Any) -> Any:
   return lambda text: None if text == "auto" else number(text)
 
 
-def unknown(argument: str, parser: argparse.ArgumentParser) -> str:
-  """What to say about an argument that is none of the parser's flags."""
-  name = argument.partition("=")[0]
-  # There is no public list of a parser's flags.
-  flags = [flag for action in parser._actions for flag in action.option_strings]
-  nearest = difflib.get_close_matches(name, flags, 1)
-  if name in flags:
-    return f"{name} takes no value."
-  hint = f"did you mean {nearest[0]}?" if nearest else "see --help."
-  return f"There is no flag {name}; {hint}"
+def refuse_unknown(
+  words: Sequence[str], parser: argparse.ArgumentParser
+) -> None:
+  """Refuses what looks like a flag among the words that are none.
+
+  Raises:
+    UserError: names the flag, and the one that it may stand for.
+  """
+  for word in words:
+    if not word.startswith("-"):
+      continue
+    name = word.partition("=")[0]
+    # There is no public list of a parser's flags.
+    flags = [
+      flag for action in parser._actions for flag in action.option_strings
+    ]
+    if name in flags:
+      raise errors.UserError(f"{name} takes no value.")
+    nearest = difflib.get_close_matches(name, flags, 1)
+    hint = f"did you mean {nearest[0]}?" if nearest else "see --help."
+    raise errors.UserError(f"There is no flag {name}; {hint}")
