@@ -13,6 +13,7 @@ from launch import sweep, tables
 from sr2_jax import main, names, predict
 from sr2_jax.config import fields
 from sr2_jax.demo import command_line as demo_command_line
+from sr2_jax.export import __main__ as export
 from tests import processes
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -97,6 +98,13 @@ def _predict_parses(arguments, monkeypatch):
   assert started
 
 
+def _export_parses(arguments, monkeypatch):
+  started = []
+  monkeypatch.setattr(export, "run", started.append)
+  assert export.main(arguments) == 0
+  assert started
+
+
 def _sweep_parses(arguments, monkeypatch):
   # A placeholder for any field, and any change that one may make to it.
   arguments = [
@@ -148,6 +156,8 @@ def test_commands_are_understood(module, arguments, monkeypatch):
       _main_parses(arguments, monkeypatch)
     case "sr2_jax.predict":
       _predict_parses(arguments, monkeypatch)
+    case "sr2_jax.export":
+      _export_parses(arguments, monkeypatch)
     case "launch.sweep":
       _sweep_parses(arguments, monkeypatch)
     case "sr2_jax.demo":

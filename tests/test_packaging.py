@@ -23,7 +23,10 @@ from sr2_jax import predict
 assert "site" in predict.__file__
 sys.exit(predict.main(sys.argv))
 """
-SCRIPTS = ("sr2-train", "sr2-report", "sr2-sweep", "sr2-predict", "sr2-demo")
+SCRIPTS = (
+  "sr2-train", "sr2-report", "sr2-sweep", "sr2-predict", "sr2-demo",
+  "sr2-export",
+)  # fmt: skip
 
 
 def _run(*arguments, cwd, **environment):
@@ -118,7 +121,9 @@ def test_what_was_released_works_at_once_and_offline(site, tmp_path):
 def test_extras_are_those_of_the_requirements():
   project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
   extras = project["optional-dependencies"]
-  assert extras.keys() == {"cuda", "tpu", "launch", "baselines", "dev"}
+  assert extras.keys() == {
+    "cuda", "tpu", "launch", "export", "baselines", "dev",
+  }  # fmt: skip
   for extra in ("baselines", "dev"):
     lines = (ROOT / f"requirements-{extra}.txt").read_text().splitlines()
     assert extras[extra] == [

@@ -45,6 +45,7 @@ MAY_IMPORT = {
     "imaging",
   },
   "prediction": {"training", "records", "config", "models", "imaging"},
+  "export": {"prediction", "training", "records", "models", "data"},
   "output": {"evaluation", "training", "report", "records", "config"},
   "evaluation": {"training", "records", "config", "models", "data", "imaging"},
   "training": {
@@ -186,9 +187,10 @@ LIGHT = [module for module in PACKAGE if _room(module) in WITHOUT_JAX]
 # These load JAX within a function, once the command is understood.
 COMMANDS = (
   "sr2_jax.main", "sr2_jax.predict", "sr2_jax.demo.__main__",
-  "sr2_jax.release.__main__",
+  "sr2_jax.export.__main__", "sr2_jax.release.__main__",
 )  # fmt: skip
-STARTS = [*COMMANDS, "sr2_jax.prediction.plan", *LIGHT, *LAUNCH]
+PLANS = ("sr2_jax.prediction.plan", "sr2_jax.export.plan")
+STARTS = [*COMMANDS, *PLANS, *LIGHT, *LAUNCH]
 
 
 @pytest.mark.parametrize("start", STARTS)
@@ -222,7 +224,7 @@ def _loaded(names, suspects):
 
 
 def test_no_jax_in_fact():
-  assert not _loaded([*COMMANDS, "sr2_jax.prediction.plan", *LIGHT], HEAVY)
+  assert not _loaded([*COMMANDS, *PLANS, *LIGHT], HEAVY)
 
 
 def test_a_command_answers_before_it_loads_what_takes_seconds():

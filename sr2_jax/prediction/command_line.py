@@ -129,7 +129,7 @@ class Parser(argparse.ArgumentParser):
       self.add_argument(f"--{name}")
     self.add_argument("--checkpoint", choices=("last", "best"))
     self.add_argument("--seeds", default="all")
-    self.add_argument("--member", type=whole(0))
+    self.add_argument("--member", type=_whole(0))
 
   def error(self, message: str) -> NoReturn:
     """Raises UserError."""
@@ -148,9 +148,9 @@ def _parser() -> Parser:
   add("--color", choices=("luma", "chroma"), default="luma")
   add("--classify", choices=("auto", "yes", "no"), default="auto")
   add("--degrade", type=float)
-  add("--tile", type=_auto_or(whole(0)))
-  add("--batch", type=_auto_or(whole(1)))
-  add("--max-pixels", type=whole(1), default=_MOST_PIXELS)
+  add("--tile", type=_auto_or(_whole(0)))
+  add("--batch", type=_auto_or(_whole(1)))
+  add("--max-pixels", type=_whole(1), default=_MOST_PIXELS)
   for name in (
     "example", "invert", "uncertainty", "side-by-side", "recursive", "force",
     "skip-existing", "quiet", "json",
@@ -159,7 +159,7 @@ def _parser() -> Parser:
   return parser
 
 
-def whole(least: int) -> Any:
+def _whole(least: int) -> Any:
   """The type of a flag that takes a whole number of `least` or more."""
 
   def number(text: str) -> int:

@@ -330,7 +330,8 @@ def _unflatten(
         f"{path}: {name} has numbers that are not finite; this network "
         "diverged."
       )
-  nested = traverse_util.unflatten_dict(dict(arrays), sep="/")
+  wide = {name: np.asarray(x, np.float32) for name, x in arrays.items()}
+  nested = traverse_util.unflatten_dict(wide, sep="/")
   return {"batch_stats": {}, **nested}
 
 
