@@ -5,6 +5,7 @@ are fast on one kind of device are chosen when a program is traced, so they
 would go with it to all the others.
 """
 
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ SIZES = (
 )  # fmt: skip
 # The largest difference, as a part of an output's largest value.
 TOLERANCE = 1e-5
+_TINY = float(np.finfo(np.float32).tiny)
 
 # From low_res [B, h, w, C] to the outputs by name.
 Program = Callable[[jax.Array], dict[str, jax.Array]]
@@ -77,7 +79,8 @@ def portable(model: sr2.SR2, variables: Any) -> Program:
     wide = jax.tree.map(
       lambda leaf: jnp.asarray(leaf).astype(jnp.float32), variables
     )
-    return model.apply(wide, low_res, train=False)
+    outputs = model.apply(wide, low_res, train=False)
+    return typing.cast(dict[str, jax.Array], outputs)
 
   return program
 
@@ -166,5 +169,5 @@ def _difference(found: Any, expected: np.ndarray) -> float:
   """NaN if the shapes differ, or a value is NaN."""
   if found is None or np.shape(found) != expected.shape:
     return float("nan")
-  scale = max(float(np.abs(expected).max()), np.finfo(np.float32).tiny)
+  scale = max(float(np.abs(expected).max()), _TINY)
   return float(np.abs(np.asarray(found) - expected).max()) / scale
