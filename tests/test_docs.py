@@ -14,7 +14,7 @@ from sr2_jax import main, names, predict
 from sr2_jax.config import fields
 from sr2_jax.demo import command_line as demo_command_line
 from sr2_jax.export import __main__ as export
-from tests import processes
+from tests import exports, processes
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -171,6 +171,8 @@ def test_commands_are_understood(module, arguments, monkeypatch):
     case "tests.processes":
       for name in arguments:
         assert any(case.startswith(name) for case in processes.CASES)
+    case "tests.exports":
+      assert set(arguments) <= exports.NETWORKS.keys()
     case "pytest":
       assert all((ROOT / name).is_file() for name in arguments)
     case "venv":

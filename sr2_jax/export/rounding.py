@@ -40,8 +40,8 @@ class Cost:
     if self.labels is None or self.probability is None:
       return text
     return (
-      f"{text}; {self.labels} labels change, probabilities by "
-      f"{self.probability:.4f} at most"
+      f"{text}; {self.labels} of {self.num_images} labels change, "
+      f"probabilities by {self.probability:.4f} at most"
     )
 
 

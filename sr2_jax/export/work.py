@@ -1,12 +1,14 @@
 """Doing a plan: every file is made and checked before the first is written."""
 
 import dataclasses
+import functools
 import hashlib
 import importlib.metadata
 import json
 import sys
 from typing import Any
 
+import numpy as np
 from flax import traverse_util
 
 from sr2_jax import errors, files
@@ -84,11 +86,16 @@ class Work:
     return made
 
   def _cost(self, exact: Any, narrow: Any) -> rounding.Cost:
-    images = rounding.digits(self._trained)
     return rounding.cost(
-      self._reference.outputs(exact, images),
-      self._reference.outputs(narrow, images),
+      *(
+        self._reference.outputs(variables, self._digits)
+        for variables in (exact, narrow)
+      )
     )
+
+  @functools.cached_property
+  def _digits(self) -> np.ndarray:
+    return rounding.digits(self._trained)
 
   def _add_programs(self, made: Made) -> None:
     """Makes the programs of a member and compares them with JAX."""
@@ -97,7 +104,7 @@ class Work:
       self._say(f"compiling the network at {number} sizes, to compare with")
     cases = self._reference.cases(made.variables)
     program = programs.portable(self._model, made.variables)
-    checked = made.description["difference_from_jax"] = {}
+    checked: dict[str, float] = {}
     # ONNX comes last: jax2onnx replaces functions of JAX while it works.
     for form in ("stablehlo", "onnx"):
       if form not in target.forms:
@@ -123,6 +130,7 @@ class Work:
         f"{name}: {len(data) / 1e6:.1f} MB, equal to JAX within "
         f"{checked[form]:.1e} at {number} sizes"
       )
+    made.description["difference_from_jax"] = checked
 
   def _description(self, place: int) -> dict[str, Any]:
     """What a user of a member's files has to know."""
@@ -156,7 +164,10 @@ class Work:
       },
       "outputs": {name: outputs[name] for name in names},
       "weights_stored_in": self._plan.command.dtype,
-      "made_from": {"weights": self._plan.command.weights, "sha256": digest},
+      "made_from": {
+        "experiment": origin.config["experiment"],
+        "sha256": digest,
+      },
       "made_with": {"sr2_jax": provenance.git_revision(), **packages},
     }
 

@@ -28,7 +28,7 @@ def test_cost():
   assert found.probability == pytest.approx(np.abs(change).max(), abs=1e-6)
   assert str(found) == (
     "on 2 MNIST digits, 50.0% of the 8-bit values change, by 3 at most; 1 "
-    f"labels change, probabilities by {found.probability:.4f} at most"
+    f"of 2 labels change, probabilities by {found.probability:.4f} at most"
   )
 
 
