@@ -35,6 +35,9 @@ def encode(
     outputs: their names.
     halved: store the weights in float16. They are computed with in float32.
     metadata: stored in the file as JSON, under "sr2_jax".
+
+  Raises:
+    UserError: if jax2onnx cannot convert the program.
   """
   jax2onnx, onnx = _module("jax2onnx"), _module("onnx")
 
@@ -44,14 +47,20 @@ def encode(
 
   # What it puts in the place of JAX's functions leaves ranks to broadcasting.
   with jax.numpy_rank_promotion("allow"), _without_chatter():
-    model = jax2onnx.to_onnx(
-      in_order,
-      [("batch", "height", "width", channels)],
-      model_name="sr2_jax",
-      opset=OPSET,
-      input_names=[programs.INPUT],
-      output_names=list(outputs),
-    )
+    try:
+      model = jax2onnx.to_onnx(
+        in_order,
+        [("batch", "height", "width", channels)],
+        model_name="sr2_jax",
+        opset=OPSET,
+        input_names=[programs.INPUT],
+        output_names=list(outputs),
+      )
+    except Exception as error:  # It has no errors of its own.
+      raise errors.UserError(
+        f"--to=onnx: jax2onnx cannot convert this network ({_named(error)}).\n"
+        "--to=safetensors,stablehlo leaves it out."
+      ) from error
   _round_divisions_down(onnx, model)
   if halved:
     _halve(onnx, model)
@@ -84,11 +93,15 @@ def _module(name: str) -> Any:
     with _without_chatter():
       return importlib.import_module(name)
   except Exception as error:
-    problem = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     raise errors.UserError(
-      f"--to=onnx: {name} cannot be loaded ({problem}).\n"
+      f"--to=onnx: {name} cannot be loaded ({_named(error)}).\n"
       "Install the extra `export` again, or leave the form out."
     ) from error
+
+
+def _named(error: Exception) -> str:
+  """An error in one line."""
+  return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
 @contextlib.contextmanager

@@ -129,6 +129,20 @@ def test_other_networks(names, monkeypatch):
   programs.check("a.onnx", onnx_graph.load(encode(trained)), cases)
 
 
+def test_what_the_converter_does_not_know_is_said_in_a_line(monkeypatch):
+  def to_onnx(*arguments, **options):
+    raise NotImplementedError("no such\noperation")
+
+  monkeypatch.setattr(sys.modules["jax2onnx"], "to_onnx", to_onnx)
+  with pytest.raises(errors.UserError) as raised:
+    encode(random_network.make())
+  assert str(raised.value).splitlines() == [
+    "--to=onnx: jax2onnx cannot convert this network (NotImplementedError: no "
+    "such operation).",
+    "--to=safetensors,stablehlo leaves it out.",
+  ]
+
+
 def test_a_package_that_does_not_load_is_named(monkeypatch):
   monkeypatch.setitem(sys.modules, "onnxruntime", None)
   with pytest.raises(errors.UserError, match="--to=onnx: onnxruntime cannot"):
