@@ -4,7 +4,7 @@ Usage:
   python -m sr2_jax.export FOLDER|FILE [--out=FOLDER] [--to=FORM,FORM]
                            [more flags]
 Installed with pip, sr2-export is the same command. ONNX and StableHLO need the
-extra `export`: pip install "sr2_jax[export]"
+extra `export`: pip install ".[export]" in a clone.
 
 Examples:
   python -m sr2_jax.export runs/quickstart --out=exported

@@ -108,8 +108,8 @@ def _require(form: str) -> None:
   for module in _NEEDS[form]:
     if importlib.util.find_spec(module) is None:
       raise errors.UserError(
-        f"--to={form} needs {module}, which the extra `export` brings: "
-        'pip install "sr2_jax[export]"\n(".[export]" in a clone).'
+        f"--to={form} needs {module}, which is not installed.\n"
+        'The extra `export` brings it: pip install ".[export]" in a clone.'
       )
 
 

@@ -68,8 +68,8 @@ def test_a_file_of_each_form_and_seed():
 def test_a_missing_package_is_named_with_its_extra(installed, form, package):
   installed.remove(package)
   text = refusal(f"run --to={form}")
-  assert text.startswith(f"--to={form} needs {package}, which the extra")
-  assert 'pip install "sr2_jax[export]"' in text
+  assert text.startswith(f"--to={form} needs {package}, which is not")
+  assert 'extra `export` brings it: pip install ".[export]"' in text
   prepare("run --to=safetensors")
 
 
