@@ -1,171 +1,196 @@
-"""Times every form of `models.conv` on the convolutions of the networks.
+"""Times the forms of the networks' convolutions on this processor.
 
-  python -m benchmarks.convolutions [--size 7] [--batch 64]
+  python -m benchmarks.convolutions [--only "sr2_*_x4"] [--colors] [--batch 64]
+  python -m benchmarks.convolutions --compare FILE [FILE ...]
 
-Prints one line for each part of each convolution: the result, the kernel
-gradient and, for strides, the input gradient. Times are milliseconds, the least
-of several runs. "*" marks the form that `models.conv` chooses; its rule follows
-this table.
+The first prints a table and writes it to a file in benchmarks/results. The
+second prints such files beside each other. Times are milliseconds of the CPU,
+of all threads, the least of several calls in turn. "*" marks the form of the
+rules in `models.conv_choice`, and "wrong" a row where another form is faster by
+more than a tenth, by this time and by the clock. At the end, for each network:
+the time of all its convolutions in a step, and with the best forms.
 """
 
 import argparse
-import functools
+import fnmatch
+import json
+import pathlib
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
+from benchmarks import goals, machine
+from sr2_jax import cpu_tuning, files
 
-from sr2_jax import cpu_tuning
-from sr2_jax.models import conv
-
-FORMS = {
-  "xla": conv.by_xla,
-  "patches": conv.by_patches,
-  "rows": conv.by_rows,
-  "bands": conv.by_bands,
-  "map": conv.by_map,
-}
-KERNEL_GRADIENTS = {name: conv.transposed(form) for name, form in FORMS.items()}
-
-# (map, in, out, kernel, stride) of FSRCNN, WDSR and the classifier at x4 and at
-# x2, and of the classifier on MNIST's 28 px. (7, 16, 56, 9, 1) and
-# (14, 4, 56, 9, 1) are input gradients.
-SHAPES = (
-  (7, 1, 56, 5, 1), (7, 1, 32, 3, 1), (7, 56, 12, 1, 1), (7, 12, 12, 3, 1),
-  (7, 56, 16, 9, 1), (7, 16, 56, 9, 1), (7, 56, 48, 9, 1),
-  (7, 32, 32, 3, 1), (7, 32, 48, 3, 1), (7, 32, 48, 5, 1), (7, 56, 64, 3, 1),
-  (7, 64, 64, 3, 1), (7, 64, 128, 3, 2), (4, 128, 128, 3, 1),
-  (4, 128, 256, 3, 2), (2, 256, 256, 3, 1),
-  (14, 1, 56, 5, 1), (14, 1, 32, 3, 1), (14, 12, 12, 3, 1), (14, 56, 4, 9, 1),
-  (14, 4, 56, 9, 1), (14, 56, 12, 9, 1), (14, 32, 32, 3, 1), (14, 32, 12, 5, 1),
-  (14, 64, 64, 3, 1), (14, 64, 128, 3, 2), (8, 3, 56, 5, 1), (16, 3, 56, 5, 1),
-  (7, 128, 128, 3, 1), (7, 128, 256, 3, 2), (4, 256, 256, 3, 1),
-  (28, 1, 64, 3, 1), (28, 64, 64, 3, 1), (28, 64, 128, 3, 2),
-)  # fmt: skip
+_GRAY, _COLORS = (28, 28, 1), (32, 32, 3)  # MNIST and SVHN.
 
 
-def milliseconds(
-  function: Callable[..., jax.Array], *arguments: jax.Array, runs: int
-) -> float:
-  """Least time of a compiled call, in ms."""
-  compiled = jax.jit(function)
-  jax.block_until_ready(compiled(*arguments))
-  times = []
-  for _ in range(runs):
-    begin = time.perf_counter()
-    jax.block_until_ready(compiled(*arguments))
-    times.append(time.perf_counter() - begin)
-  return 1e3 * min(times)
+def rows_of(
+  networks: Iterable[str], *, image_shape: tuple[int, int, int], batch: int
+) -> dict[Any, dict[str, int]]:
+  """How often each convolution occurs in a training step, by network.
 
-
-def forms_for(
-  channels: int, features: int, geometry: conv.Geometry
-) -> set[str]:
-  """Forms that can compute a convolution and are not too large for it."""
-  names = set(FORMS)
-  if geometry.strides != (1, 1):
-    names.remove("rows")
-  operator = conv.map_operator_size(channels, features, geometry)
-  if operator > conv.LARGEST_OPERATOR:
-    names.remove("map")
-  return names
-
-
-def times(
-  shape: Sequence[int], *, batch: int, runs: int
-) -> dict[str, tuple[str, dict[str, float]]]:
-  """Chosen form and the milliseconds of each form, for each part.
-
-  At stride 1 an input gradient is a convolution with the flipped kernel, so
-  only strided ones are a part. Their chosen form is "patches".
+  Args:
+    networks: names of training rows in `goals.ROWS`.
+    image_shape: (H, W, C) of the high-resolution images.
+    batch: images of a step.
   """
-  size, channels, features, width, stride = shape
-  x_shape = (batch, size, size, channels)
-  kernel_shape = (width, width, channels, features)
-  geometry = conv.geometry_of(x_shape, kernel_shape, (stride, stride), "SAME")
-  assert geometry is not None
-  covering = forms_for(channels, features, geometry)
-  random = np.random.default_rng(0)
+  from benchmarks import ours
+  from sr2_jax.training import convolutions
 
-  def draw(*shape: int) -> jax.Array:
-    return jnp.asarray(random.standard_normal(shape), jnp.float32)
-
-  x, kernel = draw(*x_shape), draw(*kernel_shape)
-  g = draw(batch, geometry.out(0), geometry.out(1), features)
-
-  def measure(
-    candidates: Mapping[str, Callable[..., jax.Array]], *arguments: jax.Array
-  ) -> dict[str, float]:
-    return {
-      name: milliseconds(
-        functools.partial(candidate, geometry=geometry), *arguments, runs=runs
-      )
-      for name, candidate in candidates.items()
-      if name in covering
-    }
-
-  chosen = conv.choose(x_shape, features, geometry)
-  chosen_gradient = conv.choose_for_kernel_gradient(x_shape, features, geometry)
-  found = {
-    "result": (_name_of(chosen, FORMS), measure(FORMS, x, kernel)),
-    "kernel gradient": (
-      _name_of(chosen_gradient, KERNEL_GRADIENTS),
-      measure(KERNEL_GRADIENTS, x, g),
-    ),
-  }
-  if stride > 1:
-    transposes = {
-      name: functools.partial(_input_gradient, form, x_shape)
-      for name, form in FORMS.items()
-    }
-    found["input gradient"] = ("patches", measure(transposes, g, kernel))
+  found: dict[Any, dict[str, int]] = {}
+  for name in networks:
+    row = goals.ROWS[name]
+    cases = convolutions.cases_of(
+      ours.config_of(row.network, row.scale),
+      image_shape=image_shape,
+      num_classes=10,
+      batch_size=batch,
+    )
+    for case, count in cases.items():
+      found.setdefault(case, {})[name] = count
   return found
 
 
-def _input_gradient(
-  form: conv.Form,
-  x_shape: tuple[int, ...],
-  g: jax.Array,
-  kernel: jax.Array,
-  geometry: conv.Geometry,
-) -> jax.Array:
-  """Gradient of the input, by the transpose of a form."""
-  x = jax.ShapeDtypeStruct(x_shape, jnp.float32)
-  return jax.linear_transpose(lambda x: form(x, kernel, geometry), x)(g)[0]
+def measure(case: Any, occurs: Mapping[str, int], *, runs: int) -> dict:
+  """A row of a record: the times of a case by each form that may be fast."""
+  from sr2_jax.models import conv_timing
+
+  forms = conv_timing.candidates(case)
+  times = conv_timing.seconds(case, forms, rounds=runs)
+  return {
+    "case": str(case),
+    "chosen": forms[0],
+    "better": conv_timing.better_form(times, forms[0]),
+    "seconds": {name: list(both) for name, both in times.items()},
+    "networks": dict(occurs),
+  }
 
 
-def _name_of(chosen: Any, candidates: Mapping[str, Any]) -> str:
-  return next(name for name, other in candidates.items() if other is chosen)
+def lines_of(row: Mapping[str, Any]) -> str:
+  """A row as text."""
+  times = sorted(row["seconds"].items(), key=lambda item: item[1][1])
+  cells = "  ".join(
+    f"{name}{'*' if name == row['chosen'] else ''} {1e3 * cpu:.2f}"
+    for name, (_, cpu) in times
+  )
+  wrong = f"  wrong: {row['better']}" if row["better"] else ""
+  return f"  {cells}{wrong}"
 
 
-def main(argv: Sequence[str]) -> None:
-  """Prints the table."""
-  parser = argparse.ArgumentParser(prog="python -m benchmarks.convolutions")
-  parser.add_argument("--size", type=int, help="only maps of this many pixels")
-  parser.add_argument("--batch", type=int, default=64)
-  parser.add_argument("--runs", type=int, default=9)
-  arguments = parser.parse_args(argv)
-  cpu_tuning.prepare()  # As sr2_jax.main does.
-  for shape in SHAPES:
-    if arguments.size not in (None, shape[0]):
-      continue
-    size, channels, features, width, stride = shape
-    print(
-      f"{size}x{size} px, {channels} -> {features}, {width}x{width}, "
-      f"stride {stride}"
-    )
-    found = times(shape, batch=arguments.batch, runs=arguments.runs)
-    for part, (chosen, values) in found.items():
-      cells = (
-        f"{name}{'*' if name == chosen else ''} {value:.2f}"
-        for name, value in sorted(values.items(), key=lambda item: item[1])
+def totals(record: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+  """Milliseconds of a step's convolutions: by the rules, and by the best."""
+  found: dict[str, tuple[float, float]] = {}
+  for row in record["rows"]:
+    chosen = row["seconds"][row["chosen"]][1]
+    best = row["seconds"][row["better"] or row["chosen"]][1]
+    for name, count in row["networks"].items():
+      rules, least = found.get(name, (0.0, 0.0))
+      found[name] = (
+        rules + 1e3 * count * chosen,
+        least + 1e3 * count * best,
       )
-      print(f"  {part:<16}{'  '.join(cells)}", flush=True)
+  return found
+
+
+def text_of(records: Sequence[Mapping[str, Any]]) -> str:
+  """Records beside each other: each row once, with a line for each of them."""
+  names = [
+    f"{chr(ord('A') + i)}: {describe(record)}"
+    for i, record in enumerate(records)
+  ]
+  by_case: dict[str, list[str]] = {}
+  for name, record in zip("ABCDEFGH", records, strict=False):
+    for row in record["rows"]:
+      by_case.setdefault(row["case"], []).append(f"{name} {lines_of(row)}")
+  parts = [*names, ""]
+  for case, lines in by_case.items():
+    parts += [case, *lines]
+  parts += ["", "convolutions of a training step, ms: rules, best forms"]
+  for name, record in zip("ABCDEFGH", records, strict=False):
+    parts += [
+      f"{name}   {network:<22} {rules:8.1f} {best:8.1f}  "
+      f"{100 * (rules / best - 1):4.1f} %"
+      for network, (rules, best) in totals(record).items()
+    ]
+  return "\n".join(parts)
+
+
+def describe(record: Mapping[str, Any]) -> str:
+  """The processor, date and versions of a record."""
+  facts = record["machine"]
+  return (
+    f"{facts['cores']} cores of {facts['processor']}, {facts['date'][:10]}, "
+    f"JAX {facts['packages']['jax']}, {record['batch']} images of "
+    f"{'x'.join(map(str, record['image_shape']))}, revision "
+    f"{facts['git_revision'][:7]}"
+  )
+
+
+def read(path: str) -> dict[str, Any]:
+  """A record that `main` wrote.
+
+  Raises:
+    ValueError: if it is another file.
+    OSError: if it cannot be read.
+  """
+  try:
+    record = json.loads(pathlib.Path(path).read_text())
+  except ValueError:
+    record = None
+  if not isinstance(record, dict) or not (
+    {"machine", "batch", "image_shape", "rows"} <= record.keys()
+  ):
+    raise ValueError(f"{path} has no times of convolutions")
+  return record
+
+
+def main(argv: Sequence[str]) -> int:
+  """Measures or compares; returns the exit code."""
+  parser = argparse.ArgumentParser(prog="python -m benchmarks.convolutions")
+  parser.add_argument(
+    "--only", nargs="+", default=["*"], help="networks, such as sr2_*_x4"
+  )
+  parser.add_argument("--colors", action="store_true", help="32 px in RGB")
+  parser.add_argument("--batch", type=int, default=64, help="images of a step")
+  parser.add_argument("--runs", type=int, default=15, help="calls of a form")
+  parser.add_argument("--out", help="file of the record")
+  parser.add_argument("--compare", nargs="+", metavar="FILE")
+  options = parser.parse_args(argv)
+  if options.compare:
+    try:
+      print(text_of([read(path) for path in options.compare]))
+    except (OSError, ValueError) as error:
+      print(error, file=sys.stderr)
+      return 2
+    return 0
+  networks = [
+    name
+    for name in goals.TRAINING
+    if any(fnmatch.fnmatch(name, pattern) for pattern in options.only)
+  ]
+  if not networks:
+    print(f"no network is called {' or '.join(options.only)}", file=sys.stderr)
+    return 2
+  cpu_tuning.prepare()  # As sr2_jax.main does.
+  image_shape = _COLORS if options.colors else _GRAY
+  record: dict[str, Any] = {
+    "machine": machine.describe(),
+    "batch": options.batch,
+    "image_shape": list(image_shape),
+    "rows": [],
+  }
+  found = rows_of(networks, image_shape=image_shape, batch=options.batch)
+  for case, occurs in found.items():
+    row = measure(case, occurs, runs=options.runs)
+    record["rows"].append(row)
+    print(f"{case}\n{lines_of(row)}", file=sys.stderr, flush=True)
+  name = machine.file_name(record["machine"], quick=False)
+  path = options.out or machine.ROOT / f"benchmarks/results/convolutions-{name}"
+  files.write_atomically(path, f"{json.dumps(record, indent=1)}\n".encode())
+  print(text_of([record]))
+  return 0
 
 
 if __name__ == "__main__":
-  main(sys.argv[1:])
+  sys.exit(main(sys.argv[1:]))

@@ -26,6 +26,10 @@ def get_config() -> ml_collections.ConfigDict:
   # on the CPU and up to 50 on a GPU or TPU. A signal to stop is honored after
   # a call.
   config.steps_per_call = 0
+  # Forms of convolutions on the CPU: "rules" has the same on all machines;
+  # "measured" times those of a training step at the first start, for some
+  # seconds, and config.json records where others are faster here.
+  config.convolutions = "rules"
   # Stop when the first member diverges: its loss, its validation loss or its
   # state is not finite. False goes on with the others. A resumed run may
   # change it.

@@ -164,7 +164,12 @@ def test_commands_are_understood(module, arguments, monkeypatch):
       assert demo_command_line.parse(arguments).weights
     case "sr2_jax.report" | "sr2_jax.report.reproduction" | "sr2_jax.release":
       _argparse_parses(f"{module}.__main__", arguments, monkeypatch)
-    case "benchmarks.run" | "benchmarks.table" | "benchmarks.prediction":
+    case (
+      "benchmarks.run"
+      | "benchmarks.table"
+      | "benchmarks.prediction"
+      | "benchmarks.convolutions"
+    ):
       _argparse_parses(module, arguments, monkeypatch)
     case "benchmarks.accelerators" | "benchmarks.gpu":
       _argparse_parses(f"{module}.__main__", arguments, monkeypatch)

@@ -87,7 +87,6 @@ HEAVY = {
 }  # fmt: skip
 # Modules and functions that are long, but have only one subject.
 LONG_MODULES = {
-  "sr2_jax.models.conv",
   "sr2_jax.report.paper.claims",
   "sr2_jax.train",
 }

@@ -183,6 +183,7 @@ CHECKS: dict[str, Check] = {
   "num_seeds": _integer(1),
   "batch_size": _integer(1),
   "steps_per_call": _integer(0),
+  "convolutions": _choice("rules", "measured"),
   "stop_on_divergence": _boolean(),
   "init_from": _text(r".*", 'a run folder, weights or ""'),
   "data.name": _choice("mnist5k", "mnist", "svhn_cropped", "folder"),
@@ -255,6 +256,7 @@ CHECKS: dict[str, Check] = {
 
 # Fields that a config may leave out, and their values there.
 OPTIONAL: dict[str, Any] = {
+  "convolutions": "rules",
   "stop_on_divergence": False,
   **{corruption_field(key): () for key in names.CORRUPTIONS},
   "log.profile_steps": (),

@@ -19,7 +19,7 @@ from flax.linen import dtypes
 from jax import lax
 
 from sr2_jax.models import batch_norm as batch_norm_lib
-from sr2_jax.models import conv
+from sr2_jax.models import conv, conv_choice, conv_forms
 from sr2_jax.models import placement as placement_lib
 
 
@@ -64,6 +64,7 @@ class Layers:
       inputs.
     convolution: key of `conv.CONVOLUTIONS`; with "tpu" and "gpu", the other
       layers as well take the forms that are fast there, equal within rounding.
+    choice: forms of convolutions, with "cpu".
     placement: where the images are in their maps; None: everywhere.
   """
 
@@ -73,12 +74,13 @@ class Layers:
   axis_name: str | None = None
   dtype: str | None = None
   convolution: str = "portable"
+  choice: conv_choice.Choice = conv_choice.RULES
   placement: placement_lib.Placement | None = None
 
   @property
   def _convolve(self) -> Callable[..., jax.Array]:
     """The convolution; it sees zeros outside the images, as at a border."""
-    convolve = conv.CONVOLUTIONS[self.convolution]
+    convolve = conv.by_name(self.convolution, self.choice)
     placement = self.placement
     if placement is None:
       return convolve
@@ -161,7 +163,9 @@ class Layers:
 
       kernel, bias = mixed(kernel), mixed(bias) + jnp.tile(offset, sub_pixels)
     x, kernel, bias = dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
-    x = self._convolve(x, kernel, (1, 1), "SAME", dimension_numbers=conv.NHWC)
+    x = self._convolve(
+      x, kernel, (1, 1), "SAME", dimension_numbers=conv_forms.NHWC
+    )
     return depth_to_space(x + batch_norm_lib.per_channel(bias, x), scale)
 
   def max_pool(self, x: jax.Array, size: int) -> jax.Array:
@@ -246,7 +250,9 @@ def max_pool(x: jax.Array, size: int) -> jax.Array:
   """
   _, height, width, _ = x.shape
   same = ((size - 1) // 2, size // 2)
-  windows = conv.Geometry((height, width), (size, size), (1, 1), (same, same))
+  windows = conv_forms.Geometry(
+    (height, width), (size, size), (1, 1), (same, same)
+  )
   # Within each row and then between rows: the first of all, row by row.
   for axis in (1, 0):
     x = functools.reduce(_first_of_largest, windows.taps(x, axis, -jnp.inf))

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 
 from sr2_jax import names
-from sr2_jax.models import classifier, fsrcnn, layers, srmd, wdsr
+from sr2_jax.models import classifier, conv_choice, fsrcnn, layers, srmd, wdsr
 from sr2_jax.models import placement as placement_lib
 
 # A trunk turns the low-resolution image into the features that both tasks may
@@ -60,6 +60,7 @@ class SR2(nn.Module):
       BatchNorm's statistics are float32.
     convolution: a key of `conv.CONVOLUTIONS`, such as "portable", or "cpu" for
       the forms that are fast on the CPU; the results are equal within rounding.
+    choice: forms of convolutions, with "cpu".
   """
 
   trunk: str
@@ -76,6 +77,7 @@ class SR2(nn.Module):
   axis_name: str | None = None
   dtype: str | None = None
   convolution: str = "portable"
+  choice: conv_choice.Choice = conv_choice.RULES
 
   @nn.compact
   def __call__(
@@ -152,6 +154,7 @@ class SR2(nn.Module):
       axis_name=self.axis_name,
       dtype=self.dtype,
       convolution=self.convolution,
+      choice=self.choice,
       placement=placement,
     )
 

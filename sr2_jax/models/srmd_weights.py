@@ -5,6 +5,7 @@ or the authors' PyTorch `.pth`. The basis is a MATLAB `.mat` file. None of these
 files is part of this project.
 """
 
+import dataclasses
 import importlib
 import importlib.util
 import itertools
@@ -42,6 +43,30 @@ _BASIS_TOLERANCE = 1e-4
 
 # A layer's weights [O, I, 3, 3] and biases [O], as in PyTorch and ncnn.
 Layer = tuple[np.ndarray, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Released:
+  """The SRMD network as its authors trained it.
+
+  Attributes:
+    params: NumPy arrays for `SR2(trunk="srmd")`.
+    basis: float32 [15, 225], in which it expects blur kernels.
+  """
+
+  params: dict[str, Any]
+  basis: np.ndarray
+
+
+def released(weights: str, pca: str, *, scale: int) -> Released | None:
+  """The network of `read` and the basis of `read_basis`; None without weights.
+
+  Raises:
+    UserError: as these do.
+  """
+  if not weights:
+    return None
+  return Released(read(weights, scale=scale), read_basis(pca))
 
 
 def read(weights: str, *, scale: int) -> dict[str, Any]:

@@ -4,7 +4,11 @@ import importlib.metadata
 import os
 import pathlib
 import subprocess
+from collections.abc import Mapping
+from typing import Any
 
+# What a later start may change; config.json records it for each start.
+_SURROUNDINGS = ("devices", "python", "packages", "git_revision")
 _PACKAGES = (
   "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets",
   "dm-pix", "ml-collections", "numpy",
@@ -21,6 +25,25 @@ def cpu_cores() -> int:
 def packages() -> dict[str, str]:
   """Versions of the packages that numbers depend on."""
   return {name: importlib.metadata.version(name) for name in _PACKAGES}
+
+
+def changed(
+  old: Mapping[str, Any], new: Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+  """What surrounds a run and differs from its last start, before and now.
+
+  Args:
+    old: what config.json holds.
+    new: what it would hold if the run began now.
+  """
+  latest = {part: old.get(part) for part in _SURROUNDINGS}
+  for start in old.get("later", []):
+    latest |= {part: start[part] for part in _SURROUNDINGS if part in start}
+  return {
+    part: (latest[part], new[part])
+    for part in _SURROUNDINGS
+    if latest[part] != new[part]
+  }
 
 
 def git_revision() -> str:

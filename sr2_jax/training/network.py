@@ -16,7 +16,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from sr2_jax import errors, rng
 from sr2_jax.config import checks, derived
-from sr2_jax.models import conv, sr2, srmd
+from sr2_jax.models import conv, conv_choice, sr2, srmd
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.records import weights as weights_lib
 from sr2_jax.training import inputs
@@ -126,6 +126,7 @@ def build(
   phase: str = "joint",
   platform: str | None = None,
   axis_name: str | None = None,
+  choice: conv_choice.Choice = conv_choice.RULES,
 ) -> Network:
   """The network that a config trains in a phase.
 
@@ -137,6 +138,7 @@ def build(
     platform: platform of the devices it will run on, such as "cpu" or "tpu";
       None: JAX's default.
     axis_name: axis of the devices that share a batch; None: no axis.
+    choice: forms of convolutions on the CPU.
   """
   height, width, channels = image_shape
   scale = config.degradation.scale
@@ -159,6 +161,7 @@ def build(
     axis_name=axis_name,
     dtype=config.model.dtype,
     convolution=conv.for_platform(platform or jax.default_backend()),
+    choice=choice,
   )
   low_res_shape = (height // scale, width // scale, channels)
   return Network(model, low_res_shape, describe)

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from sr2_jax import names, parallel
 from sr2_jax.config import derived
 from sr2_jax.imaging import augmentation
-from sr2_jax.models import sr2
+from sr2_jax.models import conv_choice, sr2
 from sr2_jax.training import inputs, packing, steps
 from sr2_jax.training import network as network_lib
 from sr2_jax.training import optimizer as optimizer_lib
@@ -98,6 +98,7 @@ def create(
   num_classes: int,
   platform: str | None = None,
   axis_name: str | None = None,
+  choice: conv_choice.Choice = conv_choice.RULES,
 ) -> Phase:
   """Phase of a config, for images of one shape.
 
@@ -109,6 +110,7 @@ def create(
     num_classes: classes of the classifier.
     platform: platform of the devices, such as "cpu"; None: JAX's default.
     axis_name: axis of the devices that share a batch; None: no axis.
+    choice: forms of convolutions on the CPU.
   """
   steps_per_epoch = num_train_images // config.batch_size
   return Phase(
@@ -129,6 +131,7 @@ def create(
       phase=name,
       platform=platform,
       axis_name=axis_name,
+      choice=choice,
     ),
     optimizer=optimizer_lib.create(
       derived.learning_rates(config, name),

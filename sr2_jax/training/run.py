@@ -9,17 +9,17 @@ from typing import Any
 
 import jax
 import ml_collections
-import numpy as np
 
 from sr2_jax import agreement, compilation, errors, messages, parallel
 from sr2_jax.config import checks, derived, fields, record
 from sr2_jax.data import dataset as dataset_lib
-from sr2_jax.models import srmd_weights
+from sr2_jax.models import conv_choice, srmd_weights
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import provenance
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.training import (
   carried,
+  convolutions,
   population,
   preemption,
   steps,
@@ -28,8 +28,6 @@ from sr2_jax.training import (
 from sr2_jax.training import layout as layout_lib
 from sr2_jax.training import phase as phase_lib
 
-# What a later start may change; config.json records it for each start.
-_SURROUNDINGS = ("devices", "python", "packages", "git_revision")
 # Fields that --mode=eval may change: they change no row, or a row records them.
 # Rows do not record the other `eval` fields, so these are fixed.
 _FREE_IN_EVALUATION = (
@@ -38,19 +36,6 @@ _FREE_IN_EVALUATION = (
   "data.device_bytes", "log", "steps_per_call",
   *fields.FREE_ON_RESUME,
 )  # fmt: skip
-
-
-@dataclasses.dataclass(frozen=True)
-class ReleasedSrmd:
-  """The SRMD network as its authors trained it.
-
-  Attributes:
-    params: NumPy arrays for `SR2(trunk="srmd")`.
-    basis: float32 [15, 225], in which it expects blur kernels.
-  """
-
-  params: dict[str, Any]
-  basis: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +49,7 @@ class Run:
     layout: the devices.
     stop: requests to stop.
     released_srmd: the network that `eval.srmd` names, or None.
+    choice: forms of convolutions on the CPU.
   """
 
   config: Any
@@ -71,7 +57,8 @@ class Run:
   dataset: dataset_lib.Dataset
   layout: parallel.Layout
   stop: preemption.StopRequest
-  released_srmd: ReleasedSrmd | None = None
+  released_srmd: srmd_weights.Released | None = None
+  choice: conv_choice.Choice = conv_choice.RULES
 
   @property
   def image_shape(self) -> tuple[int, int, int]:
@@ -91,6 +78,7 @@ class Run:
       num_classes=self.dataset.num_classes,
       platform=self.layout.platform,
       axis_name=self.layout.axis_name,
+      choice=self.choice,
     )
 
 
@@ -131,11 +119,11 @@ def open_run(
       _load_data(config),
       layout,
       preemption.StopRequest(),
-      _read_released_srmd(config),
+      # Before training, which may take days.
+      srmd_weights.released(**config.eval.srmd, scale=config.degradation.scale),
     )
     agreement.on_data(run.dataset.name, run.dataset.fingerprint)
-    _check_or_record(run, evaluate_only=evaluate_only)
-    yield run
+    yield _check_or_record(run, evaluate_only=evaluate_only)
 
 
 def _check_config(
@@ -200,16 +188,6 @@ def _moved(folder: folder_lib.RunFolder, config: Any) -> tuple[str, ...]:
   return ("init_from",) if has_source and config.init_from else ()
 
 
-def _read_released_srmd(config: Any) -> ReleasedSrmd | None:
-  """What `eval.srmd` names, read before training, which may take days."""
-  if not config.eval.srmd.weights:
-    return None
-  return ReleasedSrmd(
-    srmd_weights.read(config.eval.srmd.weights, scale=config.degradation.scale),
-    srmd_weights.read_basis(config.eval.srmd.pca),
-  )
-
-
 def pretrained_state(
   run: Run,
 ) -> tuple[steps.TrainState, population.Population]:
@@ -258,6 +236,7 @@ def record_of(run: Run) -> dict[str, Any]:
   packages or revision: the mode ("train" or "eval") and what had changed.
   """
   device = run.layout.devices[0]
+  measured = run.config.convolutions == "measured"
   return {
     "config": record.to_dict(run.config),
     "dataset": {
@@ -278,12 +257,15 @@ def record_of(run: Run) -> dict[str, Any]:
     "python": platform.python_version(),
     "packages": provenance.packages(),
     "git_revision": provenance.git_revision(),
+    **({convolutions.RECORD: run.choice.as_texts()} if measured else {}),
     "later": [],
   }
 
 
-def _check_or_record(run: Run, *, evaluate_only: bool) -> None:
+def _check_or_record(run: Run, *, evaluate_only: bool) -> Run:
   """Compares a resumed run with config.json, or writes it at the first start.
+
+  The run that it returns has the forms of convolutions of the first start.
 
   A start that failed before its first checkpoint and row does not count: the
   config may have been the reason.
@@ -292,17 +274,27 @@ def _check_or_record(run: Run, *, evaluate_only: bool) -> None:
     UserError: if the data have changed.
   """
   is_first = parallel.is_main_process()
-  new = record_of(run)
   old = run.folder.read() if is_first else None
   is_new = old is None or not (evaluate_only or run.folder.has_begun)
-  if agreement.follow("to begin or to go on", is_new):
+  is_new = agreement.follow("to begin or to go on", is_new)
+  choice = convolutions.choose(
+    run.config,
+    run.folder.path,
+    run.layout,
+    image_shape=run.image_shape,
+    num_classes=run.dataset.num_classes,
+    recorded=None if is_new else old,
+  )
+  run = dataclasses.replace(run, choice=choice)
+  new = record_of(run)
+  if is_new:
     if run.config.init_from:
       pretrained_state(run)  # Raises before anything is recorded.
     if is_first:
       run.folder.record(new)
-    return
+    return run
   if old is None:
-    return  # Process 0 compares.
+    return run  # Process 0 compares.
   fingerprint = old.get("dataset", {}).get("fingerprint")
   if fingerprint != run.dataset.fingerprint:
     raise errors.UserError(
@@ -316,18 +308,15 @@ def _check_or_record(run: Run, *, evaluate_only: bool) -> None:
       f"note: there was no config.{field} when this run was started; "
       f"using {value}"
     )
-  later = old.get("later", [])
-  latest = {part: old.get(part) for part in _SURROUNDINGS}
-  for start in later:
-    latest |= {part: start[part] for part in _SURROUNDINGS if part in start}
-  changed = {
-    part: new[part] for part in _SURROUNDINGS if latest[part] != new[part]
-  }
-  for part, value in changed.items():
+  changed = provenance.changed(old, new)
+  for part, (before, now) in changed.items():
     messages.say(
       f"note: {part} changed since this run was last started "
-      f"({latest[part]} -> {value}); its numbers may differ in the last bits"
+      f"({before} -> {now}); its numbers may differ in the last bits"
     )
   if changed:
-    mode = "eval" if evaluate_only else "train"
-    run.folder.record({**old, "later": [*later, {"mode": mode, **changed}]})
+    start = {part: now for part, (_, now) in changed.items()}
+    start = {"mode": "eval" if evaluate_only else "train", **start}
+    later = [*old.get("later", []), start]
+    run.folder.record({**old, "later": later})
+  return run

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import math
 import pathlib
 import subprocess
@@ -24,7 +25,7 @@ from benchmarks import (
   table,
   worker,
 )
-from sr2_jax.models import conv, sr2
+from sr2_jax.models import conv_choice, conv_forms, sr2
 from sr2_jax.training import optimizer, progress
 
 ROOT = pathlib.Path(run.__file__).parents[1]
@@ -376,27 +377,96 @@ def test_help_needs_nothing_heavy():
   assert done.stdout == "[]\n"
 
 
-@pytest.mark.parametrize(
-  "shape", [(3, 2, 4, 3, 1), (3, 2, 4, 3, 2), (2, 3, 3, 3, 1)]
-)
-def test_every_form_of_a_convolution_is_timed(shape):
-  found = convolutions.times(shape, batch=1, runs=1)
-  parts = {"result", "kernel gradient"}
-  assert set(found) == parts | ({"input gradient"} if shape[4] > 1 else set())
-  for chosen, values in found.values():
-    assert chosen in values
-    assert set(values) == {"xla", "patches", "bands", "map"} | (
-      {"rows"} if shape[4] == 1 else set()
-    )
-    assert min(values.values()) > 0
+def test_convolutions_of_networks_share_their_rows():
+  found = convolutions.rows_of(
+    ["fsrcnn_x4", "wdsr_x4", "sr2_wdsr_x4"], image_shape=(28, 28, 1), batch=2
+  )
+  by_text = {str(case): occurs for case, occurs in found.items()}
+  mapping = "of 2 x 7x7 x 12, kernel 3x3 x 12, strides 1x1, padding 1+1 and 1+1"
+  # Four layers; the input gradient of each is a convolution like them.
+  assert by_text[f"kernel gradient {mapping}"] == {"fsrcnn_x4": 4}
+  assert by_text[f"result {mapping}"] == {"fsrcnn_x4": 8}
+  block = "of 2 x 7x7 x 32, kernel 3x3 x 32, strides 1x1, padding 1+1 and 1+1"
+  # Two in each of 16 mappings, and the second head (authors).
+  both = {"wdsr_x4": 33, "sr2_wdsr_x4": 33}
+  assert by_text[f"kernel gradient {block}"] == both
 
 
-def test_the_operator_of_a_large_map_is_not_timed():
-  geometry = conv.geometry_of((64, 28, 28, 64), (3, 3, 64, 64), (1, 1), "SAME")
+def test_a_convolution_is_timed_by_each_form_that_may_be_fast():
+  geometry = conv_forms.geometry_of((1, 3, 3, 2), (3, 3, 2, 4), (1, 1), "SAME")
   assert geometry is not None
-  assert convolutions.forms_for(64, 64, geometry) == {
-    "xla", "patches", "rows", "bands"
+  case = conv_choice.Case("result", 1, 2, 4, geometry)
+  row = convolutions.measure(case, {"fsrcnn_x4": 1}, runs=1)
+  assert set(row["seconds"]) == set(conv_forms.FORMS)
+  assert (row["case"], row["chosen"]) == (str(case), "xla")
+  assert row["better"] in {None, *conv_forms.FORMS} - {"xla"}
+  assert json.loads(json.dumps(row)) == row
+
+
+def of_convolutions(processor, seconds, better):
+  return {
+    "machine": {
+      "cores": 2, "processor": processor, "date": "2026-01-31T14:05",
+      "packages": {"jax": "1.2"}, "git_revision": "0123456789",
+    },
+    "batch": 64,
+    "image_shape": [28, 28, 1],
+    "rows": [
+      {
+        "case": "result of a", "chosen": "xla", "better": better,
+        "seconds": {n: [cpu / 2, cpu] for n, cpu in seconds.items()},
+        "networks": {"fsrcnn_x4": 2, "wdsr_x4": 1},
+      },
+      {
+        "case": "result of b", "chosen": "map", "better": None,
+        "seconds": {"map": [0.001, 0.001]},
+        "networks": {"wdsr_x4": 3},
+      },
+    ],
   }  # fmt: skip
+
+
+def test_records_of_two_processors_beside_each_other(tmp_path, capsys):
+  paths = [tmp_path / name for name in ("one.json", "other.json")]
+  records = [
+    of_convolutions("One", {"xla": 0.003, "rows": 0.002}, "rows"),
+    of_convolutions("Other", {"xla": 0.002, "rows": 0.003}, None),
+  ]
+  for path, found in zip(paths, records, strict=True):
+    path.write_text(json.dumps(found))
+  assert convolutions.main(["--compare", *map(str, paths)]) == 0
+  lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+  words = [" ".join(line) for line in lines]
+  assert words[0] == (
+    "A: 2 cores of One, 2026-01-31, JAX 1.2, 64 images of 28x28x1, "
+    "revision 0123456"
+  )
+  first = words.index("result of a")
+  assert words[first + 1 : first + 3] == [
+    "A rows 2.00 xla* 3.00 wrong: rows",
+    "B xla* 2.00 rows 3.00",
+  ]
+  # 2 x 3 ms and 2 x 2 ms; 3 + 3 x 1 ms and 2 + 3 x 1 ms.
+  assert words[-4:] == [
+    "A fsrcnn_x4 6.0 4.0 50.0 %",
+    "A wdsr_x4 6.0 5.0 20.0 %",
+    "B fsrcnn_x4 4.0 4.0 0.0 %",
+    "B wdsr_x4 5.0 5.0 0.0 %",
+  ]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"rows": []}'])
+def test_another_file_is_no_record_of_convolutions(text, tmp_path, capsys):
+  path = tmp_path / "other.json"
+  path.write_text(text)
+  assert convolutions.main(["--compare", str(path)]) == 2
+  assert convolutions.main(["--compare", str(tmp_path / "none")]) == 2
+  assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_an_unknown_network_has_no_convolutions(capsys):
+  assert convolutions.main(["--only", "sr3_*"]) == 2
+  assert capsys.readouterr().err == "no network is called sr3_*\n"
 
 
 def test_the_first_step_is_seen_in_what_a_run_prints():

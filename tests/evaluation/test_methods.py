@@ -13,8 +13,7 @@ import scipy.ndimage
 from sr2_jax import rng
 from sr2_jax.evaluation import evaluate, methods
 from sr2_jax.imaging import noise
-from sr2_jax.models import sr2
-from sr2_jax.training import run as run_lib
+from sr2_jax.models import sr2, srmd_weights
 from tests import tiny_network
 
 # As on the devices here; XLA's own would take many times as long.
@@ -45,7 +44,7 @@ def with_released_srmd(run):
     shapes["params"],
   )
   basis = random.normal(0, 1, (15, 225)).astype(np.float32)
-  released = run_lib.ReleasedSrmd(params, basis)
+  released = srmd_weights.Released(params, basis)
   return model, dataclasses.replace(run, released_srmd=released)
 
 

@@ -10,21 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from sr2_jax.models import conv
+from sr2_jax.models import conv, conv_choice, conv_forms
 
 NHWC = ("NHWC", "HWIO", "NHWC")
-FORMS = (
-  conv.by_xla,
-  conv.by_patches,
-  conv.by_rows,
-  conv.by_bands,
-  conv.by_map,
-)
-KERNEL_GRADIENTS = tuple(
-  map(
-    conv.transposed, (conv.by_xla, conv.by_patches, conv.by_bands, conv.by_map)
-  )
-)
 
 
 def random(*shape, seed=0):
@@ -44,7 +32,9 @@ def reference(x, kernel, strides, padding):
 
 
 def ours(x, kernel, strides, padding):
-  return conv.fast_on_cpu(x, kernel, strides, padding, dimension_numbers=NHWC)
+  return conv.by_name("cpu")(
+    x, kernel, strides, padding, dimension_numbers=NHWC
+  )
 
 
 def once(function, *arrays):
@@ -91,100 +81,6 @@ def test_shapes_of_the_networks(shape):
   x = random(3, size, size, channels)
   kernel = random(width, width, channels, features, seed=2) / width
   assert_same_values_and_gradients(x, kernel, (stride, stride), "SAME")
-
-
-def test_every_form_is_chosen_for_some_shape_of_the_networks():
-  chosen, gradients = set(), set()
-  for size, channels, features, width, stride in NETWORK_SHAPES:
-    shape = (3, size, size, channels)
-    kernel_shape = (width, width, channels, features)
-    geometry = conv.geometry_of(shape, kernel_shape, (stride, stride), "SAME")
-    assert geometry is not None
-    chosen.add(conv.choose(shape, features, geometry))
-    gradients.add(conv.choose_for_kernel_gradient(shape, features, geometry))
-  assert chosen == set(FORMS)
-  assert gradients == set(KERNEL_GRADIENTS)
-
-
-def test_by_map_is_for_many_images_and_a_small_operator():
-  def chosen(images, rows, columns, features=16, padding="SAME"):
-    x_shape, kernel_shape = (images, rows, columns, 56), (9, 9, 56, features)
-    geometry = conv.geometry_of(x_shape, kernel_shape, (1, 1), padding)
-    assert geometry is not None
-    form = conv.choose(x_shape, features, geometry)
-    gradient = conv.choose_for_kernel_gradient(x_shape, features, geometry)
-    assert gradient is conv.transposed(form)
-    return form
-
-  assert chosen(511, 7, 7) is conv.by_bands
-  assert chosen(512, 7, 7) is conv.by_map
-  # `by_map` would copy the kernel for each of many rows.
-  assert chosen(512, 100, 7) is conv.by_bands
-  # Kernels merged by `vmap`, and the input gradient of a VALID convolution.
-  assert chosen(512, 7, 7, features=480) is conv.by_bands
-  assert chosen(512, 8, 8, 48, padding=((8, 8), (8, 8))) is conv.by_bands
-
-
-def test_large_maps_are_left_to_xla():
-  for size in (64, 256):
-    for channels, features, width in (
-      (1, 56, 5), (3, 56, 5), (4, 56, 9), (64, 56, 3), (56, 4, 9)
-    ):  # fmt: skip
-      shape = (1, size, size, channels)
-      kernel_shape = (width, width, channels, features)
-      geometry = conv.geometry_of(shape, kernel_shape, (1, 1), "SAME")
-      assert geometry is not None
-      assert conv.choose(shape, features, geometry) is conv.by_xla
-      gradient = conv.choose_for_kernel_gradient(shape, features, geometry)
-      assert gradient is conv.transposed(conv.by_xla)
-
-
-GEOMETRIES = [
-  ((6, 6), (3, 3), (1, 1), "SAME"),
-  ((5, 7), (3, 5), (1, 1), "SAME"),
-  ((5, 7), (3, 2), (2, 2), "SAME"),
-  ((6, 5), (3, 3), (1, 2), "VALID"),
-  ((3, 3), (5, 5), (1, 1), "SAME"),
-  ((6, 6), (3, 3), (1, 1), ((2, 0), (1, 2))),
-  ((4, 4), (1, 1), (1, 1), "VALID"),
-]
-
-
-def in_every_geometry(candidates):
-  """Parametrizes over all geometries, even if `choose` takes another form."""
-  return pytest.mark.parametrize(
-    ("candidate", "size", "width", "strides", "padding"),
-    [
-      (candidate, *geometry)
-      for candidate in candidates
-      for geometry in GEOMETRIES
-      if geometry[2] == (1, 1) or candidate is not conv.by_rows
-    ],
-  )
-
-
-@in_every_geometry(FORMS)
-def test_every_form_computes_the_convolution(
-  candidate, size, width, strides, padding
-):
-  x, kernel = random(2, *size, 3), random(*width, 3, 4, seed=2)
-  geometry = conv.geometry_of(x.shape, kernel.shape, strides, padding)
-  assert_close(
-    once(lambda x, kernel: candidate(x, kernel, geometry), x, kernel),
-    reference(x, kernel, strides, padding),
-  )
-
-
-@in_every_geometry(KERNEL_GRADIENTS)
-def test_every_kernel_gradient_equals_the_reference(
-  candidate, size, width, strides, padding
-):
-  x, kernel = random(2, *size, 3), random(*width, 3, 4, seed=2)
-  geometry = conv.geometry_of(x.shape, kernel.shape, strides, padding)
-  y, pull = jax.vjp(lambda k: reference(x, k, strides, padding), kernel)
-  g = random(*y.shape, seed=1)
-  actual = once(lambda x, g: candidate(x, g, geometry), x, g)
-  assert_close(actual, pull(g)[0])
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -355,3 +251,51 @@ def test_results_are_deterministic():
   x, kernel = random(4, 7, 7, 56), random(9, 9, 56, 48, seed=2)
   step = jax.jit(lambda: ours(x, kernel, (1, 1), "SAME"))
   np.testing.assert_array_equal(step(), step())
+
+
+def case_of(x, kernel):
+  geometry = conv_forms.geometry_of(x.shape, kernel.shape, (1, 1), "SAME")
+  return conv_choice.Case("result", 2, *kernel.shape[2:], geometry)
+
+
+def program_with(choice, x, kernel):
+  def loss(x, kernel):
+    y = conv.by_name("cpu", choice)(
+      x, kernel, (1, 1), "SAME", dimension_numbers=NHWC
+    )
+    return jnp.sum(jnp.sin(y))
+
+  return jax.jit(jax.grad(loss, argnums=(0, 1))).lower(x, kernel)
+
+
+def test_a_choice_of_what_the_rules_have_is_the_same_program():
+  x, kernel = random(2, 7, 7, 32), random(3, 3, 32, 48, seed=2)
+  case = case_of(x, kernel)
+  rules = program_with(conv_choice.RULES, x, kernel).as_text()
+  chosen = conv_choice.Choice(((case, conv_choice.by_rules(case)),))
+  assert program_with(chosen, x, kernel).as_text() == rules
+
+
+def test_each_choice_has_a_program_of_its_own_and_the_same_results():
+  """Neither kind of cache takes one for the other, whichever comes first."""
+  x, kernel = random(2, 7, 7, 32), random(3, 3, 32, 48, seed=2)
+  case = case_of(x, kernel)
+  choices = [
+    conv_choice.Choice(((case, form),)) for form in ("rows", "bands", "rows")
+  ]
+  choices.insert(1, conv_choice.RULES)
+  programs = [program_with(choice, x, kernel) for choice in choices]
+  texts = [program.as_text() for program in programs]
+  assert texts[0] == texts[3]
+  assert len(set(texts)) == 3
+  expected, *others = (program.compile()(x, kernel) for program in programs[:3])
+  for gradients in others:
+    for one, other in zip(gradients, expected, strict=True):
+      assert_close(one, other)
+
+
+def test_other_platforms_know_no_choice():
+  case = case_of(random(2, 7, 7, 32), random(3, 3, 32, 48))
+  choice = conv_choice.Choice(((case, "rows"),))
+  for name, convolve in conv.CONVOLUTIONS.items():
+    assert (conv.by_name(name, choice) is convolve) == (name != "cpu")

@@ -68,6 +68,20 @@ def test_revision_without_git(monkeypatch, tmp_path):
   assert provenance.git_revision() == "unknown"
 
 
+def test_changes_are_those_since_the_last_start():
+  first = {"devices": {"count": 1}, "python": "3.11", "packages": {"jax": "1"}}
+  now = {**first, "git_revision": "b", "config": "unlike"}
+  old = {**first, "git_revision": "b", "config": "like"}
+  assert provenance.changed(old, now) == {}
+  old["later"] = [
+    {"mode": "train", "python": "3.12"},
+    {"mode": "eval", "python": "3.13", "devices": {"count": 1}},
+  ]
+  assert provenance.changed(old, now) == {"python": ("3.13", "3.11")}
+  del old["git_revision"]  # A run of an older version.
+  assert provenance.changed(old, now)["git_revision"] == (None, "b")
+
+
 def test_cores_are_those_of_this_process():
   if not hasattr(os, "sched_setaffinity"):
     pytest.skip("this system does not choose cores for a process")

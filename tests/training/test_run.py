@@ -14,8 +14,10 @@ from experiments import default
 from sr2_jax import errors, parallel
 from sr2_jax.config import derived, record
 from sr2_jax.data import dataset as dataset_lib
+from sr2_jax.models import conv_choice, conv_timing, srmd_weights
 from sr2_jax.records import folder as folder_lib
-from sr2_jax.training import checkpoint, population, preemption
+from sr2_jax.training import checkpoint, population, preemption, steps
+from sr2_jax.training import phase as phase_lib
 from sr2_jax.training import run as run_lib
 
 SIZE = 12
@@ -129,6 +131,53 @@ def test_first_start_records_and_the_second_is_silent(images, tmp_path, capsys):
     pass
   assert (workdir / "config.json").read_text() == record
   assert "note:" not in capsys.readouterr().err
+
+
+def test_a_resumed_run_has_the_program_of_its_first_start(
+  images, tmp_path, monkeypatch
+):
+  """Of the convolutions that were faster then, wherever it goes on."""
+
+  def program_of(run):
+    phase = run.phase("joint")
+    program = phase_lib.train_program(
+      phase, run.config, run.layout, steps_per_call=1
+    )
+    state = jax.eval_shape(steps.all_alive, phase.abstract_state())
+    order = np.zeros((1, 12), np.int32)
+    shared = (run.dataset.train.images, np.zeros(12, np.int32), 0, 1)
+    members = (phase.population.arrays(), order)
+    return jax.jit(program).lower(state, members, shared, 0).as_text()
+
+  def other_form(cases):
+    return conv_choice.Choice(((cases[0], "rows"),))
+
+  monkeypatch.setattr(conv_timing, "choose", other_form)
+  config = make_config(images, convolutions="measured")
+  with run_lib.open_run(config, tmp_path) as first:
+    assert len(first.choice.of_cases) == 1
+    begin(tmp_path)
+  monkeypatch.setattr(conv_timing, "choose", None)  # Fails if it is called.
+  for evaluate_only in (False, True):
+    with run_lib.open_run(
+      config, tmp_path, evaluate_only=evaluate_only
+    ) as resumed:
+      assert resumed.choice == first.choice
+  rules = dataclasses.replace(first, choice=conv_choice.RULES)
+  assert program_of(resumed) == program_of(first)
+  assert program_of(rules) != program_of(first)
+
+
+def test_a_damaged_choice_of_convolutions_is_a_message(images, tmp_path):
+  config = make_config(images, convolutions="measured", model__dtype="bfloat16")
+  with run_lib.open_run(config, tmp_path):
+    begin(tmp_path)
+  edit_record(tmp_path, lambda recorded: recorded.pop("convolutions"))
+  with (
+    pytest.raises(errors.UserError, match="convolutions is damaged"),
+    run_lib.open_run(config, tmp_path),
+  ):
+    raise AssertionError("opened")
 
 
 def test_other_config_is_refused(images, tmp_path):
@@ -450,10 +499,10 @@ def test_released_srmd_is_read_before_anything_is_recorded(
     assert not (folder / "config.json").exists()
     # The weights are there from now on.
     monkeypatch.setattr(
-      run_lib.srmd_weights, "read", lambda path, *, scale: {"scale": scale}
+      srmd_weights, "read", lambda path, *, scale: {"scale": scale}
     )
   one = np.ones((15, 225), np.float32)
-  monkeypatch.setattr(run_lib.srmd_weights, "read_basis", lambda path: one)
+  monkeypatch.setattr(srmd_weights, "read_basis", lambda path: one)
   with run_lib.open_run(config, folder) as run:
     assert run.released_srmd.params == {"scale": 2}
     assert run.released_srmd.basis is one

@@ -1,0 +1,108 @@
+"""Every form of a convolution, and its transposes, against XLA's own."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from sr2_jax.models import conv_forms
+
+
+def random(*shape, seed=0):
+  values = np.random.default_rng(seed).standard_normal(shape)
+  return jnp.asarray(values, jnp.float32)
+
+
+def reference(x, kernel, strides, padding):
+  return lax.conv_general_dilated(
+    x,
+    kernel,
+    strides,
+    padding,
+    dimension_numbers=conv_forms.NHWC,
+    precision=lax.Precision.HIGHEST,
+  )
+
+
+def once(function, *arrays):
+  """Runs one program, which compiles faster than its separate operations."""
+  return jax.jit(function)(*arrays)
+
+
+def assert_close(actual, expected):
+  """Asserts equality to 1e-5 of the result's scale."""
+  assert actual.shape == expected.shape
+  scale = max(1.0, float(np.abs(expected).max(initial=0)))
+  np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * scale)
+
+
+GEOMETRIES = [
+  ((6, 6), (3, 3), (1, 1), "SAME"),
+  ((5, 7), (3, 5), (1, 1), "SAME"),
+  ((5, 7), (3, 2), (2, 2), "SAME"),
+  ((6, 5), (3, 3), (1, 2), "VALID"),
+  ((3, 3), (5, 5), (1, 1), "SAME"),
+  ((6, 6), (3, 3), (1, 1), ((2, 0), (1, 2))),
+  ((4, 4), (1, 1), (1, 1), "VALID"),
+]
+CASES = [
+  (name, *geometry)
+  for name in conv_forms.FORMS
+  for geometry in GEOMETRIES
+  if geometry[2] == (1, 1) or name != "rows"
+]
+in_every_geometry = pytest.mark.parametrize(
+  ("name", "size", "width", "strides", "padding"), CASES
+)
+
+
+@in_every_geometry
+def test_every_form_computes_the_convolution(
+  name, size, width, strides, padding
+):
+  x, kernel = random(2, *size, 3), random(*width, 3, 4, seed=2)
+  geometry = conv_forms.geometry_of(x.shape, kernel.shape, strides, padding)
+  form = functools.partial(conv_forms.FORMS[name], geometry=geometry)
+  assert_close(once(form, x, kernel), reference(x, kernel, strides, padding))
+
+
+@in_every_geometry
+def test_the_transposes_of_every_form_are_its_gradients(
+  name, size, width, strides, padding
+):
+  x, kernel = random(2, *size, 3), random(*width, 3, 4, seed=2)
+  form = conv_forms.FORMS[name]
+  geometry = conv_forms.geometry_of(x.shape, kernel.shape, strides, padding)
+  y, pull = jax.vjp(lambda *a: reference(*a, strides, padding), x, kernel)
+  g = random(*y.shape, seed=1)
+
+  def gradients(x, kernel, g):
+    return (
+      conv_forms.input_gradient_by(form)(g, kernel, geometry),
+      conv_forms.kernel_gradient_by(form)(x, g, geometry),
+    )
+
+  for actual, expected in zip(
+    once(gradients, x, kernel, g), pull(g), strict=True
+  ):
+    assert_close(actual, expected)
+
+
+@pytest.mark.parametrize(
+  ("size", "width", "strides", "padding"),
+  [geometry for geometry in GEOMETRIES if geometry[2] == (1, 1)],
+)
+def test_at_stride_1_the_flipped_kernel_gives_the_input_gradient(
+  size, width, strides, padding
+):
+  x, kernel = random(2, *size, 3), random(*width, 3, 4, seed=2)
+  geometry = conv_forms.geometry_of(x.shape, kernel.shape, strides, padding)
+  assert geometry.flipped().flipped() == geometry
+  y, pull = jax.vjp(lambda x: reference(x, kernel, strides, padding), x)
+  g = random(*y.shape, seed=1)
+  flipped = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
+  back = geometry.flipped()
+  assert_close(reference(g, flipped, back.strides, back.padding), pull(g)[0])
