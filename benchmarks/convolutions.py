@@ -56,12 +56,11 @@ def measure(case: Any, occurs: Mapping[str, int], *, runs: int) -> dict:
   """A row of a record: the times of a case by each form that may be fast."""
   from sr2_jax.models import conv_timing
 
-  forms = conv_timing.candidates(case)
-  times = conv_timing.seconds(case, forms, rounds=runs)
+  times, better = conv_timing.time_forms(case, rounds=runs)
   return {
     "case": str(case),
-    "chosen": forms[0],
-    "better": conv_timing.better_form(times, forms[0]),
+    "chosen": next(iter(times)),
+    "better": better,
     "seconds": {name: list(both) for name, both in times.items()},
     "networks": dict(occurs),
   }
@@ -181,13 +180,14 @@ def main(argv: Sequence[str]) -> int:
     "rows": [],
   }
   found = rows_of(networks, image_shape=image_shape, batch=options.batch)
+  name = machine.file_name(record["machine"], quick=False)
+  path = options.out or machine.ROOT / f"benchmarks/results/convolutions-{name}"
   for case, occurs in found.items():
     row = measure(case, occurs, runs=options.runs)
     record["rows"].append(row)
     print(f"{case}\n{lines_of(row)}", file=sys.stderr, flush=True)
-  name = machine.file_name(record["machine"], quick=False)
-  path = options.out or machine.ROOT / f"benchmarks/results/convolutions-{name}"
-  files.write_atomically(path, f"{json.dumps(record, indent=1)}\n".encode())
+    # Each row at once, so that a cut loses one.
+    files.write_atomically(path, f"{json.dumps(record, indent=1)}\n".encode())
   print(text_of([record]))
   return 0
 

@@ -76,14 +76,56 @@ def test_multiplications_are_those_of_the_matrix_product(form):
 
 
 @pytest.mark.parametrize(
-  ("part", "stride"),
-  [("result", 1), ("kernel gradient", 1), ("input gradient", 2)],
+  ("part", "stride", "chosen"),
+  [
+    ("result", 1, "xla"),
+    ("kernel gradient", 1, "xla"),
+    ("input gradient", 2, "patches"),
+  ],
 )
-def test_every_form_of_a_part_is_timed(part, stride):
-  asked = case(part, 4, 2, 3, 3, stride)
-  times = conv_timing.seconds(asked, ["xla", "patches"], rounds=2)
-  assert list(times) == ["xla", "patches"]
+def test_every_form_of_a_part_is_timed(part, stride, chosen):
+  asked = case(part, 8, 2, 3, 3, stride)
+  times, better = conv_timing.time_forms(asked, rounds=1)
+  assert list(times) == conv_timing.candidates(asked)
+  assert next(iter(times)) == chosen
   assert all(wall > 0 and cpu > 0 for wall, cpu in times.values())
+  assert better in {None, *times} - {chosen}
+
+
+def test_what_is_better_is_timed_again(monkeypatch):
+  """The second time decides: the first was chance."""
+  asked = case("result", 8, 2, 3, 3)
+  turns = []
+
+  def take_turns(programs, arguments, *, rounds, limit):
+    turns.append(list(programs))
+    slow = conv_timing.Seconds(2.0, 2.0)
+    fast = conv_timing.Seconds(1.0, 1.0)
+    if len(turns) == 1:
+      return {name: fast if name == "rows" else slow for name in programs}
+    return dict.fromkeys(programs, fast)
+
+  monkeypatch.setattr(conv_timing, "_take_turns", take_turns)
+  monkeypatch.setattr(conv_timing, "_compiled", lambda *_: None)
+  times, better = conv_timing.time_forms(asked)
+  assert turns == [conv_timing.candidates(asked), ["xla", "rows"]]
+  assert better is None
+  assert times["xla"] == times["rows"] == (1.0, 1.0)
+  assert times["patches"] == (2.0, 2.0)
+
+
+def test_a_program_has_its_turns_after_one_that_does_not_count():
+  calls = []
+  programs = {
+    name: lambda x, _, name=name: calls.append(name) or x for name in "ab"
+  }
+  found = conv_timing._take_turns(
+    programs, (jnp.zeros(1), jnp.zeros(1)), rounds=9, limit=0.0
+  )
+  assert found.keys() == set("ab")
+  assert calls[:4] == ["a", "a", "b", "b"]
+  # Rounds end with the limit, but not before five.
+  assert max(calls.count(name) for name in "ab") == 6
 
 
 def test_a_far_slower_form_has_one_turn():
@@ -138,12 +180,9 @@ def test_a_form_is_better_by_both_clocks_and_more_than_a_tenth(others, better):
 def test_a_choice_has_what_differs_from_the_rules(monkeypatch):
   cases = [case("result", 14, 64, 64, 3), case("result", 14, 56, 12, 9)]
 
-  def seconds(case, forms):
-    fast = "rows" if case.features == 12 else forms[0]
-    return {
-      name: conv_timing.Seconds(*[1.0 if name == fast else 2.0] * 2)
-      for name in forms
-    }
-
-  monkeypatch.setattr(conv_timing, "seconds", seconds)
+  monkeypatch.setattr(
+    conv_timing,
+    "time_forms",
+    lambda case: ({}, "rows" if case.features == 12 else None),
+  )
   assert conv_timing.choose(cases) == conv_choice.Choice(((cases[1], "rows"),))
