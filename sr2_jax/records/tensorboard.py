@@ -5,10 +5,13 @@ SummaryWriter has a thread and a queue instead, which `sync` could not wait for,
 and on a full disk the thread dies and the next call blocks forever.
 """
 
+import functools
 import math
 import pathlib
+import sys
 import time
-from typing import TYPE_CHECKING
+import types
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +20,26 @@ if TYPE_CHECKING:
 
 _FILES = "events.out.tfevents.*"
 _SECONDS_BETWEEN_SYNCS = 10.0
+
+
+@functools.cache
+def _library() -> Any:
+  """tensorboardX, loaded when there is something to write.
+
+  Where PyTorch is installed, tensorboardX would load it as well, for a name in
+  an annotation: as many seconds as JAX takes, and hundreds of megabytes.
+  """
+  hidden: dict[str, Any] = {} if "torch" in sys.modules else {"torch": None}
+  sys.modules.update(hidden)  # An import of it raises ImportError now.
+  try:
+    from tensorboardX import event_file_writer, summary
+    from tensorboardX.proto import event_pb2
+  finally:
+    for name in hidden:
+      del sys.modules[name]
+  return types.SimpleNamespace(
+    summary=summary, event_pb2=event_pb2, writer=event_file_writer.EventsWriter
+  )
 
 
 class TensorBoard:
@@ -39,15 +62,12 @@ class TensorBoard:
 
   def scalar(self, run: str, tag: str, step: int, value: float) -> None:
     """Adds a point to a chart."""
-    from tensorboardX import summary
-
-    self._add(run, step, summary=summary.scalar(tag, value))
+    self._add(run, step, summary=_library().summary.scalar(tag, value))
 
   def image(self, run: str, tag: str, step: int, rgb: np.ndarray) -> None:
     """Adds a picture, uint8 [H, W, 3]."""
-    from tensorboardX import summary
-
-    self._add(run, step, summary=summary.image(tag, rgb, dataformats="HWC"))
+    picture = _library().summary.image(tag, rgb, dataformats="HWC")
+    self._add(run, step, summary=picture)
 
   def purge(self, run: str, first_step: int) -> None:
     """Hides this step and later ones that an earlier start wrote."""
@@ -66,10 +86,7 @@ class TensorBoard:
     self._writers.clear()
 
   def _add(self, run: str, step: int, **content: object) -> None:
-    # Slow to import where PyTorch is installed: not before there is something.
-    from tensorboardX import event_file_writer
-    from tensorboardX.proto import event_pb2
-
+    library = _library()
     if run not in self._writers:
       folder = self._folder / run
       folder.mkdir(parents=True, exist_ok=True)
@@ -77,13 +94,10 @@ class TensorBoard:
       # second would replace the first without a number. TensorBoard reads them
       # in the order of their names.
       number = len(list(folder.glob(_FILES)))
-      self._writers[run] = event_file_writer.EventsWriter(
+      self._writers[run] = library.writer(
         str(folder / "events"), f".{number:04d}"
       )
-    # Protocol buffers make their classes at import: a type checker sees none.
-    event = event_pb2.Event(  # pyright: ignore[reportAttributeAccessIssue]
-      wall_time=time.time(), step=step, **content
-    )
+    event = library.event_pb2.Event(wall_time=time.time(), step=step, **content)
     self._writers[run].write_event(event)
     # Somebody may be watching between two checkpoints as well.
     if time.monotonic() - self._synced_at > _SECONDS_BETWEEN_SYNCS:

@@ -43,6 +43,22 @@ def test_files_of_one_second_do_not_replace_one_another(tmp_path):
   }
 
 
+def test_pytorch_is_not_loaded_and_stays_importable(tmp_path):
+  """Loading it would take seconds; a stand-in tells of it."""
+  (tmp_path / "torch.py").write_text("Tensor = int\n")
+  program = (
+    "import pathlib, sys\n"
+    "from sr2_jax.records import tensorboard\n"
+    "sys.path.insert(0, sys.argv[1])\n"
+    "board = tensorboard.TensorBoard(pathlib.Path(sys.argv[1]))\n"
+    "board.scalar('run', 'loss', 1, 2.0)\n"
+    "assert 'torch' not in sys.modules\n"
+    "import torch\n"
+  )
+  subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
+  assert scalars(tmp_path / "run") == {("loss", 1): 2.0}
+
+
 def test_all_is_on_disk_after_a_sync(tmp_path):
   board = tensorboard.TensorBoard(tmp_path)
   for step in range(500):
