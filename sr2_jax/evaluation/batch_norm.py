@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
@@ -160,10 +159,15 @@ def _orders(
   members: population.Population, epoch: int, num_images: int
 ) -> np.ndarray:
   """Order of the training images for each member, int32 [M, num_images]."""
+  # One program; each of its operations by itself would be one to compile.
+  epoch_order = jax.jit(rng.epoch_order, static_argnames=("num_images", "name"))
   of_seed = {
     seed: np.asarray(
-      rng.epoch_order(
-        jnp.uint32(seed), epoch, num_images=num_images, name=f"{_STREAMS}order"
+      epoch_order(
+        np.uint32(seed),
+        np.int32(epoch),
+        num_images=num_images,
+        name=f"{_STREAMS}order",
       )
     )
     for seed in set(members.seeds)

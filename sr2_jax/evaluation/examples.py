@@ -1,14 +1,14 @@
 """Example images: a method's outputs for a few test images."""
 
+import functools
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from sr2_jax import rng
-from sr2_jax.evaluation import methods
-from sr2_jax.imaging import noise
+from sr2_jax.evaluation import methods, program
+from sr2_jax.imaging import degradation
 from sr2_jax.records import arrays as arrays_lib
-from sr2_jax.training import inputs, population, steps
+from sr2_jax.training import inputs, population
 from sr2_jax.training import run as run_lib
 
 # Images kept of each class, and the most classes.
@@ -21,8 +21,17 @@ def of_method(run: run_lib.Run, method: methods.Method) -> arrays_lib.Examples:
   noise_variances = np.asarray(run.config.eval.noise_variances, np.float64)
   positions = _positions(run.dataset.test.labels)
   images = run.dataset.test.images[positions]
-  high_res = np.asarray(steps.to_float(jnp.asarray(images)))
-  low_res = _low_res(run, high_res, positions)
+  # On the host: equal to `steps.to_float`, and nothing to compile.
+  high_res = images.astype(np.float32) / np.float32(255)
+  low_res = np.asarray(
+    _low_res(
+      high_res,
+      positions.astype(np.int32),
+      inputs.operators_of(run.config, *run.image_shape[:2]),
+      noise_variances.astype(np.float32),
+      noise_seed=run.config.eval.noise_seed,
+    )
+  )
   # One member at a time: so few images take no longer, and a program of one
   # member compiles several times as fast as one of all.
   over_levels = jax.jit(jax.vmap(method.apply, in_axes=(None, 0, 0)))
@@ -30,7 +39,7 @@ def of_method(run: run_lib.Run, method: methods.Method) -> arrays_lib.Examples:
     over_levels(
       population.take(method.variables, place),
       low_res,
-      jnp.asarray(noise_variances, jnp.float32),
+      noise_variances.astype(np.float32),
     )
     for place in method.places
   ]
@@ -59,21 +68,15 @@ def _positions(labels: np.ndarray) -> np.ndarray:
   return np.concatenate(firsts).astype(np.int64)
 
 
+@functools.partial(jax.jit, static_argnames="noise_seed")
 def _low_res(
-  run: run_lib.Run, high_res: np.ndarray, positions: np.ndarray
-) -> np.ndarray:
-  """Low-resolution inputs of the evaluation, [V, B, h, w, C]."""
-  config = run.config
-  degrade = inputs.degradation_of(config, *run.image_shape[:2])
-  clean = degrade(jnp.asarray(high_res))
-  keys = rng.per_image(
-    rng.stream(config.eval.noise_seed, "noise"),
-    jnp.asarray(positions, jnp.int32),
-  )
-  draw = noise.draw(keys, clean.shape[1:])
-  return np.stack(
-    [
-      noise.apply(clean, draw, jnp.float32(variance))
-      for variance in config.eval.noise_variances
-    ]
-  )
+  high_res: jax.Array,
+  positions: jax.Array,
+  operators: tuple[jax.Array, jax.Array],
+  noise_variances: jax.Array,
+  *,
+  noise_seed: int,
+) -> jax.Array:
+  """Low-resolution inputs of the evaluation, [V, B, h, w, C]; one program."""
+  clean = degradation.degrade(high_res, *operators)
+  return program.with_noise(clean, positions, noise_variances, seed=noise_seed)

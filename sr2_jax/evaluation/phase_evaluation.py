@@ -7,6 +7,7 @@ from typing import Any
 from sr2_jax.evaluation import batch_norm, evaluate, methods
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.training import phase as phase_lib
+from sr2_jax.training import population
 from sr2_jax.training import run as run_lib
 
 # Variables by the statistics that they have, as rows name these.
@@ -31,6 +32,8 @@ class PhaseEvaluation:
     self._estimator = batch_norm.Estimator(run, phase)
     self._layout = run.layout.of(phase.population.size)
     self._programs = evaluate.programs(run, phase.network.apply, self._layout)
+    # The statistics estimated last, by the fingerprint of their weights.
+    self._estimated: dict[str, Any] = {}
     self.validate = evaluate.validation(run, phase, self._estimator)
 
   def with_statistics(
@@ -39,7 +42,8 @@ class PhaseEvaluation:
     """The variables with each kind of statistics, the preferred one first.
 
     There are re-estimated ones if `eval.batch_norm` names them. Without
-    BatchNorm the only kind is None.
+    BatchNorm the only kind is None. Of the same weights as in the call before,
+    as the last ones often are the best ones, nothing is estimated again.
 
     Args:
       variables: of the population as training left them, NumPy arrays [M, ...].
@@ -50,13 +54,16 @@ class PhaseEvaluation:
     config = self._run.config
     if "reestimated" not in config.eval.batch_norm:
       return {"running": variables}
-    stop_if_asked = functools.partial(evaluate.stop_if_asked, self._run)
-    statistics = self._estimator(
-      self._layout.put_members(variables),
-      num_batches=config.eval.batch_norm_batches,
-      before_batch=stop_if_asked if stoppable else None,
-    )
-    reestimated = {**variables, "batch_stats": statistics}
+    weights = population.fingerprint(variables)
+    if weights not in self._estimated:
+      stop_if_asked = functools.partial(evaluate.stop_if_asked, self._run)
+      statistics = self._estimator(
+        self._layout.put_members(variables),
+        num_batches=config.eval.batch_norm_batches,
+        before_batch=stop_if_asked if stoppable else None,
+      )
+      self._estimated = {weights: statistics}
+    reestimated = {**variables, "batch_stats": self._estimated[weights]}
     return {"reestimated": reestimated, "running": variables}
 
   def evaluations(

@@ -120,11 +120,23 @@ def _low_res(
   clean = settings.degrade(high_res)
   if settings.corrupt is not None:
     return settings.corrupt(high_res, clean, positions)
-  keys = rng.per_image(rng.stream(settings.noise_seed, "noise"), positions)
+  return with_noise(clean, positions, noise_variances, seed=settings.noise_seed)
+
+
+def with_noise(
+  clean: jax.Array, positions: jax.Array, variances: jax.Array, *, seed: int
+) -> jax.Array:
+  """Images with the evaluation's noise of each variance, [V, B, h, w, C].
+
+  Args:
+    clean: images [B, h, w, C].
+    positions: int32 [B], places in the split, which choose the noise.
+    variances: [V]; all scale the same draw.
+    seed: of the noise.
+  """
+  keys = rng.per_image(rng.stream(seed, "noise"), positions)
   draw = noise.draw(keys, clean.shape[1:])
-  return jax.vmap(noise.apply, in_axes=(None, None, 0))(
-    clean, draw, noise_variances
-  )
+  return jax.vmap(noise.apply, in_axes=(None, None, 0))(clean, draw, variances)
 
 
 def _scores(

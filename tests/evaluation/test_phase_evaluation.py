@@ -3,6 +3,7 @@
 import dataclasses
 import signal
 
+import jax
 import numpy as np
 import pytest
 
@@ -45,6 +46,22 @@ def test_reestimated_statistics_come_first_and_running_ones_stay(tmp_path):
   shift = of_kinds["reestimated"]["batch_stats"]["shift"]
   np.testing.assert_array_equal(shift[:, 0], [9, 8, 7, 6])
   assert of_kinds["reestimated"]["params"] is variables["params"]
+
+
+def test_the_same_weights_are_estimated_once(tmp_path):
+  """But not with other weights or statistics in between."""
+  _, evaluation, variables, calls = make(tmp_path, eval__batch_norm=BOTH)
+  first = evaluation.with_statistics(variables)["reestimated"]
+  again = evaluation.with_statistics(
+    jax.tree.map(np.copy, variables), stoppable=False
+  )["reestimated"]
+  assert len(calls) == 1
+  jax.tree.map(np.testing.assert_array_equal, first, again)
+  for kind in ("params", "batch_stats"):
+    other = jax.tree.map(lambda x: x + 1, variables[kind])
+    evaluation.with_statistics({**variables, kind: other})
+  evaluation.with_statistics(variables)
+  assert len(calls) == 4
 
 
 def test_nothing_is_estimated_that_nobody_asked_for(tmp_path):
@@ -106,7 +123,8 @@ def test_a_signal_waits_while_training_goes_on(tmp_path):
   stop.received = lambda: signal.SIGTERM
   evaluation._run = dataclasses.replace(run, stop=stop)
   assert evaluation.rows_while_training(variables, 6)
+  others = jax.tree.map(lambda x: x + 1, variables)
   with pytest.raises(errors.Stopped):
-    evaluation.with_statistics(variables)
+    evaluation.with_statistics(others)
   with pytest.raises(errors.Stopped):
     list(evaluation.evaluations({"reestimated": variables}, [6] * 4))
