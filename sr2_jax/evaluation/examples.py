@@ -3,12 +3,13 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from sr2_jax.evaluation import methods, program
 from sr2_jax.imaging import degradation
 from sr2_jax.records import arrays as arrays_lib
-from sr2_jax.training import inputs, population
+from sr2_jax.training import inputs, population, steps
 from sr2_jax.training import run as run_lib
 
 # Images kept of each class, and the most classes.
@@ -21,8 +22,8 @@ def of_method(run: run_lib.Run, method: methods.Method) -> arrays_lib.Examples:
   noise_variances = np.asarray(run.config.eval.noise_variances, np.float64)
   positions = _positions(run.dataset.test.labels)
   images = run.dataset.test.images[positions]
-  # On the host: equal to `steps.to_float`, and nothing to compile.
-  high_res = images.astype(np.float32) / np.float32(255)
+  # Not in the program below: it keeps the bits of files that get more levels.
+  high_res = np.asarray(steps.to_float(jnp.asarray(images)))
   low_res = np.asarray(
     _low_res(
       high_res,
