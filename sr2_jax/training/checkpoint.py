@@ -256,7 +256,8 @@ class Checkpoints:
     what is damaged for one of them is damaged for all.
 
     Args:
-      abstract_state: a tree of the same structure, shapes and types.
+      abstract_state: a tree of the same structure, shapes and types, or a
+        function that makes one; it is called only if there is a checkpoint.
       required: whether it is an error that all of them are damaged; otherwise
         None is returned.
 
@@ -267,6 +268,8 @@ class Checkpoints:
     steps = agreement.on_checkpoints(
       self._folder, lambda: self.steps, refresh=self._manager.reload
     )
+    if steps and callable(abstract_state):
+      abstract_state = abstract_state()
     bad = []
     for step in reversed(steps):
       try:

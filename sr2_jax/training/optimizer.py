@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 
 L2_SCOPES = ("authors", "kernels")
@@ -52,6 +53,20 @@ def moments_tell(
   half of the last bit of the largest float, no weight can leave the range.
   """
   return max(learning_rates.values()) * 2.0**64 / (eps * (1 - b1)) < 2.0**102
+
+
+def start_of(abstract_state: Any) -> Any:
+  """The state of `create`'s optimizer before its first update: zeros.
+
+  Its own `init` would be a program that takes as long to compile as the rest.
+
+  Args:
+    abstract_state: shapes and types of that state, of any number of members.
+
+  Returns:
+    NumPy arrays.
+  """
+  return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), abstract_state)
 
 
 def create(

@@ -49,22 +49,53 @@ class Phase:
   optimizer: optax.GradientTransformationExtraArgs
   degrade: inputs.DegradeForTraining
 
-  def _create(self, seeds: jax.Array) -> steps.TrainState:
-    def create(seed: jax.Array) -> steps.TrainState:
-      variables = self.network.init(seed)
-      opt_state = self.optimizer.init(variables["params"])
-      return steps.TrainState(**variables, opt_state=opt_state)
+  @functools.cached_property
+  def _create(self) -> Any:
+    """Makes variables from seeds, `without` some subtrees; traced once."""
 
-    return jax.vmap(create)(seeds)
+    def create(
+      seeds: jax.Array, *, without: frozenset[str]
+    ) -> dict[str, dict[str, Any]]:
+      variables = jax.vmap(self.network.init)(seeds)
+      return {
+        kind: {name: x for name, x in of_kind.items() if name not in without}
+        for kind, of_kind in variables.items()
+      }
+
+    return jax.jit(create, static_argnames="without")
+
+  @functools.cached_property
+  def _shapes(self) -> steps.TrainState:
+    variables = self._create.eval_shape(
+      self.population.arrays().seed, without=frozenset()
+    )
+    opt_state = jax.eval_shape(
+      jax.vmap(self.optimizer.init), variables["params"]
+    )
+    return steps.TrainState(**variables, opt_state=opt_state)
 
   def abstract_state(self) -> steps.TrainState:
     """Shapes and types of the population's state."""
-    return jax.eval_shape(self._create, self.population.arrays().seed)
+    return self._shapes
 
-  def create_state(self) -> steps.TrainState:
-    """Initial state of the population, NumPy arrays [M, ...]."""
-    state = jax.jit(self._create)(self.population.arrays().seed)
-    return jax.tree.map(np.asarray, state)
+  def create_state(self, given: Any = None) -> steps.TrainState:
+    """Initial state of the population, NumPy arrays [M, ...].
+
+    Args:
+      given: variables in place of initial ones, of whole subtrees. No program
+        is compiled for these: random numbers take long to compile.
+    """
+    given = given or {"params": {}, "batch_stats": {}}
+    new = self._create(
+      self.population.arrays().seed, without=frozenset(given["params"])
+    )
+    return steps.TrainState(
+      **{
+        kind: jax.tree.map(np.asarray, {**new[kind], **given[kind]})
+        for kind in new
+      },
+      opt_state=optimizer_lib.start_of(self._shapes.opt_state),
+    )
 
   def start_from(
     self, pretrained: steps.TrainState, members: population_lib.Population
@@ -77,16 +108,8 @@ class Phase:
       pretrained: state at the end of that phase.
       members: population of that phase; see `Population.origins`.
     """
-    new = self.create_state()
-    old = population_lib.take(
-      pretrained.variables,
-      self.population.origins(members),
-    )
-    return dataclasses.replace(
-      new,
-      params={**new.params, **old["params"]},
-      batch_stats={**new.batch_stats, **old["batch_stats"]},
-    )
+    origins = self.population.origins(members)
+    return self.create_state(population_lib.take(pretrained.variables, origins))
 
 
 def create(

@@ -46,15 +46,15 @@ def where_to_start(
   3. The first phase, initialized from the seeds.
   """
   messages.say("preparing the networks")  # Tracing them takes seconds.
-  for name in reversed(list(checkpoints)):
-    phase = run.phase(name)
-    newest = checkpoints[name].restore_latest(phase.abstract_state())
+  phases = {name: run.phase(name) for name in checkpoints}
+  for name, phase in reversed(phases.items()):
+    newest = checkpoints[name].restore_latest(phase.abstract_state)
     if newest is not None:
       step, state = newest
       messages.say(f"resuming {name} at step {step:,} of {phase.num_steps:,}")
       return Start(phase, step, state)
 
-  phase = run.phase(next(iter(checkpoints)))
+  phase = next(iter(phases.values()))
   if run.config.init_from:
     pretrained, members = run_lib.pretrained_state(run)
     # No process has to share that folder with the others.

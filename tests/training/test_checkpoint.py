@@ -74,6 +74,21 @@ def test_no_checkpoint_is_none_and_creates_nothing_when_read_only(tmp_path):
   assert not folder.exists()
 
 
+def test_the_form_of_a_state_is_made_only_if_there_is_a_checkpoint(tmp_path):
+  calls = []
+
+  def make():
+    calls.append(1)
+    return make_state(0.0)
+
+  empty = checkpoint.Checkpoints(tmp_path / "none", read_only=True)
+  assert empty.restore_latest(make) is None
+  assert not calls
+  step, state = saved(tmp_path / "last", [1.0]).restore_latest(make)
+  assert (step, len(calls)) == (10, 1)
+  jax.tree.map(np.testing.assert_array_equal, state, make_state(1.0))
+
+
 def test_keeps_the_latest(tmp_path):
   checkpoints = saved(tmp_path / "last", [1.0, 2.0, 3.0, 4.0], keep=2)
   checkpoints.save(50, make_state(5.0))

@@ -98,6 +98,21 @@ def test_state_has_the_form_of_older_checkpoints():
   )
 
 
+def test_start_of_equals_the_optimizers_own():
+  rates = {"shared": 1e-2, "sr": 0.0}
+  opt = optimizer.create(rates, l2_scope="authors", **SETTINGS)
+  members = jax.tree.map(lambda x: jnp.stack([x, x]), make_params())
+  expected = jax.vmap(opt.init)(members)
+  actual = optimizer.start_of(jax.eval_shape(jax.vmap(opt.init), members))
+  assert jax.tree.structure(actual) == jax.tree.structure(expected)
+  for own, like in zip(
+    jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True
+  ):
+    assert isinstance(own, np.ndarray)
+    assert own.dtype == like.dtype
+    np.testing.assert_array_equal(own, like)
+
+
 def test_each_member_has_its_own_l2():
   opt = optimizer.create(
     {"shared": 1e-2, "sr": 1e-2}, l2_scope="kernels", **SETTINGS
