@@ -1,22 +1,22 @@
 """Faults on an emulated cluster: real raylets, actors and processes.
 
 What runs there is a program that trains nothing, but ends as a run does.
+`test_clusters` has the faults that only a real run can show.
 """
 
 import contextlib
 import json
-import os
-import pathlib
+import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 
-from launch import emulation, events, slices
-from sr2_jax import errors
+from launch import events, slices
 from sr2_jax.records import folder as folder_lib
+from tests import clusters
+from tests.launch import test_jobs
 
 pytest.importorskip("ray")
 pytestmark = [
@@ -25,254 +25,27 @@ pytestmark = [
   pytest.mark.filterwarnings("ignore"),
 ]
 
-ROOT = pathlib.Path(__file__).parents[2]
-TIMEOUT = 120  # seconds
-SLICE = slices.emulated(2, 2)
-
-# Saves a step now and then, until it has taken ten; heeds SIGTERM. Where the
-# first process ends, the others leave with 5.
-PROGRAM = """
-import json, os, pathlib, signal, sys, time
-
-flags = dict(a.split("=", 1) for a in sys.argv[1:] if "=" in a)
-folder = pathlib.Path(flags["--workdir"])
-folder.mkdir(exist_ok=True)
-rank = int(flags.get("--process_id", 0))
-(folder / f"pid.{rank}").write_text(str(os.getpid()))
-got = []
-signal.signal(signal.SIGTERM, lambda number, _: got.append(number))
-saved = folder / "metrics.jsonl"
-begin = time.monotonic()
-while not (folder / "DONE").exists():
-  time.sleep(0.1)
-  if got:
-    sys.exit(143)
-  if rank == 0 and not (folder / "hold").exists():
-    text = saved.read_text() if saved.exists() else ""
-    row = {"phase": "pretrain", "step": text.count("\\n") + 1}
-    saved.write_text(text + json.dumps(row) + "\\n")
-    if text.count("\\n") >= 9:
-      (folder / "DONE").touch()
-  assert time.monotonic() - begin < 100
-"""
-# As launch.sweep does it, with that program and a cluster of the test.
-DRIVER = """
-import pathlib, sys
-from launch import attempts, cluster, driver, engine, host, jobs, slices, tables
-
-address, workdir, program = sys.argv[1:]
-host.COMMAND = (sys.executable, program)
-found = jobs.load("tests/tiny_sweep.py", workdir)
-signals = engine.Signals()
-policy = attempts.Policy(pauses=(0.0,))
-
-def work():
-  return cluster.run(
-    found, pathlib.Path(workdir), signals=signals, policy=policy,
-    address=address, slice_=slices.emulated(2, 2),
-  )
-
-with signals.listening():
-  outcomes = driver.run(work, signals)
-if outcomes is None:
-  print("ended without a word")
-print(tables.summary(outcomes or driver.outcomes_without_it(found)))
-"""
-
 
 @pytest.fixture(scope="module")
 def cluster():
   """Two slices of two hosts of two chips."""
-  before = dict(os.environ)
-  started = emulation.Cluster(SLICE, 2)
-  yield started
-  started.close()
-  os.environ.clear()
-  os.environ.update(before)
+  with clusters.emulated(2) as started:
+    yield started
 
 
-@contextlib.contextmanager
-def sweep(cluster, workdir):
-  (workdir / "program.py").write_text(PROGRAM)
-  with (workdir / "out").open("ab") as out:
-    process = subprocess.Popen(
-      (sys.executable, "-c", DRIVER, cluster.address, str(workdir),
-       str(workdir / "program.py")),
-      cwd=ROOT, stdout=out, stderr=out,
-    )  # fmt: skip
-    try:
-      yield process
-    finally:
-      process.kill()
-      process.wait()
+@pytest.fixture
+def workdir(tmp_path):
+  path = tmp_path / "runs"
+  path.mkdir()
+  return path
 
 
-def output(workdir):
-  return (workdir / "out").read_text()
-
-
-def wait_for(condition, workdir):
-  deadline = time.monotonic() + TIMEOUT
-  while not condition():
-    assert time.monotonic() < deadline, output(workdir)
-    time.sleep(0.05)
-
-
-def finish(process, workdir):
-  process.wait(TIMEOUT)
-  assert "2/2 runs finished" in output(workdir), output(workdir)
-
-
-def ends(workdir, name="first"):
-  return [
-    event["end"]
-    for event in events.read(workdir)
-    if event["event"] == "ended" and event["run"] == name
-  ]
-
-
-def places(workdir, name="first"):
-  return [
-    event["place"]
-    for event in events.read(workdir)
-    if event["event"] == "started" and event["run"] == name
-  ]
-
-
-def held(workdir):
-  """The run of `first` does not get on until the test says so."""
-  hold = workdir / "first" / "hold"
-  hold.parent.mkdir()
-  hold.touch()
-  return hold
-
-
-def pids(workdir):
-  """Of the two processes of `first`, once both have started."""
-  paths = [workdir / "first" / f"pid.{rank}" for rank in (0, 1)]
-  wait_for(lambda: all(p.exists() and p.read_text() for p in paths), workdir)
-  return [int(path.read_text()) for path in paths]
-
-
-def is_alive(pid):
-  try:
-    stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
-  except OSError:
-    return False
-  return stat.rpartition(")")[2].split()[0] != "Z"
-
-
-def parent(pid):
-  stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
-  return int(stat.rpartition(")")[2].split()[1])
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:6379"])
-def test_no_cluster_is_said_at_once(tmp_path, address):
-  from launch import attempts, cluster, engine
-
-  with pytest.raises(errors.UserError, match="there is no Ray cluster") as no:
-    cluster.run(
-      [], tmp_path, signals=engine.Signals(), policy=attempts.Policy(),
-      address=address, slice_=SLICE,
-    )  # fmt: skip
-  assert "\n" not in str(no.value)
-
-
-def test_a_sweep_and_the_same_command_again(cluster, tmp_path):
-  with sweep(cluster, tmp_path) as process:
-    finish(process, tmp_path)
-  assert ends(tmp_path) == ends(tmp_path, "control") == ["finished"]
-  lines = (tmp_path / "events.jsonl").read_text()
-  with sweep(cluster, tmp_path) as process:
-    finish(process, tmp_path)
-  assert (tmp_path / "events.jsonl").read_text() == lines
-  assert "finished before" in output(tmp_path)
-
-
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_killed_process_is_a_crash(cluster, tmp_path, rank):
-  hold = held(tmp_path)
-  with sweep(cluster, tmp_path) as process:
-    killed = pids(tmp_path)
-    os.kill(killed[rank], signal.SIGKILL)
-    # The other one, which says nothing here, is not waited for for ever.
-    wait_for(lambda: not any(map(is_alive, killed)), tmp_path)
-    hold.unlink()
-    finish(process, tmp_path)
-  assert ends(tmp_path) == ["crashed", "finished"]
-
-
-def test_a_killed_actor_takes_its_process_with_it(cluster, tmp_path):
-  hold = held(tmp_path)
-  with sweep(cluster, tmp_path) as process:
-    running = pids(tmp_path)
-    os.kill(parent(running[1]), signal.SIGKILL)
-    wait_for(lambda: not any(map(is_alive, running)), tmp_path)
-    hold.unlink()
-    finish(process, tmp_path)
-  assert ends(tmp_path) == ["preempted", "finished"]
-
-
-def test_a_killed_driver_leaves_nothing_and_loses_no_count(cluster, tmp_path):
-  hold = held(tmp_path)
-  with sweep(cluster, tmp_path) as process:
-    running = pids(tmp_path)
-    process.kill()
-    wait_for(lambda: not any(map(is_alive, running)), tmp_path)
-  assert not (tmp_path / "first" / "DONE").exists()
-  hold.unlink()
-  with sweep(cluster, tmp_path) as process:
-    finish(process, tmp_path)
-  assert len(places(tmp_path)) == 2
-
-
-def test_sigterm_saves_and_stops(cluster, tmp_path):
-  held(tmp_path)
-  with sweep(cluster, tmp_path) as process:
-    running = pids(tmp_path)
-    process.terminate()
-    process.wait(TIMEOUT)
-    assert not any(map(is_alive, running))
-  assert ends(tmp_path) == ["preempted"]
-  [event] = [e for e in events.read(tmp_path) if e["event"] == "ended"]
-  assert event["codes"] == [143, 143]
-  assert "\nfirst    stopped" in output(tmp_path)
-
-
-def test_a_drained_host(cluster, tmp_path):
-  hold = held(tmp_path)
-  with sweep(cluster, tmp_path) as process:
-    pids(tmp_path)
-    [place] = places(tmp_path)
-    node = cluster.nodes[place][1]
-    subprocess.run(
-      [str(pathlib.Path(sys.executable).with_name("ray")), "drain-node",
-       "--address", cluster.address, "--node-id", node.node_id,
-       "--reason", "DRAIN_NODE_REASON_PREEMPTION",
-       "--reason-message", "test", "--deadline-remaining-seconds", "60"],
-      check=True, capture_output=True,
-    )  # fmt: skip
-    hold.unlink()
-    finish(process, tmp_path)
-  assert ends(tmp_path)[0] == "preempted"
-  assert places(tmp_path)[1] != place
-  replace(cluster, place)
-
-
-def test_a_lost_host_and_one_that_comes_back(cluster, tmp_path):
-  hold = held(tmp_path)
-  with sweep(cluster, tmp_path) as process:
-    running = pids(tmp_path)
-    [place] = places(tmp_path)
-    cluster.cluster.remove_node(cluster.nodes[place][1], allow_graceful=False)
-    hold.unlink()
-    finish(process, tmp_path)
-  assert not any(map(is_alive, running))
-  assert ends(tmp_path)[0] == "preempted"
-  assert places(tmp_path)[1] != place
-  cluster.nodes[place].pop()
-  replace(cluster, place)
+def order(workdir, run, **orders):
+  """What the stand-in of a run does; returns the file that says so."""
+  (workdir / run).mkdir(exist_ok=True)
+  path = workdir / run / "orders.json"
+  path.write_text(json.dumps(orders))
+  return path
 
 
 def replace(cluster, name):
@@ -282,48 +55,239 @@ def replace(cluster, name):
   cluster.add(name)
 
 
-def test_a_folder_that_is_in_use_is_waited_for(cluster, tmp_path):
-  """By a stray process of a host that was lost."""
-  (tmp_path / "first").mkdir()
-  claim = folder_lib.RunFolder(tmp_path / "first").claim()
-  program = PROGRAM.replace(
-    "got = []",
-    "import fcntl\nlock = (folder / '.lock').open('a')\n"
-    "try: fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)\n"
-    "except OSError: sys.exit(4)\ngot = []",
+def test_a_sweep_and_the_same_command_again(cluster, workdir):
+  three = f"--sweep={clusters.TINY}:three"
+  for run in ("first", "other"):  # Neither may end before the other starts.
+    order(workdir, run, takes=2)
+  with clusters.Sweep(cluster, workdir, three) as sweep:
+    sweep.finish()
+  for run in ("first", "control", "other"):
+    assert sweep.ends(run) == ["finished"]
+  assert {*sweep.places(), *sweep.places("other")} == {"slice-0", "slice-1"}
+  [end], [start] = sweep.events("ended"), sweep.events("started", "control")
+  assert end["time"] <= start["time"]
+  files = {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
+  with clusters.Sweep(cluster, workdir, three) as sweep:
+    sweep.finish()
+  assert sweep.output.count("finished before") == 3
+  after = {path: path.stat().st_mtime_ns for path in workdir.rglob("*")}
+  del files[workdir / ".lock"], after[workdir / ".lock"]
+  speeds = workdir / "speeds.emulated-2x2.json"
+  del files[speeds], after[speeds]
+  assert after == files
+
+
+def test_a_drained_run_that_does_not_save_is_killed(cluster, workdir):
+  order(workdir, "first", starts=1, holds=True, deaf=9)
+  with clusters.Sweep(cluster, workdir, "--retries=0") as sweep:
+    running = sweep.pids()
+    [place] = sweep.places()
+    clusters.drain(cluster, cluster.nodes[place][1], 5)
+    sweep.finish()
+  assert not any(map(clusters.is_alive, running))
+  assert sweep.ends() == ["preempted", "finished"]
+  assert sweep.places()[1] != place
+  replace(cluster, place)
+
+
+@pytest.mark.parametrize(
+  ("signals", "code"),
+  [([signal.SIGTERM], 143), ([signal.SIGINT, signal.SIGINT], 130)],
+)
+def test_signals_save_and_stop(cluster, workdir, signals, code):
+  """A run that does not heed the first one is stopped by the second."""
+  order(workdir, "first", holds=True, deaf=len(signals) - 1)
+  with clusters.Sweep(cluster, workdir) as sweep:
+    running = sweep.pids()
+    for number in signals:
+      assert all(map(clusters.is_alive, running))
+      sweep.process.send_signal(number)
+      time.sleep(3)  # Two at once would be one.
+    sweep.finish(code)
+  assert not any(map(clusters.is_alive, running))
+  assert sweep.ends() == ["preempted"]
+  assert sweep.events("ended")[0]["codes"] == [code, code]
+  assert "\nfirst    stopped" in sweep.output
+
+
+def test_ends_of_every_kind(cluster, workdir, tmp_path):
+  """Of seven runs; each costs the others nothing."""
+  orders = {
+    "diverged": {"codes": {"0": 3, "1": 3}, "done": True},
+    "wrong": {"codes": {"0": 5, "1": 2}},
+    "crashing": {"codes": {"0": 1}},
+    "hanging": {"codes": {"1": 1}, "starts": 1},
+    "stalled": {"holds": True, "starts": 1},
+  }
+  runs = [f"runs.Run('{name}', 'tests/tiny.py', {{}})" for name in orders]
+  runs += [
+    f"runs.Run('after_{name}', 'tests/tiny.py', {{}}, '{name}')"
+    for name in ("diverged", "wrong")
+  ]
+  for name, given in orders.items():
+    order(workdir, name, **given)
+  file = test_jobs.write_sweep(tmp_path, f"return [{', '.join(runs)}]")
+  with clusters.Sweep(
+    cluster, workdir, f"--sweep={file}", "--retries=1", "--stall=10s",
+    patch="fleet._SECONDS_TO_LEAVE = 3.0",
+  ) as sweep:  # fmt: skip
+    sweep.finish(1)
+  assert {name: sweep.ends(name) for name in orders} == {
+    "diverged": ["diverged"],
+    "wrong": ["failed"],
+    "crashing": ["crashed", "crashed"],
+    "hanging": ["crashed", "finished"],
+    "stalled": ["crashed", "finished"],
+  }
+  assert sweep.ends("after_diverged") == ["finished"]
+  assert sweep.places("after_wrong") == []
+  states = dict(line.split()[:2] for line in _table(sweep.output))
+  assert states == {
+    "diverged": "diverged", "wrong": "failed", "crashing": "failed",
+    "hanging": "finished", "stalled": "finished",
+    "after_diverged": "finished", "after_wrong": "skipped",
+  }  # fmt: skip
+  assert "4/7 runs finished" in sweep.output
+
+
+def _table(output):
+  """Its rows, at the end of a sweep."""
+  _, _, rows = output.partition("\nrun ")
+  return rows.partition("\n\n")[0].splitlines()[1:]
+
+
+def private(folder, then='exec "$@"'):
+  """Words before a command that has a folder to itself, or a skip.
+
+  Args:
+    folder: that is an empty disk of 256 kB to the command.
+    then: a shell's line that starts it.
+  """
+  if not shutil.which("unshare"):
+    pytest.skip("needs unshare")
+  words = ("unshare", "--map-root-user", "--mount", "sh", "-ec")
+  mount = 'mount -t tmpfs -o size=256k none "$0"; '
+  try_it = subprocess.run((*words, mount, str(folder)), check=False)
+  if try_it.returncode:
+    pytest.skip("this machine has no mounts of one's own")
+  return (*words, mount + then, str(folder))
+
+
+def test_a_folder_that_is_not_shared(cluster, workdir):
+  prefix = private(workdir)
+  with clusters.Sweep(cluster, workdir, prefix=prefix) as sweep:
+    sweep.finish(2)
+  first, second = sweep.output.splitlines()
+  assert first == (
+    f"--workdir={workdir} is not shared by all hosts of slice-0."
   )
-  claim.__enter__()
-  with sweep(cluster, tmp_path) as process:
-    (tmp_path / "program.py").write_text(program)
-    wait_for(lambda: "in use" in ends(tmp_path), tmp_path)
-    claim.__exit__(None, None, None)
-    finish(process, tmp_path)
-  assert "failed" not in output(tmp_path)
+  assert "such as NFS" in second
+  assert not list(workdir.iterdir())
 
 
-def test_a_lost_head_costs_no_run(tmp_path):
-  """The sweep says so, and goes on with another cluster."""
-  before = dict(os.environ)
-  try:
-    lost = emulation.Cluster(SLICE, 1)
-    hold = held(tmp_path)
-    with sweep(lost, tmp_path) as process:
-      running = pids(tmp_path)
-      lost.cluster.head_node.kill_all_processes(
-        check_alive=False, allow_graceful=False
-      )
-      for node in list(lost.cluster.worker_nodes):
-        node.kill_all_processes(check_alive=False, allow_graceful=False)
-      process.wait(TIMEOUT)
-    assert not any(map(is_alive, running))
-    assert "first    " in output(tmp_path)
+def test_a_folder_that_hosts_do_not_have(cluster, workdir, tmp_path):
+  """The project's own, where the command is typed."""
+  elsewhere = tmp_path / "disk"
+  elsewhere.mkdir()
+  prefix = private(
+    elsewhere,
+    'mkdir "$0/project"; ln -s "$PWD"/* "$0/project"; cd "$0/project"; '
+    'exec "$@"',
+  )
+  with clusters.Sweep(cluster, workdir, prefix=prefix) as sweep:
+    sweep.finish(2)
+  first, second = sweep.output.splitlines()
+  assert first.startswith("first cannot start on slice-0: ")
+  assert "No module named 'launch'" in first
+  assert second.startswith("All hosts need the project")
+
+
+def test_a_folder_that_is_in_use_is_waited_for(cluster, workdir):
+  """By a stray process of a host that was lost."""
+  (workdir / "first").mkdir()
+  with contextlib.ExitStack() as claim:
+    claim.enter_context(folder_lib.RunFolder(workdir / "first").claim())
+    with clusters.Sweep(cluster, workdir) as sweep:
+      sweep.until(lambda: "in use" in sweep.ends(), "a try")
+      claim.close()
+      sweep.finish()
+  assert f"waits for {workdir / 'first'}, which is in use" in sweep.output
+  assert "failed" not in sweep.output
+
+
+def test_hosts_that_come_one_by_one(cluster, workdir, monkeypatch):
+  """The second one first, to a sweep whose slices are not those there are."""
+  monkeypatch.setattr(cluster, "_slice", slices.emulated(2, 4))
+  hold = order(workdir, "first", holds=True)
+  with clusters.Sweep(
+    cluster, workdir, shape="1x2x4",
+    patch="fleet._SECONDS_BETWEEN_WORDS = 1.0",
+  ) as sweep:  # fmt: skip
+    sweep.until(lambda: "no slice is free; waiting" in sweep.output, "a word")
+    cluster.add("late", only=1)
+    sweep.until(lambda: "late has 1 of 2 hosts" in sweep.output, "a host")
+    assert sweep.places() == []
+    cluster.add("late", only=0)
+    of_host = {1: cluster.nodes["late"][0], 0: cluster.nodes["late"][1]}
+    for rank, pid in enumerate(sweep.pids()):
+      [raylet] = of_host[rank].all_processes["raylet"]
+      actor = clusters.parent(pid)
+      assert clusters.parent(actor) == raylet.process.pid
     hold.unlink()
-    found = emulation.Cluster(SLICE, 1)
-    with sweep(found, tmp_path) as process:
-      finish(process, tmp_path)
-    found.close()
-  finally:
-    os.environ.clear()
-    os.environ.update(before)
-  assert json.loads((tmp_path / "first" / "metrics.jsonl").read_text()
-                    .splitlines()[-1])["step"] == 10  # fmt: skip
+    sweep.finish()
+  assert {*sweep.places(), *sweep.places("control")} == {"late"}
+  for node in cluster.nodes.pop("late"):
+    cluster.cluster.remove_node(node, allow_graceful=False)
+
+
+# The other sweep sees too late that a slice is taken.
+BLIND = """
+cluster._SECONDS_TO_RESERVE = 1.0
+fleet._SECONDS_TO_COOL = 1.0
+cluster._left = dict
+"""
+
+
+@pytest.mark.parametrize(
+  ("patch", "word"),
+  [("", "no slice is free"), (BLIND, "was taken by somebody else")],
+  ids=["", "too_late"],
+)
+def test_two_sweeps_share_the_slices(cluster, workdir, patch, word):
+  two, other = f"--sweep={clusters.TINY}:2", workdir.with_name("other")
+  holds = [order(workdir, run, holds=True) for run in ("r0", "r1")]
+  with clusters.Sweep(cluster, workdir, two) as one:
+    one.until(lambda: one.places("r0") and one.places("r1"), "both")
+    with clusters.Sweep(cluster, other, two, patch=patch) as second:
+      second.until(lambda: word in second.output, "a word")
+      assert events.read(other) == []
+      for hold in holds:
+        hold.unlink()
+      second.finish()
+    one.finish()
+  for sweep in (one, second):
+    for run in ("r0", "r1"):
+      assert sweep.ends(run) == ["finished"]
+
+
+def test_a_full_disk(workdir):
+  """The run says so; with space, the same command goes on.
+
+  All of it sees the disk, and so has a cluster of its own. An earlier kill has
+  left half a line in events.jsonl.
+  """
+  before = workdir.with_name("runs.before")
+  before.mkdir()
+  (before / "events.jsonl").write_text('{"run": "first", "event": "sta')
+  order(before, "first", starts=1, fills=True)
+  prefix = private(
+    workdir,
+    'cp -r "$0.before/." "$0"; set +e; "$@"; echo "exit code $?"; '
+    'rm "$0/first/filler"; exec "$@"',
+  )
+  with clusters.Sweep(None, workdir, prefix=prefix, shape="1x1x1") as sweep:
+    sweep.finish()
+  full, _, after = sweep.output.partition("exit code 1\n")
+  assert "first    failed" in full
+  assert "No space left on device" in full
+  assert "2/2 runs finished" in after

@@ -8,6 +8,7 @@ import pytest
 from launch import attempts, engine, estimate, fleet, seats, slices
 from launch import events as events_lib
 from launch import jobs as jobs_lib
+from sr2_jax import errors
 from tests.launch import test_jobs, test_status
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -45,7 +46,7 @@ class Cluster:
   def __init__(self, workdir, *names):
     self.names, self.workdir = list(names), workdir
     self.gangs, self.leaving, self.broken = [], {}, []
-    self.is_taken = False
+    self.is_taken, self.bad = False, ""
 
   def offers(self):
     found = [
@@ -60,6 +61,8 @@ class Cluster:
   def start(self, job, seat):
     if self.is_taken:
       raise TimeoutError(f"{seat.name} was taken by somebody else")
+    if seat.name == self.bad:
+      raise errors.UserError(f"{seat.name} is bad")
     self.gangs.append(Gang(job, seat, self.workdir))
     return self.gangs[-1]
 
@@ -130,6 +133,39 @@ def test_each_slice_has_one_run_at_once(tmp_path):
   play.cluster.gangs[0].end(0, 0)
   assert play.step().started == ["r0", "r1", "r2"]
   assert play.places == ["a", "b", "a"]
+
+
+def test_a_hundred_runs_on_two_slices(tmp_path):
+  """As many are started at once as there are slices, whatever waits."""
+  play = Play(tmp_path, "a", "b", sweep=independent(tmp_path, 100))
+  num_closed = 0
+  while not play.fleet._schedule.is_over:
+    running = [gang for gang in play.cluster.gangs if not gang.is_closed]
+    assert len(running) == 2
+    assert len(play.started) == num_closed + 2
+    for gang in running[: 1 + num_closed % 2]:
+      gang.end(0, 0)
+      num_closed += 1
+    play.step()
+    if num_closed >= 99:
+      break
+  assert len(set(play.started)) == len(play.started)
+
+
+def test_one_bad_slice_costs_no_run(tmp_path, capsys):
+  """Whose hosts do not share the folder, say; the first one ends the sweep."""
+  play = Play(tmp_path, "a", sweep=independent(tmp_path, 2))
+  play.cluster.names, play.cluster.bad = ["a", "b"], "b"
+  play.step()
+  assert play.started == ["r0"]
+  assert "r1: b is bad" in capsys.readouterr().err
+  play.gang.end(0, 0)
+  assert play.step().started == ["r0", "r1"]
+  assert play.places == ["a", "a"]
+  other = Play(tmp_path / "other")
+  other.cluster.names, other.cluster.bad = ["b"], "b"
+  with pytest.raises(errors.UserError, match="b is bad"):
+    other.step()
 
 
 def test_at_once(tmp_path):
