@@ -177,7 +177,7 @@ def test_a_folder_that_is_not_shared(cluster, workdir):
   prefix = private(workdir)
   with clusters.Sweep(cluster, workdir, prefix=prefix) as sweep:
     sweep.finish(2)
-  first, second = sweep.output.splitlines()
+  first, second = sweep.output.splitlines()[-2:]
   assert first == (
     f"--workdir={workdir} is not shared by all hosts of slice-0."
   )
@@ -196,7 +196,7 @@ def test_a_folder_that_hosts_do_not_have(cluster, workdir, tmp_path):
   )
   with clusters.Sweep(cluster, workdir, prefix=prefix) as sweep:
     sweep.finish(2)
-  first, second = sweep.output.splitlines()
+  first, second = sweep.output.splitlines()[-2:]
   assert first.startswith("first cannot start on slice-0: ")
   assert "No module named 'launch'" in first
   assert second.startswith("All hosts need the project")

@@ -29,6 +29,17 @@ def test_processes_are_numbered_as_workers_are():
   assert broken == []
 
 
+def test_room_for_a_run():
+  seat = seats.Seat(
+    "a", ("n0", "n1"), [{"TPU": 4.0, "CPU": 1.0}] * 2, [{}] * 2, {}
+  )
+  all_of_it = {"TPU": 4.0, "CPU": 8.0}
+  assert seat.has_room({})
+  assert seat.has_room({"n0": all_of_it, "n1": all_of_it, "n2": {}})
+  assert not seat.has_room({"n0": all_of_it, "n1": {"CPU": 8.0}})
+  assert not seat.has_room({"n0": {"TPU": 4.0, "CPU": 0.0}})
+
+
 def test_slices_that_are_not_whole_and_others_are_never_used():
   nodes = [
     node("lost", 0),
@@ -102,14 +113,3 @@ def test_emulated_gpus():
   ]
   found, _ = seats.find(nodes, slice_)
   assert [seat.bundles for seat in found] == [[{"GPU": 1.0, "CPU": 1.0}]] * 2
-
-
-def test_room_for_a_run():
-  seat = seats.Seat(
-    "a", ("n0", "n1"), [{"TPU": 4.0, "CPU": 1.0}] * 2, [{}] * 2, {}
-  )
-  all_of_it = {"TPU": 4.0, "CPU": 8.0}
-  assert seat.has_room({})
-  assert seat.has_room({"n0": all_of_it, "n1": all_of_it, "n2": {}})
-  assert not seat.has_room({"n0": all_of_it, "n1": {"CPU": 8.0}})
-  assert not seat.has_room({"n0": {"TPU": 4.0, "CPU": 0.0}})
