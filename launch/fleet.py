@@ -35,6 +35,8 @@ POLL_SECONDS = 1.0
 _SECONDS_TO_LEAVE = 20.0
 _SECONDS_TO_SAVE = 120.0
 _SECONDS_BETWEEN_WORDS = 300.0
+# Until a slice that a run has given back is free.
+_SECONDS_TO_RETURN = 5.0
 # Until a slice is tried again that was taken, or has lost a host.
 _SECONDS_TO_COOL = 30.0
 
@@ -290,12 +292,15 @@ class Fleet:
     if self._wait and now - self._none_since >= self._wait:
       self._say("no slice has come; the same command goes on")
       self._schedule.stop()
+    elif now - self._none_since < _SECONDS_TO_RETURN:
+      pass
     elif self._said_at is None or now - self._said_at >= _SECONDS_BETWEEN_WORDS:
+      is_first = self._said_at is None
       self._said_at = now
       parts = f" ({'; '.join(broken)})" if broken else ""
       text = f"no slice is free{parts}; waiting for one"
       self._say(text)
-      if now > self._none_since:  # Not at once: one may come in a minute.
+      if not is_first:  # One may come in a minute.
         self._tell(text)
 
   def _say_overall(self, now: float) -> None:
