@@ -155,8 +155,6 @@ class Fleet:
     finally:
       for running in self._running.values():
         running.gang.close()
-      with contextlib.suppress(OSError):
-        self._speeds.save()
     return self._schedule.in_order()
 
   def step(self, now: float) -> None:
@@ -219,6 +217,9 @@ class Fleet:
     if is_leaving or None in codes:
       self._cooling[running.seat.name] = now + _SECONDS_TO_COOL
     running.meter.sample(now, is_last=True)
+    # On a full disk this fails; only an estimate is lost.
+    with contextlib.suppress(OSError):
+      self._speeds.save()
     steps = sum(status.steps_done(job).values()) - running.steps_before
     what = self._schedule.ended(
       job,

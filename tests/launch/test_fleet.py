@@ -117,7 +117,9 @@ def test_a_run_waits_for_its_source_and_others_do_not(tmp_path):
   play = Play(tmp_path, "a", "b")
   assert play.started == ["first"]
   play.gang.end(0, 0)
+  assert not (tmp_path / "s.json").exists()
   assert play.step().started == ["first", "control"]
+  assert (tmp_path / "s.json").exists()  # For --status, meanwhile.
   play.gang.end(0, 0)
   assert play.step().states() == ["finished", "finished"]
   # The same command again starts nothing.
