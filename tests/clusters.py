@@ -228,7 +228,13 @@ def actor(story):
 
 
 def drained(story):
+  # Ray's command takes seconds, in which the run would end.
+  running = story.sweep.pids()
+  for pid in running:
+    os.kill(pid, signal.SIGSTOP)
   drain(story.cluster, story.cluster.nodes[story.place][1], 60)
+  for pid in running:
+    os.kill(pid, signal.SIGCONT)
   return "preempted"
 
 
@@ -275,7 +281,7 @@ cluster.Host = Host
 
 
 class Story:
-  """A run of both phases, which faults meet one after another.
+  """A run that trains, which faults meet one after another.
 
   Args:
     folder: of the story.
@@ -324,7 +330,7 @@ class Story:
 
   def _sweep(self, workdir, patch=""):
     return Sweep(
-      self.cluster, workdir, f"--sweep={TINY}:whole", "--retries=5",
+      self.cluster, workdir, f"--sweep={TINY}:long", "--retries=5",
       program="", patch=patch,
     )  # fmt: skip
 

@@ -51,7 +51,8 @@ class Measured:
     begin = time.monotonic()
     sweep.until(lambda: self.count("started") > count, "the first start")
     self.seconds_to_start = time.monotonic() - begin
-    self._begin = time.monotonic(), cpu_seconds(sweep.process.pid)
+    self.cpu_seconds_to_start = cpu_seconds(sweep.process.pid)
+    self._begin = time.monotonic(), self.cpu_seconds_to_start
     self.percent = 0.0
 
   def count(self, event):
@@ -64,7 +65,7 @@ class Measured:
     while not until() and self.sweep.process.poll() is None:
       began, before = self._begin
       used = cpu_seconds(self.sweep.process.pid) - before
-      if self.sweep.process.poll() is None:
+      if used > 0:  # The engine, which is a child, ends a little earlier.
         self.percent = 100 * used / max(time.monotonic() - began, 1.0)
       time.sleep(0.5)
 
@@ -122,7 +123,10 @@ def play(folder, *, runs, num_slices, seconds):
       second = Measured(sweep, count)
       second.watch(lambda: False)
       sweep.finish()
-  print(f"killed and started again: {second.seconds_to_start:.1f} s")
+  print(
+    f"killed and started again: {second.seconds_to_start:.1f} s, "
+    f"{second.cpu_seconds_to_start:.1f} s of a core"
+  )
   print(f"driver: {first.percent:.1f} % and {second.percent:.1f} % of a core")
   print(f"{runs} runs on {num_slices} slices: {time.monotonic() - begin:.0f} s")
   lines = events.read(workdir)

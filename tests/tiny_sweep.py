@@ -2,7 +2,7 @@
 
 pair     a run and its control; the default
 three    another one as well, which starts from nothing
-whole    one of both phases, long enough for several faults
+long     one of 120 cheap steps, for several faults
 failing  one that diverges, one that starts from it, and one that does not
 a number  so many that wait for nothing
 """
@@ -22,12 +22,16 @@ def sweep(budget: str = "pair") -> list[runs.Run]:
   first = runs.Run("first", TINY, {"joint.num_epochs": 0})
   control = runs.Run("control", TINY, {"model.wiring": "none"}, "first")
   other = runs.Run("other", TINY, {"joint.num_epochs": 0, "seed": 7})
-  whole = {"pretrain.num_epochs": 60, "eval.every_epochs": 20}
+  long = {
+    "num_seeds": 1, "pretrain.num_epochs": 30, "joint.num_epochs": 0,
+    "eval.every_epochs": 15, "eval.epochs": (), "eval.max_images": 8,
+    "eval.noise_variances": (1e-3,), "eval.batch_norm_batches": 2,
+  }  # fmt: skip
   diverging = {"joint.num_epochs": 0, "pretrain.learning_rate.sr": 1e30}
   return {
     "pair": [first, control],
     "three": [first, control, other],
-    "whole": [runs.Run("first", TINY, whole)],
+    "long": [runs.Run("first", TINY, long)],
     "failing": [
       runs.Run("bad", TINY, diverging),
       runs.Run("after_bad", TINY, {"model.wiring": "none"}, "bad"),
