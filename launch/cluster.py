@@ -34,6 +34,7 @@ from launch import (
 from launch import jobs as jobs_lib
 from launch import slices as slices_lib
 from sr2_jax import errors
+from sr2_jax.peers import meeting
 
 _SECONDS_TO_RESERVE, _SECONDS_TO_ANSWER = 20.0, 60.0
 # What Ray sets for its own workers, and a run would take for the user's.
@@ -53,15 +54,9 @@ class Host:
     return dict(ray.get_runtime_context().get_node_labels())
 
   def free_address(self) -> str:
-    """An address of this host, with a port that stays free for the process.
-
-    While this socket has the port and does not listen, nobody is given it by
-    chance, but whoever asks for it by number may listen there.
-    """
-    self._port = socket.socket()
-    self._port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    self._port.bind((ray.util.get_node_ip_address(), 0))
-    return "{}:{}".format(*self._port.getsockname())
+    """An address of this host, with a port that stays free for the process."""
+    self._port = meeting.hold_port()
+    return f"{ray.util.get_node_ip_address()}:{self._port.getsockname()[1]}"
 
   def locks(self, path: str) -> str:
     """What comes of trying to lock a file; this actor then holds the lock."""
@@ -327,6 +322,8 @@ def run(
     except (ConnectionError, RuntimeError, ValueError) as error:
       raise address_lib.nobody(address, error) from error
     stack.callback(ray.shutdown)
+    # Paragraphs on what the sweep says in a line. Not public.
+    ray._private.worker._worker_logs_enabled = False
     # Ray has put its own handler in the place of ours.
     stack.enter_context(signals.listening())
     if context.dashboard_url:

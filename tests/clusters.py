@@ -203,13 +203,13 @@ def lose_all(cluster):
 
 
 # Faults, in the middle of a run's steps. Each is given the story, and returns
-# how the attempt ends; None where nobody is left to write that down.
+# how the attempt ends; None where it is not counted, or nobody is left to write
+# that down.
 
 
 def port(story):
   """That a run is given is taken before it gets there: see THIEF."""
   story.sweep.until(lambda: story.sweep.ends() == ["in use"], "a try")
-  return "in use"
 
 
 def rank_0(story):
@@ -235,10 +235,12 @@ def drained(story):
   drain(story.cluster, story.cluster.nodes[story.place][1], 60)
   for pid in running:
     os.kill(pid, signal.SIGCONT)
+  story.lost.add(story.place)
   return "preempted"
 
 
 def raylet(story):
+  story.lost.add(story.place)
   lose(story.cluster, story.place)
   return "preempted"
 
@@ -293,6 +295,7 @@ class Story:
     self._thief = THIEF.format(path=str(folder / "port was taken"))
     self._rows = 0
     self.sweep = self.cluster = None
+    self.lost = set()
 
   def play(self, names):
     """What was different: nothing, or an AssertionError."""
@@ -316,12 +319,15 @@ class Story:
         if name in ("driver", "head"):
           self.sweep = None
         if name == "head":
+          self.lost.clear()
           self.cluster = stack.enter_context(emulated(1, cache=self._cache))
       if self.sweep is None:
         self.sweep = stack.enter_context(self._sweep(self.workdir))
       self.sweep.finish()
-      assert self.sweep.ends() == [*expected, "finished"]
-      self._check_places(names)
+      # A port may be in use that nobody took on purpose.
+      ends = [end for end in self.sweep.ends() if end != "in use"]
+      assert ends == [*expected, "finished"]
+      assert self.place not in self.lost
       assert contents(self.workdir / "first") == contents(without / "first")
 
   @property
@@ -343,15 +349,8 @@ class Story:
 
     self.sweep.until(lambda: rows() >= self._rows + 3, "a step")
     self._rows = rows()
+    assert self.place not in self.lost
     return self.sweep.pids()
-
-  def _check_places(self, names):
-    """Nobody goes back to a slice that was lost."""
-    places = self.sweep.places()
-    assert len(places) == 1 + len(names)
-    for name, before, after in zip(names, places, places[1:], strict=False):
-      if name in ("drained", "raylet"):
-        assert after != before
 
 
 def contents(folder):

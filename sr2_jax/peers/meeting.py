@@ -86,6 +86,23 @@ def free_port() -> int:
     return listener.getsockname()[1]
 
 
+def hold_port() -> socket.socket:
+  """A socket that has a port which process 0 of this machine may listen at.
+
+  While it is open and does not listen, nobody is given that port by chance.
+  Whoever asks for it by number may listen there.
+  """
+  is_dual = socket.has_dualstack_ipv6()
+  held = socket.socket(socket.AF_INET6 if is_dual else socket.AF_INET)
+  held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+  if is_dual:
+    held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+  # Of every address, as `listen` takes it: the port of a connection from any of
+  # them would be in its way.
+  held.bind(("", 0))
+  return held
+
+
 def connect(
   place: Place, *, is_late: Callable[[str], bool]
 ) -> link_lib.Link | None:

@@ -24,6 +24,15 @@ def test_a_port_that_is_taken_is_one_line():
   assert "\n" not in message
 
 
+def test_a_port_that_is_held_is_for_who_asks_for_it():
+  with meeting.hold_port() as held:
+    port = held.getsockname()[1]
+    with pytest.raises(OSError, match="in use"), socket.socket() as other:
+      other.bind(("", port))
+    with meeting.listen(make_place(port, host=socket.gethostname())):
+      pass
+
+
 @pytest.mark.parametrize("host", ["localhost", socket.gethostname()])
 def test_who_listens_can_be_reached(host):
   place = make_place(meeting.free_port(), host=host)
