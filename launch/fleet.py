@@ -145,6 +145,7 @@ class Fleet:
     self._num_passed_on, self._has_started = 0, False
     self._said_at = self._none_since = None
     self._overall_at: float | None = None
+    self._freed_at = -_SECONDS_TO_RETURN
 
   def run(self) -> list[engine.Outcome]:
     """Runs every job to its end."""
@@ -207,6 +208,7 @@ class Fleet:
   def _end(self, running: _Running, now: float, *, is_leaving: bool) -> None:
     job, gang = running.job, running.gang
     gang.close()
+    self._freed_at = now
     del self._running[job.name]
     codes = list(gang.codes.values())
     if len(codes) < gang.size and not codes and not running.has_stalled:
@@ -286,22 +288,19 @@ class Fleet:
     self, now: float, broken: Sequence[str], *, is_none: bool
   ) -> None:
     """Says that there is no slice, every few minutes; gives up in the end."""
-    if not is_none:
+    if not is_none or now - self._freed_at < _SECONDS_TO_RETURN:
       self._said_at = self._none_since = None
       return
     self._none_since = now if self._none_since is None else self._none_since
     if self._wait and now - self._none_since >= self._wait:
       self._say("no slice has come; the same command goes on")
       self._schedule.stop()
-    elif now - self._none_since < _SECONDS_TO_RETURN:
-      pass
     elif self._said_at is None or now - self._said_at >= _SECONDS_BETWEEN_WORDS:
-      is_first = self._said_at is None
       self._said_at = now
       parts = f" ({'; '.join(broken)})" if broken else ""
       text = f"no slice is free{parts}; waiting for one"
       self._say(text)
-      if not is_first:  # One may come in a minute.
+      if now > self._none_since:  # Not at once: one may come in a minute.
         self._tell(text)
 
   def _say_overall(self, now: float) -> None:

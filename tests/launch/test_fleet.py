@@ -299,6 +299,16 @@ def test_a_slice_that_somebody_else_took(tmp_path, capsys):
   assert play.step(30).started == ["first"]
 
 
+def test_a_slice_that_is_given_back_is_free_a_little_later(tmp_path, capsys):
+  play = Play(tmp_path, "a")
+  play.gang.end(0, 0)
+  play.cluster.names = []
+  play.step().step(3)
+  assert "no slice is free" not in capsys.readouterr().err
+  play.step(3)
+  assert "no slice is free" in capsys.readouterr().err
+
+
 def test_no_slice_is_said_now_and_then(tmp_path, capsys):
   told = []
   play = Play(tmp_path, tell=told.append)
