@@ -297,11 +297,7 @@ def run(
   """Runs the jobs on the slices of a cluster, as an `engine.Engine`.
 
   Args:
-    jobs: as of an engine.
-    workdir: the same; all hosts share it.
-    signals: the same.
-    policy: the same.
-    tell: the same.
+    jobs, workdir, signals, policy, tell: as of an engine.
     address: of the cluster, "auto", or "emulate:..." for one of this machine.
     slice_: that each job gets.
     at_once: most jobs at once; 0 is as many as there are slices.
@@ -310,24 +306,9 @@ def run(
   """
   env = host.shared_caches(workdir)
   with contextlib.ExitStack() as stack:
-    if emulation.is_emulated(address):
-      cluster = emulation.start(address, slice_)
-      stack.callback(cluster.close)
-      address, env = cluster.address, env | emulation.variables(slice_)
-    address_lib.check(address)
-    try:
-      context = ray.init(
-        address=address, log_to_driver=False, logging_level="error"
-      )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-      raise address_lib.nobody(address, error) from error
-    stack.callback(ray.shutdown)
-    # Paragraphs on what the sweep says in a line. Not public.
-    ray._private.worker._worker_logs_enabled = False
+    env |= _connect(stack, address, slice_)
     # Ray has put its own handler in the place of ours.
     stack.enter_context(signals.listening())
-    if context.dashboard_url:
-      fleet.say(f"Ray's dashboard: http://{context.dashboard_url}")
     speeds = estimate.Speeds.of(workdir, slice_)
     return fleet.Fleet(
       RayCluster(slice_, workdir, env),
@@ -342,3 +323,28 @@ def run(
       at_once=at_once,
       wait=wait,
     ).run()
+
+
+def _connect(
+  stack: contextlib.ExitStack, address: str, slice_: slices_lib.Slice
+) -> dict[str, str]:
+  """Connects to a cluster until the stack closes.
+
+  Returns variables that an emulated cluster adds to a run's.
+  """
+  variables = {}
+  if emulation.is_emulated(address):
+    cluster = emulation.start(address, slice_)
+    stack.callback(cluster.close)
+    address, variables = cluster.address, emulation.variables(slice_)
+  address_lib.check(address)
+  try:
+    context = ray.init(address, log_to_driver=False, logging_level="error")
+  except (ConnectionError, RuntimeError, ValueError) as error:
+    raise address_lib.nobody(address, error) from error
+  stack.callback(ray.shutdown)
+  # Paragraphs on what the sweep says in a line. Not public.
+  ray._private.worker._worker_logs_enabled = False
+  if context.dashboard_url:
+    fleet.say(f"Ray's dashboard: http://{context.dashboard_url}")
+  return variables

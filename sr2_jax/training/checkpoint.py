@@ -256,14 +256,12 @@ class Checkpoints:
     what is damaged for one of them is damaged for all.
 
     Args:
-      abstract_state: a tree of the same structure, shapes and types, or a
-        function that makes one; it is called only if there is a checkpoint.
-      required: whether it is an error that all of them are damaged; otherwise
-        None is returned.
+      abstract_state: a tree of the same structure, shapes and types, or what
+        makes one, which is called only if there is a checkpoint.
+      required: whether it is an error, and not None, if all are damaged.
 
     Raises:
-      UserError: if there are checkpoints and none of them is good, or the
-        system cannot read one.
+      UserError: if all are damaged, or the system cannot read one.
     """
     steps = agreement.on_checkpoints(
       self._folder, lambda: self.steps, refresh=self._manager.reload
@@ -277,9 +275,8 @@ class Checkpoints:
       except ValueError as error:
         bad.append(step)
         if parallel.is_main_process():
-          print(
-            f"damaged checkpoint {self._path(step)}: {error}", file=sys.stderr
-          )
+          where = self._path(step)
+          print(f"damaged checkpoint {where}: {error}", file=sys.stderr)
         continue
       self._set_aside(bad)
       return step, tree
