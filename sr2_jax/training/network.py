@@ -333,8 +333,7 @@ def _unflatten(
         f"{path}: {name} has numbers that are not finite; this network "
         "diverged."
       )
-  wide = {name: np.asarray(x, np.float32) for name, x in arrays.items()}
-  nested = traverse_util.unflatten_dict(wide, sep="/")
+  nested = traverse_util.unflatten_dict(dict(arrays), sep="/")
   return {"batch_stats": {}, **nested}
 
 
