@@ -61,9 +61,8 @@ def _silence_abandoned_work() -> None:
 
   def hook(unraisable: Any) -> None:
     error = unraisable.exc_value
-    if not isinstance(error, RuntimeError) or "loop is closed" not in str(
-      error
-    ):
+    is_closed = "loop is closed" in str(error)
+    if not (isinstance(error, RuntimeError) and is_closed):
       before(unraisable)
 
   sys.unraisablehook = hook
@@ -174,8 +173,7 @@ class Checkpoints:
       ValueError: says what is wrong with the checkpoint.
       UserError: if the system cannot read it.
     """
-    tree, problem, verdict = None, None, _GOOD
-    reason = "by another process"
+    tree, problem, verdict, reason = None, None, _GOOD, "by another process"
     try:
       tree = self._restore(step, abstract_state)
     except ValueError as error:
@@ -256,12 +254,13 @@ class Checkpoints:
     what is damaged for one of them is damaged for all.
 
     Args:
-      abstract_state: a tree of the same structure, shapes and types, or what
-        makes one, which is called only if there is a checkpoint.
-      required: whether it is an error, and not None, if all are damaged.
+      abstract_state: a tree of the same structure, shapes and types, or a
+        function that makes one; it is called only if there is a checkpoint.
+      required: raise an error if all are damaged, instead of returning None.
 
     Raises:
-      UserError: if all are damaged, or the system cannot read one.
+      UserError: if there are checkpoints and none of them is good, or the
+        system cannot read one.
     """
     steps = agreement.on_checkpoints(
       self._folder, lambda: self.steps, refresh=self._manager.reload
@@ -275,8 +274,9 @@ class Checkpoints:
       except ValueError as error:
         bad.append(step)
         if parallel.is_main_process():
-          where = self._path(step)
-          print(f"damaged checkpoint {where}: {error}", file=sys.stderr)
+          print(
+            f"damaged checkpoint {self._path(step)}: {error}", file=sys.stderr
+          )
         continue
       self._set_aside(bad)
       return step, tree
