@@ -6,7 +6,7 @@ Usage:
 Installed with pip, sr2-predict is the same command.
 
 Examples:
-  python -m sr2_jax.predict --example --weights=fsrcnn_x4_mnist
+  python -m sr2_jax.predict --example --weights=sr2_fsrcnn_x4_mnist
       Four digits and a network that both come with the package.
   python -m sr2_jax.predict digit.png --weights=runs/quickstart
       Write sr2_out/digit_x4.png.
@@ -21,7 +21,7 @@ Images are the LOW-resolution ones, of any size from 1x1: PNG, JPEG, WebP, TIFF,
 BMP, GIF, PGM or AVIF. An output has the scale of the network and its name.
 
 Weights:
-  --weights=NAME|FOLDER|FILE  Released weights such as fsrcnn_x4_mnist, a run
+  --weights=NAME|FOLDER|FILE  Released weights such as sr2_fsrcnn_x4_mnist, a run
                             folder, a folder of weights in it, or one
                             .safetensors file.
   --method=NAME             Which network of a run folder; the last by default.

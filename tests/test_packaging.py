@@ -108,7 +108,7 @@ def test_what_was_released_works_at_once_and_offline(site, tmp_path):
   """With the weights and images of the wheel alone, and nothing compiled."""
   done = _run(
     *(sys.executable, "-c", OFFLINE, "--example"),
-    "--weights=fsrcnn_x4_mnist",
+    "--weights=sr2_fsrcnn_x4_mnist",
     cwd=tmp_path,
     PYTHONPATH=str(site),
     SR2_JAX_CACHE_DIR=str(tmp_path / "cache"),

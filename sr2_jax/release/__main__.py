@@ -97,7 +97,7 @@ def _release(
       run,
       flags.runs,
       method=flags.method,
-      seeds=predict_flags.seeds(flags.seeds),
+      seeds=predict_flags.parse_seeds(flags.seeds),
       member=flags.member,
       dtype=flags.dtype,
     )

@@ -194,7 +194,7 @@ def _protocol(
       else "running statistics."
     ),
     f"*These files* is measured from the {about['dtype']} files here. *The "
-    "run* is the same network before its numbers were rounded, all its "
+    "run* has the numbers before rounding, of "
     f"{_number_of_seeds(rows['float32'])}. ± is half the 95 % interval over "
     f"seeds; with fewer than {_LEAST_SEEDS} seeds there is none.",
   ]
@@ -283,9 +283,10 @@ def _training(about: Mapping[str, Any], data: Data) -> str:
     f"{devices.get('kind', 'unknown')} with {devices.get('cpu_cores', '?')} "
     "CPU cores"
   )
+  seeds = made["seeds"]
+  together = f", {seeds} seeds side by side" if seeds > 1 else ""
   took = (
-    f" This phase took {hours:g} h on {place}, {made['seeds']} seeds side by "
-    "side."
+    f" This phase took {hours:g} h on {place}{together}."
     if hours
     else f" It ran on {place}."
   )
