@@ -16,6 +16,7 @@ def keep_finite(
   means: dict[str, jax.Array],
   *,
   by_moments: bool = False,
+  branches: bool = True,
 ) -> tuple[jax.Array, Any, dict[str, jax.Array]]:
   """Who is alive after a step, the population's state, and the step's metrics.
 
@@ -27,29 +28,36 @@ def keep_finite(
     old: state before the step, leaves [M, ...].
     new: state after the step.
     means: metrics of the step, {name: [M]}.
-    by_moments: look at metrics, statistics and Adam's second moments only, and
-      let the compiler choose the state in the pass that computes it. They have
-      to tell of everything else; see `optimizer.moments_tell`.
+    by_moments: look at metrics, statistics and Adam's second moments only. They
+      have to tell of everything else; see `optimizer.moments_tell`.
+    branches: choose between the states only if a member has diverged. The step
+      then compiles to the same code as without this, and gives the same bits.
+      If not, the compiler may choose in the pass that computes a state.
   """
+  if branches:
+    new, means = lax.optimization_barrier((new, means))
+  seen: Any = (new, means)
   if by_moments:
     found = optax.tree_utils.tree_get_all_with_path(new.opt_state, "nu")
-    seen = [moment for _, moment in found]
-    alive = alive & _are_finite((seen, new.batch_stats, means))
-  else:
-    # Behind a barrier the step compiles to the same code as without this, and
-    # so gives the same bits.
-    new, means = lax.optimization_barrier((new, means))
-    alive = alive & _are_finite((new, means))
+    seen = ([moment for _, moment in found], new.batch_stats, means)
 
-  def choose(new: jax.Array, old: jax.Array) -> jax.Array:
-    return jnp.where(alive.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+  def chosen(new: Any, old: Any) -> Any:
+    def choose(new: jax.Array, old: jax.Array) -> jax.Array:
+      return jnp.where(alive.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
-  return alive, jax.tree.map(choose, new, old), means
+    return jax.tree.map(choose, new, old)
+
+  alive = alive & _are_finite(seen)
+  if not branches:
+    return alive, chosen(new, old), means
+  state = lax.cond(alive.all(), lambda new, old: new, chosen, new, old)
+  return alive, state, means
 
 
 def _are_finite(tree: Any) -> jax.Array:
   """Whether all numbers of a member are finite, bool [M]."""
   of_leaves = [
+    # Not the largest: on the CPU a maximum may pass over NaN.
     jnp.isfinite(leaf).all(axis=tuple(range(1, leaf.ndim)))
     for leaf in jax.tree.leaves(tree)
     if jnp.issubdtype(leaf.dtype, jnp.floating)

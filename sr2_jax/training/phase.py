@@ -172,6 +172,11 @@ def settings_of_steps(
   phase: Phase, config: Config, layout: parallel.Layout
 ) -> steps.Settings:
   """What all members share in a training step."""
+  by_moments = optimizer_lib.moments_tell(
+    derived.learning_rates(config, phase.name),
+    b1=config.adam.b1,
+    eps=config.adam.eps,
+  )
   return steps.Settings(
     model=phase.network.model,
     optimizer=phase.optimizer,
@@ -195,12 +200,8 @@ def settings_of_steps(
         exempt=sr2.L2_EXEMPT,
       ),
     ),
-    by_moments=layout.platform != "cpu"
-    and optimizer_lib.moments_tell(
-      derived.learning_rates(config, phase.name),
-      b1=config.adam.b1,
-      eps=config.adam.eps,
-    ),
+    by_moments=by_moments,
+    branches=layout.platform == "cpu" or not by_moments,
   )
 
 

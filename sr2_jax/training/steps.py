@@ -81,6 +81,7 @@ class Settings:
     axis_name: axis of these devices; None: no axis.
     packing: what is joined while steps run.
     by_moments: see `finiteness.keep_finite`.
+    branches: likewise.
   """
 
   model: nn.Module
@@ -95,6 +96,7 @@ class Settings:
   axis_name: str | None
   packing: packing.Packing
   by_moments: bool
+  branches: bool
 
   @property
   def shard_size(self) -> int:
@@ -292,11 +294,7 @@ def train_program(settings: Settings, *, steps_per_call: int = 1) -> Program:
       of_member = functools.partial(train_step, settings)
       of_members = jax.vmap(of_member, in_axes=(0, 0, 0, None, None))
       state, means = of_members(running.state, members, batch, step, shard)
-      states = (running.state, state)
-      alive, state, means = finiteness.keep_finite(
-        running.alive, *states, means, by_moments=settings.by_moments
-      )
-      return Running(state, alive), {**means, ALIVE: alive}
+      return _keep_finite(settings, running, state, means)
 
     state = jax.vmap(settings.packing.pack)(running.state)
     running = Running(state, running.alive)
@@ -305,6 +303,17 @@ def train_program(settings: Settings, *, steps_per_call: int = 1) -> Program:
     return Running(state, running.alive), means
 
   return program
+
+
+def _keep_finite(
+  settings: Settings, before: Running, new: TrainState, means: dict[str, Any]
+) -> tuple[Running, dict[str, jax.Array]]:
+  """The population after a step, and the metrics with who is alive."""
+  how = {"by_moments": settings.by_moments, "branches": settings.branches}
+  alive, state, means = finiteness.keep_finite(
+    before.alive, before.state, new, means, **how
+  )
+  return Running(state, alive), {**means, ALIVE: alive}
 
 
 def _loop(

@@ -15,9 +15,10 @@ def _state(**changes):
   return {**state, **changes}
 
 
+@pytest.mark.parametrize("branches", [True, False])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("where", ["kernel", "loss"])
-def test_a_member_with_a_bad_number_keeps_its_last_state(bad, where):
+def test_a_member_with_a_bad_number_keeps_its_last_state(bad, where, branches):
   old = _state()
   new = {"kernel": 2 * old["kernel"], "count": old["count"] + 1}
   loss = np.zeros(3, np.float32)
@@ -25,8 +26,9 @@ def test_a_member_with_a_bad_number_keeps_its_last_state(bad, where):
     new["kernel"][1, 0, 1] = bad
   else:
     loss[1] = bad
-  alive, state, means = jax.jit(finiteness.keep_finite)(
-    jnp.array([True, True, False]), old, new, {"loss": loss}
+  keep_finite = jax.jit(finiteness.keep_finite, static_argnames="branches")
+  alive, state, means = keep_finite(
+    jnp.array([True, True, False]), old, new, {"loss": loss}, branches=branches
   )
   assert alive.tolist() == [True, False, False]
   expected = np.array([True, False, False])
@@ -46,8 +48,23 @@ def test_the_largest_numbers_are_finite():
   np.testing.assert_array_equal(state["kernel"], new["kernel"])
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_one_bad_number_among_many_is_seen(bad):
+  """Wherever it is: a compiler takes many numbers at once."""
+  keep_finite = jax.jit(finiteness.keep_finite)
+  kernel = np.random.default_rng(0).normal(size=(2, 3, 7, 331))
+  old = {"kernel": kernel.astype(np.float32)}
+  for place in (0, 1, 8, 17, 330, 3475, 6950):
+    new = {"kernel": old["kernel"].copy()}
+    new["kernel"].reshape(2, -1)[0, place] = bad
+    alive, state, _ = keep_finite(jnp.full(2, True), old, new, {})
+    assert alive.tolist() == [False, True], place
+    np.testing.assert_array_equal(state["kernel"], old["kernel"])
+
+
+@pytest.mark.parametrize("branches", [True, False])
 @pytest.mark.parametrize("where", ["nu", "mean", "loss", "other"])
-def test_second_moments_statistics_and_metrics_are_enough(where):
+def test_second_moments_statistics_and_metrics_are_enough(where, branches):
   """The rest follows from them, and is not looked at."""
 
   def state(value):
@@ -69,7 +86,7 @@ def test_second_moments_statistics_and_metrics_are_enough(where):
   bad = bad.reshape(2, -1)
   bad[1, 0] = np.inf
   alive, chosen, _ = finiteness.keep_finite(
-    jnp.full(2, True), old, new, means, by_moments=True
+    jnp.full(2, True), old, new, means, by_moments=True, branches=branches
   )
   assert alive.tolist() == [True, where == "other"]
   np.testing.assert_array_equal(chosen.params["w"][0], new.params["w"][0])

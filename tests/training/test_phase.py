@@ -415,7 +415,8 @@ def test_train_step_has_the_fields_of_the_config(monkeypatch):
     "exempt": sr2.L2_EXEMPT,
   }
   assert found == {
-    "by_moments": False,
+    "by_moments": True,
+    "branches": True,
     "model": phase.network.model,
     "optimizer": phase.optimizer,
     "degrade": phase.degrade,

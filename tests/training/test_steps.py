@@ -122,6 +122,7 @@ def make_settings(layout, wiring, **changes):
     axis_name=layout.axis_name,
     packing=packing.Packing(0, l2_mask),
     by_moments=False,
+    branches=True,
   )
   return dataclasses.replace(settings, **changes)
 
@@ -435,7 +436,11 @@ def test_a_member_that_diverges_costs_itself_alone(
 
 
 # What accelerators do: all but large kernels are joined, moments are seen.
-ON_ACCELERATOR = {"packing": packing.Packing(5000, l2_mask), "by_moments": True}
+ON_ACCELERATOR = {
+  "packing": packing.Packing(5000, l2_mask),
+  "by_moments": True,
+  "branches": False,
+}
 
 
 @pytest.fixture(scope="module")
