@@ -265,7 +265,7 @@ class Fleet:
         # A slice is bad where others are not; the sweep goes on without it.
         if not self._has_started:
           raise
-        say(f"{job.name}: {error}")
+        self._say(f"{job.name}: {error}")
         self._cooling[seat.name] = now + _SECONDS_TO_COOL
         continue
       self._has_started = True
