@@ -21,7 +21,7 @@ Images are the LOW-resolution ones, of any size from 1x1: PNG, JPEG, WebP, TIFF,
 BMP, GIF, PGM or AVIF. An output has the scale of the network and its name.
 
 Weights:
-  --weights=NAME|FOLDER|FILE  Released weights such as sr2_fsrcnn_x4_mnist, a run
+  --weights=NAME|FOLDER|FILE  Released weights such as fsrcnn_x4_mnist, a run
                             folder, a folder of weights in it, or one
                             .safetensors file.
   --method=NAME             Which network of a run folder; the last by default.
