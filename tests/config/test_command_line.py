@@ -26,6 +26,7 @@ TYPED = {
   "data.device_bytes": ("1000000", 1_000_000),
   "experiment": ("mine", "mine"),
   "seed": ("3", 3),
+  "convolutions": ("measured", "measured"),
   "num_seeds": ("2", 2),
   "batch_size": ("32", 32),
   "init_from": ("", ""),

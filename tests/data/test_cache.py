@@ -150,8 +150,11 @@ assert (images == 7).all() and (labels == np.arange(500)).all()
   said = sorted(process.stdout.readline() for process in processes)
   waiting = "waiting for another process that reads both\n"
   assert said == ["decoding\n", waiting, waiting]
+  for process in processes:  # All of them: any one may be decoding.
+    process.stdin.write("go\n")
+    process.stdin.flush()
   for process in processes:
-    rest, _ = process.communicate("go\n", timeout=60)
+    rest, _ = process.communicate(timeout=60)
     assert (rest, process.returncode) == ("", 0)
   assert len(list(folder.iterdir())) == 1
 

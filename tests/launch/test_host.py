@@ -119,7 +119,12 @@ def test_only_a_tied_process_ends_with_who_started_it(tmp_path, kind):
 @linux
 def test_a_tied_process_hears_what_its_starter_blocks(tmp_path):
   """As Ray blocks SIGINT."""
-  command = python("import time; print('here', flush=True); time.sleep(99)")
+  # A shell's background jobs, such as these tests may be, ignore SIGINT.
+  command = python(
+    "import signal, time\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "print('here', flush=True); time.sleep(99)"
+  )
   before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
   try:
     log = tmp_path / "log"
