@@ -131,9 +131,15 @@ class Sweep:
 
   def pids(self, run="first"):
     """Of the two processes of a run, by their numbers, once both are there."""
-    self.until(lambda: len(processes(self.workdir / run)) == 2, "the start")
-    found = processes(self.workdir / run)
-    return [found[rank] for rank in (0, 1)]
+    found = {}
+
+    def are_there():
+      found.clear()
+      found.update(processes(self.workdir / run))  # Looked at once: it changes.
+      return found.keys() == {0, 1}
+
+    self.until(are_there, "the start")
+    return [found[0], found[1]]
 
 
 def processes(folder):
