@@ -71,13 +71,7 @@ def run(command: command_line.Command) -> None:
   Raises:
     UserError: says what to change; nothing has been written.
   """
-  chosen = choice_lib.find(
-    command.weights,
-    method=command.method,
-    checkpoint=command.checkpoint,
-    seeds=command.seeds,
-    member=command.member,
-  )
+  chosen = command.find()
   if command.out.exists() and not command.force:
     raise errors.UserError(f"{command.out} exists; --force replaces it.")
   for note in chosen.notes:

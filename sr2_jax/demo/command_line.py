@@ -11,14 +11,9 @@ from sr2_jax.prediction import command_line as of_predict
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command:
+class Command(choice.Asked):
   """What a command line asks for; the help explains each flag."""
 
-  weights: str
-  method: str | None
-  checkpoint: str | None
-  seeds: choice.Seeds
-  member: int | None
   out: pathlib.Path
   force: bool
 
@@ -36,11 +31,7 @@ def parse(argv: Sequence[str]) -> Command:
     raise errors.UserError(
       f"{others[0]}: the page takes no images; see --help."
     )
-  if values.weights is None:
-    raise errors.UserError(
-      "--weights is missing: a released name, a run folder, a folder of "
-      "weights in it, or one .safetensors file."
-    )
+  of_predict.require_weights(values.weights)
   out = pathlib.Path(paths.local(values.out, "--out", any_bytes=True))
   if out.suffix not in (".html", ".htm"):
     raise errors.UserError(f"--out={out}: the name has to end in .html.")

@@ -14,14 +14,9 @@ DTYPES = ("float32", "float16")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command:
+class Command(choice.Asked):
   """What a command line asks for; the help explains each flag."""
 
-  weights: str
-  method: str | None
-  checkpoint: str | None
-  seeds: choice.Seeds
-  member: int | None
   out: pathlib.Path
   to: tuple[str, ...]
   dtype: str

@@ -57,8 +57,9 @@ def encode(
         output_names=list(outputs),
       )
     except Exception as error:  # It has no errors of its own.
+      problem = programs.named(error)
       raise errors.UserError(
-        f"--to=onnx: jax2onnx cannot convert this network ({_named(error)}).\n"
+        f"--to=onnx: jax2onnx cannot convert this network ({problem}).\n"
         "--to=safetensors,stablehlo leaves it out."
       ) from error
   _round_divisions_down(onnx, model)
@@ -94,14 +95,9 @@ def _module(name: str) -> Any:
       return importlib.import_module(name)
   except Exception as error:
     raise errors.UserError(
-      f"--to=onnx: {name} cannot be loaded ({_named(error)}).\n"
+      f"--to=onnx: {name} cannot be loaded ({programs.named(error)}).\n"
       "Install the extra `export` again, or leave the form out."
     ) from error
-
-
-def _named(error: Exception) -> str:
-  """An error in one line."""
-  return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
 @contextlib.contextmanager

@@ -65,13 +65,7 @@ def prepare(command: command_line.Command) -> Plan:
   Raises:
     UserError: says what to change; nothing has been written.
   """
-  chosen = choice.find(
-    command.weights,
-    method=command.method,
-    checkpoint=command.checkpoint,
-    seeds=command.seeds,
-    member=command.member,
-  )
+  chosen = command.find()
   model = chosen.origins[0].config["model"]
   if "onnx" in command.to and model.get("transposed_convolution"):
     raise errors.UserError(

@@ -171,3 +171,8 @@ def _difference(found: Any, expected: np.ndarray) -> float:
     return float("nan")
   scale = max(float(np.abs(expected).max()), _TINY)
   return float(np.abs(np.asarray(found) - expected).max()) / scale
+
+
+def named(error: Exception) -> str:
+  """An error of another package in one line."""
+  return " ".join(f"{type(error).__name__}: {error}".split())[:200]

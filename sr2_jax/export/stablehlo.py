@@ -71,9 +71,8 @@ def decode(
     channels = int(images.shape[3])
   except Exception as error:
     # flatbuffers and MLIR raise anything, from struct.error to AttributeError.
-    problem = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     raise ValueError(
-      f"{name}: no program of jax.export ({problem})."
+      f"{name}: no program of jax.export ({programs.named(error)})."
     ) from error
   call = jax.jit(exported.call, compiler_options=options)
 

@@ -62,6 +62,27 @@ class Choice:
     return origin.phase == "joint" and wiring != "none"
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Asked:
+  """What a command line says about a network; see `find` for each field."""
+
+  weights: str
+  method: str | None
+  checkpoint: str | None
+  seeds: Seeds
+  member: int | None
+
+  def find(self) -> Choice:
+    """The files that are asked for, as `find` has them."""
+    return find(
+      self.weights,
+      method=self.method,
+      checkpoint=self.checkpoint,
+      seeds=self.seeds,
+      member=self.member,
+    )
+
+
 def find(
   weights: str,
   *,

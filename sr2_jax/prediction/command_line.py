@@ -17,16 +17,11 @@ _MOST_PIXELS = 2**30
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Command:
+class Command(choice.Asked):
   """What a command line asks for; the help explains each flag."""
 
   images: tuple[str, ...]
   example: bool
-  weights: str
-  method: str | None
-  checkpoint: str | None
-  seeds: choice.Seeds
-  member: int | None
   out: pathlib.Path
   suffix: str | None
   format: str
@@ -60,11 +55,7 @@ def parse(argv: Sequence[str]) -> Command:
   # Images may stand between flags, which argparse's own lists may not.
   values, images = parser.parse_known_args(arguments)
   refuse_unknown(images, parser)
-  if values.weights is None:
-    raise errors.UserError(
-      "--weights is missing: a released name, a run folder, a folder of "
-      "weights in it, or one .safetensors file."
-    )
+  require_weights(values.weights)
   if values.example:
     images.append(str(released.EXAMPLES))
   if not images:
@@ -103,6 +94,19 @@ def _check(values: Any) -> None:
     raise errors.UserError("--degrade makes gray of colors for a gray network.")
   if values.degrade is not None and not values.degrade >= 0:
     raise errors.UserError("--degrade takes a noise variance of 0 or more.")
+
+
+def require_weights(weights: str | None) -> None:
+  """Refuses a command without --weights.
+
+  Raises:
+    UserError: says what the flag takes.
+  """
+  if weights is None:
+    raise errors.UserError(
+      "--weights is missing: a released name, a run folder, a folder of "
+      "weights in it, or one .safetensors file."
+    )
 
 
 def parse_seeds(text: str) -> choice.Seeds:

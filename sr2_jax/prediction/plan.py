@@ -34,13 +34,7 @@ def prepare(command: command_line.Command) -> Plan:
   Raises:
     UserError: says what to change; nothing has been written.
   """
-  chosen = choice.find(
-    command.weights,
-    method=command.method,
-    checkpoint=command.checkpoint,
-    seeds=command.seeds,
-    member=command.member,
-  )
+  chosen = command.find()
   if command.classify == "yes" and not chosen.classifies:
     raise errors.UserError(
       f"--classify=yes: {chosen.origins[0].method} has no classifier."
