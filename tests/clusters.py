@@ -322,6 +322,8 @@ class Story:
         running = self._running() if name != "port" else []
         expected += filter(None, [FAULTS[name](self)])
         self.sweep.until(lambda r=running: not any(map(is_alive, r)), "the end")
+        # Its steps went on until the fault: only more rows are of a new start.
+        self._rows = self._num_rows()
         if name in ("driver", "head"):
           self.sweep = None
         if name == "head":
@@ -348,15 +350,13 @@ class Story:
 
   def _running(self):
     """Its processes, once it has done again what was lost, and three steps."""
-    path = self.workdir / "first" / "metrics.jsonl"
-
-    def rows():
-      return path.read_bytes().count(b"\n") if path.exists() else 0
-
-    self.sweep.until(lambda: rows() >= self._rows + 3, "a step")
-    self._rows = rows()
+    self.sweep.until(lambda: self._num_rows() >= self._rows + 3, "a step")
     assert self.place not in self.lost
     return self.sweep.pids()
+
+  def _num_rows(self):
+    path = self.workdir / "first" / "metrics.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def contents(folder):
