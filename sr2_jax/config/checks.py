@@ -53,8 +53,9 @@ def validate_names(config: ml_collections.ConfigDict) -> None:
   for field in values:
     if field not in fields.CHECKS:
       raise errors.UserError(fields.unknown_field(field))
+  given = {*values, *fields.OPTIONAL, *fields.ADDED}
   for field in fields.CHECKS:
-    if field not in {**values, **fields.OPTIONAL, **fields.ADDED}:
+    if field not in given:
       raise errors.UserError(
         f"config.{field} is missing; start from experiments/default.py."
       )
