@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import math
 import pathlib
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -78,24 +80,39 @@ def _num_train_images(job: jobs_lib.Job) -> int | None:
 # By folder, of a run or of many, and by data. What was counted once stays so,
 # and a sweep of many runs asks often.
 _COUNTED: dict[tuple[pathlib.Path, str], int] = {}
+# When all runs of a folder were last looked through for a count, in vain.
+_MISSED: dict[tuple[pathlib.Path, str], float] = {}
+_SECONDS_BETWEEN_SEARCHES = 5.0
 
 
 def _recorded_images(job: jobs_lib.Job) -> int | None:
-  """The count of this run, or of another run on the same data beside it."""
+  """The count of this run, or of another run on the same data beside it.
+
+  A count of another run may be found some seconds late.
+  """
   data = job.config.data.to_dict()
   workdir, name = job.folder.path.parent, json.dumps(data)
   own, beside = (job.folder.path, name), (workdir, name)
   if own not in _COUNTED:
     found = _counted(job.folder, data)
     if found is not None:
-      _COUNTED[own] = found
+      _COUNTED[own] = _COUNTED[beside] = found
     elif beside not in _COUNTED:
-      for path in sorted(workdir.glob("*/config.json")):
-        found = _counted(folder_lib.RunFolder(path.parent), data)
-        if found is not None:
-          _COUNTED[beside] = found
-          break
+      _search(beside, data)
   return _COUNTED.get(own, _COUNTED.get(beside))
+
+
+def _search(place: tuple[pathlib.Path, str], data: Mapping[str, Any]) -> None:
+  """Looks for a count in all runs of a folder, unless it just has."""
+  now = time.monotonic()
+  if now - _MISSED.get(place, -math.inf) < _SECONDS_BETWEEN_SEARCHES:
+    return
+  for path in sorted(place[0].glob("*/config.json")):
+    found = _counted(folder_lib.RunFolder(path.parent), data)
+    if found is not None:
+      _COUNTED[place] = found
+      return
+  _MISSED[place] = time.monotonic()
 
 
 def _counted(

@@ -70,6 +70,21 @@ def test_steps_by_what_a_run_has_recorded(tmp_path):
   assert not status.has_recorded(mnist)
 
 
+def test_a_folder_without_counts_is_not_searched_at_every_call(
+  tmp_path, monkeypatch
+):
+  now = [100.0]
+  monkeypatch.setattr(status.time, "monotonic", lambda: now[0])
+  first, second = jobs_lib.load(
+    "experiments/paper.py:cpu", tmp_path, only=["svhn_wdsr_x4", "svhn_wdsr_x2"]
+  )
+  assert not status.has_recorded(second)
+  begin(first, num_train_images=58_606)
+  assert not status.has_recorded(second)
+  now[0] += 5.0
+  assert status.has_recorded(second)
+
+
 def test_steps_on_an_image_folder_are_unknown_before_the_first_start(tmp_path):
   sweep = test_jobs.write_sweep(
     tmp_path,
