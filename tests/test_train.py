@@ -20,6 +20,7 @@ from sr2_jax import errors
 from sr2_jax.peers import meeting
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.records import timing_log
+from tests.records import test_rows
 
 ROOT = pathlib.Path(__file__).parents[1]
 TIMEOUT = 400  # seconds; compiling on a busy machine takes long
@@ -171,6 +172,14 @@ def test_result_rows_are_complete_and_single(uninterrupted):
   workdir, _ = uninterrupted
   text = (workdir / "results.jsonl").read_text()
   found = [json.loads(line) for line in text.splitlines()]
+  # As docs/rows.md says; all numbers of this run are finite.
+  documented = test_rows.documented()
+  for row in found:
+    assert tuple(row) == tuple(documented)
+    for name, (kind, may_be_null) in documented.items():
+      assert type(row[name]) is kind or (
+        row[name] is None and may_be_null and name != "value"
+      ), name
   keys = [
     tuple(
       row[name]

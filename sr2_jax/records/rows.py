@@ -3,7 +3,7 @@
 `results.jsonl` holds one row per line, each with one number. Two rows with the
 same key (every field but `value`, `n` and the epochs) are the same measurement:
 the later one replaces the earlier. A value that is not finite is null in the
-file.
+file. docs/rows.md explains every field.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import numbers
 import os
 import pathlib
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sr2_jax import errors, files, names
@@ -296,19 +296,29 @@ def _read_file(path: pathlib.Path) -> list[Row]:
   return [_parse(path, number, line) for number, line in enumerate(lines, 1)]
 
 
+def of_fields(fields: Mapping[str, Any]) -> Row:
+  """The row that has these fields in a file, of this or an older version.
+
+  Raises:
+    TypeError: for a field that is missing or unknown.
+    ValueError: as `Row` does.
+  """
+  fields = dict(fields)
+  if fields.get("value", 0.0) is None:
+    fields["value"] = math.nan
+  # Before this field there was nothing but the running statistics.
+  if fields.get("phase") != "none":
+    fields.setdefault("batch_norm", "running")
+  return Row(**fields)
+
+
 def _parse(path: pathlib.Path, number: int, line: bytes) -> Row:
   try:
     fields = json.loads(line)
     if not isinstance(fields, dict):
       raise ValueError("not a JSON object")
-    if fields.get("value", 0.0) is None:
-      fields["value"] = math.nan
-    # Before this field there was nothing but the running statistics.
-    if fields.get("phase") != "none":
-      fields.setdefault("batch_norm", "running")
-    return Row(**fields)
-  # JSON's and Unicode's errors are ValueErrors; a TypeError names a field that
-  # is missing or unknown.
+    return of_fields(fields)
+  # JSON's and Unicode's errors are ValueErrors.
   except (TypeError, ValueError) as error:
     raise errors.UserError(
       f"{path}:{number}: damaged, or not a row ({error}).\n"

@@ -41,7 +41,7 @@ def _lines(rows: Iterable[rows_lib.Row]) -> str:
 def read_metrics(path: pathlib.Path) -> dict[str, list[rows_lib.Row]]:
   """What `metrics` wrote."""
   return {
-    kind: [rows_lib.Row(**row) for row in rows]
+    kind: [rows_lib.of_fields(row) for row in rows]
     for kind, rows in json.loads(path.read_text()).items()
   }
 

@@ -2,7 +2,8 @@
 
 `python -m sr2_jax.report runs/quickstart` prints the tables of a run again and
 redraws its curves. With --out, or for several runs, it writes a page that
-compares them with the paper, and prints what that page says in short.
+compares them with the paper, and prints what that page says in short. With
+--csv it writes all rows as one table instead.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from sr2_jax import errors, names, paths
 from sr2_jax.records import rows as rows_lib
-from sr2_jax.report import divergences, reading, tables
+from sr2_jax.report import csv_file, divergences, reading, tables
 
 # The default of --metric.
 _METRICS = (
@@ -28,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags.runs = [paths.local(run, "RUN") for run in flags.runs]
     if flags.out is not None:
       flags.out = paths.local(flags.out, "--out")
+    if flags.csv is not None:
+      return _write_csv(flags)
+    flags.split = flags.split or "test"
     found = reading.read(flags.runs)
     rows = [row for row, _ in found.rows if row.split == flags.split]
     if not rows:
@@ -63,7 +67,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     description="Prints the tables of a run and redraws its curves, from the "
     "rows of results.jsonl. With --out, or for several runs, writes "
     "report.html and report.md instead, which compare the paper's tables, "
-    "figures and claims with what the runs measured.",
+    "figures and claims with what the runs measured. With --csv, writes all "
+    "rows as one table and nothing else.",
   )
   parser.add_argument(
     "runs",
@@ -78,9 +83,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     help="where the page and its figures go (default: report/ for several "
     "runs; one run gets no page)",
   )
-  parser.add_argument(
-    "--split", default="test", help="the split to report (default: test)"
-  )
+  parser.add_argument("--split", help="the split to report (default: test)")
   parser.add_argument(
     "--metric",
     action="append",
@@ -88,7 +91,30 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     help="a metric to tabulate, repeatable (default: "
     f"{', '.join(_METRICS)}, if there is no page)",
   )
+  parser.add_argument(
+    "--csv",
+    metavar="FILE",
+    help="where all rows go as CSV, of every split and step (see docs/rows.md)",
+  )
+  parser.add_argument(
+    "--force", action="store_true", help="replace the file of --csv"
+  )
   return parser.parse_args(arguments)
+
+
+def _write_csv(flags: argparse.Namespace) -> int:
+  """Writes every row of the runs; says how many, and where."""
+  for flag in ("out", "split", "metric"):
+    if getattr(flags, flag) is not None:
+      raise errors.UserError(
+        f"--csv takes all rows and makes no page; leave --{flag} out."
+      )
+  path = pathlib.Path(paths.local(flags.csv, "--csv"))
+  found = rows_lib.read_with_files(flags.runs)
+  count = csv_file.write(path, found, force=flags.force)
+  num_files = len({file for _, file in found})
+  print(f"{path}: {count:,} rows of {num_files:,} files")
+  return errors.DONE
 
 
 def _is_run(flags: argparse.Namespace) -> bool:

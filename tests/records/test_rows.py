@@ -2,6 +2,8 @@ import dataclasses
 import json
 import math
 import os
+import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -287,3 +289,23 @@ def test_a_damaged_row_is_named(tmp_path, damage):
     errors.UserError, match=r"results\.jsonl:2: damaged, or not"
   ):
     rows_lib.merge(tmp_path, [_row()])
+
+
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "rows.md"
+_WORDS = {"text": str, "whole number": int, "number": float}
+
+
+def documented():
+  """What the page says of each field: its type, and whether it may be null."""
+  lines = re.findall(
+    r"^\| `(\w+)` \| ([\w ]+) \| .* \| (.*) \|$", PAGE.read_text(), re.MULTILINE
+  )
+  return {name: (_WORDS[kind], null != "never") for name, kind, null in lines}
+
+
+def test_the_page_has_every_field_with_its_type():
+  said = documented()
+  assert tuple(said) == rows_lib.FIELDS
+  for name, (kind, *optional) in rows_lib._TYPES.items():
+    # NaN is a number in a row, and null in a file.
+    assert said[name] == (kind, bool(optional) or name == "value"), name

@@ -162,3 +162,32 @@ def test_brackets_in_names_are_no_patterns(tmp_path, capsys):
   rows_lib.merge(run / "results.jsonl", result_rows.run())
   assert report.main([str(run), f"--out={out}"]) == 0
   assert (out / "report.html").is_file()
+
+
+def test_all_rows_as_one_table(tmp_path, monkeypatch, capsys):
+  """Of every split and every recipe, and nothing else is written."""
+  monkeypatch.chdir(tmp_path)
+  rows_lib.merge("runs/a/results.jsonl", [result_rows.row()])
+  other = [result_rows.row(split="validation")]
+  rows_lib.merge("runs/why_b/results.jsonl", other)
+  assert report.main(["runs", "--csv=all.csv"]) == 0
+  assert capsys.readouterr().out == "all.csv: 2 rows of 2 files\n"
+  lines = (tmp_path / "all.csv").read_text().splitlines()
+  assert [line.rpartition(",")[2] for line in lines] == [
+    "file", "runs/a/results.jsonl", "runs/why_b/results.jsonl"
+  ]  # fmt: skip
+  assert report.main(["runs", "--csv=all.csv"]) == 2
+  assert report.main(["runs", "--csv=all.csv", "--force"]) == 0
+  assert {path.name for path in tmp_path.iterdir()} == {"runs", "all.csv"}
+
+
+@pytest.mark.parametrize(
+  "flag", ["--out=page", "--split=test", "--metric=ssim"]
+)
+def test_a_table_of_all_rows_takes_no_choice(tmp_path, capsys, flag):
+  rows_lib.merge(tmp_path / "results.jsonl", [result_rows.row()])
+  path = tmp_path / "all.csv"
+  assert report.main([str(tmp_path), f"--csv={path}", flag]) == 2
+  [line] = capsys.readouterr().err.splitlines()
+  assert f"leave {flag.partition('=')[0]} out" in line
+  assert not path.exists()
