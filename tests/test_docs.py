@@ -1,8 +1,9 @@
 """The README and the pages of docs/: links, commands, fields and files."""
 
 import argparse
-import importlib
+import importlib.util
 import itertools
+import json
 import pathlib
 import re
 import shlex
@@ -222,6 +223,28 @@ def test_links_lead_somewhere(name):
       assert linked.is_relative_to(ROOT / "docs"), target
     if anchor:
       assert anchor in _anchors(linked), target
+
+
+TOUR = json.loads((ROOT / "docs" / "tour.ipynb").read_text())["cells"]
+
+
+def test_the_tour_has_no_outputs():
+  """The site's build executes it, and ends if a cell fails."""
+  for cell in TOUR:
+    assert not cell.get("outputs")
+    assert cell.get("execution_count") is None
+
+
+def test_what_the_tour_imports_exists():
+  text = "".join(
+    "".join(cell["source"]) + "\n"
+    for cell in TOUR
+    if cell["cell_type"] == "code"
+  )
+  imported = re.findall(r"^from (sr2_jax[\w.]*) import (\w+)$", text, re.M)
+  assert imported
+  for package, module in imported:
+    assert importlib.util.find_spec(f"{package}.{module}"), module
 
 
 @pytest.mark.parametrize("name", PAGES)
