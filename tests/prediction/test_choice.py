@@ -7,6 +7,7 @@ import pytest
 
 from sr2_jax import errors
 from sr2_jax.prediction import choice
+from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import released, rows, weights
 from tests import tiny_predictor, tiny_released
 
@@ -102,6 +103,19 @@ def test_srmd_is_refused_with_a_reason(tmp_path):
   weights.write(path, {}, dataclasses.replace(origin, config=config))
   with pytest.raises(errors.UserError, match="SRMD has to be told"):
     choice.find(str(path))
+
+
+def test_the_best_weights_of_a_run_that_is_in_use(run):
+  """Reading asks for no lock, and leaves the folder as it is."""
+  for seed in (0, 1, 2):
+    path = run / f"weights/joint_sr2_fsrcnn/seed_{seed}/best.safetensors"
+    weights.write(path, {}, tiny_predictor.origin(seed, step=3))
+  with folder_lib.RunFolder(run).claim():
+    before = sorted(run.rglob("*"))
+    chosen = choice.find(str(run), checkpoint="best")
+    assert [origin.step for origin in chosen.origins] == [3] * 3
+    assert {origin.step for origin in choice.find(str(run)).origins} == {5}
+    assert sorted(run.rglob("*")) == before
 
 
 def test_an_unfinished_run_is_used_and_said(run):

@@ -1,7 +1,10 @@
 """Plans that are carried out, with a network that compiles in no time."""
 
 import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -19,6 +22,7 @@ from sr2_jax.prediction import (
 )
 from tests import tiny_predictor
 
+ROOT = pathlib.Path(__file__).parents[2]
 RNG = np.random.default_rng(0)
 DIGIT = RNG.integers(0, 100, (7, 7), np.uint8)
 GAIN = np.float32(0.6)  # The mean of all members.
@@ -255,14 +259,83 @@ def test_large_images_have_a_picture_but_no_label(work):
   assert row.label is not None
 
 
-def test_tiles_make_the_same_file(work):
+def test_tiles_make_the_same_file(work, monkeypatch):
+  """And the progress says which tile it is at."""
+  said = []
+
+  class Bar(session.tqdm.tqdm):
+    def set_postfix_str(self, s="", refresh=True):
+      said.append(s)
+
+  monkeypatch.setattr(session.tqdm, "tqdm", Bar)
   image = RNG.integers(0, 256, (50, 70), np.uint8)
   save(image)
   _, [row], _, _ = work("--tile=32 --table=t.jsonl")
   assert "cut images get no label" in row.note
+  assert len(said) > 10
+  assert len(set(said)) > 2
+  assert all(text.startswith("tile at row ") for text in said)
   np.testing.assert_array_equal(
     read("a_x2.png").pixels[..., 0], expected(image)
   )
+
+
+# Peak memory before, after a large image in tiles, and after it as a whole, in
+# a process of its own.
+PEAKS = """
+import pathlib, resource
+from sr2_jax.prediction import command_line, plan, session
+from tests import tiny_predictor
+
+network = tiny_predictor.make()
+
+def peak(image, tile):
+  command = command_line.parse(
+    [image, "--weights=run", "--out=out", f"--tile={tile}", "--force"]
+  )
+  session.Session(plan.prepare(command), network).work()
+  print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+peak("in/small.png", 64)
+peak("in/large.png", 64)
+peak("in/large.png", 0)
+"""
+
+
+def test_a_large_image_takes_the_memory_of_a_tile_and_the_output():
+  """Of a few outputs: it is encoded as well. As a whole it takes 34."""
+  save(np.zeros((600, 750), np.uint8), "small.png")
+  save(np.zeros((1200, 1500), np.uint8), "large.png")
+  done = subprocess.run(
+    [sys.executable, "-c", PEAKS],
+    check=True,
+    capture_output=True,
+    text=True,
+    env={**os.environ, "PYTHONPATH": str(ROOT)},
+  )
+  before, tiled, whole = map(int, done.stdout.split())
+  output = 2400 * 3000
+  assert tiled - before < 8 * output
+  assert whole - before > 16 * output
+
+
+def test_the_bits_and_the_orientation_of_a_file_are_kept(work):
+  deep = DIGIT.astype(np.uint16) * 257
+  deep[0, 0] += 2  # Less than 8 bits can tell.
+  save(deep, "deep.png")
+  exif = Image.Exif()
+  exif[0x0112] = 6  # To be turned clockwise.
+  save(RNG.integers(0, 99, (7, 9), np.uint8), "turned.jpg", exif=exif)
+  work("--seeds=0")
+  found = read("deep_x2.png")
+  assert found.bits == 16
+  values = deep.repeat(2, 0).repeat(2, 1).astype(np.float32) / 65535
+  np.testing.assert_array_equal(
+    found.pixels[..., 0], pixels.quantized(values * np.float32(0.5), 16)
+  )
+  with Image.open("out/turned_x2.png") as image:
+    assert image.size == (14, 18)
+    assert not image.getexif()
 
 
 def test_gray_colors_and_alpha(work):
