@@ -169,6 +169,7 @@ def test_commands_are_understood(module, arguments, monkeypatch):
       "benchmarks.run"
       | "benchmarks.table"
       | "benchmarks.prediction"
+      | "benchmarks.rounding"
       | "benchmarks.convolutions"
     ):
       _argparse_parses(module, arguments, monkeypatch)
@@ -177,6 +178,8 @@ def test_commands_are_understood(module, arguments, monkeypatch):
     case "tests.processes":
       for name in arguments:
         assert any(case.startswith(name) for case in processes.CASES)
+    case "tests.demo_speed":
+      assert not arguments
     case "tests.exports":
       assert set(arguments) <= exports.NETWORKS.keys()
     case "pytest":

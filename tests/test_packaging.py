@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -116,6 +117,18 @@ def test_what_was_released_works_at_once_and_offline(site, tmp_path):
   assert done.returncode == 0, done.stderr
   assert "4 done, 0 failed" in done.stderr
   assert len(list((tmp_path / "sr2_out").glob("digit_*_x4.png"))) == 4
+
+
+def test_one_version_everywhere(wheel):
+  """The newest in the changelog, and the one that a citation names."""
+  version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+    "version"
+  ]
+  changelog = (ROOT / "CHANGELOG.md").read_text()
+  assert re.findall(r"^## (\S+)", changelog, re.MULTILINE)[0] == version
+  citation = (ROOT / "CITATION.cff").read_text()
+  assert re.findall(r"^version: (\S+)$", citation, re.MULTILINE) == [version]
+  assert wheel.name.split("-")[:2] == ["sr2_jax", version]
 
 
 def test_extras_are_those_of_the_requirements():
