@@ -102,7 +102,7 @@ def store(
     evaluation.examples,
     method.name.key,
     folder=folder,
-    baseline=_baseline(run.config, method.phase, folder),
+    baselines=_baselines(run.config, method.phase, folder),
     class_names=run.dataset.class_names,
   )
   for note in notes:
@@ -114,17 +114,17 @@ def store(
     metric_writer.sync()
 
 
-def _baseline(
+def _baselines(
   config: Any, phase: str, folder: pathlib.Path
-) -> example_grid.Baseline | None:
+) -> list[example_grid.Baseline]:
   """The network that a phase started from, in this run or in `init_from`."""
   if phase != "joint":
-    return None
+    return []
   if config.init_from:
     folder = pathlib.Path(config.init_from)
   elif "pretrain" not in derived.phases(config):
-    return None
-  return example_grid.Baseline(folder, derived.method(config, "pretrain").key)
+    return []
+  return [example_grid.Baseline(folder, derived.method(config, "pretrain").key)]
 
 
 def show(

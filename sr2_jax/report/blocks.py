@@ -88,9 +88,9 @@ class Picture:
     stem: name of its files.
     alt: what it shows, for readers who cannot see it.
     png: shown by Markdown.
-    svg: shown by HTML.
-    width: width of the SVG in CSS pixels, if there is room.
-    tiles: shown by HTML instead of the SVG, as many in a row as there is room
+    svg: shown by HTML; empty for a picture of pixels, whose PNG is shown.
+    width: width of what HTML shows in CSS pixels, if there is room.
+    tiles: shown by HTML instead, as many in a row as there is room
       for, with text that can be read on a phone.
   """
 
@@ -249,7 +249,9 @@ def _html_table(table: Table) -> str:
 
 def _html_picture(picture: Picture) -> str:
   if not picture.tiles:
-    source = _data_uri("svg+xml", picture.svg)
+    source = _data_uri("png", picture.png)
+    if picture.svg:
+      source = _data_uri("svg+xml", picture.svg)
     alt = html.escape(picture.alt)
     return f'<img alt="{alt}" width="{picture.width}" src="{source}"/>'
   tiles = []

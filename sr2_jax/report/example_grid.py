@@ -18,15 +18,17 @@ _NUM_LEVELS_SHOWN = 3
 
 @dataclasses.dataclass(frozen=True)
 class Baseline:
-  """The network that a phase started from.
+  """A network to show beside that of a phase: its start, or its control.
 
   Attributes:
     folder: the run folder that holds its examples.
     method: its key.
+    loss_weight: None before `joint`.
   """
 
   folder: pathlib.Path
   method: str
+  loss_weight: float | None = None
 
 
 def select(
@@ -34,20 +36,20 @@ def select(
   method: str,
   *,
   folder: pathlib.Path,
-  baseline: Baseline | None,
+  baselines: Sequence[Baseline],
   class_names: Sequence[str],
 ) -> tuple[figures.Grid, list[str]]:
   """Contents of the picture, and notes on what is missing in it.
 
   It shows one image of each class by the first member, beside the untrained
-  methods and the baseline of the same seed. A method is left out if it was not
+  methods and the baselines of the same seed. A method is left out if it was not
   run on the same inputs.
 
   Args:
     own: the examples of the phase's method.
     method: its key.
     folder: the run folder.
-    baseline: what the phase started from, or None.
+    baselines: in the order of the columns.
     class_names: by label.
   """
   notes: list[str] = []
@@ -56,8 +58,10 @@ def select(
     found = _images(folder, key, rows_lib.Member(), like=own, notes=notes)
     if found is not None:
       columns[key] = found
-  if baseline is not None:
-    member = dataclasses.replace(own.members[0], loss_weight=None)
+  for baseline in baselines:
+    member = dataclasses.replace(
+      own.members[0], loss_weight=baseline.loss_weight
+    )
     found = _images(
       baseline.folder, baseline.method, member, like=own, notes=notes
     )

@@ -42,7 +42,7 @@ _POINT = 72 / _DPI  # Points in a pixel.
 
 def curves(
   rows: Iterable[rows_lib.Row],
-  path: str | os.PathLike[str],
+  path: str | os.PathLike[str] | io.BytesIO,
   *,
   split: str = "test",
 ) -> np.ndarray:
@@ -138,7 +138,9 @@ class Grid:
         raise ValueError(f"{name}: shape {array.shape}, expected {shape}")
 
 
-def example_grid(grid: Grid, path: str | os.PathLike[str]) -> np.ndarray:
+def example_grid(
+  grid: Grid, path: str | os.PathLike[str] | io.BytesIO
+) -> np.ndarray:
   """Draws a row for each image, and a column for each method and noise level.
 
   Every pixel is a square. Below the truth is its class, and below a
@@ -321,14 +323,16 @@ def squares(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _save(
-  figure: figure_lib.Figure, path: str | os.PathLike[str]
+  figure: figure_lib.Figure, path: str | os.PathLike[str] | io.BytesIO
 ) -> np.ndarray:
   """Renders a figure, writes the PNG, returns uint8 [height, width, 3]."""
   canvas = backend_agg.FigureCanvasAgg(figure)
   canvas.draw()
   rgb = np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
-  png = io.BytesIO()
+  png = path if isinstance(path, io.BytesIO) else io.BytesIO()
   Image.fromarray(rgb).save(png, format="PNG")
+  if png is path:
+    return rgb
   # The report redraws curves while a run may hold its folder.
   files.write_atomically(path, png.getvalue(), shared=True)
   return rgb

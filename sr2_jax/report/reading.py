@@ -7,11 +7,17 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sr2_jax import errors
+from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import rows as rows_lib
 
 # Runs of another recipe, which ask why numbers differ: their files or run
 # folders have names that begin so.
 OTHER_RECIPES = "why_"
+
+# What rows of any folder of images have as their data set.
+_FOLDER = "folder"
+_NAMED_ALREADY = ("mnist", "mnist5k", "svhn_cropped", "")
 
 # Fields of a row in which one run may differ from itself.
 _OF_A_TIME = ("value", "n", "step", "epochs", "pretrain_epochs")
@@ -32,7 +38,7 @@ def read(paths: rows_lib.Paths) -> Found:
 
   Runs of other recipes are left out where there are runs of the usual one. Two
   runs of one name are taken apart: the later file's experiment gets the name of
-  the file as well.
+  the file as well. Images of a user are called as their folder is.
 
   Args:
     paths: as `rows.read` has them.
@@ -40,7 +46,7 @@ def read(paths: rows_lib.Paths) -> Found:
   Raises:
     UserError: if there are no rows, or a row is damaged.
   """
-  found = rows_lib.read_with_files(paths)
+  found = with_folder_names(rows_lib.read_with_files(paths))
   usual = [
     (row, file)
     for row, file in found
@@ -70,6 +76,35 @@ def read(paths: rows_lib.Paths) -> Found:
     for row, file in found
   ]
   return Found(rows, tuple(notes))
+
+
+def with_folder_names(found: RowsWithFiles) -> RowsWithFiles:
+  """The rows, those of `data.name=folder` with the folder's name instead.
+
+  Rows do not say which images they are of; config.json beside them does. If two
+  folders of one name have other images, or the name is that of another data
+  set, the start of their fingerprint follows.
+  """
+  of_files: dict[pathlib.Path, str] = {}
+  fingerprints = dict.fromkeys(_NAMED_ALREADY, "")
+  for file in dict.fromkeys(x for row, x in found if row.dataset == _FOLDER):
+    if file.name != rows_lib.FILE_NAME:
+      continue
+    try:
+      record = folder_lib.RunFolder(file.parent).read() or {}
+      name = pathlib.Path(record["config"]["data"]["path"]).name
+      fingerprint = str(record["dataset"]["fingerprint"])
+    except (errors.UserError, KeyError, TypeError):
+      continue
+    if fingerprints.setdefault(name, fingerprint) != fingerprint:
+      name = f"{name} {fingerprint[:6]}"
+    of_files[file] = name
+  return [
+    (dataclasses.replace(row, dataset=of_files[file]), file)
+    if row.dataset == _FOLDER and file in of_files
+    else (row, file)
+    for row, file in found
+  ]
 
 
 def name_of(file: pathlib.Path) -> str:

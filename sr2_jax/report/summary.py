@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Sequence
 
 from sr2_jax.records import rows as rows_lib
-from sr2_jax.report import divergences, figures, tables
+from sr2_jax.report import divergences, figures, reading, tables
 
 
 def show(
@@ -22,6 +22,10 @@ def show(
     splits: splits to draw; the last one is printed.
     checkpoint: "last" or "best": which one the rows are of.
   """
+  file = folder / rows_lib.FILE_NAME
+  rows = [
+    row for row, _ in reading.with_folder_names([(row, file) for row in rows])
+  ]
   stem = "curves" if checkpoint == "last" else f"curves_{checkpoint}"
   for split in splits:
     figures.curves(rows, folder / "images" / f"{stem}_{split}.png", split=split)

@@ -53,14 +53,14 @@ def _write(folder, method, members, **settings):
 
 
 def _select(folder, baseline_folder=None, *, own=None):
-  baseline = None
+  baselines = []
   if baseline_folder is not None:
-    baseline = example_grid.Baseline(baseline_folder, "fsrcnn")
+    baselines = [example_grid.Baseline(baseline_folder, "fsrcnn")]
   return example_grid.select(
     own or _examples(JOINT, predicted=True),
     "sr2_fsrcnn",
     folder=folder,
-    baseline=baseline,
+    baselines=baselines,
     class_names=CLASS_NAMES,
   )
 

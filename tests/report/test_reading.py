@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from sr2_jax import errors
@@ -78,3 +80,29 @@ def test_a_folder_without_rows_is_refused(tmp_path):
   (tmp_path / "notes.txt").touch()
   with pytest.raises(errors.UserError, match=r"no results\.jsonl"):
     reading.read(tmp_path)
+
+
+def _folder_run(folder, path, fingerprint):
+  rows_lib.merge(folder / "results.jsonl", [_row(dataset="folder")])
+  record = {
+    "config": {"data": {"name": "folder", "path": path}},
+    "dataset": {"fingerprint": fingerprint},
+  }
+  (folder / "config.json").write_text(json.dumps(record))
+
+
+def test_images_of_a_user_are_called_as_their_folder(tmp_path):
+  for run, path, fingerprint in (
+    ("a", "data/plates", "0123456789"),
+    ("b", "elsewhere/plates/", "0123456789"),
+    ("c", "other/plates", "abcdefabcd"),
+    ("d", "data/mnist", "9876543210"),
+  ):
+    _folder_run(tmp_path / run, path, fingerprint)
+  rows_lib.merge(tmp_path / "e" / "results.jsonl", [_row(dataset="folder")])
+  rows_lib.merge(tmp_path / "f" / "results.jsonl", [_row()])
+  found = reading.read(tmp_path)
+  assert {reading.name_of(file): row.dataset for row, file in found.rows} == {
+    "a": "plates", "b": "plates", "c": "plates abcdef", "d": "mnist 987654",
+    "e": "folder", "f": "mnist5k",
+  }  # fmt: skip

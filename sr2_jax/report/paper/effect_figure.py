@@ -29,11 +29,19 @@ _PAPER = "#D55E00"
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-  """SR² and its control, and their name in a picture."""
+  """SR² and its control.
+
+  Attributes:
+    name: theirs in a picture.
+    proposed: SR².
+    control: the same without a classifier.
+    metric: what is compared.
+  """
 
   name: str
   proposed: subjects_lib.Subject
   control: subjects_lib.Subject
+  metric: str = SSIM
 
   @property
   def paper(self) -> float | None:
@@ -57,7 +65,10 @@ class Pair:
       measurements,
       [
         estimates_lib.Term(
-          weight, dataclasses.replace(subject, budget=budget), SSIM, condition
+          weight,
+          dataclasses.replace(subject, budget=budget),
+          self.metric,
+          condition,
         )
         for weight, subject in ((1.0, self.proposed), (-1.0, self.control))
       ],
@@ -98,13 +109,14 @@ def over_noise(
   *,
   stem: str,
   title: str,
+  levels: Sequence[float] = paper_values.LEVELS,
 ) -> blocks_lib.Picture | None:
   """SR² − control over the noise variance; None if nothing was run."""
   found = {}
   for each in pairs:
     points = {
       level: estimate
-      for level in paper_values.LEVELS
+      for level in levels
       if (estimate := each.estimate(measurements, level)) is not None
     }
     if points:

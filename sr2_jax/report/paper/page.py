@@ -1,10 +1,15 @@
-"""The page that compares the paper with what was measured; no JAX."""
+"""The page of what was measured, compared with the paper; no JAX.
+
+Data sets that are not the paper's have sections of their own. Without any of
+the paper's the page has nothing else.
+"""
 
 import pathlib
 from collections.abc import Sequence
 
 from sr2_jax import files, names
 from sr2_jax.report import blocks as blocks_lib
+from sr2_jax.report.own_data import sections as own_sections
 from sr2_jax.report.paper import (
   claim_cards,
   corruption_tables,
@@ -20,6 +25,7 @@ from sr2_jax.report.paper import measurements as measurements_lib
 from sr2_jax.report.paper import values as paper_values
 
 _TITLE = "SR²: the paper against our measurements"
+_OWN_TITLE = "SR²: what was measured"
 _MAIN_SSIM = paper_values.SSIMS[0]
 
 
@@ -39,17 +45,22 @@ def write(
   Returns:
     The files, report.md and report.html last, and a summary for a terminal.
   """
-  blocks, summary = compose(measurements, command=command)
+  own = own_sections.settings(measurements)
+  is_own = {(row.dataset, row.scale) for row, _ in measurements.rows} == {*own}
+  title = _OWN_TITLE if is_own else _TITLE
+  composed = _compose_own if is_own else compose
+  blocks, summary = composed(measurements, command=command)
   paths = []
   for block in blocks:
     if isinstance(block, blocks_lib.Figure):
       for picture in block.pictures:
         for suffix, data in (("png", picture.png), ("svg", picture.svg)):
-          paths.append(folder / f"{picture.stem}.{suffix}")
-          files.write_atomically(paths[-1], data)
+          if data:
+            paths.append(folder / f"{picture.stem}.{suffix}")
+            files.write_atomically(paths[-1], data)
   for name, text in (
     ("report.md", blocks_lib.markdown(blocks)),
-    ("report.html", blocks_lib.page(blocks, title=_TITLE)),
+    ("report.html", blocks_lib.page(blocks, title=title)),
   ):
     paths.append(folder / name)
     files.write_atomically(paths[-1], text.encode())
@@ -87,12 +98,32 @@ def compose(
     *sections.abstract(measurements),
     *paper_figures.section(measurements),
     *corruption_tables.section(measurements),
+    *own_sections.sections(measurements),
   ]
   # Last, because all others add to the notes that it shows.
   blocks += _origins(
     measurements, runs, [ruling.claim for ruling in main], command=command
   )
   return blocks, headline.summary(measurements, main)
+
+
+def _compose_own(
+  measurements: measurements_lib.Measurements, *, command: str
+) -> tuple[list[blocks_lib.Block], str]:
+  """As `compose`, of data sets that the paper does not have."""
+  runs = trained_runs.find(measurements.rows)
+  blocks = [
+    blocks_lib.Heading(1, _OWN_TITLE),
+    blocks_lib.Paragraph(
+      f"Numbers are of the {measurements.split} split. The paper has none on "
+      "these images, so nothing here is compared with it."
+    ),
+    *own_sections.sections(measurements),
+    blocks_lib.Heading(2, "Training"),
+    *trained_runs.training(runs, against_paper=False),
+    *_sources(measurements, runs, [], command=command),
+  ]
+  return blocks, own_sections.summary(measurements)
 
 
 def judge(
@@ -147,7 +178,7 @@ def _origins(
   *,
   command: str,
 ) -> list[blocks_lib.Block]:
-  """Sources of the numbers, and what is missing."""
+  """Sources of the numbers, and which of the paper's networks are missing."""
   wanted = [
     paper_values.subject(method, scale)
     for scale in paper_values.SCALES
@@ -159,6 +190,17 @@ def _origins(
     for subject in dict.fromkeys(wanted)
     if subject not in measurements
   ]
+  return _sources(measurements, runs, absent, command=command)
+
+
+def _sources(
+  measurements: measurements_lib.Measurements,
+  runs: Sequence[trained_runs.TrainedRun],
+  absent: Sequence[str],
+  *,
+  command: str,
+) -> list[blocks_lib.Block]:
+  """The command, the runs, what is missing, and notes."""
   blocks: list[blocks_lib.Block] = [
     blocks_lib.Heading(2, "Where the numbers come from"),
     blocks_lib.Paragraph("This page was written by"),

@@ -47,6 +47,7 @@ class TrainedRun:
   Attributes:
     experiment: as in the rows.
     source: the run folder's name, or the file of rows.
+    dataset: as in the rows.
     methods: those that it has rows of.
     phases: those that it has rows of.
     seeds: those that it has rows of.
@@ -61,6 +62,7 @@ class TrainedRun:
 
   experiment: str
   source: str
+  dataset: str
   methods: tuple[str, ...]
   phases: tuple[str, ...]
   seeds: tuple[int, ...]
@@ -86,6 +88,7 @@ def find(rows: sources_lib.RowsWithFiles) -> list[TrainedRun]:
       TrainedRun(
         experiment=experiment,
         source=file.parent.name if is_folder else file.name,
+        dataset=group[0].dataset,
         methods=tuple(dict.fromkeys(row.method for row in group)),
         phases=tuple(dict.fromkeys(row.phase for row in group)),
         seeds=tuple(sorted({r.seed for r in group if r.seed is not None})),
@@ -103,7 +106,9 @@ def find(rows: sources_lib.RowsWithFiles) -> list[TrainedRun]:
   return sorted(runs, key=lambda run: (run.experiment, run.source))
 
 
-def training(runs: Sequence[TrainedRun]) -> list[blocks_lib.Paragraph]:
+def training(
+  runs: Sequence[TrainedRun], *, against_paper: bool = True
+) -> list[blocks_lib.Paragraph]:
   """Training lengths and data of the networks, and where runs differ."""
   trained = [run for run in runs if set(run.phases) & set(names.PHASES)]
   known = [run for run in trained if run.epochs]
@@ -114,9 +119,12 @@ def training(runs: Sequence[TrainedRun]) -> list[blocks_lib.Paragraph]:
       for phase in names.PHASES
       if (found := {x for run in known for x in run.epochs.get(phase, ())})
     )
+    of_authors = (
+      f"; the authors' script has {paper_values.AUTHORS_EPOCHS} of each, the "
+      "paper names none"
+    )
     lines.append(
-      f"**Epochs**: {epochs}; the authors' script has "
-      f"{paper_values.AUTHORS_EPOCHS} of each, the paper names none. Verdicts "
+      f"**Epochs**: {epochs}{of_authors if against_paper else ''}. Verdicts "
       "are about this training."
     )
   unfinished = [x.experiment for x in runs if x.description and not x.is_done]
@@ -128,10 +136,11 @@ def training(runs: Sequence[TrainedRun]) -> list[blocks_lib.Paragraph]:
       f"**Diverged**: {'; '.join(diverged)}. All numbers are of other members."
     )
   if len(known) < len(trained):
+    of_mnist = " At the authors' batch of 64, 750 steps are an epoch of MNIST."
     lines.append(
       f"**Epochs unknown** to the rows of {len(trained) - len(known)} of "
-      f"{len(trained)} runs, which have steps instead. At the authors' batch "
-      "of 64, 750 steps are an epoch of MNIST."
+      f"{len(trained)} runs, which have steps instead."
+      f"{of_mnist if against_paper else ''}"
     )
   notes = dict.fromkeys(
     note
@@ -182,7 +191,7 @@ def _differences(runs: Sequence[TrainedRun]) -> dict[str, list[str]]:
   for run in runs:
     config = (run.description or {}).get("config")
     if config and config["model"]["trunk"] != "srmd":
-      setting = f"{config['data']['name']} x{config['degradation']['scale']}"
+      setting = f"{run.dataset} x{config['degradation']['scale']}"
       for field, value in _recipe(run):
         found[setting][field].add(json.dumps(value, sort_keys=True))
   return {

@@ -12,6 +12,7 @@ from sr2_jax.records import rows as rows_lib
 from sr2_jax.report.paper import measurements as measurements_lib
 from sr2_jax.report.paper import page as page_lib
 from tests import browser, paper_world, result_rows
+from tests.report.own_data import worlds
 
 COMMAND = "python -m sr2_jax.report runs/paper --out report"
 
@@ -226,3 +227,27 @@ onload = () => {
 };
 </script></body>
 """
+
+
+def test_a_users_images_alone_are_not_held_against_the_paper(tmp_path):
+  _write(worlds.write(tmp_path / "runs"), tmp_path / "report")
+  text = (tmp_path / "report" / "report.md").read_text()
+  assert text.startswith("# SR²: what was measured\n")
+  assert "## plates, x4" in text
+  assert COMMAND in text
+  for words in ("Table 1", "Claims", "authors", "MNIST", "Not run"):
+    assert words not in text
+  page = (tmp_path / "report" / "report.html").read_text()
+  assert page.count("data:image/png") == 2
+  assert "<title>SR²: what was measured</title>" in page
+  _tree(tmp_path / "report" / "report.html")
+
+
+def test_a_users_images_come_after_the_papers(tmp_path):
+  worlds.write(tmp_path / "runs")
+  paper_world.write_run(
+    tmp_path / "runs" / "wdsr", "wdsr", paper_world.constant(0.7)
+  )
+  _write(tmp_path / "runs", tmp_path / "report")
+  text = (tmp_path / "report" / "report.md").read_text()
+  assert text.index("## Claims") < text.index("## plates, x4")
