@@ -2,8 +2,9 @@
 
 `python -m sr2_jax.report runs/quickstart` prints the tables of a run again and
 redraws its curves. With --out, or for several runs, it writes a page that
-compares them with the paper, and prints what that page says in short. With
---csv it writes all rows as one table instead.
+compares them with the paper or, on other data sets, SR² with its control. It
+prints what that page says in short. With --csv it writes all rows as one table
+instead.
 """
 
 import argparse
@@ -67,8 +68,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     description="Prints the tables of a run and redraws its curves, from the "
     "rows of results.jsonl. With --out, or for several runs, writes "
     "report.html and report.md instead, which compare the paper's tables, "
-    "figures and claims with what the runs measured. With --csv, writes all "
-    "rows as one table and nothing else.",
+    "figures and claims with what the runs measured, and have a section for "
+    "each other data set. With --csv, writes all rows as one table and nothing "
+    "else.",
   )
   parser.add_argument(
     "runs",

@@ -86,7 +86,7 @@ def with_folder_names(found: RowsWithFiles) -> RowsWithFiles:
   set, the start of their fingerprint follows.
   """
   of_files: dict[pathlib.Path, str] = {}
-  fingerprints = dict.fromkeys(_NAMED_ALREADY, "")
+  fingerprints: dict[str, str] = dict.fromkeys(_NAMED_ALREADY, "")
   for file in dict.fromkeys(x for row, x in found if row.dataset == _FOLDER):
     if file.name != rows_lib.FILE_NAME:
       continue

@@ -50,7 +50,7 @@ def pairs(
     if control in measurements:
       found[own] = control
   return [
-    effect_figure.Pair(_name(own, found), own, control, metric="ssim")
+    effect_figure.Pair(_name(own, [*found]), own, control, metric="ssim")
     for own, control in found.items()
   ]
 

@@ -30,6 +30,12 @@ def settings(
   return [x for x in dict.fromkeys(found) if x[0] not in _OF_THE_PAPER]
 
 
+def is_all(measurements: measurements_lib.Measurements) -> bool:
+  """Whether there are rows, and none of the paper's data sets."""
+  found = {row.dataset for row, _ in measurements.rows}
+  return bool(found) and not found & _OF_THE_PAPER
+
+
 def sections(
   measurements: measurements_lib.Measurements,
 ) -> list[blocks_lib.Block]:
@@ -108,7 +114,10 @@ def _sentences(
       "takes SR² and the same training without a classifier "
       "(`model.wiring=none`)."
     ]
-  return [comparison.sentence(measurements, pair, levels[0]) for pair in pairs]
+  found = [comparison.sentence(measurements, pair, levels[0]) for pair in pairs]
+  if len(pairs) > 1:
+    found.append("The intervals are not corrected for the number of networks.")
+  return found
 
 
 def _curves(
@@ -133,40 +142,46 @@ def _curves(
 
 def _tables(rows: Sequence[rows_lib.Row]) -> list[blocks_lib.Block]:
   """A table for each metric: methods and noise variances."""
-  blocks: list[blocks_lib.Block] = []
   levels = _levels(rows)
-  for metric, title in _METRICS.items():
-    of_metric = [row for row in rows if row.metric == metric]
-    for summaries in tables.settings(of_metric).values():
-      by_line = tables.lines(summaries)
-      labels = tables.labels(
-        by_line, name_of=lambda key: names.method(key).title
-      )
-      decimals = names.METRICS[metric].decimals
-      blocks.append(
-        blocks_lib.Table(
-          (title, *(f"σ² = {tables.display_number(x)}" for x in levels)),
-          [
-            (labels[line], *(_cell(of.get(x), decimals) for x in levels))
-            for line, of in by_line.items()
-          ],
-        )
-      )
-      images = "–".join(
-        f"{count:,}"
-        for count in dict.fromkeys(
-          (min(x.n for x in summaries), max(x.n_max for x in summaries))
-        )
-      )
-      seeds = tables.count_seeds(summaries)
-  if blocks:
-    text = (
-      f"Means over {images} images and {seeds}, ± half the 95 % interval over "
-      "the seeds. SSIM is that of Wang et al. The control is the second phase "
-      "without a classifier."
-    )
-    blocks.insert(0, blocks_lib.Paragraph(text))
-  return blocks
+  by_metric = {
+    metric: [
+      summary
+      for summaries in tables.settings(
+        row for row in rows if row.metric == metric
+      ).values()
+      for summary in summaries
+    ]
+    for metric in _METRICS
+  }
+  every = [summary for of in by_metric.values() for summary in of]
+  if not every:
+    return []
+  counts = dict.fromkeys((min(x.n for x in every), max(x.n_max for x in every)))
+  images = "–".join(f"{count:,}" for count in counts)
+  text = (
+    f"Means over {images} images and {tables.count_seeds(every)}, ± half the "
+    "95 % interval over the seeds. SSIM is that of Wang et al. The control is "
+    "the second phase without a classifier."
+  )
+  return [
+    blocks_lib.Paragraph(text),
+    *(_table(of, metric, levels) for metric, of in by_metric.items() if of),
+  ]
+
+
+def _table(
+  summaries: Sequence[intervals.Summary], metric: str, levels: Sequence[float]
+) -> blocks_lib.Table:
+  by_line = tables.lines(summaries)
+  labels = tables.labels(by_line, name_of=lambda key: names.method(key).title)
+  decimals = names.METRICS[metric].decimals
+  return blocks_lib.Table(
+    (_METRICS[metric], *(f"σ² = {tables.display_number(x)}" for x in levels)),
+    [
+      (labels[line], *(_cell(of.get(x), decimals) for x in levels))
+      for line, of in by_line.items()
+    ],
+  )
 
 
 def _cell(

@@ -45,8 +45,7 @@ def write(
   Returns:
     The files, report.md and report.html last, and a summary for a terminal.
   """
-  own = own_sections.settings(measurements)
-  is_own = {(row.dataset, row.scale) for row, _ in measurements.rows} == {*own}
+  is_own = own_sections.is_all(measurements)
   title = _OWN_TITLE if is_own else _TITLE
   composed = _compose_own if is_own else compose
   blocks, summary = composed(measurements, command=command)

@@ -22,6 +22,7 @@ def measurements(tmp_path_factory):
 
 def test_the_papers_data_sets_have_no_section_here(measurements):
   assert sections.settings(measurements) == [("plates", 4)]
+  assert not sections.is_all(measurements)
 
 
 def test_a_section_shows_every_method_and_level(measurements):
@@ -58,6 +59,7 @@ def test_the_pictures_show_classes_by_name(measurements):
 def test_without_a_control_nothing_is_said_about_classification(tmp_path):
   worlds.write(tmp_path, control=False)
   alone = measurements_lib.read(tmp_path, split="test")
+  assert sections.is_all(alone)
   text = blocks_lib.markdown(sections.sections(alone))
   assert "**No control:**" in text
   assert "SR² − control" not in text
