@@ -41,9 +41,9 @@ def select(
 ) -> tuple[figures.Grid, list[str]]:
   """Contents of the picture, and notes on what is missing in it.
 
-  It shows one image of each class by the first member, beside the untrained
-  methods and the baselines of the same seed. A method is left out if it was not
-  run on the same inputs.
+  It shows an image of each of up to six classes by the first member, beside the
+  untrained methods and the baselines of the same seed. A method is left out if
+  it was not run on the same inputs.
 
   Args:
     own: the examples of the phase's method.
@@ -111,11 +111,13 @@ def _cut(
   columns: Mapping[str, np.ndarray],
   class_names: Sequence[str],
 ) -> figures.Grid:
-  """The first image of each class, at a few noise variances."""
+  """The first images of some classes, at a few noise variances."""
   assert own.high_res is not None
   assert own.low_res is not None
   _, firsts = np.unique(own.labels, return_index=True)
-  firsts = firsts[np.argsort(own.positions[firsts])][:_NUM_SHOWN]
+  firsts = firsts[np.argsort(own.positions[firsts])]
+  # Spread, because a folder's images come class by class.
+  firsts = firsts[_spread(len(firsts), _NUM_SHOWN)]
   levels = levels_shown(own.noise_variances)
   shown = np.ix_(levels, firsts)
   predictions = {}
@@ -135,6 +137,9 @@ def _cut(
 def levels_shown(noise_variances: np.ndarray) -> np.ndarray:
   """Indices of a few variances, from the lowest to the highest."""
   order = np.argsort(noise_variances)
-  num_levels = min(_NUM_LEVELS_SHOWN, len(order))
-  places = np.linspace(0, len(order) - 1, num_levels).round().astype(int)
-  return order[places]
+  return order[_spread(len(order), _NUM_LEVELS_SHOWN)]
+
+
+def _spread(count: int, most: int) -> np.ndarray:
+  """Some of so many places, evenly, with the first and the last."""
+  return np.linspace(0, count - 1, min(most, count)).round().astype(int)

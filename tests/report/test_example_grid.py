@@ -65,6 +65,18 @@ def _select(folder, baseline_folder=None, *, own=None):
   )
 
 
+def test_of_many_classes_some_are_shown(folder, monkeypatch):
+  """Evenly, where the split has its images class by class."""
+  monkeypatch.setitem(globals(), "POSITIONS", tuple(range(0, 72, 2)))
+  monkeypatch.setitem(globals(), "LABELS", tuple(range(36)))
+  own = _examples(JOINT, predicted=True)
+  grid, _ = example_grid.select(
+    own, "sr2_fsrcnn", folder=folder, baselines=[],
+    class_names=tuple(map(str, range(36))),
+  )  # fmt: skip
+  assert [*grid.labels] == [0, 7, 14, 21, 28, 35]
+
+
 def test_the_first_image_of_each_class_is_shown(folder):
   """In the order of the split, by the first member at its noise."""
   grid, notes = _select(folder)

@@ -1,5 +1,7 @@
 """What a run shows, from invented rows."""
 
+import json
+
 from sr2_jax.report import summary
 from tests import result_rows
 from tests.report import test_divergences
@@ -29,3 +31,14 @@ def test_curves_are_drawn_and_tables_printed(tmp_path, capsys):
   assert "SSIM" in printed
   assert "SR2" not in printed
   assert "Accuracy" not in printed
+
+
+def test_images_of_a_user_are_called_as_their_folder(tmp_path, capsys):
+  record = {
+    "config": {"data": {"name": "folder", "path": "data/plates"}},
+    "dataset": {"fingerprint": "abc"},
+  }
+  (tmp_path / "config.json").write_text(json.dumps(record))
+  rows = result_rows.rows("bicubic", 0.3, seeds=(None,), dataset="folder")
+  summary.show(rows, tmp_path, splits=("test",))
+  assert ": plates test, x4, 500 images" in capsys.readouterr().out
