@@ -6,12 +6,15 @@ A path is local: Python would take a URL for a folder called "gs:".
 import os
 import re
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 from sr2_jax import errors
 
 # Longer names exist on no file system that Linux or macOS mounts.
 _LONGEST_NAME = 255  # bytes
+# How many names a message lists.
+_NAMES_SHOWN = 5
 
 
 def local(path: str, name: str, *, any_bytes: bool = False) -> str:
@@ -73,7 +76,20 @@ def for_checkpoints(path: str, name: str) -> str:
 
 def _refuse(path: str, name: str, problem: str) -> NoReturn:
   """Raises a UserError of one line, whatever characters the path has."""
-  shown = path if path.isprintable() else ascii(path)
-  if len(shown) > _LONGEST_NAME:
-    shown = f"{shown[:60]}..."
-  raise errors.UserError(f"{name}={shown}: {problem}.")
+  text = shown(path)
+  if len(text) > _LONGEST_NAME:
+    text = f"{text[:60]}..."
+  raise errors.UserError(f"{name}={text}: {problem}.")
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+  """A path in one line, whatever characters it has."""
+  text = os.fspath(path)
+  return text if text.isprintable() else ascii(text)
+
+
+def listed(found: Sequence[str | os.PathLike[str]]) -> str:
+  """The first few of some paths, and how many more there are."""
+  more = len(found) - _NAMES_SHOWN
+  first = ", ".join(map(shown, found[:_NAMES_SHOWN]))
+  return f"{first} and {more:,} more" if more > 0 else first

@@ -130,3 +130,11 @@ def test_locale_without_unicode(path):
   for message in messages:
     assert message.startswith(("--out=/tmp/", "--out='/tmp/"))
     assert f"cannot be encoded in this locale ({encoding})" in message
+
+
+def test_a_list_names_the_first_few_and_counts_the_rest():
+  names = [f"{n}.png" for n in range(1005)]
+  assert paths.listed(names[:2]) == "0.png, 1.png"
+  assert paths.listed(names[:5]) == "0.png, 1.png, 2.png, 3.png, 4.png"
+  assert paths.listed(names).endswith("4.png and 1,000 more")
+  assert paths.listed(["a\nb"]) == r"'a\nb'"

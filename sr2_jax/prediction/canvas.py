@@ -7,7 +7,8 @@ no more memory than its file has values.
 import numpy as np
 
 from sr2_jax import errors
-from sr2_jax.prediction import image_files, pixels, results
+from sr2_jax.data import image_file, pixels
+from sr2_jax.prediction import image_files, results
 
 
 class Canvas:
@@ -29,7 +30,7 @@ class Canvas:
 
   def __init__(
     self,
-    picture: image_files.Picture,
+    picture: image_file.Picture,
     low_res: np.ndarray,
     *,
     scale: int,
@@ -60,7 +61,7 @@ class Canvas:
     self._sum_of_spread: float | None = None
 
   def _bits_of(
-    self, picture: image_files.Picture, kind: str, bits: str, out: int
+    self, picture: image_file.Picture, kind: str, bits: str, out: int
   ) -> int | None:
     """Bits of a value in the file; None for floats."""
     if kind == "npy":

@@ -10,8 +10,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from sr2_jax import errors, rng
+from sr2_jax.data import pixels as pixels_lib
 from sr2_jax.imaging import noise
-from sr2_jax.prediction import pixels as pixels_lib
 from sr2_jax.records import weights as weights_lib
 from sr2_jax.training import inputs
 

@@ -1,24 +1,12 @@
-"""Image files, read and written without losing what they hold; no JAX."""
+"""Image files as outputs, written at once or not at all; no JAX."""
 
-import dataclasses
 import pathlib
-import struct
-import warnings
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
+from PIL import Image
 
 from sr2_jax import errors, files
-from sr2_jax.prediction import pixels as pixels_lib
-
-# Found by their content, whatever the suffix says.
-_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
-# Files with other suffixes are ignored in a folder.
-SUFFIXES = frozenset((
-  ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".pgm",
-  ".ppm", ".pnm", ".avif",
-))  # fmt: skip
 
 # What can be written: suffix, and how Pillow is asked for it.
 WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {
@@ -28,143 +16,6 @@ WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {
   "npy": (".npy", {}),
 }
 _LONGEST_WEBP = 16383  # pixels of a side
-
-_WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
-
-
-@dataclasses.dataclass(frozen=True)
-class Picture:
-  """The content of an image file, upright.
-
-  Attributes:
-    pixels: [H, W, 1] or [H, W, 3], uint8, uint16, or float32 in [0, 1]; gray
-      if all channels are equal. Colors are as stored, under any alpha.
-    alpha: uint8 [H, W], or None if all is opaque.
-    bits: of a value, 8 or 16.
-    profile: color profile (ICC), or None.
-    notes: what was not read as it is in the file.
-  """
-
-  pixels: np.ndarray
-  alpha: np.ndarray | None = None
-  bits: int = 8
-  profile: bytes | None = None
-  notes: tuple[str, ...] = ()
-
-
-def shown(path: pathlib.Path | str) -> str:
-  """A path in one line, whatever characters it has."""
-  text = str(path)
-  return text if text.isprintable() else ascii(text)
-
-
-def read(path: pathlib.Path, *, scale: int, max_pixels: int) -> Picture:
-  """The first frame of an image file.
-
-  Args:
-    path: of a file in one of eight formats.
-    scale: of the output.
-    max_pixels: most pixels of the output; an image that would make more is
-      refused before it is decoded.
-
-  Raises:
-    UserError: names the file and what is wrong with it, in one line.
-  """
-  try:
-    if not path.is_file():
-      raise errors.UserError("there is no such file")
-    with warnings.catch_warnings():
-      # Size is checked below; other oddities show in the pixels or not at all.
-      warnings.simplefilter("ignore")
-      with Image.open(path, formats=_FORMATS) as image:
-        _check_size(image, scale, max_pixels)
-        return _decoded(image)
-  except errors.UserError as error:
-    raise errors.UserError(f"{shown(path)}: {error}.") from error
-  # Pillow reports damage in many ways: OSError, SyntaxError, zlib.error ...
-  except Exception as error:
-    problem = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, Image.UnidentifiedImageError):
-      problem = "empty" if not path.stat().st_size else "none of the formats"
-    elif isinstance(error, OSError) and error.strerror:
-      problem = error.strerror
-    raise errors.UserError(
-      f"{shown(path)}: cannot be read as an image ({problem[:200]})."
-    ) from error
-
-
-def _check_size(image: Image.Image, scale: int, max_pixels: int) -> None:
-  width, height = (scale * side for side in image.size)
-  if width * height > max_pixels:
-    raise errors.UserError(
-      f"it would become {width:,} x {height:,} pixels; "
-      f"--max-pixels={width * height} allows that"
-    )
-
-
-def _decoded(file: ImageFile.ImageFile) -> Picture:
-  notes = []
-  if getattr(file, "n_frames", 1) > 1 and file.format != "MPO":
-    notes.append("several frames: only the first")
-  has_more_bits = _bits_in_file(file) > 8
-  profile = file.info.get("icc_profile")
-  is_transparent = "transparency" in file.info
-  image = ImageOps.exif_transpose(file)
-  mode = image.mode
-  if mode.startswith("I;16"):
-    array = np.asarray(image).astype(np.uint16)
-    return Picture(array[..., None], None, 16, profile, tuple(notes))
-  if mode in ("I", "F"):
-    return Picture(_of_numbers(image)[..., None], None, 16, None, tuple(notes))
-  if has_more_bits:
-    notes.append("16-bit colors: read with 8 bits")
-  if mode not in ("1", "L", "P", "RGB", *_WITH_ALPHA):
-    notes.append(f"{mode} colors: converted without their profile")
-    profile = None
-  array, alpha = _of_bytes(image, is_transparent)
-  if array.shape[-1] == 3 and pixels_lib.is_gray(array):
-    array, profile = array[..., :1], None
-  return Picture(array, alpha, 8, profile, tuple(notes))
-
-
-def _of_numbers(image: Image.Image) -> np.ndarray:
-  """16-bit integers, or floats in [0, 1], of a file that may hold others."""
-  array = np.asarray(image)
-  highest = 65535 if image.mode == "I" else 1
-  lowest_found, highest_found = array.min(), array.max()
-  if not 0 <= lowest_found <= highest_found <= highest:
-    raise errors.UserError(
-      f"its values go from {lowest_found:.6g} to {highest_found:.6g}, not from "
-      f"0 to {highest}"
-    )
-  return array.astype(np.uint16 if image.mode == "I" else np.float32)
-
-
-def _of_bytes(
-  image: Image.Image, is_transparent: bool
-) -> tuple[np.ndarray, np.ndarray | None]:
-  """Colors [H, W, C] and alpha [H, W] of an 8-bit image."""
-  is_gray = image.mode in ("1", "L", "LA", "La")
-  if not is_transparent and image.mode not in _WITH_ALPHA:
-    array = np.asarray(image.convert("L" if is_gray else "RGB"))
-    return (array[..., None] if is_gray else array), None
-  array = np.asarray(image.convert("LA" if is_gray else "RGBA"))
-  alpha = array[..., -1]
-  return array[..., :-1], None if alpha.min() == 255 else alpha
-
-
-def _bits_in_file(image: ImageFile.ImageFile) -> int:
-  """Bits of a value as stored; Pillow gives 8 of 16-bit colors unasked."""
-  if isinstance(image, TiffImagePlugin.TiffImageFile):
-    return max(image.tag_v2.get(258, (8,)))
-  file = image.fp
-  if image.format != "PNG" or file is None:
-    return 8
-  place = file.tell()
-  file.seek(24)  # Bit depth, in the header that each PNG begins with.
-  (bits,) = struct.unpack("B", file.read(1))
-  file.seek(place)
-  return bits
 
 
 def check_writable(kind: str, width: int, height: int) -> None:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from sr2_jax.data import pixels
 from sr2_jax.prediction import (
   canvas,
   image_files,
   pictures,
-  pixels,
   results,
   table,
   work_list,

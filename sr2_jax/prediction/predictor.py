@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sr2_jax.data import pixels
 from sr2_jax.models import sr2
-from sr2_jax.prediction import calls, pixels, results, windows
+from sr2_jax.prediction import calls, results, windows
 from sr2_jax.training import network as network_lib
 
 # How many calls the host may run ahead of the device.

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tqdm
 
-from sr2_jax import errors, names
+from sr2_jax import errors, names, paths
+from sr2_jax.data import image_file, pixels
 from sr2_jax.prediction import (
   canvas,
   choice,
-  image_files,
   outputs,
-  pixels,
   table,
   work_list,
 )
@@ -91,7 +90,7 @@ class Session:
     for note in self._plan.chosen.notes:
       self._say(f"note: {note}")
     for folder, problem in self._plan.listing.failures:
-      self._fail(str(folder), f"{image_files.shown(folder)}: {problem}.")
+      self._fail(str(folder), f"{paths.shown(folder)}: {problem}.")
     hidden = True if self._command.quiet else None  # None: if no terminal.
     try:
       with tqdm.tqdm(
@@ -125,21 +124,21 @@ class Session:
     """An image read from its file; None if that fails."""
     try:
       with self._timed("files"):
-        picture = image_files.read(
+        picture = image_file.read(
           job.path,
           scale=1 if self._degrade else self._predictor.scale,
           max_pixels=self._command.max_pixels,
         )
       return self._item(job, picture)
     except errors.UserError as error:
-      name = image_files.shown(job.path)
+      name = paths.shown(job.path)
       text = str(error)
       if not text.startswith(name):
         text = f"{name}: {text}."
       self._fail(str(job.path), text)
       return None
 
-  def _item(self, job: work_list.Job, picture: image_files.Picture) -> Item:
+  def _item(self, job: work_list.Job, picture: image_file.Picture) -> Item:
     """Raises UserError if the image cannot be worked on."""
     command, network = self._command, self._predictor
     notes = list(picture.notes)

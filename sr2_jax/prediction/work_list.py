@@ -13,10 +13,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from sr2_jax import errors, paths
+from sr2_jax.data import image_file
 from sr2_jax.prediction import image_files
-
-# How many names a message lists.
-_NAMES_SHOWN = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +135,7 @@ def find(
     # Two folders may hold files of one name.
     top = pathlib.PurePath(path.resolve().name if several else "")
     for file in _files_in(path, recursive, skip, failures):
-      if file.suffix.lower() in image_files.SUFFIXES:
+      if file.suffix.lower() in image_file.SUFFIXES:
         found = Found(file, top / file.parent.relative_to(path))
         images.setdefault(os.path.abspath(file), found)
       else:
@@ -145,7 +143,7 @@ def find(
   if not images and not failures:
     ignored = f" ({num_ignored} other files)" if num_ignored else ""
     raise errors.UserError(
-      f"No images in {', '.join(map(image_files.shown, arguments))}{ignored}."
+      f"No images in {', '.join(map(paths.shown, arguments))}{ignored}."
       + ("" if recursive else "\n--recursive goes into the folders in it.")
     )
   return Listing(tuple(images.values()), tuple(failures), num_ignored)
@@ -161,7 +159,7 @@ def _named(argument: str) -> list[pathlib.Path]:
     matches = [pathlib.Path(x) for x in glob.glob(str(path), recursive=True)]
   if not matches:
     raise errors.UserError(
-      f"{image_files.shown(argument)}: there is no such file or folder."
+      f"{paths.shown(argument)}: there is no such file or folder."
     )
   return sorted(matches, key=natural)
 
@@ -228,9 +226,9 @@ def _refuse_collisions(kept: Sequence[Job]) -> None:
       inputs[str(output)].append(job.path)
   for output, of_output in inputs.items():
     if len(of_output) > 1:
-      given = " and ".join(map(image_files.shown, of_output[:2]))
+      given = " and ".join(map(paths.shown, of_output[:2]))
       raise errors.UserError(
-        f"{given} would both become {image_files.shown(output)}.\n"
+        f"{given} would both become {paths.shown(output)}.\n"
         "--suffix=_{ext}_x4 puts their own suffixes into the names."
       )
 
@@ -248,7 +246,7 @@ def _refuse_inputs(kept: Sequence[Job]) -> None:
         status = output.stat()
         if (status.st_dev, status.st_ino) in existing:
           raise errors.UserError(
-            f"{image_files.shown(output)} is an image to read; it would be "
+            f"{paths.shown(output)} is an image to read; it would be "
             "replaced.\nChoose another --out or --suffix."
           )
 
@@ -256,9 +254,7 @@ def _refuse_inputs(kept: Sequence[Job]) -> None:
 def refuse_existing(existing: Sequence[pathlib.Path]) -> None:
   """Raises UserError, naming the files, if there are any."""
   if existing:
-    listed = ", ".join(map(image_files.shown, existing[:_NAMES_SHOWN]))
-    more = len(existing) - _NAMES_SHOWN
     raise errors.UserError(
-      f"These exist: {listed}{f' and {more} more' if more > 0 else ''}.\n"
+      f"These exist: {paths.listed(existing)}.\n"
       "--skip-existing does the rest, --force replaces them."
     )

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from sr2_jax import errors
-from sr2_jax.prediction import canvas, image_files, pixels, results
+from sr2_jax.data import image_file, pixels
+from sr2_jax.prediction import canvas, image_files, results
 
 RNG = np.random.default_rng(0)
 
@@ -12,7 +13,7 @@ RNG = np.random.default_rng(0)
 def make(given, *, picture=None, channels=1, **options):
   options = {"kind": "png", "bits": "auto", "chroma": False} | options
   return canvas.Canvas(
-    picture or image_files.Picture(given),
+    picture or image_file.Picture(given),
     given,
     scale=2,
     channels=channels,
@@ -58,7 +59,7 @@ def test_a_file_has_rounded_values_and_an_array_those_of_the_network():
   [(8, "auto", 8), (16, "auto", 16), (16, "8", 8), (8, "16", 16)],
 )
 def test_bits(bits_of_input, bits, expected):
-  picture = image_files.Picture(GIVEN, bits=bits_of_input)
+  picture = image_file.Picture(GIVEN, bits=bits_of_input)
   made = fill(make(GIVEN, picture=picture, bits=bits), VALUES)
   np.testing.assert_array_equal(
     made.for_file(), pixels.quantized(VALUES, expected)
@@ -67,7 +68,7 @@ def test_bits(bits_of_input, bits, expected):
 
 
 def test_16_bits_that_no_file_holds():
-  deep = image_files.Picture(GIVEN, bits=16)
+  deep = image_file.Picture(GIVEN, bits=16)
   made = make(GIVEN, picture=deep, kind="webp")
   assert made.values.dtype == np.uint8
   assert made.notes == ["16 bits: written with 8"]
@@ -77,7 +78,7 @@ def test_16_bits_that_no_file_holds():
 
 def test_alpha_is_enlarged_beside_the_colors():
   alpha = RNG.integers(0, 256, (3, 4), np.uint8)
-  picture = image_files.Picture(GIVEN, alpha)
+  picture = image_file.Picture(GIVEN, alpha)
   found = fill(make(GIVEN, picture=picture), VALUES).for_file()
   np.testing.assert_array_equal(
     found[..., 0], pixels.quantized(VALUES, 8)[..., 0]

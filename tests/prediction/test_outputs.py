@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sr2_jax.data import image_file
 from sr2_jax.prediction import canvas, image_files, outputs, results, work_list
 
 OF_MEMBERS = np.float32([[0.5, 0.5, 0], [0.1, 0.7, 0.2]])
@@ -25,7 +26,7 @@ def job(tmp_path):
 def finished(of_members=OF_MEMBERS):
   low_res = np.random.default_rng(0).integers(0, 256, (3, 4, 1), np.uint8)
   made = canvas.Canvas(
-    image_files.Picture(low_res),
+    image_file.Picture(low_res),
     low_res,
     scale=2,
     channels=1,

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from sr2_jax import errors, names
+from sr2_jax.data import image_file, pixels
 from sr2_jax.prediction import (
   command_line,
   degraded,
   image_files,
-  pixels,
   plan,
   session,
   table,
@@ -79,7 +79,7 @@ def save(array, name="a.png", **options):
 
 
 def read(name):
-  return image_files.read(pathlib.Path("out", name), scale=1, max_pixels=10**6)
+  return image_file.read(pathlib.Path("out", name), scale=1, max_pixels=10**6)
 
 
 def expected(array, gain=GAIN):

@@ -5,7 +5,7 @@ import colorsys
 import numpy as np
 import pytest
 
-from sr2_jax.prediction import pixels
+from sr2_jax.data import pixels
 
 COLORS = np.random.default_rng(0).random((4, 5, 3))
 
