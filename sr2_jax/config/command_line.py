@@ -264,6 +264,7 @@ def _check_paths(config: ml_collections.ConfigDict) -> None:
   """
   for name, check in (
     ("data.path", paths.local),
+    ("data.labels", paths.local),
     ("init_from", paths.for_checkpoints),
     ("eval.srmd.weights", paths.local),
     ("eval.srmd.pca", paths.local),

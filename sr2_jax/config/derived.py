@@ -1,11 +1,16 @@
 """What follows from a config: phases, members, methods; no JAX."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
 
 from sr2_jax import names
 from sr2_jax.config import fields
+from sr2_jax.data import published
+
+# The paper's 3 px on MNIST's 28.
+_SHIFT_PER_PIXEL = 3 / 28
 
 
 def fill_in(config: ml_collections.ConfigDict) -> None:
@@ -34,7 +39,8 @@ def resolve(
 ) -> ml_collections.FrozenConfigDict:
   """A frozen copy of a validated config, with what follows from it.
 
-  `augmentation.fill` "auto" becomes "zero" on MNIST and "edge" elsewhere.
+  `augmentation.fill` "auto" becomes "zero" on MNIST and "edge" elsewhere, and
+  `augmentation.max_shift` a number where the size of the images is known.
   Numbers in tuples become floats, as other numbers are already. What follows
   from the devices stays open: `parallel`.
   """
@@ -43,6 +49,9 @@ def resolve(
   if resolved["augmentation"]["fill"] == "auto":
     is_mnist = resolved["data"]["name"].startswith("mnist")
     resolved["augmentation"]["fill"] = "zero" if is_mnist else "edge"
+  if resolved["data"]["name"] in published.PUBLISHED:
+    sides = published.PUBLISHED[resolved["data"]["name"]].image_shape[:2]
+    resolved["augmentation"]["max_shift"] = max_shift(resolved, *sides)
   of_eval = resolved["eval"]
   for group, field in (
     (resolved["loss"], "l2"),
@@ -58,6 +67,41 @@ def resolve(
   ):
     group[field] = tuple(int(x) for x in group[field])
   return ml_collections.FrozenConfigDict(resolved)
+
+
+def max_shift(config: Any, height: int, width: int) -> int:
+  """`augmentation.max_shift` for images of a size, in pixels.
+
+  If it is open, 3 px at 28 px, and in proportion to the shorter side. Crops are
+  not shifted: where they lie is random already.
+  """
+  augmentation = config["augmentation"]
+  if augmentation["max_shift"] >= 0:
+    return augmentation["max_shift"]
+  if augmentation["crop"]:
+    return 0
+  return round(_SHIFT_PER_PIXEL * min(height, width))
+
+
+def with_shift(
+  config: ml_collections.FrozenConfigDict, recorded: Mapping[str, Any] | None
+) -> ml_collections.FrozenConfigDict:
+  """A config with the shift of an earlier start, if its own is open.
+
+  Args:
+    config: resolved.
+    recorded: group `augmentation` of config.json; None at the first start.
+  """
+  if recorded is None or config.augmentation.max_shift >= 0:
+    return config
+  changed = config.to_dict()
+  changed["augmentation"]["max_shift"] = recorded["max_shift"]
+  return ml_collections.FrozenConfigDict(changed)
+
+
+def classifies(config: ml_collections.ConfigDict) -> bool:
+  """Whether a run trains a classifier."""
+  return config.model.wiring != "none" and "joint" in phases(config)
 
 
 def phases(config: ml_collections.ConfigDict) -> tuple[str, ...]:

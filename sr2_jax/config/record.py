@@ -42,6 +42,11 @@ def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:
   return _nest({field: values[field] for field in fields.CHECKS})
 
 
+def complete(config: Mapping[str, Any]) -> dict[str, Any]:
+  """A recorded config with the fields that an older version did not know."""
+  return _nest({**fields.OPTIONAL, **flatten(config)})
+
+
 def recorded(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
   """The config of a run that an older version may have started.
 

@@ -1,8 +1,8 @@
-"""Decoded images and labels on disk, so that only the first start decodes.
+"""Decoded images on disk, so that only the first start decodes.
 
 Each entry is one file: the sha256 of everything that follows (32 bytes), the
-images, and the labels, both as NumPy's .npy. Deleting the folder is always
-safe.
+images, and what belongs to them, both as NumPy's .npy. Deleting the folder is
+always safe.
 """
 
 import hashlib
@@ -14,15 +14,13 @@ import numpy as np
 
 from sr2_jax import files
 
-# uint8 [N, H, W, C] and int32 [N].
+# Images [N, H, W, C], and labels or other facts about them.
 Arrays = tuple[np.ndarray, np.ndarray]
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
-def images_and_labels(
-  name: str, source: str, *, decode: Callable[[], Arrays]
-) -> Arrays:
+def decoded(name: str, source: str, *, decode: Callable[[], Arrays]) -> Arrays:
   """The entry of `name` and `source`; `decode` makes it if there is none.
 
   Of many processes that share the cache folder, on one host or on many, one
@@ -79,10 +77,10 @@ def _read(path: Path) -> Arrays | None:
         return None
       file.seek(_DIGEST_BYTES)
       images = np.load(file, allow_pickle=False)
-      labels = np.load(file, allow_pickle=False)
+      facts = np.load(file, allow_pickle=False)
   except OSError:
     return None
-  return images, labels
+  return images, facts
 
 
 def _write(path: Path, arrays: Arrays) -> None:

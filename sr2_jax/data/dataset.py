@@ -1,32 +1,41 @@
 """A data set in memory: training, validation and test images with labels.
 
-Images are uint8 [N, H, W, C] here; they become float32 in [0, 1] on the
-device.
+Images are uint8 or uint16 [N, H, W, C] here; they become float32 in [0, 1] on
+the device.
 """
 
 import dataclasses
 import hashlib
 from collections.abc import Callable
-from pathlib import Path
+from typing import NamedTuple
 
 import ml_collections
 import numpy as np
 
 from sr2_jax import errors
-from sr2_jax.data import image_folder, mnist5k, published, tfds_source
+from sr2_jax.data import (
+  mnist5k,
+  own_images,
+  published,
+  splitting,
+  tfds_source,
+)
 
 _DIGITS = tuple("0123456789")
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-  """Images, uint8 [N, H, W, C], C-contiguous, and labels, int32 [N]."""
+  """Images [N, H, W, C], C-contiguous, and labels, int32 [N].
+
+  Images are uint8, or uint16 of 16-bit files.
+  """
 
   images: np.ndarray
   labels: np.ndarray
 
   def __post_init__(self) -> None:
-    assert self.images.dtype == np.uint8, self.images.dtype
+    assert self.images.dtype in (np.uint8, np.uint16), self.images.dtype
     assert self.images.ndim == 4, self.images.shape
     assert self.images.flags.c_contiguous
     assert self.labels.dtype == np.int32, self.labels.dtype
@@ -37,7 +46,8 @@ class Split:
 class Dataset:
   """Three splits, and what is needed to interpret results on them.
 
-  `class_names` are in the order of the labels. `fingerprint` is the sha256 of
+  `class_names` are in the order of the labels; there are none without labels,
+  which are all 0 then. `fingerprint` is the sha256 of
   all arrays, their shapes and splits, in hex. `notes` say how the data differ
   from the official ones.
   """
@@ -56,8 +66,29 @@ class Dataset:
     return len(self.class_names)
 
 
-def load(config_data: ml_collections.ConfigDict) -> Dataset:
+class Needs(NamedTuple):
+  """What a run needs of its own images; named data sets are as they are.
+
+  Attributes:
+    multiple_of: the scale, which divides the sides of images that are cropped.
+    classifies: whether there is a classifier, which needs two classes.
+  """
+
+  multiple_of: int = 1
+  classifies: bool = False
+
+
+_NOTHING = Needs()
+
+
+def load(
+  config_data: ml_collections.ConfigDict, needs: Needs = _NOTHING
+) -> Dataset:
   """Reads the data set that `config.data` names.
+
+  Args:
+    config_data: `config.data`.
+    needs: what the run needs of it.
 
   Raises:
     UserError: the data are missing, damaged or too few to be split.
@@ -67,13 +98,13 @@ def load(config_data: ml_collections.ConfigDict) -> Dataset:
       f"config.data.name={config_data.name!r}: expected one of "
       f"{', '.join(_LOADERS)}."
     )
-  return _LOADERS[config_data.name](config_data)
+  return _LOADERS[config_data.name](config_data, needs)
 
 
-def _mnist5k(config_data: ml_collections.ConfigDict) -> Dataset:
+def _mnist5k(config_data: ml_collections.ConfigDict, _: Needs) -> Dataset:
   """4,000 / 500 / 500 digits, stratified; ignores `validation_fraction`."""
   images, labels = mnist5k.digits()
-  parts = _stratified(
+  parts = splitting.stratified(
     labels,
     seed=config_data.split_seed,
     validation_fraction=published.MNIST5K_HELD_OUT,
@@ -90,7 +121,7 @@ def _mnist5k(config_data: ml_collections.ConfigDict) -> Dataset:
   )
 
 
-def _tfds(config_data: ml_collections.ConfigDict) -> Dataset:
+def _tfds(config_data: ml_collections.ConfigDict, _: Needs) -> Dataset:
   """MNIST or SVHN; validation is the first part of the official `train`."""
   copy = tfds_source.prepared_copy(config_data.name)
   images, labels = tfds_source.read(copy, "train")
@@ -118,93 +149,27 @@ def _tfds(config_data: ml_collections.ConfigDict) -> Dataset:
   )
 
 
-def _folder(config_data: ml_collections.ConfigDict) -> Dataset:
-  """<path>/train and <path>/test, or one folder that split_seed splits."""
-  if not config_data.path:
-    raise errors.UserError(
-      "config.data.path is empty: data.name=folder needs the folder of the "
-      "images, <path>/<class>/*.png."
-    )
-  root = Path(config_data.path)
-  has_test = (root / "train").is_dir() and (root / "test").is_dir()
-  if has_test and (root / "validation").is_dir():
-    raise errors.UserError(
-      f"{root / 'validation'} is not read: validation takes "
-      "config.data.validation_fraction of train/.\n"
-      "Move these images to train/, or elsewhere."
-    )
-  found = image_folder.read(root / "train" if has_test else root)
-  parts = _stratified(
-    found.labels,
-    seed=config_data.split_seed,
-    validation_fraction=config_data.validation_fraction,
-    test_fraction=0.0 if has_test else config_data.validation_fraction,
-  )
-  train, validation, test = (
-    Split(found.images[part], found.labels[part]) for part in parts
-  )
-  if has_test:
-    test = _matching_test(image_folder.read(root / "test"), found, root)
+def _folder(config_data: ml_collections.ConfigDict, needs: Needs) -> Dataset:
+  """A user's own images, in splits of their own or split by split_seed."""
+  own = own_images.load(config_data, **needs._asdict())
   return _assemble(
     config_data,
-    train,
-    validation,
-    test,
-    class_names=found.class_names,
-    notes=(f"folder: {root}, split by split_seed={config_data.split_seed}",),
+    **{
+      name: Split(own.images[part], own.labels[part])
+      for name, part in own.parts.items()
+    },
+    class_names=own.class_names,
+    notes=own.notes,
   )
 
 
 # What config.data.name can be.
-_LOADERS: dict[str, Callable[[ml_collections.ConfigDict], Dataset]] = {
+_LOADERS: dict[str, Callable[[ml_collections.ConfigDict, Needs], Dataset]] = {
   "mnist5k": _mnist5k,
   "mnist": _tfds,
   "svhn_cropped": _tfds,
   "folder": _folder,
 }
-
-
-def _matching_test(
-  test: image_folder.Images, train: image_folder.Images, root: Path
-) -> Split:
-  """The images of <path>/test, if their classes and shape match `train`."""
-  if test.class_names != train.class_names:
-    differing = sorted(set(test.class_names) ^ set(train.class_names))
-    raise errors.UserError(
-      f"{root}/train and {root}/test have different classes: only one has "
-      f"{differing[0]}."
-    )
-  if test.images.shape[1:] != train.images.shape[1:]:
-    raise errors.UserError(
-      f"{root}/test has images of shape {test.images.shape[1:]}, {root}/train "
-      f"of shape {train.images.shape[1:]} (height, width, channels)."
-    )
-  return Split(test.images, test.labels)
-
-
-def _stratified(
-  labels: np.ndarray,
-  *,
-  seed: int,
-  validation_fraction: float,
-  test_fraction: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Shuffled indices of the training, validation and test images.
-
-  Each class gives its fraction, rounded; the rest is for training. The order is
-  the same with every NumPy version: NEP 19 promises that the raw stream of a
-  bit generator stays the same, but not `shuffle`.
-  """
-  draws = np.random.PCG64(seed).random_raw(labels.size)
-  order = np.argsort(draws, kind="stable")
-  part = np.zeros(labels.size, np.int64)
-  for label in np.unique(labels):
-    members = np.flatnonzero(labels[order] == label)
-    num_validation = round(members.size * validation_fraction)
-    num_test = round(members.size * test_fraction)
-    part[members[:num_validation]] = 1
-    part[members[num_validation : num_validation + num_test]] = 2
-  return order[part == 0], order[part == 1], order[part == 2]
 
 
 def _joined(first: Split, second: Split) -> Split:

@@ -1,146 +1,210 @@
-"""A user's own images: a folder with a subfolder of PNG or JPEG per class."""
+"""A user's own images in one array: decoded, in one size and with one depth."""
 
+import collections
 import json
 import os
 import sys
+from collections.abc import Callable, Sequence
 from concurrent import futures
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps
 
-from sr2_jax import errors
-from sr2_jax.data import cache
+from sr2_jax import errors, paths
+from sr2_jax.data import cache, fitting, image_file, pixels
 
-_SUFFIXES = (".png", ".jpg", ".jpeg")
-# Pillow's modes that lose nothing as 8-bit gray or as 8-bit RGB.
-_GRAY_MODES = ("1", "L")
-_COLOR_MODES = ("P", "RGB")
+_SIDES = "(height x width)"
+
+
+_Result = TypeVar("_Result")
 
 
 class Images(NamedTuple):
-  """The content of a folder, in the order of class names, then file names.
+  """Decoded images, in the order of their paths.
 
-  `images` is uint8 [N, H, W, 1], or [N, H, W, 3] if any file has color.
-  `labels`, int32 [N], index `class_names`.
+  Attributes:
+    pixels: [N, H, W, C] with C of 1 or 3; uint16 if any file has 16 bits, and
+      uint8 otherwise.
+    notes: what was changed or could not be kept, and in how many images.
   """
 
-  images: np.ndarray
-  labels: np.ndarray
-  class_names: tuple[str, ...]
+  pixels: np.ndarray
+  notes: tuple[str, ...]
 
 
-def read(folder: Path) -> Images:
-  """Reads <folder>/<class>/*.png and *.jpg; hidden files are left out.
+class Form(NamedTuple):
+  """What all images of a set become.
+
+  Attributes:
+    size: of `data.size`; None: the one that all have.
+    fit: how images get this size, a value of `data.fit`.
+    channels: "1", "3" or "auto", which is 3 if any file has colors.
+    multiple_of: divides both sides of what is cropped to no given size.
+  """
+
+  size: fitting.Size | None = None
+  fit: str = "refuse"
+  channels: str = "auto"
+  multiple_of: int = 1
+
+
+def read(files: Sequence[Path], form: Form, *, source: str) -> Images:
+  """Decodes images, or takes them from the cache.
+
+  Args:
+    files: paths of the images.
+    form: what all of them become.
+    source: where they come from, for messages.
 
   Raises:
-    UserError: names the folder or file that is missing, damaged, neither 8-bit
-      gray nor RGB, or differs in size from the first.
+    UserError: names those that cannot be read, or not in this form.
   """
-  classes = _visible(folder)
-  for entry in classes:
-    if not entry.is_dir():
-      raise errors.UserError(
-        f"{entry} is not a folder: config.data.path needs one subfolder of "
-        "images per class, <path>/<class>/*.png."
-      )
-  if len(classes) < 2:
-    raise errors.UserError(
-      f"{folder} has {len(classes)} class folders; a classifier needs two: "
-      "<path>/<class>/*.png."
-    )
-  files = [_image_files(entry) for entry in classes]
-  paths = [path for group in files for path in group]
-  counts = [len(group) for group in files]
-  labels = np.repeat(np.arange(len(classes), dtype=np.int32), counts)
-  images, labels = cache.images_and_labels(
-    "folder",
-    _identity(paths),
-    decode=lambda: (_decode_all(paths, folder), labels),
-  )
-  return Images(images, labels, tuple(entry.name for entry in classes))
+
+  def decode() -> cache.Arrays:
+    print(f"decoding {source}: {len(files):,} images ...", file=sys.stderr)
+    found = _decode_all(files, form)
+    notes = json.dumps(found.notes).encode()
+    return found.pixels, np.frombuffer(notes, np.uint8)
+
+  images, notes = cache.decoded("folder", _identity(files, form), decode=decode)
+  return Images(images, tuple(json.loads(notes.tobytes())))
 
 
-def _visible(folder: Path) -> list[Path]:
-  """The entries of a folder, sorted by name, without hidden ones."""
-  try:
-    entries = sorted(folder.iterdir())
-  except OSError as error:
-    raise errors.UserError(
-      f"config.data.path: cannot read the folder {folder} ({error.strerror})."
-    ) from error
-  return [entry for entry in entries if not entry.name.startswith(".")]
-
-
-def _image_files(folder: Path) -> list[Path]:
-  """The images of one class; any other file there is an error."""
-  files = _visible(folder)
-  for file in files:
-    if file.suffix.lower() not in _SUFFIXES or not file.is_file():
-      raise errors.UserError(
-        f"{file} is not a PNG or JPEG file: convert it or move it away "
-        "(expected <path>/<class>/*.png)."
-      )
-  if not files:
-    raise errors.UserError(f"{folder} has no PNG or JPEG images.")
-  return files
-
-
-def _identity(paths: list[Path]) -> str:
+def _identity(files: Sequence[Path], form: Form) -> str:
   """Names, sizes and times of the files, in place of their content."""
-  facts = [(path.absolute(), path.stat()) for path in paths]
+  facts = [(path.absolute(), path.stat()) for path in files]
   return json.dumps(
-    [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in facts]
+    [form]
+    + [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in facts]
   )
 
 
-def _decode_all(paths: list[Path], folder: Path) -> np.ndarray:
-  """The pixels of all files, uint8 [N, H, W, C]."""
-  print(f"decoding {folder}: {len(paths):,} images ...", file=sys.stderr)
-  first = _decode(paths[0])
-  images = np.empty((len(paths), *first.shape[:2], 3), np.uint8)
-  colored = np.empty(len(paths), bool)
+def _decode_all(files: Sequence[Path], form: Form) -> Images:
+  headers = _each(lambda index: image_file.header(files[index]), files)
+  size = _size(files, headers, form)
+  colored = sum(header.is_color for header in headers)
+  deep = sum(header.bits == 16 for header in headers)
+  channels = 3 if colored else 1
+  if form.channels != "auto":
+    channels = int(form.channels)
+  bits = 16 if deep else 8
+  images = np.empty((len(files), *size, channels), f"uint{bits}")
 
-  def place(index: int) -> None:
-    pixels = _decode(paths[index])
-    if pixels.shape[:2] != first.shape[:2]:
+  def place(index: int) -> tuple[str, ...]:
+    path = files[index]
+    picture = image_file.read(path)
+    values, notes = _converted(picture, channels, bits)
+    if not fitting.takes(values.shape[:2], size, how=form.fit):
       raise errors.UserError(
-        f"{paths[index]} has {_size(pixels)} pixels, {paths[0]} has "
-        f"{_size(first)}: all images must have one size."
+        f"{paths.shown(path)}: its EXIF rotation stands behind its pixels; "
+        "save it upright."
       )
-    images[index] = pixels
-    colored[index] = pixels.shape[2] == 3
+    images[index], words = fitting.fitted(values, size, how=form.fit)
+    return (*notes, *words)
+
+  notes = collections.Counter(
+    note for of_file in _each(place, files) for note in of_file
+  )
+  if form.channels == "auto" and 0 < colored < len(files):
+    notes["stored in color, which makes all of them RGB"] = colored
+  if 0 < deep < len(files):
+    notes["of 16 bits, which makes all of them so"] = deep
+  return Images(
+    images,
+    tuple(
+      f"{count:,} of {len(files):,} images: {note}"
+      for note, count in sorted(notes.items())
+    ),
+  )
+
+
+def _each(
+  function: Callable[[int], _Result], files: Sequence[Path]
+) -> list[_Result]:
+  """What a function gives for the index of each file.
+
+  Raises:
+    UserError: says what is wrong with the first, and names the others.
+  """
+  wrong: list[tuple[Path, errors.UserError]] = []
+
+  def tried(index: int) -> Any:
+    try:
+      return function(index)
+    except errors.UserError as error:
+      wrong.append((files[index], error))
 
   # Pillow releases the GIL while it decodes.
   with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-    list(pool.map(place, range(len(paths))))
-  return images if colored.any() else np.ascontiguousarray(images[..., :1])
-
-
-def _decode(path: Path) -> np.ndarray:
-  """Pixels of one file, upright, uint8 [H, W, 1] or [H, W, 3]."""
-  try:
-    with Image.open(path, formats=("PNG", "JPEG")) as image:
-      mode = image.mode
-      transparent = "transparency" in image.info
-      if mode in _GRAY_MODES and not transparent:
-        pixels = np.asarray(ImageOps.exif_transpose(image).convert("L"))
-        return pixels[..., None]
-      if mode in _COLOR_MODES and not transparent:
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-  # Pillow reports damage in many ways: OSError, SyntaxError, zlib.error ...
-  except Exception as error:
+    results = list(pool.map(tried, range(len(files))))
+  if wrong:
+    (_, first), *others = sorted(wrong, key=lambda pair: pair[0])
+    more, them = "", "it"
+    if others:
+      names, them = paths.listed([path for path, _ in others]), "them"
+      more = f" And {len(others):,} more of {len(files):,} files: {names}."
     raise errors.UserError(
-      f"{path} cannot be decoded as PNG or JPEG ({error}): replace it or "
-      "remove it."
-    ) from error
+      f"{first}{more}\nReplace {them}, or move {them} away."
+    )
+  return results
+
+
+def _size(
+  files: Sequence[Path], headers: Sequence[image_file.Header], form: Form
+) -> fitting.Size:
+  """The size that all images get.
+
+  Raises:
+    UserError: names images that cannot get it.
+  """
+  sizes = collections.Counter(header.size for header in headers)
+  common = sizes.most_common(1)[0][0]
+  # Without a size nothing is done to images but to crop all of them alike.
+  wanted, how = form.size or common, form.fit if form.size else "refuse"
+  wrong = [
+    f"{paths.shown(path)} ({fitting.named(header.size)})"
+    for path, header in zip(files, headers, strict=True)
+    if not fitting.takes(header.size, wanted, how=how)
+  ]
+  if not wrong:
+    if form.size is None and form.fit == "crop":
+      height, width = (n - n % form.multiple_of for n in wanted)
+      return height, width
+    return wanted
+  size = f"{fitting.named(wanted)} px {_SIDES}"
+  if form.size is None:
+    problem = f"not of {size}, as most are"
+    way_out = (
+      f"config.data.size={fitting.named(wanted)} makes them one size, with "
+      "config.data.fit=crop, pad or resize."
+    )
+  else:
+    problem, ways = {
+      "refuse": ("not of", "crop, pad or resize"),
+      "crop": ("smaller than", "pad or resize"),
+      "pad": ("larger than", "crop or resize"),
+    }[how]
+    problem = f"{problem} config.data.size={size}"
+    way_out = f"config.data.fit={ways} takes them, or give another size."
   raise errors.UserError(
-    f"{path} is neither 8-bit gray nor RGB, or is transparent (Pillow's mode "
-    f"{mode}): save it as 8-bit gray or RGB."
+    f"{len(wrong):,} of {len(files):,} images are {problem}: "
+    f"{paths.listed(wrong)}.\n{way_out}"
   )
 
 
-def _size(pixels: np.ndarray) -> str:
-  height, width, _ = pixels.shape
-  return f"{width}x{height}"
+def _converted(
+  picture: image_file.Picture, channels: int, bits: int
+) -> tuple[np.ndarray, list[str]]:
+  """A picture's pixels with so many channels and bits, and notes about it."""
+  values, notes = picture.pixels, list(picture.notes)
+  if picture.alpha is not None:
+    notes.append("transparent: with their colors as stored")
+  if values.shape[-1] > channels:
+    notes.append("in color: only their luma")
+  if values.dtype != f"uint{bits}" or values.shape[-1] > channels:
+    values = pixels.with_channels(pixels.to_float(values), channels)
+    values = pixels.quantized(values, bits)
+  if values.shape[-1] < channels:
+    values = np.repeat(values, channels, axis=-1)
+  return values, notes

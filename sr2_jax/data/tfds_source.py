@@ -100,7 +100,7 @@ def read(
     (file.name, file.stat().st_size, file.stat().st_mtime_ns)
     for file in sorted(copy.folder.iterdir())
   ]
-  return cache.images_and_labels(
+  return cache.decoded(
     f"{copy.name}-{copy.folder.name}-{split}",
     json.dumps([split, count, contents]),
     decode=lambda: _decode(copy, split, count),

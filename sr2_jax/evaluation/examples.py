@@ -12,8 +12,10 @@ from sr2_jax.records import arrays as arrays_lib
 from sr2_jax.training import inputs, population, steps
 from sr2_jax.training import run as run_lib
 
-# Images kept of each class, and the most classes.
+# Images kept of each class, of a single one or without classes, and the most
+# classes.
 _PER_CLASS = 2
+_OF_ONE_CLASS = 6
 _MOST_CLASSES = 50
 
 
@@ -65,7 +67,8 @@ def of_method(run: run_lib.Run, method: methods.Method) -> arrays_lib.Examples:
 def _positions(labels: np.ndarray) -> np.ndarray:
   """Positions of the first images of each class, int64 [B]."""
   classes = np.unique(labels)[:_MOST_CLASSES]
-  firsts = [np.flatnonzero(labels == x)[:_PER_CLASS] for x in classes]
+  count = _PER_CLASS if len(classes) > 1 else _OF_ONE_CLASS
+  firsts = [np.flatnonzero(labels == x)[:count] for x in classes]
   return np.concatenate(firsts).astype(np.int64)
 
 

@@ -19,7 +19,7 @@ class EvalBatch:
   """Images of a split; the last batch is padded.
 
   Attributes:
-    images: uint8 [B, H, W, C].
+    images: uint8 or uint16 [B, H, W, C].
     labels: int32 [B].
     positions: int32 [B], places in the split, which choose the noise.
     mask: float32 [B], 1 for images and 0 for padding.

@@ -1,4 +1,4 @@
-"""Random shifts and rotations, on device, of high-resolution images.
+"""Random crops, shifts and rotations, on device, of high-resolution images.
 
 Shift and rotation are one affine map, so that a pixel is interpolated once.
 `dm_pix.affine_transform` gives the same images but also interpolates between
@@ -23,6 +23,28 @@ from jax import lax
 # NumPy's padding modes by `fill`. "constant" blends with zeros between the
 # outermost pixel and the one beyond it.
 _BORDER = {"zero": "constant", "edge": "edge"}
+
+
+def crop(keys: jax.Array, images: jax.Array, *, side: int) -> jax.Array:
+  """A square of each image, anywhere in it.
+
+  Args:
+    keys: Typed PRNG keys [B].
+    images: Images [B, H, W, C], of any type.
+    side: Height and width of the squares.
+
+  Returns:
+    Images [B, side, side, C].
+  """
+  _, height, width, channels = images.shape
+  # One more than the last row and column that a square can start in.
+  ends = jnp.array([height - side + 1, width - side + 1], jnp.int32)
+
+  def of_image(key: jax.Array, image: jax.Array) -> jax.Array:
+    top, left = jax.random.randint(key, (2,), 0, ends)
+    return lax.dynamic_slice(image, (top, left, 0), (side, side, channels))
+
+  return jax.vmap(of_image)(keys, images)
 
 
 def augment(

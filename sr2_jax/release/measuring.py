@@ -8,13 +8,12 @@ from ml_collections import ConfigDict
 
 from sr2_jax import errors, names, parallel
 from sr2_jax.config import record
-from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.evaluation import evaluate, methods
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.release import source as source_lib
+from sr2_jax.training import images, preemption
 from sr2_jax.training import network as network_lib
-from sr2_jax.training import preemption
 from sr2_jax.training import run as run_lib
 
 
@@ -64,7 +63,7 @@ def _run(source: source_lib.Source) -> run_lib.Run:
   ]
   for corruption in config.eval.corruptions:
     config.eval.corruptions[corruption] = []
-  dataset = dataset_lib.load(config.data)
+  dataset = images.load(config)
   if dataset.fingerprint != source.record["dataset"]["fingerprint"]:
     raise errors.UserError(
       f"{dataset.name} has other images here than where "

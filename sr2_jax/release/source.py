@@ -113,8 +113,10 @@ def arrays(path: pathlib.Path, dtype: str) -> dict[str, np.ndarray]:
 def origin(found: weights_lib.Origin) -> weights_lib.Origin:
   """The metadata of a released file: without paths of the machine."""
   config = {**found.config, "data": {**found.config["data"]}}
-  for fields, key in ((config, "init_from"), (config["data"], "path")):
-    fields[key] = pathlib.PurePath(fields.get(key) or "").name
+  data = config["data"]
+  for fields, key in ((config, "init_from"), (data, "path"), (data, "labels")):
+    if fields.get(key):
+      fields[key] = pathlib.PurePath(fields[key]).name
   return dataclasses.replace(found, config=config)
 
 

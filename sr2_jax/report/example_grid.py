@@ -111,10 +111,12 @@ def _cut(
   columns: Mapping[str, np.ndarray],
   class_names: Sequence[str],
 ) -> figures.Grid:
-  """The first images of some classes, at a few noise variances."""
+  """First images of some classes, or of one all, at a few noise variances."""
   assert own.high_res is not None
   assert own.low_res is not None
-  _, firsts = np.unique(own.labels, return_index=True)
+  classes, firsts = np.unique(own.labels, return_index=True)
+  if len(classes) == 1:
+    firsts = np.arange(len(own.labels))
   firsts = firsts[np.argsort(own.positions[firsts])]
   # Spread, because a folder's images come class by class.
   firsts = firsts[_spread(len(firsts), _NUM_SHOWN)]

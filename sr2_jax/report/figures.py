@@ -104,7 +104,7 @@ class Grid:
       the columns.
     predictions: method -> predicted class, int [V, N], of the methods that
       classify.
-    class_names: by label; empty shows the labels.
+    class_names: by label; empty shows the labels, if there are several.
   """
 
   high_res: np.ndarray
@@ -244,6 +244,8 @@ class _Column:
 def _blocks(grid: Grid) -> list[tuple[str, list[_Column]]]:
   """The truth, then the columns of each noise level, with a heading each."""
   captions = [(_class_name(grid, x), None) for x in grid.labels]
+  if not grid.class_names and len(set(grid.labels.tolist())) == 1:
+    captions = []  # Images without classes all have one label.
   blocks = [("", [_Column("Truth", grid.high_res, captions)])]
   for level, variance in enumerate(grid.noise_variances):
     columns = [_Column("Input", grid.low_res[level])]

@@ -1,6 +1,6 @@
 """Training images on their way to the training program, call by call.
 
-If they fit, the images stay on the devices as uint8, together with the order
+If they fit, the images stay on the devices as they are, together with the order
 of the epoch; a call then sends only two numbers. Otherwise the host gathers the
 batches of each call and sends them while the devices work on earlier calls.
 The program gets the same images either way.
@@ -68,7 +68,7 @@ def plan(
   Args:
     config: resolved.
     layout: the devices.
-    images: of the training split, uint8 [N, H, W, C].
+    images: of the training split, [N, H, W, C].
     num_members: size of the population.
   """
   on_cpu = layout.devices[0].platform == "cpu"

@@ -32,7 +32,8 @@ class Phase:
     steps_per_epoch: whole batches in the training images; an epoch skips the
       rest of its order.
     num_steps: steps of the whole phase.
-    image_shape: (H, W, C) of the high-resolution images.
+    image_shape: (H, W, C) of the high-resolution images that are trained on.
+    stored_shape: (H, W, C) of those in memory, from which they may be cropped.
     network: for one member, without weights.
     optimizer: for one member.
     degrade: turns high-resolution into low-resolution training images; at
@@ -45,6 +46,7 @@ class Phase:
   steps_per_epoch: int
   num_steps: int
   image_shape: tuple[int, int, int]
+  stored_shape: tuple[int, int, int]
   network: network_lib.Network
   optimizer: optax.GradientTransformationExtraArgs
   degrade: inputs.DegradeForTraining
@@ -117,6 +119,7 @@ def create(
   name: str,
   *,
   image_shape: tuple[int, int, int],
+  stored_shape: tuple[int, int, int] | None = None,
   num_train_images: int,
   num_classes: int,
   platform: str | None = None,
@@ -128,7 +131,8 @@ def create(
   Args:
     config: resolved.
     name: "pretrain" or "joint".
-    image_shape: (H, W, C) of the high-resolution images.
+    image_shape: (H, W, C) of the high-resolution images that are trained on.
+    stored_shape: of those in memory; None: the same.
     num_train_images: size of the training split.
     num_classes: classes of the classifier.
     platform: platform of the devices, such as "cpu"; None: JAX's default.
@@ -147,6 +151,7 @@ def create(
     steps_per_epoch=steps_per_epoch,
     num_steps=config[name].num_epochs * steps_per_epoch,
     image_shape=image_shape,
+    stored_shape=stored_shape or image_shape,
     network=network_lib.build(
       config,
       image_shape,
@@ -183,13 +188,16 @@ def settings_of_steps(
     augment=functools.partial(
       augmentation.augment,
       interpolation=augmentation.for_platform(layout.platform),
-      **config.augmentation.to_dict(),
+      max_shift=derived.max_shift(config, *phase.image_shape[:2]),
+      max_rotation=config.augmentation.max_rotation,
+      fill=config.augmentation.fill,
     ),
     degrade=phase.degrade,
     sr_loss=config.loss.super_resolution,
     normalize_weights=config.loss.normalize_weights,
     batch_size=config.batch_size,
-    image_shape=phase.image_shape,
+    image_shape=phase.stored_shape,
+    crop=config.augmentation.crop,
     num_shards=layout.num_shards,
     axis_name=layout.axis_name,
     packing=packing.Packing(

@@ -25,6 +25,7 @@ from sr2_jax.training import (
   steps,
   stored,
 )
+from sr2_jax.training import images as images_lib
 from sr2_jax.training import layout as layout_lib
 from sr2_jax.training import phase as phase_lib
 
@@ -45,7 +46,7 @@ class Run:
   Attributes:
     config: resolved.
     folder: where everything goes.
-    dataset: uint8 images in memory.
+    dataset: images in memory.
     layout: the devices.
     stop: requests to stop.
     released_srmd: the network that `eval.srmd` names, or None.
@@ -62,8 +63,11 @@ class Run:
 
   @property
   def image_shape(self) -> tuple[int, int, int]:
-    """(H, W, C) of the high-resolution images."""
-    height, width, channels = self.dataset.train.images.shape[1:]
+    """(H, W, C) of the high-resolution images that the network makes.
+
+    Those for training are larger if they are cropped in the training program.
+    """
+    height, width, channels = self.dataset.test.images.shape[1:]
     return height, width, channels
 
   def phase(
@@ -74,6 +78,7 @@ class Run:
       self.config,
       name,
       image_shape=self.image_shape,
+      stored_shape=self.dataset.train.images.shape[1:],
       num_train_images=num_train_images or len(self.dataset.train.images),
       num_classes=self.dataset.num_classes,
       platform=self.layout.platform,
@@ -133,12 +138,12 @@ def _check_config(
   if evaluate_only:
     folder.check(
       record.to_dict(config),
-      ignore=(*_FREE_IN_EVALUATION, *_moved(folder, config)),
+      ignore=(*_FREE_IN_EVALUATION, *_open_fields(folder, config)),
       way_out=f"--mode=eval changes only {', '.join(_FREE_IN_EVALUATION)}: "
       "give the run's own values of the others.",
     )
   elif folder.has_begun:
-    free = (*fields.FREE_ON_RESUME, *_moved(folder, config))
+    free = (*fields.FREE_ON_RESUME, *_open_fields(folder, config))
     folder.check(record.to_dict(config), ignore=free)
   elif config.init_from:
     carried.check_source(config.init_from)
@@ -147,17 +152,24 @@ def _check_config(
 def _spread(
   config: Any, folder: folder_lib.RunFolder, *, evaluate_only: bool
 ) -> tuple[Any, parallel.Layout]:
-  """The config with a layout for the devices here, and that layout."""
+  """The config with what depends on devices and an earlier start; the layout.
+
+  A run that an earlier version started has a shift where it is open now.
+  """
   goes_on = parallel.is_main_process() and (evaluate_only or folder.has_begun)
   old = folder.read() if goes_on else None
-  recorded = old and old["config"].get("parallel")
+  recorded = agreement.follow(
+    "to choose a layout",
+    old and {x: old["config"].get(x) for x in ("parallel", "augmentation")},
+  )
+  config = derived.with_shift(config, recorded and recorded["augmentation"])
   devices = jax.devices()
   choice = layout_lib.of_config(
     config,
     devices=len(devices),
     hosts=parallel.num_processes(),
     platform=devices[0].platform,
-    recorded=agreement.follow("to choose a layout", recorded),
+    recorded=recorded and recorded["parallel"],
   )
   if len(devices) > 1:
     messages.say(choice.line)
@@ -168,11 +180,9 @@ def _spread(
 def _load_data(config: Any) -> dataset_lib.Dataset:
   """The data set, if its images fit the config."""
   messages.say(f"loading {config.data.name}")
-  dataset = dataset_lib.load(config.data)
+  dataset = images_lib.load(config)
   for note in dataset.notes:
     messages.say(note)
-  height, width = dataset.train.images.shape[1:3]
-  checks.validate_image_size(config, height, width)
   if len(dataset.train.images) < config.batch_size:
     raise errors.UserError(
       f"config.batch_size is {config.batch_size}, more than the "
@@ -181,11 +191,13 @@ def _load_data(config: Any) -> dataset_lib.Dataset:
   return dataset
 
 
-def _moved(folder: folder_lib.RunFolder, config: Any) -> tuple[str, ...]:
-  """`init_from`, if it may differ because that run may have been moved."""
+def _open_fields(folder: folder_lib.RunFolder, config: Any) -> tuple[str, ...]:
+  """Fields that may differ: `init_from`, which moves, and an open shift."""
   recorded = folder.read()
   has_source = recorded and recorded["config"].get("init_from")
-  return ("init_from",) if has_source and config.init_from else ()
+  moved = ("init_from",) if has_source and config.init_from else ()
+  is_open = config.augmentation.max_shift < 0
+  return (*moved, *("augmentation.max_shift",) * is_open)
 
 
 def pretrained_state(

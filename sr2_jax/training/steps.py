@@ -1,6 +1,6 @@
 """A training step of one member on one device, and calls of several steps.
 
-Images are uint8 [N, H, W, C] in memory and float32 in [0, 1] from here on.
+Images are uint8 or uint16 [N, H, W, C] in memory, and float32 in [0, 1] here.
 Everything is pure. Programs have the form that `parallel.Layout.map` takes.
 A member whose numbers are no longer finite keeps its last finite state, and
 the others train on as if it had not diverged.
@@ -22,7 +22,7 @@ import optax
 from jax import lax
 
 from sr2_jax import rng
-from sr2_jax.imaging import metrics
+from sr2_jax.imaging import augmentation, metrics
 from sr2_jax.training import batches, finiteness, inputs, packing, population
 
 # Maps keys [B] and images to images.
@@ -76,12 +76,12 @@ class Settings:
     sr_loss: key of `metrics.SR_LOSSES`.
     normalize_weights: divide the total loss by 1 + loss_weight.
     batch_size: images of a step and member, over all devices.
-    image_shape: (H, W, C) of the high-resolution images.
+    image_shape: (H, W, C) of the images in memory.
     num_shards: devices that share a batch.
     axis_name: axis of these devices; None: no axis.
     packing: what is joined while steps run.
-    by_moments: see `finiteness.keep_finite`.
-    branches: likewise.
+    by_moments, branches: see `finiteness.keep_finite`.
+    crop: side of the squares that are trained on; 0: whole images.
   """
 
   model: nn.Module
@@ -97,6 +97,7 @@ class Settings:
   packing: packing.Packing
   by_moments: bool
   branches: bool
+  crop: int = 0
 
   @property
   def shard_size(self) -> int:
@@ -105,8 +106,8 @@ class Settings:
 
 
 def to_float(images: jax.Array) -> jax.Array:
-  """uint8 images as float32 in [0, 1]."""
-  return images.astype(jnp.float32) / 255
+  """uint8 or uint16 images as float32 in [0, 1]."""
+  return images.astype(jnp.float32) / int(jnp.iinfo(images.dtype).max)
 
 
 def train_step(
@@ -123,7 +124,7 @@ def train_step(
     settings: what all members share.
     state: the member's, without a leading axis.
     member: seed, L2 and loss weight, as scalars.
-    batch: uint8 images and labels of this shard.
+    batch: images and labels of this shard.
     step: counted from 0 in the phase.
     shard: index of this device's part of the batch.
   """
@@ -197,24 +198,25 @@ def inputs_of_batch(
   Args:
     settings: what all members share.
     seed: the member's.
-    images: uint8.
+    images: of the batch, as in memory.
     step: the draws depend on it, the seed and an image's position.
     shard: index of this device's part of the batch.
     streams: what the names of the streams start with.
   """
   own = jnp.arange(settings.shard_size, dtype=jnp.int32)
   positions = shard * settings.shard_size + own
-  augment_keys, degrade_keys = (
-    rng.per_image(
-      jax.random.fold_in(rng.stream(seed, streams + name), step), positions
-    )
-    for name in ("augment", "degrade")
-  )
+
+  def keys_of(name: str) -> jax.Array:
+    stream = rng.stream(seed, streams + name)
+    return rng.per_image(jax.random.fold_in(stream, step), positions)
+
+  if settings.crop:
+    images = augmentation.crop(keys_of("crop"), images, side=settings.crop)
   # Names for profiles and benchmarks; they change no number.
   with jax.named_scope("augmentation"):
-    high_res = settings.augment(augment_keys, to_float(images))
+    high_res = settings.augment(keys_of("augment"), to_float(images))
   with jax.named_scope("degradation"):
-    return high_res, *settings.degrade(degrade_keys, high_res)
+    return high_res, *settings.degrade(keys_of("degrade"), high_res)
 
 
 def losses(

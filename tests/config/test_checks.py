@@ -103,6 +103,14 @@ def test_a_corruption_may_be_left_out():
     ({"data.name": "folder"}, "config.data.path"),
     ({"data.name": "folder", "data.path": "no/such"}, "no/such"),
     ({"data.path": "somewhere"}, "config.data.path"),
+    ({"data.labels": "labels.csv"}, "config.data.labels is only for"),
+    ({"data.fit": "crop"}, "config.data.fit is only for"),
+    ({"augmentation.crop": 29}, "crop=29 does not fit into images of 28x28"),
+    ({"augmentation.crop": 13}, "divide the crop size of 13x13 px; 13 do; "),
+    (
+      {"augmentation.crop": 14, "augmentation.max_shift": 14},
+      "moves crops of 14x14 px out of sight",
+    ),
     ({"data.max_train_images": 63}, "config.batch_size"),
     (
       {
@@ -152,6 +160,22 @@ def test_right_combination(changes):
 def test_folder_that_exists(tmp_path):
   changes = {"data.name": "folder", "data.path": str(tmp_path)}
   checks.validate(_config(**changes))
+  checks.validate(_config(**changes, **{"data.fit": "crop"}))
+
+
+@pytest.mark.parametrize(
+  ("changes", "expected"),
+  [
+    ({"data.labels": "no.csv"}, 'config.data.labels is "no.csv", which is not'),
+    ({"data.fit": "pad"}, 'config.data.fit="pad" needs config.data.size'),
+    ({"data.fit": "resize"}, "needs config.data.size, as in 32x16"),
+    ({"data.size": "32x15"}, "size of 32x15 px; config.data.size=32x14 fits"),
+    ({"data.size": "32x10"}, "at least 11 px"),
+  ],
+)
+def test_own_images_that_cannot_be(changes, expected, tmp_path):
+  folder = {"data.name": "folder", "data.path": str(tmp_path)}
+  assert expected in _message(_config(**folder, **changes))
 
 
 @pytest.mark.parametrize(
@@ -170,7 +194,9 @@ def test_image_size_that_does_not_fit(size, expected):
 
 def test_images_of_a_folder_can_be_cropped():
   config = _config(**{"data.name": "folder", "degradation.scale": 4})
-  with pytest.raises(errors.UserError, match=r"; 5 do; .* cropped to 12x32 px"):
+  with pytest.raises(
+    errors.UserError, match=r"; 5 do; config\.data\.fit=crop .* 12x32 px"
+  ):
     checks.validate_image_size(config, 15, 35)
   with pytest.raises(errors.UserError, match=r"size of 11x35 px\.$"):
     checks.validate_image_size(config, 11, 35)

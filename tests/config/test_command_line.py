@@ -32,12 +32,18 @@ TYPED = {
   "init_from": ("", ""),
   "data.name": ("mnist", "mnist"),
   "data.path": ("", ""),
+  "data.labels": ("", ""),
+  "data.classes": ("0,even=2+4", "0,even=2+4"),
+  "data.size": ("32x16", "32x16"),
+  "data.fit": ("crop", "crop"),
+  "data.channels": ("1", "1"),
   "data.validation_fraction": ("0.1", 0.1),
   "data.split_seed": ("7", 7),
   "data.max_train_images": ("1000", 1000),
   "degradation.scale": ("2", 2),
   "degradation.blur_sigma_per_scale": ("1", 1.0),
   "degradation.anti_aliasing": ("false", False),
+  "augmentation.crop": ("16", 16),
   "augmentation.max_shift": ("0", 0),
   "augmentation.max_rotation": ("5", 5.0),
   "augmentation.fill": ("edge", "edge"),
@@ -126,10 +132,17 @@ def test_every_field_has_a_typed_example():
   assert set(TYPED) == set(fields.CHECKS)
 
 
+# Fields that are for own images alone.
+OF_FOLDER = ("data.classes", "data.size", "data.fit", "data.channels")
+
+
 @pytest.mark.parametrize("field", TYPED)
 def test_override(field):
   typed, expected = TYPED[field]
-  value = _get(_parse(QUICKSTART, f"--config.{field}={typed}").config, field)
+  of_folder = ("--config.data.name=folder", "--config.data.path=.")
+  others = of_folder if field in OF_FOLDER else ()
+  flag = f"--config.{field}={typed}"
+  value = _get(_parse(QUICKSTART, *others, flag).config, field)
   assert value == expected
   assert type(value) is type(expected)
 
@@ -324,16 +337,19 @@ def test_nothing_heavy_is_loaded_before_the_config_is_valid():
 def test_home_is_found_in_paths(monkeypatch, tmp_path):
   """A shell leaves ~ as it is where it follows an equals sign."""
   monkeypatch.setenv("HOME", str(tmp_path))
+  (tmp_path / "a.csv").touch()
   command = command_line.parse(
     [
       "main", QUICKSTART, "--workdir=~/run", "--config.init_from=~/other",
       "--config.data.name=folder", "--config.data.path=~",
+      "--config.data.labels=~/a.csv",
       "--config.eval.srmd.weights=~/w.pth", "--config.eval.srmd.pca=~/p.mat",
     ]
   )  # fmt: skip
   assert command.workdir == tmp_path / "run"
   assert command.config.init_from == str(tmp_path / "other")
   assert command.config.data.path == str(tmp_path)
+  assert command.config.data.labels == str(tmp_path / "a.csv")
   assert command.config.eval.srmd.weights == str(tmp_path / "w.pth")
   assert command.config.eval.srmd.pca == str(tmp_path / "p.mat")
 
@@ -342,6 +358,7 @@ def test_home_is_found_in_paths(monkeypatch, tmp_path):
   "name",
   [
     "workdir", "config", "config.init_from", "config.data.path",
+    "config.data.labels",
     "config.eval.srmd.weights", "config.eval.srmd.pca",
   ],
 )  # fmt: skip

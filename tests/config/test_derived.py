@@ -96,3 +96,47 @@ def test_corruption_levels_come_corruption_by_corruption():
     ("jpeg", 10.0),
     ("speckle", 0.2),
   )
+
+
+@pytest.mark.parametrize(
+  ("size", "changes", "expected"),
+  [
+    ((28, 28), {}, 3),
+    ((32, 32), {}, 3),
+    ((32, 16), {}, 2),
+    ((64, 96), {}, 7),
+    ((16, 16), {"augmentation.crop": 16}, 0),
+    ((16, 16), {"augmentation.crop": 16, "augmentation.max_shift": 1}, 1),
+    ((64, 64), {"augmentation.max_shift": 3}, 3),
+    ((64, 64), {"augmentation.max_shift": 0}, 0),
+  ],
+)
+def test_shifts_go_with_the_size_unless_set(size, changes, expected):
+  assert derived.max_shift(_config(**changes), *size) == expected
+
+
+@pytest.mark.parametrize("name", ["mnist", "mnist5k", "svhn_cropped"])
+def test_the_shift_of_known_images_is_recorded_as_ever(name):
+  resolved = derived.resolve(_config(**{"data.name": name}))
+  assert resolved.augmentation.max_shift == 3
+
+
+def test_an_open_shift_is_that_of_an_earlier_start():
+  config = derived.resolve(_config(**{"data.name": "folder"}))
+  assert config.augmentation.max_shift == -1
+  assert derived.with_shift(config, None) is config
+  earlier = derived.with_shift(config, {"max_shift": 3})
+  assert earlier.augmentation.max_shift == 3
+  assert derived.with_shift(earlier, {"max_shift": 5}) is earlier
+
+
+@pytest.mark.parametrize(
+  ("changes", "expected"),
+  [
+    ({}, True),
+    ({"model.wiring": "none"}, False),
+    ({"joint.num_epochs": 0}, False),
+  ],
+)
+def test_who_needs_classes(changes, expected):
+  assert derived.classifies(_config(**changes)) == expected

@@ -90,3 +90,10 @@ def test_a_corruption_that_a_config_leaves_out_is_recorded():
   config = default.get_config()
   del config.eval.corruptions["jpeg"]
   assert record.to_dict(config) == record.to_dict(default.get_config())
+
+
+def test_a_record_of_an_older_version_is_completed():
+  new = record.to_dict(default.get_config())
+  old = record.to_dict(default.get_config())
+  del old["data"]["size"], old["augmentation"]["crop"]
+  assert record.complete(old) == new

@@ -31,7 +31,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def _load(decode, name="digits-1.0-train", source="copy a"):
-  images, labels = cache.images_and_labels(name, source, decode=decode)
+  images, labels = cache.decoded(name, source, decode=decode)
   np.testing.assert_array_equal(images, IMAGES)
   np.testing.assert_array_equal(labels, LABELS)
   assert images.dtype == np.uint8
@@ -133,7 +133,7 @@ def decode():
   print("decoding", flush=True)
   sys.stdin.readline()  # until the others are here
   return np.full((500, 32, 32, 3), 7, np.uint8), np.arange(500, dtype=np.int32)
-images, labels = cache.images_and_labels("both", "same", decode=decode)
+images, labels = cache.decoded("both", "same", decode=decode)
 assert (images == 7).all() and (labels == np.arange(500)).all()
 """
   processes = [
@@ -161,5 +161,5 @@ assert (images == 7).all() and (labels == np.arange(500)).all()
   def never():
     raise AssertionError("the entry is not usable")
 
-  images, _ = cache.images_and_labels("both", "same", decode=never)
+  images, _ = cache.decoded("both", "same", decode=never)
   assert (images == 7).all()

@@ -71,3 +71,10 @@ def test_two_images_of_each_class_are_kept(tmp_path):
     np.testing.assert_array_equal(
       network.predicted[member, level], expected["predicted"][chosen]
     )
+
+
+def test_of_one_class_more_images_are_kept():
+  one = np.zeros(9, np.int32)
+  assert examples._positions(one).tolist() == [0, 1, 2, 3, 4, 5]
+  two = np.array([0, 0, 0, 1], np.int32)
+  assert examples._positions(two).tolist() == [0, 1, 3]

@@ -241,3 +241,31 @@ def test_refuses_an_unknown_fill():
       max_rotation=10.0,
       fill="mirror",
     )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_crops_lie_anywhere_in_an_image(dtype):
+  """Pixels say where they are, so a crop shows where it was taken."""
+  places = np.arange(7 * 9 * 2).reshape(7, 9, 2).astype(dtype)
+  images = jnp.asarray(np.repeat(places[None], 400, axis=0))
+  cut = np.asarray(
+    jax.jit(augmentation.crop, static_argnames="side")(
+      _keys(400), images, side=5
+    )
+  )
+  assert cut.dtype == dtype
+  tops, lefts = np.divmod(cut[:, 0, 0, 0] // 2, 9)
+  for crop, top, left in zip(cut, tops, lefts, strict=True):
+    np.testing.assert_array_equal(crop, places[top : top + 5, left : left + 5])
+  counts = np.zeros((3, 5), int)
+  np.add.at(counts, (tops, lefts), 1)
+  # 400 draws among 15 places: about 27 each, with a deviation of 5.
+  assert counts.min() > 7
+  assert counts.max() < 55
+
+
+def test_a_crop_of_the_whole_image_is_the_image():
+  images = _images((6, 6, 1))
+  np.testing.assert_array_equal(
+    augmentation.crop(_keys(), images, side=6), images
+  )

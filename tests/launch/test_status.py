@@ -83,6 +83,16 @@ def test_a_folder_without_counts_is_not_searched_at_every_call(
   assert not status.has_recorded(second)
   now[0] += 5.0
   assert status.has_recorded(second)
+def test_steps_by_what_an_older_version_has_recorded(tmp_path):
+  [first, *_] = jobs_lib.load(
+    "experiments/paper.py:cpu", tmp_path, only=["svhn_wdsr_x4"]
+  )
+  begin(first, num_train_images=58_606)
+  path = first.folder.path / "config.json"
+  recorded = json.loads(path.read_text())
+  del recorded["config"]["data"]["labels"]
+  path.write_text(json.dumps(recorded))
+  assert status.has_recorded(first)
 
 
 def test_steps_on_an_image_folder_are_unknown_before_the_first_start(tmp_path):

@@ -160,3 +160,9 @@ def test_rounding_of_another_machine_is_no_other_input(folder):
 def test_levels_shown_span_the_variances(variances, expected):
   chosen = example_grid.levels_shown(np.array(variances))
   np.testing.assert_array_equal(np.array(variances)[chosen], expected)
+
+
+def test_without_classes_all_images_are_shown(folder):
+  own = dataclasses.replace(_examples(JOINT), labels=np.zeros(4, int))
+  grid, _ = _select(folder, own=own)
+  np.testing.assert_array_equal(grid.high_res[:, 0, 0, 0], POSITIONS)

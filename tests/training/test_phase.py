@@ -424,6 +424,7 @@ def test_train_step_has_the_fields_of_the_config(monkeypatch):
     "normalize_weights": True,
     "batch_size": 8,
     "image_shape": (SIZE, SIZE, 1),
+    "crop": 0,
     "num_shards": 2,
     "axis_name": layout.axis_name,
     "steps_per_call": 5,

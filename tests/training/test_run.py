@@ -329,6 +329,47 @@ def test_a_run_of_an_older_version_keeps_its_layout(images, tmp_path):
     assert (run.layout.name, len(run.layout.devices)) == ("data", 4)
 
 
+def test_a_run_of_an_older_version_keeps_its_shift(images, tmp_path):
+  """That had 3 px where the config is open now, which is 1 px at 12 px."""
+  config = make_config(images)
+  with run_lib.open_run(config, tmp_path) as run:
+    assert run is not None
+    assert run.config.augmentation.max_shift == -1
+    begin(tmp_path)
+
+  def make_older(recorded):
+    recorded["config"]["augmentation"]["max_shift"] = 3
+    del recorded["config"]["augmentation"]["crop"]
+    for field in ("labels", "classes", "size", "fit", "channels"):
+      del recorded["config"]["data"][field]
+
+  edit_record(tmp_path, make_older)
+  with run_lib.open_run(config, tmp_path) as run:
+    assert run is not None
+    assert run.config.augmentation.max_shift == 3
+  other = make_config(images, augmentation__max_shift=1)
+  with (
+    pytest.raises(errors.UserError, match="max_shift: 3 -> 1"),
+    run_lib.open_run(other, tmp_path),
+  ):
+    raise AssertionError("opened")
+
+
+def test_crops_make_networks_of_their_size(images, tmp_path):
+  run = make_run(tmp_path, images, augmentation__crop=12)
+  shape = (12, 20, 20, 1)
+  larger = dataset_lib.Split(np.zeros(shape, np.uint8), np.zeros(12, np.int32))
+  run = dataclasses.replace(
+    run, dataset=dataclasses.replace(run.dataset, train=larger)
+  )
+  assert run.image_shape == (12, 12, 1)
+  phase = run.phase("joint")
+  assert phase.network.low_res_shape == (6, 6, 1)
+  settings = phase_lib.settings_of_steps(phase, run.config, run.layout)
+  assert (settings.image_shape, settings.crop) == ((20, 20, 1), 12)
+  assert settings.augment.keywords["max_shift"] == 0
+
+
 def test_finished_run_is_left_alone(images, tmp_path, capsys):
   config = make_config(images)
   with run_lib.open_run(config, tmp_path) as run:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from sr2_jax import names
+from sr2_jax.config import record
 from sr2_jax.records import divergence
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import rows as rows_lib
@@ -204,11 +205,12 @@ def _differences(runs: Sequence[TrainedRun]) -> dict[str, list[str]]:
 def _recipe(run: TrainedRun) -> Iterator[tuple[str, Any]]:
   """Fields and values of a run's recipe; a phase only if it has rows of it."""
   description = run.description or {}
+  complete = record.complete(description["config"])
   for field in _RECIPE:
     phase = field.partition(".")[0]
     if phase in names.PHASES and phase not in run.phases:
       continue
-    value: Any = description["config"]
+    value: Any = complete
     for name in field.split("."):
       value = value.get(name) if isinstance(value, dict) else None
     if value is not None:  # An older version may not have had it.

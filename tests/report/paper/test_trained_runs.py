@@ -51,6 +51,19 @@ def test_another_recipe_is_named(tmp_path):
   assert "x2:" not in text
 
 
+def test_fields_that_an_older_version_did_not_know_are_no_difference(tmp_path):
+  paths = [_write(tmp_path, name) for name in ("fsrcnn", "sr2_fsrcnn")]
+  for path, augmentation in zip(
+    paths,
+    ({"max_shift": 3}, {"max_shift": 3, "crop": 0}),
+    strict=True,
+  ):
+    description = json.loads((path / "config.json").read_text())
+    description["config"]["augmentation"] = augmentation
+    (path / "config.json").write_text(json.dumps(description))
+  assert "differ" not in _training(tmp_path)
+
+
 def test_other_images_are_named(tmp_path):
   _write(tmp_path, "fsrcnn")
   path = _write(tmp_path, "sr2_fsrcnn") / "config.json"

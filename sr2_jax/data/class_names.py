@@ -1,0 +1,146 @@
+"""Classes of images: a file that names them, and a choice among them."""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import NoReturn
+
+from sr2_jax import errors, paths
+
+_COLUMNS = ("file", "label")
+# Characters between columns, as spreadsheets of different countries write them.
+_DELIMITERS = ",;\t"
+
+
+def read(path: Path) -> dict[str, str]:
+  """The class of each file that a table names.
+
+  Args:
+    path: of a CSV file with the columns "file" and "label", and any others.
+
+  Returns:
+    Classes by path, relative and with slashes.
+
+  Raises:
+    UserError: names the file and the lines that are wrong.
+  """
+  shown = f"config.data.labels={paths.shown(path)}"
+  try:
+    # Spreadsheets write an invisible mark first, which "utf-8-sig" skips.
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+  except OSError as error:
+    raise errors.UserError(f"{shown}: {error.strerror}.") from error
+  except UnicodeDecodeError as error:
+    raise errors.UserError(
+      f"{shown} is no text in UTF-8 (byte {error.start}): save it as CSV UTF-8."
+    ) from error
+  head = lines[0] if lines else ""
+  delimiter = max(_DELIMITERS, key=head.count)
+  table = csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True)
+  table.fieldnames = [name.strip().lower() for name in table.fieldnames or ()]
+  if not set(_COLUMNS) <= set(table.fieldnames):
+    raise errors.UserError(
+      f'{shown}: its first line is "{head[:80]}", but has to name the columns '
+      'file and label, as in "file,label".'
+    )
+  return _checked(
+    [
+      (
+        table.line_num,
+        (row.get("file") or "").strip(),
+        (row.get("label") or "").strip(),
+      )
+      for row in table
+    ],
+    shown,
+  )
+
+
+def _checked(rows: list[tuple[int, str, str]], shown: str) -> dict[str, str]:
+  """Classes by file; each file has one, and lies below the folder."""
+  labels: dict[str, str] = {}
+  incomplete, outside, twice = [], [], []
+  for line, file, label in rows:
+    name = PurePosixPath(file.replace("\\", "/"))
+    if not file or not label:
+      incomplete.append(f"line {line}")
+    elif name.is_absolute() or ".." in name.parts:
+      outside.append(f"line {line}")
+    elif labels.setdefault(str(name), label) != label:
+      twice.append(f"line {line} ({name})")
+  for wrong, problem in (
+    (incomplete, "without a file or label"),
+    (
+      outside,
+      "with a path that is not below config.data.path",
+    ),
+    (twice, "with another label than an earlier line of the same file"),
+  ):
+    if wrong:
+      raise errors.UserError(
+        f"{shown}: {len(wrong):,} of {len(rows):,} lines {problem}: "
+        f"{paths.listed(wrong)}.\nCorrect or remove them."
+      )
+  if not labels:
+    raise errors.UserError(f"{shown} names no files.")
+  return labels
+
+
+def choice(text: str, names: Iterable[str]) -> dict[str, str]:
+  """What becomes of classes: their new names; what is left out is missing.
+
+  Args:
+    text: of `data.classes`: items with commas between them. "a" keeps a class,
+      "new=a+b" joins some, "-a" leaves one out, and "*" keeps all that no other
+      item names. "" keeps all.
+    names: of all classes.
+
+  Raises:
+    UserError: names the item that is wrong, and the classes there are.
+  """
+  known = set(names)
+  chosen: dict[str, str] = {}
+  left_out: set[str] = set()
+  items = [item.strip() for item in text.split(",")] if text else ["*"]
+  for item in items:
+    if item == "*":
+      continue
+    new, parts = _parsed(item, known)
+    for part in parts:
+      if part not in known:
+        _refuse(item, f'there is no class "{part}"', known)
+      if part in chosen or part in left_out:
+        _refuse(item, f'"{part}" is named twice', known)
+      if new is None:
+        left_out.add(part)
+      else:
+        chosen[part] = new
+  # Items that only leave out keep the others.
+  if "*" in items or not chosen:
+    rest = known - chosen.keys() - left_out
+    chosen.update({name: name for name in rest})
+  if not chosen:
+    _refuse(text, "every class is left out", known)
+  return chosen
+
+
+def _parsed(item: str, known: set[str]) -> tuple[str | None, list[str]]:
+  """The new name in an item, None to leave out, and the classes it names."""
+  if item in known:
+    return item, [item]
+  if item.startswith("-"):
+    return None, [item[1:]]
+  new, equals, old = item.partition("=")
+  if not equals:
+    return item, [item]
+  parts = [part.strip() for part in old.split("+")]
+  if not new.strip():
+    _refuse(item, "the new name is missing, as in new=a+b", known)
+  return new.strip(), parts
+
+
+def _refuse(item: str, problem: str, known: Iterable[str]) -> NoReturn:
+  raise errors.UserError(
+    f'config.data.classes: in "{item}" {problem}.\n'
+    f"The classes are {paths.listed(sorted(known))}."
+  )

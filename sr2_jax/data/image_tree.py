@@ -1,0 +1,280 @@
+"""Which images a user's folder has, and the class and split of each.
+
+Nothing is opened here but folders, and a file of labels.
+"""
+
+import collections
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from sr2_jax import errors, paths
+from sr2_jax.data import image_file
+
+# Names of folders that are splits, in any case.
+_SPLITS = {
+  "train": "train",
+  "validation": "validation",
+  "valid": "validation",
+  "val": "validation",
+  "dev": "validation",
+  "test": "test",
+}
+# What Windows, macOS and network storage leave in folders, besides files whose
+# names begin with a dot.
+_LEFT_BEHIND = frozenset((
+  "thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r",
+  "#recycle", "#snapshot", "$recycle.bin", "system volume information",
+))  # fmt: skip
+# Endings of pages beside class folders, such as README.md.
+_ARRANGED = "<path>/<class>/*.png"
+
+
+class Listed(NamedTuple):
+  """An image that was found.
+
+  Attributes:
+    path: of the file.
+    label: name of its class; None without labels.
+    split: "train", "validation" or "test"; None: it is still to be split.
+  """
+
+  path: Path
+  label: str | None = None
+  split: str | None = None
+
+
+class Tree(NamedTuple):
+  """The images of a folder, in the order of their paths, and what was not read.
+
+  Attributes:
+    images: sorted by split, class and name.
+    notes: what was left out, in words.
+  """
+
+  images: list[Listed]
+  notes: tuple[str, ...]
+
+
+class _Reader:
+  """Lists folders, and remembers what it leaves out."""
+
+  def __init__(self) -> None:
+    self.left_behind: list[str] = []
+    self.others: list[str] = []
+
+  def entries(self, folder: Path) -> tuple[list[Path], list[Path]]:
+    """The folders and the files in a folder, sorted by name."""
+    try:
+      found = sorted(folder.iterdir())
+    except OSError as error:
+      raise errors.UserError(
+        f"config.data.path: cannot read the folder {paths.shown(folder)} "
+        f"({error.strerror})."
+      ) from error
+    folders, files = [], []
+    for entry in found:
+      name = entry.name
+      if name.startswith(".") or name.casefold() in _LEFT_BEHIND:
+        self.left_behind.append(name)
+      else:
+        (folders if entry.is_dir() else files).append(entry)
+    return folders, files
+
+  def images(self, files: Sequence[Path]) -> list[Path]:
+    """Those with an image's suffix; the others are left out."""
+    is_image = [path.suffix.lower() in image_file.SUFFIXES for path in files]
+    pairs = list(zip(files, is_image, strict=True))
+    self.others += [path.name for path, is_one in pairs if not is_one]
+    return [path for path, is_one in pairs if is_one]
+
+  def notes(self) -> tuple[str, ...]:
+    """What was left out, in words."""
+    notes = []
+    for found, what in (
+      (self.left_behind, "hidden or left behind by a system"),
+      (self.others, "beside the images or classes, no images"),
+    ):
+      if found:
+        names = paths.listed(list(dict.fromkeys(found)))
+        notes.append(f"left out {_count(len(found), 'file')} ({names}): {what}")
+    return tuple(notes)
+
+
+def find(root: Path) -> Tree:
+  """The images of a folder that is arranged in classes and splits, or not.
+
+  Args:
+    root: has images, or a folder of images for each class; or a folder train/
+      that has, and test/ or validation/ beside it. These two may be missing,
+      and any case will do; val/, valid/ and dev/ are validation/.
+
+  Raises:
+    UserError: names the folder or file that does not fit in.
+  """
+  reader = _Reader()
+  folders, files = reader.entries(root)
+  splits = _split_folders(root, folders)
+  if not splits:
+    images = _of_folder(reader, root, folders, files)
+    return Tree(images, reader.notes())
+  reader.images(files)
+  images = [
+    listed._replace(split=split)
+    for split, folder in splits.items()
+    for listed in _of_folder(reader, folder, *reader.entries(folder))
+  ]
+  if len({listed.label is None for listed in images}) > 1:
+    with_classes, without = (
+      next(x.split for x in images if (x.label is None) == is_flat)
+      for is_flat in (False, True)
+    )
+    raise errors.UserError(
+      f"{paths.shown(root)} has class folders in {with_classes}, but none in "
+      f"{without}: arrange both alike."
+    )
+  return Tree(images, (*_unread(folders, splits), *reader.notes()))
+
+
+def find_labeled(root: Path, labels: Mapping[str, str], *, source: str) -> Tree:
+  """The images that a file of labels names.
+
+  Args:
+    root: their paths begin there. Where it has splits, as for `find`, the first
+      folder of a path says its split.
+    labels: class by path, with slashes.
+    source: what names the file of labels in messages.
+
+  Raises:
+    UserError: names the files that are not there.
+  """
+  reader = _Reader()
+  folders, _ = reader.entries(root)
+  splits = _split_folders(root, folders)
+  split_of = {folder.name: split for split, folder in splits.items()}
+  missing = [name for name in labels if not (root / name).is_file()]
+  if missing:
+    raise errors.UserError(
+      f"{source}: {_count(len(missing), 'file')} of {len(labels):,} "
+      f"{'is' if len(missing) == 1 else 'are'} not in {paths.shown(root)}: "
+      f"{paths.listed(missing)}.\nPaths begin at config.data.path, as in "
+      "cats/1.png."
+    )
+  notes = []
+  images = [
+    Listed(root / name, labels[name], split_of.get(Path(name).parts[0]))
+    for name in sorted(labels, key=Path)
+  ]
+  if splits:
+    outside = [x.path for x in images if x.split is None]
+    if outside:
+      raise errors.UserError(
+        f"{source} names {_count(len(outside), 'file')} outside "
+        f"{' and '.join(f'{x.name}/' for x in splits.values())}: "
+        f"{paths.listed(outside)}.\nMove them into one, or remove their lines."
+      )
+  num_others = sum(
+    name not in labels for name in _image_names(root) if _is_kept(name)
+  )
+  if num_others:
+    notes.append(f"left out {_count(num_others, 'image')} not in {source}")
+  return Tree(images, tuple(notes))
+
+
+def _image_names(root: Path) -> list[str]:
+  """Paths of all files with an image's suffix, relative, with slashes."""
+  return [
+    (Path(folder) / name).relative_to(root).as_posix()
+    for folder, _, names in os.walk(root)
+    for name in names
+    if Path(name).suffix.lower() in image_file.SUFFIXES
+  ]
+
+
+def _is_kept(name: str) -> bool:
+  """Whether no part of a path is hidden or left behind."""
+  return not any(
+    part.startswith(".") or part.casefold() in _LEFT_BEHIND
+    for part in Path(name).parts
+  )
+
+
+def _split_folders(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
+  """The folder of each split; {} if the folders are classes.
+
+  A class may be called "train", beside "bus", but not beside "test".
+  """
+  found = collections.defaultdict(list)
+  for folder in folders:
+    if split := _SPLITS.get(folder.name.casefold()):
+      found[split].append(folder)
+  num_splits = sum(map(len, found.values()))
+  if "train" not in found or (len(found) == 1 and num_splits < len(folders)):
+    return {}
+  for split, same in found.items():
+    if len(same) > 1:
+      raise errors.UserError(
+        f"{paths.shown(same[0])} and {paths.shown(same[1])} are both {split}: "
+        "join them, or move one away."
+      )
+  return {split: found[split][0] for split in _order(found)}
+
+
+def _order(splits: Mapping[str, object]) -> list[str]:
+  return [x for x in ("train", "validation", "test") if x in splits]
+
+
+def _unread(
+  folders: Sequence[Path], splits: Mapping[str, Path]
+) -> tuple[str, ...]:
+  """A note about folders beside those of the splits."""
+  others = [x.name for x in folders if x not in splits.values()]
+  if not others:
+    return ()
+  return (f"not read: {paths.listed(others)} beside {splits['train'].name}",)
+
+
+def _of_folder(
+  reader: _Reader, folder: Path, folders: list[Path], files: list[Path]
+) -> list[Listed]:
+  """The images of a folder, or those of its classes."""
+  images = reader.images(files)
+  if folders and images:
+    raise errors.UserError(
+      f"{_count(len(images), 'image')} beside class folders such as "
+      f"{paths.shown(folders[0])}: {paths.listed(images)}.\n"
+      "Move images into the folder of their class, or the folders away."
+    )
+  if not folders and not images:
+    raise errors.UserError(
+      f"{paths.shown(folder)} has no images: expected {_ARRANGED}, or "
+      "<path>/*.png without classes."
+    )
+  if images:
+    return [Listed(path) for path in images]
+  found, empty, deep = [], [], []
+  for entry in folders:
+    below, own = reader.entries(entry)
+    deep += below
+    if not own and not below:
+      empty.append(entry)
+    # A file of another kind is not ignored here: it may be an image.
+    found += [Listed(path, entry.name) for path in own]
+  if deep:
+    raise errors.UserError(
+      f"{_count(len(deep), 'folder')} within class folders: "
+      f"{paths.listed(deep)}.\nImages lie right in the folder of their class, "
+      f"{_ARRANGED}; or config.data.labels names their classes."
+    )
+  if empty:
+    raise errors.UserError(
+      f"{_count(len(empty), 'class folder')} without images: "
+      f"{paths.listed(empty)}.\nFill or remove "
+      f"{'it' if len(empty) == 1 else 'them'}."
+    )
+  return found
+
+
+def _count(number: int, noun: str) -> str:
+  return f"{number:,} {noun}{'s' * (number != 1)}"

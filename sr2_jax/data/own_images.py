@@ -1,0 +1,188 @@
+"""A user's own images, from the fields of `config.data` to arrays."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import ml_collections
+import numpy as np
+
+from sr2_jax import errors, paths
+from sr2_jax.data import (
+  class_names,
+  fitting,
+  image_folder,
+  image_tree,
+  splitting,
+)
+
+
+class Own(NamedTuple):
+  """The content of `data.path`.
+
+  Attributes:
+    images: uint8 or uint16 [N, H, W, C].
+    labels: int32 [N], which index `class_names`; 0 without classes.
+    class_names: sorted; () without classes.
+    parts: indices of the images for "train", "validation" and "test".
+    notes: what is worth knowing about all this, in words.
+  """
+
+  images: np.ndarray
+  labels: np.ndarray
+  class_names: tuple[str, ...]
+  parts: dict[str, np.ndarray]
+  notes: tuple[str, ...]
+
+
+def load(
+  config_data: ml_collections.ConfigDict,
+  *,
+  multiple_of: int = 1,
+  classifies: bool = False,
+) -> Own:
+  """Reads the images that `data.path` names.
+
+  Args:
+    config_data: `config.data`.
+    multiple_of: what divides both sides of images that are cropped to no given
+      size: the scale.
+    classifies: whether classes are needed.
+
+  Raises:
+    UserError: names what is wrong: fields, folders or files.
+  """
+  if not config_data.path:
+    raise errors.UserError(
+      "config.data.path is empty: data.name=folder needs the folder of the "
+      "images, <path>/<class>/*.png."
+    )
+  root = Path(config_data.path)
+  tree = _tree(config_data, root)
+  listed, names = _chosen(tree.images, config_data.classes)
+  if classifies and len(names) < 2:
+    raise errors.UserError(
+      f"{paths.shown(root)} has {'one class' if names else 'no classes'}; the "
+      "classifier of joint needs two, each a folder or in config.data.labels.\n"
+      "config.model.wiring=none trains super-resolution alone."
+    )
+  places = {name: place for place, name in enumerate(names)}
+  labels = [places[x.label] if x.label is not None else 0 for x in listed]
+  labels = np.array(labels, np.int32)
+  # Before anything is decoded, which may take minutes.
+  parts = _parts(listed, labels, config_data)
+  form = image_folder.Form(
+    size=fitting.sides_of(config_data.size),
+    fit=config_data.fit,
+    channels=config_data.channels,
+    multiple_of=multiple_of,
+  )
+  images, notes = image_folder.read(
+    [x.path for x in listed], form, source=paths.shown(root)
+  )
+  how = f"split by split_seed={config_data.split_seed}"
+  return Own(
+    images,
+    labels,
+    names,
+    parts,
+    (
+      f"folder: {root}, {how}",
+      *tree.notes,
+      *_about_choice(len(tree.images) - len(listed)),
+      *_about_rare(labels, names, parts),
+      *notes,
+    ),
+  )
+
+
+def _tree(
+  config_data: ml_collections.ConfigDict, root: Path
+) -> image_tree.Tree:
+  if not config_data.labels:
+    return image_tree.find(root)
+  table = Path(config_data.labels)
+  return image_tree.find_labeled(
+    root, class_names.read(table), source=paths.shown(table)
+  )
+
+
+def _chosen(
+  listed: Sequence[image_tree.Listed], choice: str
+) -> tuple[list[image_tree.Listed], tuple[str, ...]]:
+  """The images of the chosen classes, under their new names, and these."""
+  found = {x.label for x in listed if x.label is not None}
+  if not found:
+    if choice:
+      raise errors.UserError(
+        f"config.data.classes={choice} chooses among classes, but the images "
+        "have none."
+      )
+    return list(listed), ()
+  new = class_names.choice(choice, found)
+  kept = [x._replace(label=new[x.label]) for x in listed if x.label in new]
+  return kept, tuple(sorted(set(new.values())))
+
+
+def _parts(
+  listed: Sequence[image_tree.Listed],
+  labels: np.ndarray,
+  config_data: ml_collections.ConfigDict,
+) -> dict[str, np.ndarray]:
+  """Indices of the images of each split."""
+  splits = np.array([x.split or "train" for x in listed])
+  given = {split: np.flatnonzero(splits == split) for split in set(splits)}
+  train = given.get("train", np.empty(0, np.int64))
+  _check_known(listed, given)
+  fraction = config_data.validation_fraction
+  of_train = splitting.stratified(
+    labels[train],
+    seed=config_data.split_seed,
+    validation_fraction=0.0 if "validation" in given else fraction,
+    test_fraction=0.0 if "test" in given else fraction,
+  )
+  taken = zip(("train", "validation", "test"), of_train, strict=True)
+  return {**{name: train[part] for name, part in taken}} | {
+    split: given[split] for split in given if split != "train"
+  }
+
+
+def _check_known(
+  listed: Sequence[image_tree.Listed], given: Mapping[str, np.ndarray]
+) -> None:
+  """Raises UserError if a split has a class that training does not see."""
+  classes = {
+    split: {listed[index].label for index in part}
+    for split, part in given.items()
+  }
+  known = classes.get("train", set())
+  for split, found in classes.items():
+    if unknown := sorted(str(x) for x in found - known):
+      raise errors.UserError(
+        f"{len(unknown):,} of the classes for {split} have no images for "
+        f"training: {paths.listed(unknown)}.\nAdd some, or leave the classes "
+        f"out: config.data.classes={','.join(f'-{x}' for x in unknown[:3])}"
+      )
+
+
+def _about_choice(num_left_out: int) -> list[str]:
+  """A note about images that `data.classes` leaves out."""
+  if not num_left_out:
+    return []
+  return [f"left out {num_left_out:,} images by config.data.classes"]
+
+
+def _about_rare(
+  labels: np.ndarray, names: Sequence[str], parts: Mapping[str, np.ndarray]
+) -> list[str]:
+  """Notes about classes that a split does not have."""
+  notes = []
+  for split, part in parts.items():
+    counts = np.bincount(labels[part], minlength=len(names))
+    missing = [name for name, n in zip(names, counts, strict=False) if not n]
+    if missing and len(part):
+      notes.append(
+        f"{split} has no image of {len(missing):,} of {len(names):,} classes: "
+        f"{paths.listed(missing)}"
+      )
+  return notes

@@ -1,0 +1,45 @@
+"""The images of a run, as training and evaluation take them."""
+
+import dataclasses
+
+from ml_collections import ConfigDict, FrozenConfigDict
+
+from sr2_jax.config import checks, derived
+from sr2_jax.data import dataset as dataset_lib
+from sr2_jax.data import fitting
+
+
+def load(config: ConfigDict | FrozenConfigDict) -> dataset_lib.Dataset:
+  """The data set of a config, if its images fit the config.
+
+  With `augmentation.crop` images for evaluation are the middle of themselves:
+  the network sees the size that it is trained on. Images for training are
+  whole, and cropped in the training program.
+
+  Raises:
+    UserError: the data are missing or damaged, or do not fit the config.
+  """
+  dataset = dataset_lib.load(
+    config.data,
+    dataset_lib.Needs(
+      multiple_of=config.degradation.scale,
+      classifies=derived.classifies(config),
+    ),
+  )
+  height, width = dataset.train.images.shape[1:3]
+  checks.validate_image_size(config, height, width)
+  side = config.augmentation.crop
+  if not side:
+    return dataset
+  return dataclasses.replace(
+    dataset,
+    **{
+      name: dataset_lib.Split(
+        fitting.cropped(split.images, (side, side)).copy(), split.labels
+      )
+      for name, split in (
+        ("validation", dataset.validation),
+        ("test", dataset.test),
+      )
+    },
+  )

@@ -1,0 +1,106 @@
+"""Labels from a table, and the choice of classes."""
+
+import pytest
+
+from sr2_jax import errors
+from sr2_jax.data import class_names
+
+
+def read(tmp_path, text, encoding="utf-8"):
+  path = tmp_path / "labels.csv"
+  path.write_text(text, encoding=encoding)
+  return class_names.read(path)
+
+
+@pytest.mark.parametrize(
+  "text",
+  [
+    "file,label\nx/1.png,cat\n2.png,dog\n",
+    "file,label\r\nx/1.png,cat\r\n2.png,dog\r\n",
+    "label;file;by\ncat;x/1.png;me\ndog;2.png;you\n",
+    "File\tLabel\nx\\1.png\tcat\n2.png\tdog\n2.png\tdog\n",
+    'file, label\n"x/1.png", "cat"\n\n2.png, dog\n',
+  ],
+)
+def test_tables_of_several_programs(tmp_path, text):
+  expected = {"x/1.png": "cat", "2.png": "dog"}
+  assert read(tmp_path, text) == expected
+  assert read(tmp_path, text, "utf-8-sig") == expected
+
+
+def test_names_with_commas_and_accents(tmp_path):
+  text = 'file,label\n"a,b.png","Zürich, ZH"\n'
+  assert read(tmp_path, text) == {"a,b.png": "Zürich, ZH"}
+
+
+@pytest.mark.parametrize(
+  ("text", "problem"),
+  [
+    ("", "its first line"),
+    ("name,class\n1.png,cat\n", "name the columns file and label"),
+    ("file,label\n", "names no files"),
+    ("file,label\n1.png,\n,cat\n2.png\n3.png,a\n", "3 of 4 lines without a"),
+    ("file,label\n/etc/1.png,a\n", "1 of 1 lines with a path that is not"),
+    ("file,label\n../1.png,a\n", "not below config.data.path: line 2"),
+    ("file,label\n1.png,a\n./1.png,b\n", r"line 3 \(1.png\)"),
+  ],
+)
+def test_mistakes_in_a_table_are_named(tmp_path, text, problem):
+  with pytest.raises(errors.UserError, match=problem) as caught:
+    read(tmp_path, text)
+  assert str(caught.value).startswith("config.data.labels=")
+  assert len(str(caught.value).splitlines()) <= 2
+
+
+def test_a_table_that_cannot_be_read(tmp_path):
+  with pytest.raises(errors.UserError, match="No such file"):
+    class_names.read(tmp_path / "none.csv")
+  with pytest.raises(errors.UserError, match="UTF-8"):
+    read(tmp_path, "file,label\nZürich.png,a\n", "latin-1")
+
+
+ALL = ("car", "cat", "dog", "hare")
+
+
+@pytest.mark.parametrize(
+  ("text", "expected"),
+  [
+    ("", {x: x for x in ALL}),
+    ("*", {x: x for x in ALL}),
+    ("cat, dog", {"cat": "cat", "dog": "dog"}),
+    ("-car", {"cat": "cat", "dog": "dog", "hare": "hare"}),
+    ("-car,-hare", {"cat": "cat", "dog": "dog"}),
+    ("pet=cat+dog,hare", {"cat": "pet", "dog": "pet", "hare": "hare"}),
+    (
+      "pet=cat + dog,-car,*",
+      {"cat": "pet", "dog": "pet", "hare": "hare"},
+    ),
+    ("auto=car", {"car": "auto"}),
+  ],
+)
+def test_choices(text, expected):
+  assert class_names.choice(text, ALL) == expected
+
+
+def test_names_with_the_signs_of_the_syntax():
+  names = ("-1", "a=b", "c+d")
+  assert class_names.choice("-1,a=b", names) == {"-1": "-1", "a=b": "a=b"}
+  assert class_names.choice("--1", names) == {"a=b": "a=b", "c+d": "c+d"}
+
+
+@pytest.mark.parametrize(
+  ("text", "problem"),
+  [
+    ("cow", 'in "cow" there is no class "cow"'),
+    ("pet=cat+cow", 'in "pet=cat\\+cow" there is no class "cow"'),
+    ("-cow", 'there is no class "cow"'),
+    ("cat,", 'in "" there is no class ""'),
+    ("cat,pet=cat+dog", '"cat" is named twice'),
+    ("=cat+dog", "the new name is missing"),
+    ("-cat,-dog,-car,-hare", "every class is left out"),
+  ],
+)
+def test_mistakes_in_a_choice_name_the_classes(text, problem):
+  with pytest.raises(errors.UserError, match=problem) as caught:
+    class_names.choice(text, ALL)
+  assert str(caught.value).endswith("The classes are car, cat, dog, hare.")

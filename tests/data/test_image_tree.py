@@ -1,0 +1,186 @@
+"""Which images of a folder are found, in which class and split."""
+
+import pytest
+from PIL import Image
+
+from sr2_jax import errors
+from sr2_jax.data import image_tree
+
+
+@pytest.fixture
+def make(tmp_path):
+  """Makes files of these paths: images, or empty files with other suffixes."""
+
+  def make(*names):
+    for name in names:
+      path = tmp_path / name
+      path.parent.mkdir(parents=True, exist_ok=True)
+      if path.suffix == ".png":
+        Image.new("L", (6, 5)).save(path)
+      else:
+        path.write_bytes(b"")
+    return tmp_path
+
+  return make
+
+
+def found(root, **options):
+  images = image_tree.find(root, **options).images
+  return [
+    (x.path.relative_to(root).as_posix(), x.label, x.split) for x in images
+  ]
+
+
+def problem_of(root):
+  with pytest.raises(errors.UserError) as caught:
+    image_tree.find(root)
+  assert len(str(caught.value).splitlines()) <= 2
+  return str(caught.value)
+
+
+def test_classes_in_order_of_names(make):
+  root = make("cat/10.png", "cat/2.png", "ant/z.png")
+  assert found(root) == [
+    ("ant/z.png", "ant", None),
+    ("cat/10.png", "cat", None),
+    ("cat/2.png", "cat", None),
+  ]
+  assert image_tree.find(root).notes == ()
+
+
+def test_a_flat_folder_has_no_classes(make):
+  root = make("2.png", "1.png")
+  assert found(root) == [("1.png", None, None), ("2.png", None, None)]
+
+
+def test_one_class_is_a_class(make):
+  assert found(make("cat/1.png")) == [("cat/1.png", "cat", None)]
+
+
+@pytest.mark.parametrize(
+  "name", ["validation", "valid", "val", "dev", "Val", "VALIDATION"]
+)
+def test_splits_have_several_names_in_any_case(make, name):
+  root = make("Train/a/1.png", f"{name}/a/2.png", "TEST/a/3.png")
+  assert found(root) == [
+    ("Train/a/1.png", "a", "train"),
+    (f"{name}/a/2.png", "a", "validation"),
+    ("TEST/a/3.png", "a", "test"),
+  ]
+
+
+@pytest.mark.parametrize("other", ["val", "test"])
+def test_two_splits_are_splits_and_others_are_not_read(make, other):
+  root = make("train/1.png", f"{other}/2.png", "unused/3.png", "README.md")
+  assert [name for name, _, _ in found(root)] == [
+    "train/1.png",
+    f"{other}/2.png",
+  ]
+  notes = image_tree.find(root).notes
+  assert notes[0] == "not read: unused beside train"
+  assert "README.md" in notes[1]
+
+
+def test_train_alone_is_a_split_but_beside_a_bus_a_class(make):
+  root = make("train/a/1.png")
+  assert found(root) == [("train/a/1.png", "a", "train")]
+  root = make("bus/1.png")
+  (root / "train/a/1.png").rename(root / "train/1.png")
+  (root / "train/a").rmdir()
+  assert found(root) == [
+    ("bus/1.png", "bus", None),
+    ("train/1.png", "train", None),
+  ]
+
+
+def test_two_folders_of_one_split_are_named(make):
+  root = make("train/1.png", "val/2.png", "dev/3.png")
+  assert "dev and " in problem_of(root)
+  assert "are both validation" in problem_of(root)
+
+
+def test_splits_are_arranged_alike(make):
+  root = make("train/a/1.png", "test/2.png")
+  assert "class folders in train, but none in test" in problem_of(root)
+
+
+def test_what_systems_leave_behind_is_left_out_and_counted(make):
+  root = make(
+    ".DS_Store", "__MACOSX/a/._1.png", "a/1.png", "a/Thumbs.db", "a/._1.png",
+    "a/@eaDir/1.png", "b/desktop.ini", "b/2.png", ".git/x.png",
+  )  # fmt: skip
+  assert [name for name, _, _ in found(root)] == ["a/1.png", "b/2.png"]
+  (note,) = image_tree.find(root).notes
+  assert note.startswith("left out 7 files (")
+  assert ".DS_Store" in note
+  assert "and 2 more" in note
+
+
+def test_pages_beside_the_images_are_left_out_and_counted(make):
+  root = make("README.md", "labels.csv", "a/1.png", "b/1.png")
+  (note,) = image_tree.find(root).notes
+  assert note.startswith("left out 2 files (README.md, labels.csv)")
+
+
+def test_no_file_of_a_class_is_left_out(make):
+  """It may be an image, of a kind that is read by its content alone."""
+  root = make("a/1.png", "a/photo.heic")
+  assert len(found(root)) == 2
+
+
+def test_images_beside_classes(make):
+  problem = problem_of(make("a/1.png", "2.png", "3.png"))
+  assert problem.startswith("2 images beside class folders such as ")
+  assert "2.png" in problem
+
+
+def test_folders_within_classes(make):
+  problem = problem_of(make("a/1.png", "a/x/2.png", "b/y/3.png"))
+  assert problem.startswith("2 folders within class folders: ")
+  assert "b/y" in problem
+
+
+def test_class_without_images(make):
+  root = make("a/1.png")
+  (root / "c").mkdir()
+  (root / "d").mkdir()
+  assert problem_of(root).startswith("2 class folders without images: ")
+  assert "/c, " in problem_of(root)
+
+
+def test_nothing_at_all(make, tmp_path):
+  assert "has no images: expected <path>/<class>/*.png" in problem_of(tmp_path)
+  assert "has no images" in problem_of(make("notes.txt"))
+  assert r"No such file" in problem_of(tmp_path / "nowhere")
+
+
+def labeled(root, labels):
+  tree = image_tree.find_labeled(root, labels, source="labels.csv")
+  return [
+    (x.path.relative_to(root).as_posix(), x.label, x.split) for x in tree.images
+  ], tree.notes
+
+
+def test_a_table_says_the_classes(make):
+  root = make("x/1.png", "x/2.png", "3.png", "x/._1.png")
+  images, notes = labeled(root, {"x/1.png": "cat", "3.png": "dog"})
+  assert images == [("3.png", "dog", None), ("x/1.png", "cat", None)]
+  assert notes == ("left out 1 image not in labels.csv",)
+
+
+def test_a_table_has_splits_where_the_folder_has(make):
+  root = make("train/1.png", "Test/2.png", "other/3.png")
+  images, _ = labeled(root, {"train/1.png": "a", "Test/2.png": "a"})
+  assert [split for _, _, split in images] == ["test", "train"]
+  with pytest.raises(
+    errors.UserError, match=r"1 file outside train/ and Test/"
+  ):
+    labeled(root, {"train/1.png": "a", "other/3.png": "a"})
+
+
+def test_files_of_a_table_that_are_missing_are_counted(make):
+  labels = dict.fromkeys([f"{n}.png" for n in range(9)], "a")
+  with pytest.raises(errors.UserError) as caught:
+    labeled(make("1.png", "2.png"), labels)
+  assert "7 files of 9 are not in " in str(caught.value)
+  assert "6.png and 2 more" in str(caught.value)
