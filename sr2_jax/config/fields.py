@@ -195,6 +195,7 @@ CHECKS: dict[str, Check] = {
   ),
   "data.fit": _choice("refuse", "crop", "pad", "resize"),
   "data.channels": _choice("auto", "1", "3"),
+  "data.duplicates": _choice("refuse", "allow"),
   "data.validation_fraction": _number("(0, 1)"),
   "data.split_seed": _integer(0, LARGEST_SEED),
   "data.max_train_images": _integer(0),
@@ -271,6 +272,7 @@ OPTIONAL: dict[str, Any] = {
   "data.size": "",
   "data.fit": "refuse",
   "data.channels": "auto",
+  "data.duplicates": "refuse",
   "augmentation.crop": 0,
   **{corruption_field(key): () for key in names.CORRUPTIONS},
   "log.profile_steps": (),
@@ -281,7 +283,7 @@ OPTIONAL: dict[str, Any] = {
 # (`parallel`) the last bits of one.
 FREE_ON_RESUME = (
   "parallel", "stop_on_divergence", "log.profile_steps",
-  "checkpoint.keep_finished",
+  "checkpoint.keep_finished", "data.duplicates",
 )  # fmt: skip
 
 # Fields that a config of an older version lacks, and their values where an

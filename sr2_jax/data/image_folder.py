@@ -150,31 +150,35 @@ def _each(
   return results
 
 
-def _size(
-  files: Sequence[Path], headers: Sequence[image_file.Header], form: Form
-) -> fitting.Size:
-  """The size that all images get.
+class Sizes(NamedTuple):
+  """How images of some sizes become one size.
 
-  Raises:
-    UserError: names images that cannot get it.
+  Attributes:
+    size: what all get.
+    misfits: indices of those that cannot.
+    problem: what is wrong with these, in words.
+    way_out: what to do about it.
   """
-  sizes = collections.Counter(header.size for header in headers)
-  common = sizes.most_common(1)[0][0]
+
+  size: fitting.Size
+  misfits: tuple[int, ...]
+  problem: str
+  way_out: str
+
+
+def sizes_of(found: Sequence[fitting.Size], form: Form) -> Sizes:
+  """What becomes of images of these sizes."""
+  common = collections.Counter(found).most_common(1)[0][0]
   # Without a size nothing is done to images but to crop all of them alike.
   wanted, how = form.size or common, form.fit if form.size else "refuse"
-  wrong = [
-    f"{paths.shown(path)} ({fitting.named(header.size)})"
-    for path, header in zip(files, headers, strict=True)
-    if not fitting.takes(header.size, wanted, how=how)
-  ]
-  if not wrong:
-    if form.size is None and form.fit == "crop":
-      height, width = (n - n % form.multiple_of for n in wanted)
-      return height, width
-    return wanted
-  size = f"{fitting.named(wanted)} px {_SIDES}"
+  misfits = tuple(
+    index
+    for index, size in enumerate(found)
+    if not fitting.takes(size, wanted, how=how)
+  )
+  name = f"{fitting.named(wanted)} px {_SIDES}"
   if form.size is None:
-    problem = f"not of {size}, as most are"
+    problem = f"not of {name}, as most are"
     way_out = (
       f"config.data.size={fitting.named(wanted)} makes them one size, with "
       "config.data.fit=crop, pad or resize."
@@ -184,13 +188,37 @@ def _size(
       "refuse": ("not of", "crop, pad or resize"),
       "crop": ("smaller than", "pad or resize"),
       "pad": ("larger than", "crop or resize"),
+      "resize": ("", ""),  # It takes all.
     }[how]
-    problem = f"{problem} config.data.size={size}"
+    problem = f"{problem} config.data.size={name}"
     way_out = f"config.data.fit={ways} takes them, or give another size."
-  raise errors.UserError(
-    f"{len(wrong):,} of {len(files):,} images are {problem}: "
-    f"{paths.listed(wrong)}.\n{way_out}"
-  )
+  if form.size is None and form.fit == "crop":
+    wanted = (
+      wanted[0] - wanted[0] % form.multiple_of,
+      wanted[1] - wanted[1] % form.multiple_of,
+    )
+  return Sizes(wanted, misfits, problem, way_out)
+
+
+def _size(
+  files: Sequence[Path], headers: Sequence[image_file.Header], form: Form
+) -> fitting.Size:
+  """The size that all images get.
+
+  Raises:
+    UserError: names images that cannot get it.
+  """
+  sizes = sizes_of([header.size for header in headers], form)
+  if sizes.misfits:
+    wrong = [
+      f"{paths.shown(files[i])} ({fitting.named(headers[i].size)})"
+      for i in sizes.misfits
+    ]
+    raise errors.UserError(
+      f"{len(wrong):,} of {len(files):,} images are {sizes.problem}: "
+      f"{paths.listed(wrong)}.\n{sizes.way_out}"
+    )
+  return sizes.size
 
 
 def _converted(

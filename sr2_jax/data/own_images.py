@@ -10,6 +10,7 @@ import numpy as np
 from sr2_jax import errors, paths
 from sr2_jax.data import (
   class_names,
+  duplicates,
   fitting,
   image_folder,
   image_tree,
@@ -17,16 +18,28 @@ from sr2_jax.data import (
 )
 
 
-class Own(NamedTuple):
-  """The content of `data.path`.
+class Plan(NamedTuple):
+  """What is to be read, before any image is opened.
 
   Attributes:
-    images: uint8 or uint16 [N, H, W, C].
+    files: the images.
     labels: int32 [N], which index `class_names`; 0 without classes.
     class_names: sorted; () without classes.
     parts: indices of the images for "train", "validation" and "test".
+    form: what all images become.
     notes: what is worth knowing about all this, in words.
   """
+
+  files: list[Path]
+  labels: np.ndarray
+  class_names: tuple[str, ...]
+  parts: dict[str, np.ndarray]
+  form: image_folder.Form
+  notes: tuple[str, ...]
+
+
+class Own(NamedTuple):
+  """The content of `data.path`: images, uint8 or uint16, and as in Plan."""
 
   images: np.ndarray
   labels: np.ndarray
@@ -52,46 +65,66 @@ def load(
   Raises:
     UserError: names what is wrong: fields, folders or files.
   """
+  found = plan(config_data, multiple_of=multiple_of)
+  root = Path(config_data.path)
+  count = len(found.class_names)
+  # Before anything is decoded, which may take minutes.
+  if classifies and count < 2:
+    raise errors.UserError(
+      f"{paths.shown(root)} has {'one class' if count else 'no classes'}; the "
+      "classifier of joint needs two, each a folder or in config.data.labels.\n"
+      "config.model.wiring=none trains super-resolution alone."
+    )
+  images, notes = image_folder.read(
+    found.files, found.form, source=paths.shown(root)
+  )
+  if config_data.duplicates == "refuse":
+    duplicates.check(images, found.files, found.parts)
+  how = f"split by split_seed={config_data.split_seed}"
+  return Own(
+    images,
+    found.labels,
+    found.class_names,
+    found.parts,
+    (f"folder: {root}, {how}", *found.notes, *notes),
+  )
+
+
+def plan(
+  config_data: ml_collections.ConfigDict, *, multiple_of: int = 1
+) -> Plan:
+  """Which images `load` reads, by the same arguments.
+
+  Raises:
+    UserError: names what is wrong: fields or folders.
+  """
   if not config_data.path:
     raise errors.UserError(
       "config.data.path is empty: data.name=folder needs the folder of the "
       "images, <path>/<class>/*.png."
     )
-  root = Path(config_data.path)
-  tree = _tree(config_data, root)
+  tree = _tree(config_data, Path(config_data.path))
   listed, names = _chosen(tree.images, config_data.classes)
-  if classifies and len(names) < 2:
-    raise errors.UserError(
-      f"{paths.shown(root)} has {'one class' if names else 'no classes'}; the "
-      "classifier of joint needs two, each a folder or in config.data.labels.\n"
-      "config.model.wiring=none trains super-resolution alone."
-    )
   places = {name: place for place, name in enumerate(names)}
-  labels = [places[x.label] if x.label is not None else 0 for x in listed]
-  labels = np.array(labels, np.int32)
-  # Before anything is decoded, which may take minutes.
+  labels = np.array(
+    [places[x.label] if x.label is not None else 0 for x in listed], np.int32
+  )
   parts = _parts(listed, labels, config_data)
-  form = image_folder.Form(
-    size=fitting.sides_of(config_data.size),
-    fit=config_data.fit,
-    channels=config_data.channels,
-    multiple_of=multiple_of,
-  )
-  images, notes = image_folder.read(
-    [x.path for x in listed], form, source=paths.shown(root)
-  )
-  how = f"split by split_seed={config_data.split_seed}"
-  return Own(
-    images,
+  return Plan(
+    [x.path for x in listed],
     labels,
     names,
     parts,
+    image_folder.Form(
+      size=fitting.sides_of(config_data.size),
+      fit=config_data.fit,
+      channels=config_data.channels,
+      multiple_of=multiple_of,
+    ),
     (
-      f"folder: {root}, {how}",
       *tree.notes,
       *_about_choice(len(tree.images) - len(listed)),
       *_about_rare(labels, names, parts),
-      *notes,
     ),
   )
 

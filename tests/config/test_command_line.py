@@ -37,6 +37,7 @@ TYPED = {
   "data.size": ("32x16", "32x16"),
   "data.fit": ("crop", "crop"),
   "data.channels": ("1", "1"),
+  "data.duplicates": ("allow", "allow"),
   "data.validation_fraction": ("0.1", 0.1),
   "data.split_seed": ("7", 7),
   "data.max_train_images": ("1000", 1000),
@@ -133,7 +134,9 @@ def test_every_field_has_a_typed_example():
 
 
 # Fields that are for own images alone.
-OF_FOLDER = ("data.classes", "data.size", "data.fit", "data.channels")
+OF_FOLDER = (
+  "data.classes", "data.size", "data.fit", "data.channels", "data.duplicates",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("field", TYPED)

@@ -164,3 +164,14 @@ def test_sizes_and_the_scale(write):
 
 def test_path_is_needed():
   assert "config.data.path is empty" in problem_of("")
+
+
+def test_duplicates_across_splits_are_refused(write, tmp_path):
+  write("train/a", 10)
+  root = write("test/a", 2)
+  image = (tmp_path / "train/a/0003.png").read_bytes()
+  (tmp_path / "test/a/0001.png").write_bytes(image)
+  problem = problem_of(root)
+  assert problem.startswith("1 image is in two splits: ")
+  assert "train/a/0003.png = " in problem
+  assert counts(load(root, duplicates="allow"))["test"] == [2]

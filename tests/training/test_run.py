@@ -340,7 +340,7 @@ def test_a_run_of_an_older_version_keeps_its_shift(images, tmp_path):
   def make_older(recorded):
     recorded["config"]["augmentation"]["max_shift"] = 3
     del recorded["config"]["augmentation"]["crop"]
-    for field in ("labels", "classes", "size", "fit", "channels"):
+    for field in ("labels", "classes", "size", "fit", "channels", "duplicates"):
       del recorded["config"]["data"][field]
 
   edit_record(tmp_path, make_older)
