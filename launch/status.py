@@ -139,7 +139,11 @@ def is_finished(job: jobs_lib.Job) -> bool:
   job.folder.check(
     record.to_dict(job.config),
     # The path of its source may be spelled in several ways.
-    ignore=("init_from", *fields.FREE_ON_RESUME),
+    ignore=(
+      "init_from",
+      *fields.FREE_ON_RESUME,
+      *derived.open_fields(job.config),
+    ),
     way_out="Give another --workdir, or move that run's folder away. Where "
     "only fields of `eval` differ, --mode=eval evaluates it again.",
   )

@@ -99,6 +99,11 @@ def with_shift(
   return ml_collections.FrozenConfigDict(changed)
 
 
+def open_fields(config: ml_collections.ConfigDict) -> tuple[str, ...]:
+  """Fields that a run settles itself, so that its record may differ."""
+  return ("augmentation.max_shift",) * (config.augmentation.max_shift < 0)
+
+
 def classifies(config: ml_collections.ConfigDict) -> bool:
   """Whether a run trains a classifier."""
   return config.model.wiring != "none" and "joint" in phases(config)

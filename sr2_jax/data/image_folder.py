@@ -15,6 +15,7 @@ from sr2_jax import errors, paths
 from sr2_jax.data import cache, fitting, image_file, pixels
 
 _SIDES = "(height x width)"
+_CHECK = " `python -m sr2_jax.data.check` names all that is wrong."
 
 
 _Result = TypeVar("_Result")
@@ -145,7 +146,7 @@ def _each(
       names, them = paths.listed([path for path, _ in others]), "them"
       more = f" And {len(others):,} more of {len(files):,} files: {names}."
     raise errors.UserError(
-      f"{first}{more}\nReplace {them}, or move {them} away."
+      f"{first}{more}\nReplace {them}, or move {them} away.{_CHECK}"
     )
   return results
 
@@ -216,7 +217,7 @@ def _size(
     ]
     raise errors.UserError(
       f"{len(wrong):,} of {len(files):,} images are {sizes.problem}: "
-      f"{paths.listed(wrong)}.\n{sizes.way_out}"
+      f"{paths.listed(wrong)}.\n{sizes.way_out}{_CHECK}"
     )
   return sizes.size
 

@@ -27,7 +27,7 @@ _LEFT_BEHIND = frozenset((
   "thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r",
   "#recycle", "#snapshot", "$recycle.bin", "system volume information",
 ))  # fmt: skip
-# Endings of pages beside class folders, such as README.md.
+# How messages say where images are expected.
 _ARRANGED = "<path>/<class>/*.png"
 
 

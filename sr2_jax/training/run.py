@@ -192,12 +192,11 @@ def _load_data(config: Any) -> dataset_lib.Dataset:
 
 
 def _open_fields(folder: folder_lib.RunFolder, config: Any) -> tuple[str, ...]:
-  """Fields that may differ: `init_from`, which moves, and an open shift."""
+  """Fields that may differ: `init_from`, which moves, and what is open."""
   recorded = folder.read()
   has_source = recorded and recorded["config"].get("init_from")
   moved = ("init_from",) if has_source and config.init_from else ()
-  is_open = config.augmentation.max_shift < 0
-  return (*moved, *("augmentation.max_shift",) * is_open)
+  return (*moved, *derived.open_fields(config))
 
 
 def pretrained_state(

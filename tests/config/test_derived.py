@@ -124,9 +124,11 @@ def test_the_shift_of_known_images_is_recorded_as_ever(name):
 def test_an_open_shift_is_that_of_an_earlier_start():
   config = derived.resolve(_config(**{"data.name": "folder"}))
   assert config.augmentation.max_shift == -1
+  assert derived.open_fields(config) == ("augmentation.max_shift",)
   assert derived.with_shift(config, None) is config
   earlier = derived.with_shift(config, {"max_shift": 3})
   assert earlier.augmentation.max_shift == 3
+  assert derived.open_fields(earlier) == ()
   assert derived.with_shift(earlier, {"max_shift": 5}) is earlier
 
 

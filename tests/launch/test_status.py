@@ -106,6 +106,21 @@ def test_steps_on_an_image_folder_are_unknown_before_the_first_start(tmp_path):
   assert status.steps_done(job) == {"pretrain": 0, "joint": 0}
 
 
+def test_an_image_folder_stays_finished_whose_shift_is_open_now(tmp_path):
+  sweep = test_jobs.write_sweep(
+    tmp_path,
+    "return [runs.Run('a', 'tests/tiny.py', {",
+    f"  'data.name': 'folder', 'data.path': {str(tmp_path)!r}}})]",
+  )
+  [job] = jobs_lib.load(sweep, tmp_path)
+  begin(job, done=True)
+  path = job.folder.path / "config.json"
+  recorded = json.loads(path.read_text())
+  recorded["config"]["augmentation"]["max_shift"] = 3
+  path.write_text(json.dumps(recorded))
+  assert status.is_finished(job)
+
+
 def test_state_and_steps_done(tmp_path):
   job = jobs_lib.load(
     test_jobs.PAIR, tmp_path, settings={"joint.num_epochs": "2"}
