@@ -83,6 +83,8 @@ def test_a_folder_without_counts_is_not_searched_at_every_call(
   assert not status.has_recorded(second)
   now[0] += 5.0
   assert status.has_recorded(second)
+
+
 def test_steps_by_what_an_older_version_has_recorded(tmp_path):
   [first, *_] = jobs_lib.load(
     "experiments/paper.py:cpu", tmp_path, only=["svhn_wdsr_x4"]
