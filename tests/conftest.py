@@ -57,3 +57,16 @@ def programs_of_runs(tmp_path_factory):
   folder = session / "programs_of_runs"
   folder.mkdir(exist_ok=True)
   return folder
+
+
+@pytest.fixture
+def settings_of_jax():
+  """JAX's settings that a run changes are put back at the end of a test."""
+  names = (
+    "jax_compilation_cache_dir",
+    "jax_persistent_cache_min_compile_time_secs",
+  )
+  before = {name: getattr(jax.config, name) for name in names}
+  yield
+  for name, value in before.items():
+    jax.config.update(name, value)

@@ -3,7 +3,6 @@
 import json
 import shutil
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,17 +17,9 @@ SIDE = 12
 
 
 @pytest.fixture(autouse=True)
-def surroundings(programs_of_runs, monkeypatch):
+def surroundings(programs_of_runs, monkeypatch, settings_of_jax):
   """One cache for all runs, and JAX's settings as they were."""
   monkeypatch.setenv("SR2_JAX_CACHE_DIR", str(programs_of_runs))
-  names = (
-    "jax_compilation_cache_dir",
-    "jax_persistent_cache_min_compile_time_secs",
-  )
-  before = {name: getattr(jax.config, name) for name in names}
-  yield
-  for name, value in before.items():
-    jax.config.update(name, value)
 
 
 def make_config(path, **changes):

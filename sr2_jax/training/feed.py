@@ -8,7 +8,6 @@ The program gets the same images either way.
 
 import collections
 import dataclasses
-import math
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent import futures
 from typing import Any
@@ -81,7 +80,7 @@ def plan(
     steps_per_call = _STEPS_PER_CALL_ON_CPU if on_cpu else _STEPS_PER_CALL
     if streams:
       step_bytes = (
-        math.prod(images.shape[1:])
+        images[0].nbytes
         * (config.batch_size // layout.num_shards)
         * layout.members_on_each(num_members)
       )

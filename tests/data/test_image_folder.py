@@ -23,12 +23,6 @@ def _rgb(height=6, width=5):
   return RANDOM.integers(0, 256, (height, width, 3), np.uint8)
 
 
-@pytest.fixture(autouse=True)
-def private_cache(tmp_path_factory, monkeypatch):
-  cache = tmp_path_factory.mktemp("cache")
-  monkeypatch.setenv("SR2_JAX_CACHE_DIR", str(cache))
-
-
 @pytest.fixture
 def folder(tmp_path):
   """Two classes, `a` with two gray files and `b` with one."""

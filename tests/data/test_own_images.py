@@ -9,29 +9,6 @@ from sr2_jax import errors
 from sr2_jax.data import own_images
 
 
-@pytest.fixture(autouse=True)
-def private_cache(tmp_path_factory, monkeypatch):
-  cache = tmp_path_factory.mktemp("cache")
-  monkeypatch.setenv("SR2_JAX_CACHE_DIR", str(cache))
-
-
-@pytest.fixture
-def write(tmp_path):
-  """Writes `count` distinct images into tmp_path/<name>."""
-  values = iter(range(10_000))
-
-  def write(name, count, *, size=(4, 4)):
-    folder = tmp_path / name
-    folder.mkdir(parents=True, exist_ok=True)
-    for index in range(count):
-      pixels = np.zeros(size, np.uint8)
-      pixels[0, :2] = divmod(next(values), 250)
-      Image.fromarray(pixels).save(folder / f"{index:04}.png")
-    return tmp_path
-
-  return write
-
-
 def load(root, *, needs=None, **fields):
   config = default.get_config().data
   config.update({"name": "folder", "path": str(root), **fields})
@@ -54,9 +31,9 @@ def counts(own):
   }
 
 
-def test_a_folder_is_split_three_ways(write):
-  write("ant", 20)
-  own = load(write("bee", 10))
+def test_a_folder_is_split_three_ways(write_images):
+  write_images("ant", 20)
+  own = load(write_images("bee", 10))
   assert own.class_names == ("ant", "bee")
   assert counts(own) == {
     "train": [12, 6],
@@ -64,13 +41,15 @@ def test_a_folder_is_split_three_ways(write):
     "test": [4, 2],
   }
   assert sorted(np.concatenate([*own.parts.values()])) == list(range(30))
-  assert own.notes == (f"folder: {write('bee', 0)}, split by split_seed=0",)
+  assert own.notes == (
+    f"folder: {write_images('bee', 0)}, split by split_seed=0",
+  )
 
 
-def test_a_test_of_its_own_keeps_its_order(write):
+def test_a_test_of_its_own_keeps_its_order(write_images):
   for name, count in (("train/a", 20), ("train/b", 10), ("test/a", 3)):
-    root = write(name, count)
-  own = load(write("test/b", 2))
+    root = write_images(name, count)
+  own = load(write_images("test/b", 2))
   assert counts(own) == {"train": [16, 8], "validation": [4, 2], "test": [3, 2]}
   test = own.images[own.parts["test"]]
   expected = [
@@ -79,35 +58,35 @@ def test_a_test_of_its_own_keeps_its_order(write):
   np.testing.assert_array_equal(test[..., 0], expected)
 
 
-def test_a_validation_of_its_own_is_taken(write):
-  write("train/a", 10)
-  root = write("val/a", 3)
+def test_a_validation_of_its_own_is_taken(write_images):
+  write_images("train/a", 10)
+  root = write_images("val/a", 3)
   assert counts(load(root)) == {"train": [8], "validation": [3], "test": [2]}
-  write("test/a", 4)
+  write_images("test/a", 4)
   assert counts(load(root)) == {"train": [10], "validation": [3], "test": [4]}
 
 
-def test_classes_that_training_does_not_see_are_named(write):
-  write("train/a", 5)
-  root = write("test/a", 5)
-  write("test/b", 5)
+def test_classes_that_training_does_not_see_are_named(write_images):
+  write_images("train/a", 5)
+  root = write_images("test/a", 5)
+  write_images("test/b", 5)
   problem = problem_of(root)
   assert "1 of the classes for test have no images for training: b." in problem
   assert counts(load(root, classes="-b"))["test"] == [5]
 
 
-def test_rare_classes_are_noted(write):
-  write("a", 20)
-  write("b", 2)
-  own = load(write("c", 2))
+def test_rare_classes_are_noted(write_images):
+  write_images("a", 20)
+  write_images("b", 2)
+  own = load(write_images("c", 2))
   assert own.notes[1:] == (
     "validation has no image of 2 of 3 classes: b, c",
     "test has no image of 2 of 3 classes: b, c",
   )
 
 
-def test_without_classes_all_labels_are_zero(write):
-  root = write(".", 10)
+def test_without_classes_all_labels_are_zero(write_images):
+  root = write_images(".", 10)
   own = load(root)
   assert own.class_names == ()
   assert counts(own) == {"train": [6], "validation": [2], "test": [2]}
@@ -118,16 +97,16 @@ def test_without_classes_all_labels_are_zero(write):
 @pytest.mark.parametrize(
   ("name", "reason"), [(".", "has no classes"), ("a", "has one class")]
 )
-def test_a_classifier_needs_two_classes(write, name, reason):
-  root = write(name, 10)
+def test_a_classifier_needs_two_classes(write_images, name, reason):
+  root = write_images(name, 10)
   load(root, needs={"classifies": False})
   problem = problem_of(root, needs={"classifies": True})
   assert reason in problem
   assert "config.model.wiring=none" in problem
 
 
-def test_labels_from_a_table(write, tmp_path):
-  root = write("images", 10)
+def test_labels_from_a_table(write_images, tmp_path):
+  root = write_images("images", 10)
   rows = [f"{n:04}.png,{'cat' if n < 4 else 'dog'}" for n in range(9)]
   table = tmp_path / "labels.csv"
   table.write_text("\n".join(["file,label", *rows]))
@@ -141,20 +120,20 @@ def test_labels_from_a_table(write, tmp_path):
   )
 
 
-def test_classes_are_joined_and_left_out(write):
+def test_classes_are_joined_and_left_out(write_images):
   for name in ("car", "cat", "dog", "hare"):
-    root = write(name, 10)
+    root = write_images(name, 10)
   own = load(root, classes="pet=cat+dog,-hare,*")
   assert own.class_names == ("car", "pet")
   assert np.bincount(own.labels).tolist() == [10, 20]
   assert "left out 10 images by config.data.classes" in own.notes
   # The sides of images that are left out do not matter.
-  write("odd", 1, size=(9, 9))
+  write_images("odd", 1, size=(9, 9))
   load(root, classes="-odd")
 
 
-def test_sizes_and_the_scale(write):
-  root = write("a", 5, size=(9, 7))
+def test_sizes_and_the_scale(write_images):
+  root = write_images("a", 5, size=(9, 7))
   assert load(root).images.shape[1:3] == (9, 7)
   cut = load(root, fit="crop", needs={"multiple_of": 4})
   assert cut.images.shape[1:3] == (8, 4)
@@ -166,9 +145,9 @@ def test_path_is_needed():
   assert "config.data.path is empty" in problem_of("")
 
 
-def test_duplicates_across_splits_are_refused(write, tmp_path):
-  write("train/a", 10)
-  root = write("test/a", 2)
+def test_duplicates_across_splits_are_refused(write_images, tmp_path):
+  write_images("train/a", 10)
+  root = write_images("test/a", 2)
   image = (tmp_path / "train/a/0003.png").read_bytes()
   (tmp_path / "test/a/0001.png").write_bytes(image)
   problem = problem_of(root)

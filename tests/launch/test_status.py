@@ -37,6 +37,17 @@ def begin(job, *rows, num_train_images=32, done=False):
     job.folder.set_done()
 
 
+def on_a_folder(tmp_path):
+  """A job on own images."""
+  sweep = test_jobs.write_sweep(
+    tmp_path,
+    "return [runs.Run('a', 'tests/tiny.py', {",
+    f"  'data.name': 'folder', 'data.path': {str(tmp_path)!r}}})]",
+  )
+  [job] = jobs_lib.load(sweep, tmp_path)
+  return job
+
+
 def test_steps_by_the_official_sizes(tmp_path):
   """48,000 and 58,606 + 126,743 images in batches of 64."""
   jobs = {
@@ -98,23 +109,13 @@ def test_steps_by_what_an_older_version_has_recorded(tmp_path):
 
 
 def test_steps_on_an_image_folder_are_unknown_before_the_first_start(tmp_path):
-  sweep = test_jobs.write_sweep(
-    tmp_path,
-    "return [runs.Run('a', 'tests/tiny.py', {",
-    f"  'data.name': 'folder', 'data.path': {str(tmp_path)!r}}})]",
-  )
-  [job] = jobs_lib.load(sweep, tmp_path)
+  job = on_a_folder(tmp_path)
   assert status.parts(job) is None
   assert status.steps_done(job) == {"pretrain": 0, "joint": 0}
 
 
 def test_an_image_folder_stays_finished_whose_shift_is_open_now(tmp_path):
-  sweep = test_jobs.write_sweep(
-    tmp_path,
-    "return [runs.Run('a', 'tests/tiny.py', {",
-    f"  'data.name': 'folder', 'data.path': {str(tmp_path)!r}}})]",
-  )
-  [job] = jobs_lib.load(sweep, tmp_path)
+  job = on_a_folder(tmp_path)
   begin(job, done=True)
   path = job.folder.path / "config.json"
   recorded = json.loads(path.read_text())

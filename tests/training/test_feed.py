@@ -154,9 +154,9 @@ def test_accelerators_take_many_steps_that_fit():
   gpus = (types.SimpleNamespace(platform="gpu"),) * 2
   layout = parallel.Layout("members", gpus)
 
-  def plan(shape, device_bytes=0):
+  def plan(shape, device_bytes=0, dtype=np.uint8):
     config = make_config(steps_per_call=0, device_bytes=device_bytes)
-    images = np.empty(shape, np.uint8)
+    images = np.empty(shape, dtype)
     return feed.plan(config, layout, images=images, num_members=2)
 
   assert plan((48_000, 28, 28, 1)) == feed.Plan(False, 50)
@@ -164,6 +164,9 @@ def test_accelerators_take_many_steps_that_fit():
   assert plan((100, 32, 32, 3), 6 * 4 * 3072 * 7) == feed.Plan(False, 50)
   assert plan((200, 32, 32, 3), 6 * 4 * 3072 * 7) == feed.Plan(True, 7)
   assert plan((100, 32, 32, 3), 1) == feed.Plan(True, 1)
+  # With 16 bits an image has twice the bytes.
+  deep = plan((200, 32, 32, 3), 6 * 4 * 3072 * 14, np.uint16)
+  assert deep == feed.Plan(True, 7)
 
 
 def test_streaming_reads_ahead_and_stops_when_closed(split, monkeypatch):

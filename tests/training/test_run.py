@@ -40,17 +40,9 @@ def images(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def surroundings(tmp_path, monkeypatch):
+def surroundings(tmp_path, monkeypatch, settings_of_jax):
   """A cache of the test's own, and JAX's settings as they were."""
   monkeypatch.setenv("SR2_JAX_CACHE_DIR", str(tmp_path / "cache"))
-  names = (
-    "jax_compilation_cache_dir",
-    "jax_persistent_cache_min_compile_time_secs",
-  )
-  before = {name: getattr(jax.config, name) for name in names}
-  yield
-  for name, value in before.items():
-    jax.config.update(name, value)
 
 
 def make_config(images, **changes):
