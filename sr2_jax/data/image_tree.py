@@ -5,7 +5,7 @@ Nothing is opened here but folders, and a file of labels.
 
 import collections
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,11 +15,13 @@ from sr2_jax.data import image_file
 # Names of folders that are splits, in any case.
 _SPLITS = {
   "train": "train",
+  "training": "train",
   "validation": "validation",
   "valid": "validation",
   "val": "validation",
   "dev": "validation",
   "test": "test",
+  "testing": "test",
 }
 # What Windows, macOS and network storage leave in folders, besides files whose
 # names begin with a dot.
@@ -108,7 +110,7 @@ def find(root: Path) -> Tree:
   Args:
     root: has images, or a folder of images for each class; or a folder train/
       that has, and test/ or validation/ beside it. These two may be missing,
-      and any case will do; val/, valid/ and dev/ are validation/.
+      and have other names: those of _SPLITS, in any case.
 
   Raises:
     UserError: names the folder or file that does not fit in.
@@ -171,7 +173,7 @@ def find_labeled(root: Path, labels: Mapping[str, str], *, source: str) -> Tree:
     if outside:
       raise errors.UserError(
         f"{source} names {_count(len(outside), 'file')} outside "
-        f"{' and '.join(f'{x.name}/' for x in splits.values())}: "
+        f"{_and(splits.values())}: "
         f"{paths.listed(outside)}.\nMove them into one, or remove their lines."
       )
   num_others = sum(
@@ -203,15 +205,22 @@ def _is_kept(name: str) -> bool:
 def _split_folders(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
   """The folder of each split; {} if the folders are classes.
 
-  A class may be called "train", beside "bus", but not beside "test".
+  A class may be called "train" or "test" beside "bus", but not both.
   """
   found = collections.defaultdict(list)
   for folder in folders:
     if split := _SPLITS.get(folder.name.casefold()):
       found[split].append(folder)
-  num_splits = sum(map(len, found.values()))
-  if "train" not in found or (len(found) == 1 and num_splits < len(folders)):
+  num_others = len(folders) - sum(map(len, found.values()))
+  if len(found) < 2 and (num_others or "train" not in found):
     return {}
+  if "train" not in found:
+    if num_others:
+      return {}
+    raise errors.UserError(
+      f"{paths.shown(root)} has {_and(folders)}, but no train/: add it, or "
+      "rename the folders if they are classes."
+    )
   for split, same in found.items():
     if len(same) > 1:
       raise errors.UserError(
@@ -219,6 +228,10 @@ def _split_folders(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
         "join them, or move one away."
       )
   return {split: found[split][0] for split in _order(found)}
+
+
+def _and(folders: Iterable[Path]) -> str:
+  return " and ".join(f"{folder.name}/" for folder in folders)
 
 
 def _order(splits: Mapping[str, object]) -> list[str]:

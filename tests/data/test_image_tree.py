@@ -69,6 +69,22 @@ def test_splits_have_several_names_in_any_case(make, name):
   ]
 
 
+def test_more_names_of_splits(make):
+  root = make("training/a/1.png", "testing/a/2.png")
+  assert [split for _, _, split in found(root)] == ["train", "test"]
+
+
+def test_splits_without_one_for_training_are_refused(make):
+  problem = problem_of(make("val/1.png", "test/2.png"))
+  assert "has test/ and val/, but no train/" in problem
+
+
+def test_a_class_may_have_the_name_of_a_split(make):
+  root = make("test/1.png", "bus/2.png")
+  assert [label for _, label, _ in found(root)] == ["bus", "test"]
+  assert len(found(make("test/3.png", "dev/4.png"))) == 4
+
+
 @pytest.mark.parametrize("other", ["val", "test"])
 def test_two_splits_are_splits_and_others_are_not_read(make, other):
   root = make("train/1.png", f"{other}/2.png", "unused/3.png", "README.md")
