@@ -310,6 +310,7 @@ def validate_init_from(
     may_differ = difference.is_of(
       "data.path",
       "data.labels",
+      "data.duplicates",
       "data.device_bytes",
       "data.max_train_images",
       "model.wiring",

@@ -4,7 +4,8 @@
 
 Shows classes, splits, sizes and kinds of files on standard output, and every
 problem on standard error, a line each. Flags are named as the fields of
-`config.data`. Exit codes: 0 nothing is wrong, 2 something is to be fixed.
+`config.data`, and --crop is `config.augmentation.crop`. Exit codes: 0 nothing
+is wrong, 2 something is to be fixed.
 """
 
 import argparse
@@ -51,17 +52,21 @@ class Seen(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
   """Checks a folder, and returns the exit code."""
   options = _parser().parse_args(arguments)
-  config_data = _config_data(options)
   try:
+    config_data = _config_data(options)
     plan = own_images.plan(config_data, multiple_of=options.scale)
     seen = examine(plan.files)
-    problems = problems_of(plan, seen, scale=options.scale)
+    problems = problems_of(plan, seen, scale=options.scale, crop=options.crop)
     print("\n".join(described(plan, seen, title=options.path)))
     if options.sheet:
-      contact_sheet.write(Path(options.sheet), plan, seen_well(seen))
+      contact_sheet.write(
+        Path(options.sheet).expanduser(), plan, seen_well(seen)
+      )
       print(f"pictures: {options.sheet}")
   except errors.UserError as error:
     problems = [str(error)]
+  except OSError as error:
+    problems = [f"--sheet={options.sheet}: {error.strerror}."]
   for problem in problems:
     print(problem, file=sys.stderr)
   if problems:
@@ -78,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
   add = parser.add_argument
   add("path", help="the folder of images")
   add("--scale", type=_scale, default=2, help="super-resolution factor (2)")
+  add("--crop", type=int, default=0, help="side of crops to train on (none)")
   add("--labels", default="", help="a CSV file with columns file and label")
   add("--classes", default="", help="classes to keep, join and leave out")
   add(
@@ -88,8 +94,8 @@ def _parser() -> argparse.ArgumentParser:
   )
   add("--fit", default="refuse", choices=("refuse", "crop", "pad", "resize"))
   add("--channels", default="auto", choices=("auto", "1", "3"))
-  add("--validation_fraction", type=float, default=0.2)
-  add("--split_seed", type=int, default=0)
+  add("--validation_fraction", type=float, default=0.2, help="0.2")
+  add("--split_seed", type=int, default=0, help="0")
   add("--sheet", default="", help="a PNG file to show some of each class in")
   return parser
 
@@ -108,7 +114,9 @@ def _size(text: str) -> str:
 
 def _config_data(options: argparse.Namespace) -> ml_collections.ConfigDict:
   fields = {**vars(options)}
-  for other in ("scale", "sheet"):
+  for name in ("path", "labels", "sheet"):
+    fields[name] = paths.local(fields[name], name)
+  for other in ("scale", "crop", "sheet"):
     del fields[other]
   return ml_collections.ConfigDict(fields)
 
@@ -134,9 +142,16 @@ def seen_well(seen: Sequence[Seen]) -> list[int]:
 
 
 def problems_of(
-  plan: own_images.Plan, seen: Sequence[Seen], *, scale: int
+  plan: own_images.Plan, seen: Sequence[Seen], *, scale: int, crop: int = 0
 ) -> list[str]:
-  """Everything that stops a run on these images, a line each."""
+  """Everything that stops a run on these images, a line each.
+
+  Args:
+    plan: the images.
+    seen: what each file turned out to be.
+    scale: super-resolution factor.
+    crop: side of the squares that are trained on; 0: whole images.
+  """
   problems = [one.problem for one in seen if one.problem]
   read = seen_well(seen)
   found = [one.header.size for one in seen if one.header is not None]
@@ -151,10 +166,16 @@ def problems_of(
   if misfits:
     misfits[-1] += f"\n{sizes.way_out}"
   problems += misfits
-  if any(side % scale for side in sizes.size):
+  size = (crop, crop) if crop else sizes.size
+  if crop > min(sizes.size):
     problems.append(
-      f"scale {scale} does not divide {fitting.named(sizes.size)} px; "
-      "--fit=crop cuts the rest, or give another --size."
+      f"crops of {crop} px do not fit into {fitting.named(sizes.size)} px."
+    )
+  if any(side % scale for side in size):
+    way_out = "--fit=crop cuts the rest, or give another --size"
+    problems.append(
+      f"scale {scale} does not divide {fitting.named(size)} px; "
+      f"{'give another --crop' if crop else way_out}."
     )
   # Files that cannot be read have one digest, but are no duplicates.
   digests = [one.digest or str(i).encode() for i, one in enumerate(seen)]

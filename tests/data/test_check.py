@@ -69,6 +69,24 @@ def test_all_problems_are_named_at_once(folder, run):
   assert any("left out 1 file (Thumbs.db)" in line for line in out)
 
 
+@pytest.mark.parametrize(
+  ("flags", "problem"),
+  [
+    (["--scale=4"], "scale 4 does not divide 12x10 px; --fit=crop cuts"),
+    (["--scale=4", "--crop=8"], None),
+    (["--scale=4", "--crop=12"], "crops of 12 px do not fit into 12x10 px."),
+    (["--crop=9"], "scale 2 does not divide 9x9 px; give another --crop."),
+  ],
+)
+def test_scale_and_crops(folder, run, flags, problem):
+  code, _, err = run(folder, *flags)
+  if problem is None:
+    assert (code, err) == (0, [])
+  else:
+    assert code == 2
+    assert err[0].startswith(problem)
+
+
 def test_fields_of_data_are_flags(folder, run, tmp_path):
   table = tmp_path / "labels.csv"
   rows = [f"{c}/{n}.png,{n % 3}" for c in ("cat", "dog") for n in range(10)]
@@ -88,6 +106,13 @@ def test_a_folder_that_cannot_be_arranged(folder, run):
   assert (code, out) == (2, [])
   assert err[0].startswith("1 class folder without images")
   assert err[-1] == "1 to fix"
+
+
+def test_a_sheet_that_cannot_be_written(folder, run, tmp_path):
+  (tmp_path / "file").write_text("")
+  code, _, err = run(folder, f"--sheet={tmp_path / 'file/sheet.png'}")
+  assert code == 2
+  assert err[0].startswith("--sheet=")
 
 
 @pytest.mark.parametrize("flag", ["--size=32", "--size=0x3", "--scale=1"])
