@@ -4,6 +4,7 @@ A path is local: Python would take a URL for a folder called "gs:".
 """
 
 import os
+import pathlib
 import re
 import sys
 from collections.abc import Sequence
@@ -72,6 +73,23 @@ def for_checkpoints(path: str, name: str) -> str:
     if text in os.path.realpath(expanded):
       _refuse(path, name, f'the path of a run folder cannot hold "{text}"')
   return expanded
+
+
+def check_writable(folder: pathlib.Path, name: str) -> None:
+  """Refuses what would be found out only when everything has been made.
+
+  Args:
+    folder: for outputs; it need not exist yet.
+    name: of the flag, for messages.
+
+  Raises:
+    UserError: if it is a file, or nothing can be written there.
+  """
+  if folder.exists() and not folder.is_dir():
+    raise errors.UserError(f"{name}={folder} is a file, not a folder.")
+  place = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+  if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+    _refuse(str(folder), name, f"nothing can be written to {place}")
 
 
 def _refuse(path: str, name: str, problem: str) -> NoReturn:

@@ -138,3 +138,19 @@ def test_a_list_names_the_first_few_and_counts_the_rest():
   assert paths.listed(names[:5]) == "0.png, 1.png, 2.png, 3.png, 4.png"
   assert paths.listed(names).endswith("4.png and 1,000 more")
   assert paths.listed(["a\nb"]) == r"'a\nb'"
+
+
+def test_outputs_go_where_something_can_be_written(tmp_path, monkeypatch):
+  paths.check_writable(tmp_path / "a" / "b", "--out")
+  assert not list(tmp_path.iterdir())
+  (tmp_path / "file").touch()
+  for folder, problem in (
+    (tmp_path / "file", "is a file, not a folder"),
+    (tmp_path / "file" / "below", f"nothing can be written to {tmp_path}/file"),
+  ):
+    with pytest.raises(errors.UserError, match=rf"^--out=.*{problem}\.$"):
+      paths.check_writable(folder, "--out")
+  # Root may write everywhere, so the folder is only said to be read-only.
+  monkeypatch.setattr(paths.os, "access", lambda path, mode: path != tmp_path)
+  with pytest.raises(errors.UserError, match="nothing can be written to"):
+    paths.check_writable(tmp_path / "a" / "b", "--out")

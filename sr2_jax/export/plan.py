@@ -2,10 +2,9 @@
 
 import dataclasses
 import importlib.util
-import os
 import pathlib
 
-from sr2_jax import errors
+from sr2_jax import errors, paths
 from sr2_jax.export import command_line
 from sr2_jax.prediction import choice
 
@@ -74,7 +73,7 @@ def prepare(command: command_line.Command) -> Plan:
     )
   for form in command.to:
     _require(form)
-  _check_folder(command.out)
+  paths.check_writable(command.out, "--out")
   end = "_float16" if command.dtype == "float16" else ""
   targets = tuple(
     Target(
@@ -87,15 +86,6 @@ def prepare(command: command_line.Command) -> Plan:
   if not command.force:
     _refuse_existing(targets)
   return Plan(command, chosen, targets)
-
-
-def _check_folder(out: pathlib.Path) -> None:
-  """Refuses what would be found out only when everything has been made."""
-  if out.exists() and not out.is_dir():
-    raise errors.UserError(f"--out={out} is a file, not a folder.")
-  place = next(p for p in (out, *out.absolute().parents) if p.exists())
-  if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-    raise errors.UserError(f"--out={out}: nothing can be written to {place}.")
 
 
 def _require(form: str) -> None:

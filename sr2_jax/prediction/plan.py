@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from sr2_jax import errors
+from sr2_jax import errors, paths
 from sr2_jax.prediction import choice, command_line, table, work_list
 
 
@@ -43,8 +43,9 @@ def prepare(command: command_line.Command) -> Plan:
     raise errors.UserError(
       "--uncertainty: one network has no spread; it needs two seeds or more."
     )
-  if command.out.exists() and not command.out.is_dir():
-    raise errors.UserError(f"--out={command.out} is a file, not a folder.")
+  paths.check_writable(command.out, "--out")
+  if command.table is not None:
+    paths.check_writable(command.table.parent, "--table")
   listing = work_list.find(
     command.images, recursive=command.recursive, skip=command.out
   )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sr2_jax import errors
+from sr2_jax import errors, paths
 from sr2_jax.export import command_line, plan
 from tests import tiny_predictor
 
@@ -112,7 +112,7 @@ def test_where_nothing_can_be_written(run, monkeypatch):
   assert refusal("run --out=file") == "--out=file is a file, not a folder."
   assert "nothing can be written to" in refusal("run --out=file/below")
   # Root may write everywhere, so the folder is only said to be read-only.
-  monkeypatch.setattr(plan.os, "access", lambda path, mode: False)
+  monkeypatch.setattr(paths.os, "access", lambda path, mode: False)
   assert refusal("run --out=a/b").startswith("--out=a/b: nothing can be")
 
 

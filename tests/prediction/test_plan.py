@@ -5,7 +5,7 @@ import pathlib
 import pytest
 from PIL import Image
 
-from sr2_jax import errors
+from sr2_jax import errors, paths
 from sr2_jax.prediction import command_line, plan, table
 from tests import tiny_predictor
 
@@ -85,4 +85,13 @@ def test_what_the_weights_cannot_do_is_refused():
 def test_a_file_is_no_output_folder():
   pathlib.Path("out").write_text("")
   with pytest.raises(errors.UserError, match="--out=out is a file"):
+    prepare()
+  with pytest.raises(errors.UserError, match="--table=out is a file"):
+    prepare("--out=other --table=out/t.csv")
+
+
+def test_nothing_is_predicted_that_cannot_be_written(monkeypatch):
+  # Root may write everywhere, so folders are only said to be read-only.
+  monkeypatch.setattr(paths.os, "access", lambda path, mode: False)
+  with pytest.raises(errors.UserError, match=r"^--out=out: nothing can be"):
     prepare()
