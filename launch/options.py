@@ -167,6 +167,12 @@ def _check_cluster(typed: argparse.Namespace) -> None:
       raise errors.UserError(f"--{name} goes with --emit.")
     if re.search(r"[\s'\"`$;]", value):
       raise errors.UserError(f"--{name}={value}: has odd characters.")
+  is_here = typed.engine == "local" and typed.action == "run"
+  if is_here and not typed.emit and typed.accelerator is not None:
+    # All of it would be trained on this machine, one run after another.
+    raise errors.UserError(
+      "--accelerator goes with --engine=ray, --dry-run, --status or --emit."
+    )
 
 
 def _slice(typed: argparse.Namespace) -> slices.Slice | None:

@@ -106,9 +106,9 @@ def test_a_rayjob_starts_the_same_sweep(capsys):
   assert words[:3] == ["python", "-m", "launch.sweep"]
   engines = ("local", "ray")
   there = options.parse(words[3:], engines=engines)
-  here = options.parse(arguments, engines=engines)
+  here = options.parse(["--dry-run", *arguments], engines=engines)
   assert there == dataclasses.replace(
-    here, engine="ray", policy=attempts.Policy(7, 1800.0)
+    here, action="run", engine="ray", policy=attempts.Policy(7, 1800.0)
   )
   [group] = spec["rayClusterSpec"]["workerGroupSpecs"]
   assert (group["numOfHosts"], group["maxReplicas"]) == (4, 3)

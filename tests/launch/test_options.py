@@ -77,7 +77,8 @@ def test_emulated_gpus_and_parts():
 
 def test_slice():
   assert parse().slice_ is None
-  assert parse("--accelerator=v5e", "--topology=2x4").slice_.chips == 8
+  asked = parse("--accelerator=v5e", "--topology=2x4", "--dry-run")
+  assert asked.slice_.chips == 8
   for flag in ("topology=2x4", "gpus=1", "chips_per_host=4", "cut=2x2"):
     with pytest.raises(errors.UserError, match="goes with --accelerator"):
       parse(f"--{flag}")
@@ -128,6 +129,7 @@ def test_engine_on_a_cluster():
     (["--engine=ray"], "--engine=ray needs --accelerator"),
     (["--address=auto"], "--address goes with --engine=ray"),
     (["--wait=1h"], "--wait goes with --engine=ray"),
+    (H100, "--accelerator goes with --engine=ray"),
     (["--engine=ray", "--address=emulate:2"], "as in emulate:2x2x2"),
     (["--engine=ray", *H100, "--address=emulate:1x1x1"], "does not go with"),
     (["--engine=ray", *H100, "--wait=5"], "such as 90s"),
