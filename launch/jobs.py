@@ -99,13 +99,16 @@ def load(
   file = experiment_file.find(
     f"{path}.py" if budget else sweep.removesuffix(":"), kind="sweep file"
   )
+  settings = settings or {}
   if grid:
     runs = grid_lib.runs(str(file), grid)
+    both = settings.keys() & {name for run in runs.values() for name in run}
+    if both:
+      raise errors.UserError(f"--set {min(both)}: --grid sets it in each run.")
     found = [Spec(name, str(file), chosen) for name, chosen in runs.items()]
   else:
     found = _read(file, budget)
   specs = _chosen(found, only, sweep=sweep)
-  settings = settings or {}
   _check_settings(settings, sweep=sweep)
   # One spelling for every way to type the folder: it is part of the configs.
   workdir = pathlib.Path(workdir).absolute()

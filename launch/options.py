@@ -245,7 +245,12 @@ def assignments(typed: Sequence[str], flag: str) -> dict[str, str]:
       raise errors.UserError(
         f'{flag} has to be FIELD=VALUE, as in eval.clip=true, not "{text}".'
       )
-    settings[field.removeprefix("config.")] = value
+    name = field.removeprefix("config.")
+    if flag == "--grid" and name in settings:
+      raise errors.UserError(
+        f"--grid {name} is there twice; give all its values at once."
+      )
+    settings[name] = value
   return settings
 
 

@@ -70,6 +70,13 @@ def test_mistake(axes, expected):
     grid.runs(TINY, axes)
 
 
+@pytest.mark.parametrize("field", ["seed", "num_seeds", "batch_size"])
+def test_no_setting_changes_what_the_grid_does(tmp_path, field):
+  axes = {"seed": "0..9", "batch_size": "8,16"}
+  with pytest.raises(errors.UserError, match=f"--set {field}: --grid sets it"):
+    jobs_lib.load(TINY, tmp_path, grid=axes, settings={field: "3"})
+
+
 def test_a_wrong_value_names_the_run(tmp_path):
   with pytest.raises(errors.UserError, match="tiny_batch_size_x"):
     load(tmp_path, batch_size="8,x")

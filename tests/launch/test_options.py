@@ -53,6 +53,12 @@ def test_mistake(argument, expected):
   assert len(str(caught.value).splitlines()) <= 2
 
 
+def test_a_field_of_a_grid_is_there_once():
+  assert parse("--grid", "seed=0..9").grid == {"seed": "0..9"}
+  with pytest.raises(errors.UserError, match="--grid seed is there twice"):
+    parse("--grid", "seed=0..9", "--grid", "config.seed=20..29")
+
+
 def test_listing_and_looking_do_not_go_together():
   with pytest.raises(errors.UserError, match="not allowed with"):
     parse("--status", "--dry-run")
