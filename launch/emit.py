@@ -26,6 +26,8 @@ _LONGEST_SHORT_NAME = 31
 # Seconds between SIGTERM and SIGKILL; a run has to save in them.
 GRACE_SECONDS = 120
 _RAY_VERSION = "2.60.0"
+# Of a JobSet: a job has a node pool, which is a slice, to itself.
+_ON_ONE_SLICE = "alpha.jobset.sigs.k8s.io/exclusive-topology"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,19 +95,15 @@ def _check_container(kind: str, target: Target) -> None:
 
 def command(job: jobs_lib.Job, target: Target) -> list[str]:
   """What starts a job on each host of its slice."""
-  arguments = [_portable(argument) for argument in job.arguments]
   # The folders of jobs may be relative to the current one.
-  workdir = target.workdir / job.name
-  arguments = [
-    f"--workdir={workdir}" if argument.startswith("--workdir=") else argument
-    for argument in arguments
-  ]
-  if job.source is not None:
-    source = f"--config.init_from={target.workdir / job.source}"
-    arguments = [
-      source if argument.startswith("--config.init_from=") else argument
-      for argument in arguments
-    ]
+  folders = {"--workdir": job.name, "--config.init_from": job.source}
+  arguments = []
+  for argument in map(_portable, job.arguments):
+    flag = argument.partition("=")[0]
+    folder = folders.get(flag)
+    arguments.append(
+      f"{flag}={target.workdir / folder}" if folder else argument
+    )
   auto = ["--coordinator=auto"] if target.slice_.hosts > 1 else []
   return ["python", "-m", "sr2_jax.main", *arguments, *auto]
 
@@ -170,10 +168,14 @@ def _jobset_of(job: jobs_lib.Job, target: Target, wave: int) -> dict[str, Any]:
     "podFailurePolicy": {"rules": [in_vain, preempted]},
     "template": {"spec": pod},
   }
+  metadata: dict[str, Any] = {"name": dns_name(job.name), "labels": labels}
+  if hosts > 1:
+    # Or its pods could be given hosts of two slices.
+    metadata["annotations"] = {_ON_ONE_SLICE: "cloud.google.com/gke-nodepool"}
   return {
     "apiVersion": "jobset.x-k8s.io/v1alpha2",
     "kind": "JobSet",
-    "metadata": {"name": dns_name(job.name), "labels": labels},
+    "metadata": metadata,
     "spec": {
       "failurePolicy": {
         "maxRestarts": target.retries,

@@ -54,6 +54,11 @@ def test_jobsets_have_every_run_and_its_arguments():
   names = [document["metadata"]["name"] for document in documents]
   assert len(set(names)) == len(names)
   for document, job in zip(documents, jobs, strict=True):
+    assert document["metadata"]["annotations"] == {
+      "alpha.jobset.sigs.k8s.io/exclusive-topology": (
+        "cloud.google.com/gke-nodepool"
+      )
+    }
     labels = document["metadata"]["labels"]
     assert labels["kueue.x-k8s.io/queue-name"] == "tpus"
     assert labels["sr2-jax/wave"] == ("1" if job.source is None else "2")
@@ -123,6 +128,8 @@ def test_a_node_with_gpus_is_one_process():
   text = emit.emit("jobset", paper(only=["*wdsr_x2"]), target(H100, queue=""))
   document = next(yaml.safe_load_all(text))
   assert "kueue.x-k8s.io/queue-name" not in document["metadata"]["labels"]
+  # Other runs may have the other GPUs.
+  assert "annotations" not in document["metadata"]
   spec = document["spec"]["replicatedJobs"][0]["template"]["spec"]
   assert spec["completions"] == 1
   [container] = spec["template"]["spec"]["containers"]
