@@ -123,7 +123,12 @@ def script(
     at_once: of the first wave, at most; 0 is all.
     partition: "" is the default one.
     grace_seconds: to save in, before the time is up.
+
+  Raises:
+    UserError: if the folder would end a line of the script's head.
   """
+  if not str(workdir).isprintable():
+    raise errors.UserError(f"--workdir={str(workdir)!r}: has odd characters.")
   numbers = {run.name: number for number, run in enumerate(runs)}
   sources = [
     str(numbers[run.source]) if run.source in numbers else "-" for run in runs
@@ -132,7 +137,8 @@ def script(
     f"    {number}) command=({shlex.join(run.command)}) ;;"
     for number, run in enumerate(runs)
   ]
-  log = str(workdir / f"{name}.%a.log").replace(" ", "\\ ")
+  # Slurm fills in what follows a %.
+  log = str(workdir / name).replace("%", "%%").replace(" ", "\\ ") + ".%a.log"
   head = _HEAD.format(
     name=shlex.quote(name),
     gpus=gpus,

@@ -1,11 +1,13 @@
 """The script for Slurm, with programs that stand in for Slurm's."""
 
 import os
+import pathlib
 import subprocess
 
 import pytest
 
 from launch import slurm
+from sr2_jax import errors
 
 # Says what it was asked, and answers as the test wants.
 STAND_INS = {
@@ -71,6 +73,21 @@ def test_submitting_keeps_the_order(call, tmp_path):
     "--partition=fast",
   ):  # fmt: skip
     assert f"#SBATCH {flag}\n" in head
+
+
+def script(workdir):
+  return slurm.script(
+    [slurm.Run("a", ("run",), None)], name="mine", workdir=workdir, gpus=1,
+    retries=1, at_once=0, partition="", grace_seconds=90,
+  )  # fmt: skip
+
+
+def test_a_folder_does_not_end_the_head(tmp_path):
+  log = "#SBATCH --output=/mnt/a\\ 5%%/mine.%a.log\n"
+  assert log in script(pathlib.Path("/mnt/a 5%"))
+  for end in ("\n", "\r", "\x85"):
+    with pytest.raises(errors.UserError, match="odd characters"):
+      script(tmp_path / f"a{end}touch x")
 
 
 def test_a_task_runs_its_command_and_nothing_else(call, tmp_path):
