@@ -8,6 +8,7 @@ import os
 import re
 from typing import Any
 
+from launch import address as address_lib
 from launch import seats, slices
 from sr2_jax import errors
 
@@ -158,6 +159,13 @@ class Cluster:
 
 
 def start(address: str, slice_: slices.Slice) -> Cluster:
-  """Starts the cluster of an address, whose runs get such slices."""
+  """Starts the cluster of an address, whose runs get such slices.
+
+  Raises:
+    UserError: if it does not start, as on a busy machine.
+  """
   count, whole = parse(address)
-  return Cluster(slice_, count, gpus=whole.chips_per_host)
+  try:
+    return Cluster(slice_, count, gpus=whole.chips_per_host)
+  except Exception as error:  # Ray has no class for a raylet that is too slow.
+    raise address_lib.nobody(address, error) from error

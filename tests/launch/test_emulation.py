@@ -1,6 +1,6 @@
 import pytest
 
-from launch import emulation
+from launch import emulation, slices
 from sr2_jax import errors
 
 
@@ -58,3 +58,15 @@ def test_mistake_in_gpus(sizes):
 def test_what_does_not_go_together(address, given, expected):
   with pytest.raises(errors.UserError, match=expected):
     emulation.parse(address, **given)
+
+
+def test_a_cluster_that_does_not_start(monkeypatch):
+  def too_slow(*_, **__):
+    raise Exception("The node timed out.\nSee the logs.")
+
+  monkeypatch.setattr(emulation, "Cluster", too_slow)
+  with pytest.raises(errors.UserError) as caught:
+    emulation.start("emulate-gpu:1x2", slices.emulated_gpus(1))
+  assert str(caught.value) == (
+    "--address=emulate-gpu:1x2: there is no Ray cluster (The node timed out.)."
+  )
