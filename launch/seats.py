@@ -59,7 +59,8 @@ def find(
   """
   alive = [node for node in nodes if node["Alive"]]
   if slice_.is_of_gpus:
-    return _on_gpus(alive, slice_), []
+    seats = _on_gpus(alive, slice_)
+    return seats, [] if seats else [_others(alive, slice_)]
   kind = slices.ray_type(slice_.accelerator)
   by_name: dict[str, dict[int, Mapping[str, Any]]] = {}
   for node in alive:
@@ -75,7 +76,17 @@ def find(
       broken.append(f"{name} has {len(hosts)} of {slice_.hosts} hosts")
       continue
     seats += _on_slice(name, in_order, slice_)
+  if not by_name:
+    broken.append(_others(alive, slice_))
   return seats, broken
+
+
+def _others(nodes: Sequence[Mapping[str, Any]], slice_: slices.Slice) -> str:
+  """That there is no such slice, and what there is: perhaps a slip."""
+  labels = [node["Labels"] for node in nodes if node["Labels"].get(TYPE)]
+  kinds = {f"{of[TYPE]} {of.get(TOPOLOGY, '')}".strip() for of in labels}
+  there = ", ".join(sorted(kinds)) or "no accelerators"
+  return f"none is {slice_.name}; the cluster has {there}"
 
 
 def _on_slice(

@@ -223,7 +223,9 @@ def test_hosts_that_come_one_by_one(cluster, workdir, monkeypatch):
     cluster, workdir, shape="1x2x4",
     patch="fleet._SECONDS_BETWEEN_WORDS = 1.0",
   ) as sweep:  # fmt: skip
-    sweep.until(lambda: "no slice is free; waiting" in sweep.output, "a word")
+    others = "none is emulated-2x4; the cluster has emulated 2x2"
+    word = f"no slice is free ({others}); waiting for one"
+    sweep.until(lambda: word in sweep.output, "a word")
     cluster.add("late", only=1)
     sweep.until(lambda: "late has 1 of 2 hosts" in sweep.output, "a host")
     assert sweep.places() == []

@@ -56,6 +56,17 @@ def test_slices_that_are_not_whole_and_others_are_never_used():
   assert broken == ["chips has 1 of 2 hosts", "lost has 1 of 2 hosts"]
 
 
+def test_a_cluster_without_such_slices_is_told():
+  head = {"NodeID": "head", "Alive": True, "Resources": {}, "Labels": {}}
+  assert seats.find([head], V5E) == (
+    [], ["none is v5e-2x4; the cluster has no accelerators"],
+  )  # fmt: skip
+  nodes = [head, node("a", 0, topology="4x4"), node("b", 0, kind="TPU-V6E")]
+  assert seats.find(nodes, V5E)[1] == [
+    "none is v5e-2x4; the cluster has TPU-V5LITEPOD 4x4, TPU-V6E 2x4"
+  ]
+
+
 def test_parts_of_a_host():
   slice_ = slices.find("v5e", "2x4", cut="2x2")
   found, _ = seats.find([node("a", 0, chips=8)], slice_)
@@ -79,7 +90,9 @@ def test_gpus_of_nodes():
   assert [seat.nodes for seat in whole] == [("n1",), ("n2",)]
   others = [gpu_node("n1", 8, kind) for kind in ("GB200", "L40S", "")]
   for accelerator in ("b200", "l4"):
-    assert seats.find(others, slices.find(accelerator, gpus=8)) == ([], [])
+    found, [why] = seats.find(others, slices.find(accelerator, gpus=8))
+    assert found == []
+    assert why == f"none is {accelerator}x8; the cluster has GB200, L40S"
   large = [gpu_node("n1", 8, "A100-40G")]
   assert seats.find(large, slices.find("a100", gpus=8))[0]
   shared, _ = seats.find(nodes, slices.find("h100", gpus=3))
