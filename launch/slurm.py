@@ -76,7 +76,11 @@ case $code in
   @INTERRUPTED@ | @TERMINATED@) again ;;
 esac
 echo "$code" >>"$workdir/$name.crashes"
-(($(wc -l <"$workdir/$name.crashes") > retries)) && exit $code
+if (($(wc -l <"$workdir/$name.crashes") > retries)); then
+  # It has failed. Who submits it again has looked at it, and gets all retries.
+  rm "$workdir/$name.crashes"
+  exit $code
+fi
 sleep 10
 again
 """

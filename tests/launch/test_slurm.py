@@ -104,8 +104,9 @@ def test_waits_and_preemptions_are_not_counted(call, code):
 
 @pytest.mark.parametrize("code", [1, 5, 137])
 def test_crashes_are_counted(call, code):
-  assert call(2, code) == (0, ["scontrol requeue 7_2"])
-  assert call(2, code) == (code, [])
+  for _ in range(2):  # Submitted again after it has failed.
+    assert call(2, code) == (0, ["scontrol requeue 7_2"])
+    assert call(2, code) == (code, [])
 
 
 def test_what_is_never_tried_again(call, tmp_path):
