@@ -234,6 +234,9 @@ def _rayjob(jobs: Sequence[jobs_lib.Job], target: Target) -> str:
   head = _pod(target, {"name": "head"}, has_chips=False)
   workers = _pod(target, {"name": "worker"})
   workers["terminationGracePeriodSeconds"] = GRACE_SECONDS
+  # Or Ray would have the runs yield to everything else on a host.
+  nice = {"name": "RAY_worker_niceness", "value": "0"}
+  workers["containers"][0]["env"].append(nice)
   count = target.slices or 1
   spec = {
     "entrypoint": entry,

@@ -119,6 +119,7 @@ def test_a_rayjob_starts_the_same_sweep(capsys):
   assert (group["numOfHosts"], group["maxReplicas"]) == (4, 3)
   [worker] = group["template"]["spec"]["containers"]
   assert worker["resources"]["limits"] == {"google.com/tpu": 4}
+  assert {"name": "RAY_worker_niceness", "value": "0"} in worker["env"]
   head = spec["rayClusterSpec"]["headGroupSpec"]
   assert head["rayStartParams"] == {"num-cpus": "0"}
   assert "resources" not in head["template"]["spec"]["containers"][0]
