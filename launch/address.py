@@ -11,6 +11,11 @@ def check(address: str) -> None:
   Raises:
     UserError: says why.
   """
+  if "://" in address:
+    raise errors.UserError(
+      f"--address={address} has to be HOST:PORT of the cluster's head, as in "
+      'head:6379, or "auto"; no URL.'
+    )
   name, colon, port = address.rpartition(":")
   if colon and name and port.isdigit():
     try:

@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
+from launch import host, slices, slurm
 from launch import jobs as jobs_lib
-from launch import slices, slurm
 from sr2_jax import errors
 from sr2_jax.config import experiment_file
 
@@ -66,10 +66,14 @@ def emit(kind: str, jobs: Sequence[jobs_lib.Job], target: Target) -> str:
     target: where they are to go.
 
   Raises:
-    UserError: if the target lacks what this kind needs.
+    UserError: if the target lacks what this kind needs, or has what it cannot
+      use.
   """
   if target.slice_.cut:
-    raise errors.UserError("--cut goes with --engine=ray.")
+    raise errors.UserError(f"--cut does not go with --emit={kind}.")
+  for flag, kinds in _FLAGS.items():
+    if getattr(target, flag) and kind not in kinds:
+      raise errors.UserError(f"--{flag} does not go with --emit={kind}.")
   if kind in ("jobset", "rayjob"):
     _check_container(kind, target)
   only = {"xpk": "tpu", "sbatch": "gpu"}.get(kind, target.slice_.platform)
@@ -78,6 +82,15 @@ def emit(kind: str, jobs: Sequence[jobs_lib.Job], target: Target) -> str:
   if kind == "xpk" and not target.image:
     raise errors.UserError("--emit=xpk needs --image=IMAGE.")
   return KINDS[kind](jobs, target)
+
+
+# What each flag is used by.
+_FLAGS = {
+  "image": ("jobset", "rayjob", "xpk"),
+  "volume": ("jobset", "rayjob"),
+  "queue": ("jobset", "rayjob", "sbatch"),
+  "slices": ("rayjob", "sbatch"),
+}
 
 
 def _check_container(kind: str, target: Target) -> None:
@@ -106,6 +119,12 @@ def command(job: jobs_lib.Job, target: Target) -> list[str]:
     )
   auto = ["--coordinator=auto"] if target.slice_.hosts > 1 else []
   return ["python", "-m", "sr2_jax.main", *arguments, *auto]
+
+
+def _with_cache(job: jobs_lib.Job, target: Target) -> str:
+  """A command as a shell reads it, with a cache that all hosts share."""
+  cache = f"SR2_JAX_CACHE_DIR={target.workdir / host.CACHE}"
+  return shlex.join(["env", cache, *command(job, target)])
 
 
 def _portable(argument: str) -> str:
@@ -298,7 +317,7 @@ def _xpk(jobs: Sequence[jobs_lib.Job], target: Target) -> str:
       "xpk", "workload", "create", f"--workload={name}",
       f"--tpu-type={target.slice_.gce_type}", "--num-slices=1",
       f"--max-restarts={target.retries}", f"--docker-image={target.image}",
-      f"--command={shlex.join(command(job, target))}",
+      f"--command={_with_cache(job, target)}",
     ]  # fmt: skip
     lines.append(f'{shlex.join(create)} "${{where[@]}}"')
     started.setdefault(wave, []).append(name)
@@ -319,6 +338,7 @@ def _commands(jobs: Sequence[jobs_lib.Job], target: Target) -> str:
       lines += ["", f"# wave {wave}"]
     line = shlex.join(command(job, target))
     if is_several:
+      line = _with_cache(job, target)
       ssh = "gcloud compute tpus tpu-vm ssh"
       line = f'{ssh} "${{where[@]}}" {shlex.join([f"--command={line}"])}'
     lines.append(line)
@@ -327,7 +347,13 @@ def _commands(jobs: Sequence[jobs_lib.Job], target: Target) -> str:
 
 def _sbatch(jobs: Sequence[jobs_lib.Job], target: Target) -> str:
   runs = [
-    slurm.Run(job.name, tuple(command(job, target)), job.source) for job in jobs
+    # An evaluation waits for nothing: the runs have been trained.
+    slurm.Run(
+      job.name,
+      tuple(command(job, target)),
+      job.source if job.mode == "train" else None,
+    )
+    for job in jobs
   ]
   return slurm.script(
     runs,

@@ -65,8 +65,8 @@ def _sizes(address: str) -> tuple[str, list[int]]:
   numbers = [int(size) for size in found.groups()] if found else [0]
   if not all(1 <= number <= _MOST for number in numbers):
     raise errors.UserError(
-      f"--address has to be {word}{sizes}, as in {word}{example}, "
-      f'not "{address}".'
+      f"--address has to be {word}{sizes}, as in {word}{example}, each from 1 "
+      f'to {_MOST}, not "{address}".'
     )
   return sizes, numbers
 

@@ -75,8 +75,8 @@ def values(field: str, typed: str) -> list[str]:
     first, last = int(first_and_last[1]), int(first_and_last[2])
     if not first <= last < first + _MOST_RUNS:
       raise errors.UserError(
-        f"--grid {field}={typed}: the last has to be from the first to "
-        f"{_MOST_RUNS - 1} more."
+        f"--grid {field}={typed} has to go upwards, over at most {_MOST_RUNS} "
+        "numbers."
       )
     return [str(number) for number in range(first, last + 1)]
   found = [value.strip() for value in typed.split(",")]

@@ -143,7 +143,8 @@ def _read(file: pathlib.Path, budget: str) -> list[Spec]:
   if not specs:
     raise errors.UserError(
       f"The sweep file {file} has to define sweep(budget) that returns a list "
-      "of experiments.runs.Run, as experiments/paper.py does."
+      "of experiments.runs.Run, as experiments/paper.py does; --grid makes one "
+      "of an experiment file."
     )
   names: list[str] = []
   for spec in specs:

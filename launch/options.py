@@ -83,6 +83,8 @@ def parse(arguments: Sequence[str], *, engines: Sequence[str]) -> Options:
     raise errors.UserError(
       f"--retries has to be from 0 to {_MOST_RETRIES}, not {typed.retries}."
     )
+  if not typed.workdir:
+    raise errors.UserError("--workdir has to name a folder, as in runs/paper.")
   _check_cluster(typed)
   # A silent evaluation may take long on a laptop, but not there.
   is_on_cluster = typed.engine == "ray" or typed.emit == "rayjob"
@@ -167,12 +169,13 @@ def _check_cluster(typed: argparse.Namespace) -> None:
       raise errors.UserError(f"--{name} goes with --emit.")
     if re.search(r"[\s'\"`$;]", value):
       raise errors.UserError(f"--{name}={value}: has odd characters.")
-  is_here = typed.engine == "local" and typed.action == "run"
-  if is_here and not typed.emit and typed.accelerator is not None:
+  if typed.engine == "local" and typed.action == "run" and not typed.emit:
     # All of it would be trained on this machine, one run after another.
-    raise errors.UserError(
-      "--accelerator goes with --engine=ray, --dry-run, --status or --emit."
-    )
+    for name in ("accelerator", "slices"):
+      if getattr(typed, name):
+        raise errors.UserError(
+          f"--{name} goes with --engine=ray, --dry-run, --status or --emit."
+        )
 
 
 def _slice(typed: argparse.Namespace) -> slices.Slice | None:

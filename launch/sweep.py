@@ -92,6 +92,8 @@ Exit codes:
 
 import contextlib
 import importlib.util
+import os
+import pathlib
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -257,7 +259,8 @@ def _target(asked: options.Options, slice_: slices.Slice) -> emit.Target:
   return emit.Target(
     slice_=slice_,
     name=asked.workdir.name or "sweep",
-    workdir=asked.workdir.absolute(),
+    # Without "..", or it could lead out of what a pod mounts.
+    workdir=pathlib.Path(os.path.abspath(asked.workdir)),
     retries=asked.policy.retries,
     slices=asked.slices,
     image=asked.image,
@@ -273,7 +276,7 @@ def _of_the_sweep(asked: options.Options) -> tuple[str, ...]:
   assert slice_ is not None
   own = [
     f"--sweep={asked.sweep}",
-    f"--workdir={asked.workdir.absolute()}",
+    f"--workdir={os.path.abspath(asked.workdir)}",
     f"--mode={asked.mode}",
     "--engine=ray",
     f"--accelerator={slice_.accelerator}",

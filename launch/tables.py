@@ -115,7 +115,7 @@ def progress(
   """
   now = datetime.datetime.now().astimezone()
   where = "where (emulated)" if slices.is_emulated(slice_) else "where"
-  rows = [("run", "state", "step", "starts", "crashes", "time", where)]
+  rows = [("run", "state", "step", "starts", "crashes", "time", "left", where)]
   hours = ["chip-hours"]
   counts: collections.Counter[str] = collections.Counter()
   for job in jobs:
@@ -132,6 +132,7 @@ def progress(
         str(tally.starts or "-"),
         str(tally.crashes or "-"),
         estimate.duration(tally.seconds) if tally.seconds else "-",
+        _left(job, speeds),
         tally.place or "-",
       )
     )
@@ -148,6 +149,12 @@ def progress(
     needs = costs.needs(jobs, speeds)
     line += f"; {spent_and_to_go(jobs, tallies, needs, chips, price)}"
   return "\n".join([line, "", *_aligned(rows)])
+
+
+def _left(job: jobs_lib.Job, speeds: estimate.Speeds) -> str:
+  """The time that a run still takes, if its speed is known."""
+  seconds = estimate.seconds_left(job, speeds)
+  return estimate.duration(seconds) if seconds else "-"
 
 
 def mark(slice_: str) -> str:

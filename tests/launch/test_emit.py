@@ -19,6 +19,12 @@ ROOT = pathlib.Path(__file__).parents[2]
 WORKDIR = pathlib.Path("/mnt/shared/paper")
 V5E = slices.find("v5e", "4x4")
 H100 = slices.find("h100", gpus=2)
+USED_BY = {
+  "image": ("jobset", "rayjob", "xpk"),
+  "volume": ("jobset", "rayjob"),
+  "queue": ("jobset", "rayjob", "sbatch"),
+}
+CACHE = f"SR2_JAX_CACHE_DIR={WORKDIR}/.cache"
 
 
 @pytest.fixture(autouse=True)
@@ -26,10 +32,15 @@ def _in_root(monkeypatch):
   monkeypatch.chdir(ROOT)
 
 
-def target(slice_=V5E, **fields):
+def target(kind, slice_=V5E, **fields):
+  """A target with all that a kind of file uses."""
+  flags = {
+    "image": "registry/a:1", "volume": ("runs", "/mnt/shared"), "queue": "tpus",
+  }  # fmt: skip
   given = {
-    "name": "paper", "workdir": WORKDIR, "retries": 5, "image": "registry/a:1",
-    "volume": ("runs", "/mnt/shared"), "queue": "tpus", **fields,
+    "name": "paper", "workdir": WORKDIR, "retries": 5,
+    **{name: value for name, value in flags.items() if kind in USED_BY[name]},
+    **fields,
   }  # fmt: skip
   return emit.Target(slice_, **given)
 
@@ -49,7 +60,9 @@ def same_as_the_job(command, job):
 
 def test_jobsets_have_every_run_and_its_arguments():
   jobs = paper()
-  documents = list(yaml.safe_load_all(emit.emit("jobset", jobs, target())))
+  documents = list(
+    yaml.safe_load_all(emit.emit("jobset", jobs, target("jobset")))
+  )
   assert len(documents) == len(jobs) == 18
   names = [document["metadata"]["name"] for document in documents]
   assert len(set(names)) == len(names)
@@ -80,7 +93,7 @@ def test_jobsets_have_every_run_and_its_arguments():
 
 
 def test_a_jobset_follows_the_table_of_exit_codes():
-  text = emit.emit("jobset", paper(only=["*_fsrcnn_x4"]), target())
+  text = emit.emit("jobset", paper(only=["*_fsrcnn_x4"]), target("jobset"))
   document = next(yaml.safe_load_all(text))
   failure = document["spec"]["failurePolicy"]
   assert failure["maxRestarts"] == 5
@@ -126,7 +139,9 @@ def test_a_rayjob_starts_the_same_sweep(capsys):
 
 
 def test_a_node_with_gpus_is_one_process():
-  text = emit.emit("jobset", paper(only=["*wdsr_x2"]), target(H100, queue=""))
+  text = emit.emit(
+    "jobset", paper(only=["*wdsr_x2"]), target("jobset", H100, queue="")
+  )
   document = next(yaml.safe_load_all(text))
   assert "kueue.x-k8s.io/queue-name" not in document["metadata"]["labels"]
   # Other runs may have the other GPUs.
@@ -146,7 +161,7 @@ def shell_lines(text, start):
 
 def test_xpk():
   jobs = paper()
-  text = emit.emit("xpk", jobs, target())
+  text = emit.emit("xpk", jobs, target("xpk"))
   lines = shell_lines(text, "xpk workload create")
   by_wave = sorted(jobs, key=lambda job: job.source is not None)
   for line, job in zip(lines, by_wave, strict=True):
@@ -156,7 +171,9 @@ def test_xpk():
     assert flags["--tpu-type"] == "v5litepod-16"
     assert flags["--max-restarts"] == "5"
     assert flags["--docker-image"] == "registry/a:1"
-    same_as_the_job(shlex.split(flags["--command"]), job)
+    command = shlex.split(flags["--command"])
+    assert command[:2] == ["env", CACHE]
+    same_as_the_job(command[2:], job)
   waits = shell_lines(text, "xpk workload list")
   assert len(waits) == sum(job.source is None for job in jobs)
   assert text.index(waits[-1]) < text.index(lines[-1])
@@ -164,7 +181,7 @@ def test_xpk():
 
 def test_commands_of_one_host():
   jobs = paper()
-  text = emit.emit("commands", jobs, target(H100))
+  text = emit.emit("commands", jobs, target("commands", H100))
   lines = shell_lines(text, "python")
   seen = []
   for line in lines:
@@ -177,11 +194,12 @@ def test_commands_of_one_host():
 
 def test_commands_of_several_hosts():
   jobs = paper(only=["*_wdsr_x2"])
-  lines = shell_lines(emit.emit("commands", jobs, target()), "gcloud")
+  lines = shell_lines(emit.emit("commands", jobs, target("commands")), "gcloud")
   for line, job in zip(lines, jobs, strict=True):
     [command] = [w for w in shlex.split(line) if w.startswith("--command=")]
     command = shlex.split(command.removeprefix("--command="))
-    assert same_as_the_job(command, job).coordinator == "auto"
+    assert command[:2] == ["env", CACHE]
+    assert same_as_the_job(command[2:], job).coordinator == "auto"
 
 
 # Those with the commands of the runs.
@@ -194,7 +212,7 @@ def test_no_secrets_and_no_paths_of_this_machine(kind, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   monkeypatch.setenv("RAY_AUTH_TOKEN", "secret-of-mine")
   slice_ = H100 if kind == "sbatch" else V5E
-  text = emit.emit(kind, paper(), target(slice_))
+  text = emit.emit(kind, paper(), target(kind, slice_))
   for word in (str(ROOT), str(tmp_path), str(pathlib.Path.home()), "secret"):
     assert word not in text
   assert "--config=experiments/wdsr_x2.py" in text
@@ -210,7 +228,7 @@ def test_names_and_values_reach_no_shell(kind, tmp_path):
     f"  'data.path': {hostile!r}}})]",
   )
   jobs = jobs_lib.load(sweep, WORKDIR)
-  text = emit.emit(kind, jobs, target(H100 if kind == "sbatch" else V5E))
+  text = emit.emit(kind, jobs, target(kind, H100 if kind == "sbatch" else V5E))
   argument = f"--config.data.path={hostile}"
   if kind == "jobset":
     [document] = yaml.safe_load_all(text)
@@ -220,6 +238,22 @@ def test_names_and_values_reach_no_shell(kind, tmp_path):
   words = shlex.split(text, comments=True)
   nested = [shlex.split(word) for word in words if "--config=" in word]
   assert argument in [*words, *(w for found in nested for w in found)]
+
+
+def test_an_evaluation_waits_for_nothing():
+  jobs = paper(only=["mnist5k_fsrcnn_x4", "*continued_fsrcnn_x4"], mode="eval")
+  text = emit.emit("sbatch", jobs, target("sbatch", H100))
+  assert "sources=(- -)" in text
+
+
+def test_a_folder_that_leads_out_of_the_volume(capsys):
+  arguments = [
+    "sweep", "--sweep=experiments/paper.py:smoke", "--emit=jobset",
+    "--accelerator=v5e", "--topology=2x4", "--image=a:1",
+    "--volume=runs:/mnt/shared", "--workdir=/mnt/shared/../etc",
+  ]  # fmt: skip
+  assert sweep.main(arguments) == 2
+  assert "--workdir=/mnt/etc has to be below" in capsys.readouterr().err
 
 
 def test_names_of_kubernetes():
@@ -242,10 +276,24 @@ def test_names_of_kubernetes():
     ("xpk", {"slice_": H100}, "--emit=xpk is for TPUs"),
     ("sbatch", {}, "--emit=sbatch is for GPUs"),
     ("commands", {"slice_": slices.find("v5e", "2x4", cut="2x2")}, "--cut"),
+    ("rayjob", {"slice_": slices.find("v5e", "2x4", cut="2x2")}, "--cut"),
+    *(
+      (kind, {flag: value}, f"--{flag} does not go with --emit={kind}")
+      for kind, flag, value in (
+        ("commands", "image", "a:1"),
+        ("sbatch", "image", "a:1"),
+        ("sbatch", "volume", ("a", "/b")),
+        ("xpk", "volume", ("a", "/b")),
+        ("xpk", "queue", "a"),
+        ("xpk", "slices", 2),
+        ("jobset", "slices", 2),
+        ("commands", "slices", 2),
+      )
+    ),
   ],
 )
 def test_mistake(kind, fields, expected):
   with pytest.raises(errors.UserError) as caught:
-    emit.emit(kind, [], target(**fields))
+    emit.emit(kind, [], target(kind, **fields))
   assert expected in str(caught.value)
   assert len(str(caught.value).splitlines()) <= 2

@@ -43,6 +43,8 @@ def test_what_is_typed():
     ("--stall=1e9h", "such as"),
     ("--engine=lcal", "lcal"),
     ("--workdir=gs://x", "is a URL"),
+    ("--workdir=", "has to name a folder"),
+    ("--slices=2", "goes with --engine=ray"),
     ("--notify=gs://x", "is a URL"),
   ],
 )

@@ -29,13 +29,16 @@ def test_progress(tmp_path):
     head, _, titles, *rows = lines()
     assert "] 2 runs: 1 running, 1 not started; 25 % of all steps" in head
     assert titles.split() == [
-      "run", "state", "step", "starts", "crashes", "time", "where",
+      "run", "state", "step", "starts", "crashes", "time", "left", "where",
     ]  # fmt: skip
     assert [row.split() for row in rows] == [
       ["first", "running", "pretrain", "7/20", "2", "1", "1:15", "min",
-       "slice-a"],
-      ["control", "not", "started", "-", "-", "-", "-", "-"],
+       "-", "slice-a"],
+      ["control", "not", "started", "-", "-", "-", "-", "-", "-"],
     ]  # fmt: skip
+    [part] = status.parts(first)
+    speeds.add(part.kind, 60.0, 13 * part.num_members)
+    assert " 1:00 min  slice-a" in lines()[3]
   assert "1 unfinished, 1 not started" in lines()[0]
   tallies["first"].settled("failed")
   assert "1 failed, 1 not started" in lines()[0]
