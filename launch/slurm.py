@@ -64,6 +64,8 @@ if [[ -z ${SLURM_ARRAY_TASK_ID:-} ]]; then
   exit
 fi
 name=${names[SLURM_ARRAY_TASK_ID]}
+# The log of the run, as other engines name it.
+exec >>"$workdir/$name.log" 2>&1
 command_of "$SLURM_ARRAY_TASK_ID"
 srun "${command[@]}"
 code=$?

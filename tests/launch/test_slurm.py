@@ -13,7 +13,7 @@ from sr2_jax import errors
 STAND_INS = {
   "sbatch": 'echo sbatch "$@" >>calls; echo $(($(wc -l <calls) + 100))',
   "scontrol": 'echo scontrol "$@" >>calls',
-  "srun": 'printf "%s\\n" "$@" >words; exit "$CODE"',
+  "srun": 'printf "%s\\n" "$@" >words; echo said; exit "$CODE"',
   "sleep": ":",
 }
 ODD = "it's; touch x $(touch x)"
@@ -94,6 +94,7 @@ def test_a_task_runs_its_command_and_nothing_else(call, tmp_path):
   assert call(0) == (0, [])
   assert (tmp_path / "words").read_text() == f"run\n{ODD}\na b\n"
   assert not (tmp_path / "x").exists()
+  assert (tmp_path / "runs" / "a.log").read_text() == "said\n"
 
 
 @pytest.mark.parametrize("code", [4, 130, 143])
