@@ -113,6 +113,7 @@ from launch import (
   tables,
 )
 from launch import jobs as jobs_lib
+from launch import target as target_lib
 from sr2_jax import errors
 from sr2_jax.records import folder as folder_lib
 
@@ -254,9 +255,9 @@ def _telling(
   return notify.telling(asked.notify, title=title)
 
 
-def _target(asked: options.Options, slice_: slices.Slice) -> emit.Target:
+def _target(asked: options.Options, slice_: slices.Slice) -> target_lib.Target:
   """Where the runs are to go whose files are asked for."""
-  return emit.Target(
+  return target_lib.Target(
     slice_=slice_,
     name=asked.workdir.name or "sweep",
     # Without "..", or it could lead out of what a pod mounts.
