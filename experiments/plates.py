@@ -18,7 +18,7 @@ is of a real plate. The faces are DejaVu's, which come with Matplotlib under a
 free license; --fonts takes a folder of others.
 
 An image depends on the seed and its number alone, not on how many processes
-draw. Another version of Pillow may round differently.
+draw. Another version of Pillow or kind of processor may round differently.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.loss.l2 = (1e-5,)
   config.model.batch_norm_momentum = 0.9
   config.pretrain.num_epochs = 3
-  config.joint.num_epochs = 4
+  config.joint.num_epochs = 2
   config.joint.learning_rate.shared = 1e-3
   config.joint.learning_rate.sr = 1e-3
   config.joint.learning_rate.classifier = 1e-3
@@ -119,14 +119,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
   fonts = find_fonts(flags.fonts)
   if not fonts:
     parser.error(f"--fonts={flags.fonts}: no .ttf or .otf files there.")
+  settings = {"seed": flags.seed, "workers": flags.workers, "fonts": fonts}
   try:
-    write(
-      out,
-      num_images=flags.images,
-      seed=flags.seed,
-      workers=flags.workers,
-      fonts=fonts,
-    )
+    write(out, num_images=flags.images, **settings)
   except OSError as error:
     parser.error(f"{error.filename or out}: {error.strerror or error}.")
   print(f"{flags.images:,} images of {len(CLASSES)} classes are in {out}.")
@@ -141,8 +136,7 @@ def find_fonts(folder: str | None = None) -> list[str]:
     assert spec.origin is not None
     fonts = pathlib.Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf"
     return [str(fonts / name) for name in _FACES]
-  found = sorted(pathlib.Path(folder).glob("*.[to]tf"))
-  return [str(path) for path in found]
+  return sorted(map(str, pathlib.Path(folder).glob("*.[to]tf")))
 
 
 def write(
@@ -184,10 +178,10 @@ def _write_some(
 
 
 class _Draws:
-  """Random numbers of one image, the same with every version of NumPy.
+  """Random numbers of one image.
 
-  NEP 19 promises that the raw stream of a bit generator stays the same, but
-  not what distributions make of it.
+  From the raw stream of a bit generator, which is the same with every version
+  of NumPy (NEP 19); what distributions make of it is not.
   """
 
   def __init__(self, seed: int, number: int) -> None:
@@ -244,7 +238,7 @@ def _plate(character: str, draws: _Draws, fonts: Sequence[str]) -> Image.Image:
   left = (size[0] - own.width) // 2
   ink.paste(own, (left, top), own)
   for side in (-1, 1):
-    # Plates have groups of characters: often there is no neighbor.
+    # Plates have groups of characters: at times there is no neighbor.
     other = _glyph(font, CLASSES[draws.below(len(CLASSES))], width)
     if draws.happens(0.75):
       place = left - gap - other.width if side < 0 else left + own.width + gap

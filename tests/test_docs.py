@@ -82,6 +82,7 @@ def fresh_clone(monkeypatch, tmp_path):
   """A folder with the project's experiments and nothing else."""
   (tmp_path / "experiments").symlink_to(ROOT / "experiments")
   (tmp_path / "photos").mkdir()
+  (tmp_path / "data" / "plates").mkdir(parents=True)
   monkeypatch.chdir(tmp_path)
 
 
@@ -177,6 +178,8 @@ def test_commands_are_understood(module, arguments, monkeypatch):
       _argparse_parses(module, arguments, monkeypatch)
     case "benchmarks.accelerators" | "benchmarks.gpu":
       _argparse_parses(f"{module}.__main__", arguments, monkeypatch)
+    case "experiments.plates":
+      _argparse_parses(module, arguments, monkeypatch)
     case "tests.processes":
       for name in arguments:
         assert any(case.startswith(name) for case in processes.CASES)
