@@ -28,7 +28,7 @@ TINY = "tests/tiny_sweep.py"
 # The command itself, on a cluster of the test. Nobody waits after a crash.
 DRIVER = """
 import os, sys
-from launch import attempts, cluster, emulation, fleet, host, sweep
+from launch import attempts, cluster, emulation, fleet, gang, host, sweep
 
 class Joined:
   def __init__(self, *_, **__):
@@ -274,7 +274,7 @@ FAULTS = {
 THIEF = """
 import pathlib, socket
 
-class Host(cluster.Host):
+class Host(gang.Host):
   def free_address(self):
     address = super().free_address()
     path = pathlib.Path({path!r})
@@ -284,7 +284,7 @@ class Host(cluster.Host):
       self.thief = socket.create_server(("", port))
     return address
 
-cluster.Host = Host
+gang.Host = Host
 """
 
 

@@ -244,7 +244,7 @@ def test_hosts_that_come_one_by_one(cluster, workdir, monkeypatch):
 
 # The other sweep sees too late that a slice is taken.
 BLIND = """
-cluster._SECONDS_TO_RESERVE = 1.0
+gang._SECONDS_TO_RESERVE = 1.0
 fleet._SECONDS_TO_COOL = 1.0
 cluster._left = dict
 """
