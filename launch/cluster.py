@@ -64,7 +64,9 @@ class RayCluster:
 
   def start(self, job: jobs_lib.Job, seat: seats.Seat) -> gang.Gang:
     """Starts a job on the hosts of a seat."""
-    return gang.Gang(job, seat, workdir=self._workdir, env=self._env)
+    return gang.Gang(
+      job, seat, slice_=self._slice, workdir=self._workdir, env=self._env
+    )
 
 
 def _left() -> dict[str, dict[str, float]]:

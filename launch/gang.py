@@ -17,7 +17,7 @@ from ray.util import (  # pyright: ignore[reportMissingImports]
   scheduling_strategies,
 )
 
-from launch import host, seats, storage
+from launch import host, seats, slices, storage
 from launch import jobs as jobs_lib
 from sr2_jax import errors
 from sr2_jax.peers import meeting
@@ -38,6 +38,11 @@ class Host:
   def labels(self) -> dict[str, str]:
     """Those of the node that it is on."""
     return dict(ray.get_runtime_context().get_node_labels())
+
+  def chips(self) -> list[int]:
+    """Numbers of the TPU chips that Ray has given to this actor."""
+    found = ray.get_runtime_context().get_accelerator_ids()["TPU"]
+    return [int(chip) for chip in found]
 
   def free_address(self) -> str:
     """An address of this host, with a port that stays free for the process."""
@@ -76,6 +81,7 @@ class Gang:
   Args:
     job: to start.
     seat: the slice, or part of one.
+    slice_: what it is a seat on.
     workdir: gets the logs.
     env: variables of the processes.
 
@@ -89,10 +95,11 @@ class Gang:
     job: jobs_lib.Job,
     seat: seats.Seat,
     *,
+    slice_: slices.Slice,
     workdir: pathlib.Path,
     env: Mapping[str, str],
   ) -> None:
-    self._job, self._seat = job, seat
+    self._job, self._seat, self._slice = job, seat, slice_
     self.size = len(seat.bundles)
     self.codes: dict[int, int | None] = {}
     self._hosts: list[Any] = []
@@ -134,6 +141,7 @@ class Gang:
       if not wanted.items() <= labels.items():
         raise TimeoutError(f"{self._seat.name} is not where it was")
     self._check_storage(workdir)
+    variables = {**env, **self._of_part()}
     several = []
     if len(self._hosts) > 1:
       [address] = self._ask([self._hosts[0].free_address.remote()])
@@ -147,11 +155,24 @@ class Gang:
       own = [*several, f"--process_id={index}"] if several else []
       command = [*host.COMMAND, *self._job.arguments, *own]
       log = str(self.logs[index].absolute())
-      variables = {**env, **self._seat.variables}
       starts.append(
         actor_of_host.start.remote(command, log, os.getcwd(), variables)
       )
     self._ask(starts)
+
+  def _of_part(self) -> dict[str, str]:
+    """What libtpu is told of the part of a host that this is, if it is one."""
+    if not self._slice.cut:
+      return {}
+    [chips] = self._ask([self._hosts[0].chips.remote()])
+    variables = self._slice.variables(chips)
+    if not variables:
+      # Others on this host have another --cut.
+      numbers = ",".join(map(str, sorted(chips)))
+      raise TimeoutError(
+        f"chips {numbers} of {self._seat.name} are no {self._slice.cut}"
+      )
+    return variables
 
   def _check_storage(self, workdir: pathlib.Path) -> None:
     """Refuses a folder that the hosts do not share, or that has no locks."""

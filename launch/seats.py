@@ -24,14 +24,12 @@ class Seat:
     nodes: ids of its hosts, by number of the process.
     bundles: the resources of each host.
     selectors: labels that each host has.
-    variables: that the processes need to be told.
   """
 
   name: str
   nodes: tuple[str, ...]
   bundles: list[dict[str, float]]
   selectors: list[dict[str, str]]
-  variables: dict[str, str]
 
   def has_room(self, left: Mapping[str, Mapping[str, float]]) -> bool:
     """Whether no host lacks what a run needs.
@@ -99,10 +97,12 @@ def _on_slice(
   nodes = tuple(host["NodeID"] for host in hosts)
   if not slice_.cut:
     bundle = {"TPU": float(slice_.chips_per_host), "CPU": 1.0}
-    return [Seat(name, nodes, [dict(bundle) for _ in hosts], selectors, {})]
+    return [Seat(name, nodes, [dict(bundle) for _ in hosts], selectors)]
+  # The number counts runs. Which chips one gets is Ray's to say: others may
+  # have taken any of them.
   bundle = {"TPU": float(slice_.chips), "CPU": 1.0}
   return [
-    Seat(f"{name}/{i}", nodes, [bundle], selectors, slice_.variables(i))
+    Seat(f"{name}/{i}", nodes, [bundle], selectors)
     for i in range(slice_.num_parts)
   ]
 
@@ -124,7 +124,7 @@ def _on_gpus(
     name = node.get("NodeName") or node["NodeID"][:8]
     seats += [
       Seat(f"{name}-{node['NodeID'][:6]}/{i}", (node["NodeID"],), [bundle],
-           [selector], {})
+           [selector])
       for i in range(count)
     ]  # fmt: skip
   return seats

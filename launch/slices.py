@@ -6,6 +6,7 @@ Names and sizes are from the manuals of Google Cloud and Ray.
 import dataclasses
 import difflib
 import math
+from collections.abc import Sequence
 
 from sr2_jax import errors
 
@@ -126,12 +127,20 @@ class Slice:
     chips = self.hosts * self.chips_per_host
     return f"{tpu.gce}-{chips * (tpu.cores_per_chip or 1)}"
 
-  def variables(self, part: int) -> dict[str, str]:
-    """What libtpu is told of a part of a host; {} where there is only one."""
-    if not self.cut:
+  def variables(self, chips: Sequence[int]) -> dict[str, str]:
+    """What libtpu is told of a part of a host.
+
+    Args:
+      chips: of a run, as numbered on the host.
+
+    Returns:
+      Variables; {} where these chips are no part of it.
+    """
+    size, bounds = CUTS[self.cut]
+    part = min(chips, default=0) // size
+    ids = range(part * size, (part + 1) * size)
+    if sorted(chips) != [*ids]:
       return {}
-    chips, bounds = CUTS[self.cut]
-    ids = range(part * chips, (part + 1) * chips)
     port = str(_FIRST_PORT + part)
     return {
       # As JAX's own tests of several processes on a host have it.

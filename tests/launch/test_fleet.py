@@ -50,7 +50,7 @@ class Cluster:
 
   def offers(self):
     found = [
-      seats.Seat(name, (f"{name}-0", f"{name}-1"), [{}, {}], [{}, {}], {})
+      seats.Seat(name, (f"{name}-0", f"{name}-1"), [{}, {}], [{}, {}])
       for name in self.names
     ]
     return found, self.broken

@@ -10,7 +10,7 @@ from tests.launch import test_jobs
 ray = pytest.importorskip("ray")
 gang = pytest.importorskip("launch.gang")
 
-SEAT = seats.Seat("a", ("n0", "n1"), [{}, {}], [{}, {}], {})
+SEAT = seats.Seat("a", ("n0", "n1"), [{}, {}], [{}, {}])
 
 
 def first(workdir):

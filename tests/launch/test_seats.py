@@ -30,9 +30,7 @@ def test_processes_are_numbered_as_workers_are():
 
 
 def test_room_for_a_run():
-  seat = seats.Seat(
-    "a", ("n0", "n1"), [{"TPU": 4.0, "CPU": 1.0}] * 2, [{}] * 2, {}
-  )
+  seat = seats.Seat("a", ("n0", "n1"), [{"TPU": 4.0, "CPU": 1.0}] * 2, [{}] * 2)
   all_of_it = {"TPU": 4.0, "CPU": 8.0}
   assert seat.has_room({})
   assert seat.has_room({"n0": all_of_it, "n1": all_of_it, "n2": {}})
@@ -72,7 +70,6 @@ def test_parts_of_a_host():
   found, _ = seats.find([node("a", 0, chips=8)], slice_)
   assert [seat.name for seat in found] == ["a/0", "a/1"]
   assert found[1].bundles == [{"TPU": 4.0, "CPU": 1.0}]
-  assert found[1].variables["TPU_VISIBLE_CHIPS"] == "4,5,6,7"
 
 
 def test_gpus_of_nodes():
@@ -98,20 +95,6 @@ def test_gpus_of_nodes():
   shared, _ = seats.find(nodes, slices.find("h100", gpus=3))
   assert len({seat.name for seat in shared}) == len(shared) == 4
   assert shared[0].bundles == [{"GPU": 3.0, "CPU": 1.0}]
-
-
-def test_parts_do_not_meet():
-  """As libtpu has to be told of processes that share a host."""
-  slice_ = slices.find("v5e", "2x4", cut="1x1")
-  found, _ = seats.find([node("a", 0, chips=8)], slice_)
-  assert len(found) == 8
-  for name in (
-    "TPU_VISIBLE_CHIPS",
-    "TPU_PROCESS_PORT",
-    "TPU_PROCESS_ADDRESSES",
-  ):
-    assert len({seat.variables[name] for seat in found}) == 8
-  assert {seat.variables["TPU_PROCESS_BOUNDS"] for seat in found} == {"1,1,1"}
 
 
 def test_emulated_gpus():

@@ -23,7 +23,7 @@ def test_slices_of_tpus(accelerator, topology, hosts, chips, gce):
   assert (found.hosts, found.chips, found.gce_type) == (hosts, chips, gce)
   assert found.name == f"{accelerator}-{topology}"
   assert found.platform == "tpu"
-  assert found.variables(0) == {}
+  assert found.num_parts == 1
 
 
 def test_every_topology_fills_its_hosts():
@@ -58,7 +58,7 @@ def test_gpus_of_a_node():
 def test_parts_of_a_host():
   found = slices.find("v5e", "2x4", cut="2x2")
   assert (found.chips, found.num_parts, found.name) == (4, 2, "v5e-2x4/2x2")
-  assert found.variables(1) == {
+  assert found.variables([4, 5, 6, 7]) == {
     "TPU_VISIBLE_CHIPS": "4,5,6,7",
     "TPU_CHIPS_PER_PROCESS_BOUNDS": "2,2,1",
     "TPU_PROCESS_BOUNDS": "1,1,1",
@@ -68,11 +68,30 @@ def test_parts_of_a_host():
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
   }
   single = slices.find("v4", "2x2x1", cut="1x1")
-  seen = [
-    single.variables(part)["TPU_VISIBLE_CHIPS"]
-    for part in range(single.num_parts)
-  ]
+  parts = [single.variables([chip]) for chip in range(single.num_parts)]
+  seen = [part["TPU_VISIBLE_CHIPS"] for part in parts]
   assert seen == ["0", "1", "2", "3"]
+
+
+def test_parts_do_not_meet():
+  """As libtpu has to be told of processes that share a host."""
+  slice_ = slices.find("v5e", "2x4", cut="1x1")
+  parts = [slice_.variables([chip]) for chip in range(slice_.num_parts)]
+  assert len(parts) == 8
+  for name in (
+    "TPU_VISIBLE_CHIPS",
+    "TPU_PROCESS_PORT",
+    "TPU_PROCESS_ADDRESSES",
+  ):
+    assert len({part[name] for part in parts}) == 8
+  assert {part["TPU_PROCESS_BOUNDS"] for part in parts} == {"1,1,1"}
+
+
+@pytest.mark.parametrize(
+  "chips", [[1, 2, 3, 4], [2, 3, 4, 5], [0, 1, 2, 4], [0, 1, 2], []]
+)
+def test_chips_that_are_no_part(chips):
+  assert slices.find("v5e", "2x4", cut="2x2").variables(chips) == {}
 
 
 @pytest.mark.parametrize(
