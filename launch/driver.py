@@ -20,13 +20,21 @@ from launch import jobs as jobs_lib
 from sr2_jax import errors
 
 _POLL_SECONDS = 0.2
+_WITHOUT_A_WORD = (
+  "The engine has ended without a word: the head of the cluster is gone, or "
+  "the memory was full."
+)
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+
+
+class NoOutcomesError(Exception):
+  """An engine has ended and not said what has become of the runs."""
 
 
 def run(
   work: Callable[[], list[engine.Outcome]], signals: engine.Signals
-) -> list[engine.Outcome] | None:
-  """What `work` returns in a child process; None if that has just ended.
+) -> list[engine.Outcome]:
+  """What `work` returns in a child process.
 
   Args:
     work: calls an engine with these signals.
@@ -34,6 +42,8 @@ def run(
 
   Raises:
     UserError: if it raises one.
+    NoOutcomesError: if it raises anything else, or the process has just ended;
+      says which.
   """
   with tempfile.TemporaryFile() as file:
     sys.stdout.flush()
@@ -50,8 +60,8 @@ def run(
     try:
       answer = pickle.load(file)
     except EOFError:
-      return None
-  if isinstance(answer, errors.UserError):
+      raise NoOutcomesError(_WITHOUT_A_WORD) from None
+  if isinstance(answer, Exception):
     raise answer
   return answer
 
@@ -68,6 +78,10 @@ def _work(work: Callable[[], list[engine.Outcome]], file: Any) -> None:
       answer: Any = work()
     except errors.UserError as error:
       answer = error
+    except Exception as error:
+      traceback.print_exc()
+      first = "".join(traceback.format_exception_only(error)).splitlines()[0]
+      answer = NoOutcomesError(f"The engine has failed: {first}")
     pickle.dump(answer, file)
     file.flush()
     code = 0

@@ -177,7 +177,13 @@ class Gang:
   def _check_storage(self, workdir: pathlib.Path) -> None:
     """Refuses a folder that the hosts do not share, or that has no locks."""
     token = workdir / f".shared.{self._job.name}"
-    token.touch()
+    try:
+      token.touch()
+    except OSError as error:
+      raise errors.UserError(
+        f"{self._job.name} cannot start: --workdir={workdir} cannot be "
+        f"written ({error.strerror or error})."
+      ) from error
     path = str(token.absolute())
     try:
       answers = []
@@ -185,7 +191,8 @@ class Gang:
         answers += self._ask([actor_of_host.locks.remote(path)])
       answers.append(storage.lock(path)[0])
     finally:
-      token.unlink(missing_ok=True)
+      with contextlib.suppress(OSError):
+        token.unlink()
     if problem := storage.problem(answers):
       raise errors.UserError(
         f"--workdir={workdir} {problem} by all hosts of {self._seat.name}.\n"

@@ -135,8 +135,10 @@ def signs_of_life(
   folder: folder_lib.RunFolder, logs: Sequence[pathlib.Path]
 ) -> tuple[tuple[str, int, int], ...]:
   """What changes as a run goes on: its logs, rows and checkpoints."""
-  paths = [folder.path / name for name in _MOVING]
-  paths += [*logs, *folder.path.glob("checkpoints/*/*")]
+  paths = [*(folder.path / name for name in _MOVING), *logs]
+  # A disk of the network may be away for a while.
+  with contextlib.suppress(OSError):
+    paths += folder.path.glob("checkpoints/*/*")
   signs = []
   for path in paths:
     with contextlib.suppress(OSError):

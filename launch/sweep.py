@@ -211,15 +211,11 @@ def _run(
     )
   # Says of all runs at once what does not fit, before anything is started.
   fill.plan(jobs, asked.slice_, estimate.Speeds.of(asked.workdir, asked.slice_))
-  outcomes = driver.run(lambda: _run_on_ray(asked, jobs, signals), signals)
-  if outcomes is None:
-    print(
-      "The engine has ended without a word: the head of the cluster is gone, "
-      "or the memory was full.\nThe same command goes on.",
-      file=sys.stderr,
-    )
+  try:
+    return driver.run(lambda: _run_on_ray(asked, jobs, signals), signals)
+  except driver.NoOutcomesError as error:
+    print(f"{error}\nThe same command goes on.", file=sys.stderr)
     return driver.outcomes_without_it(jobs)
-  return outcomes
 
 
 def _run_on_ray(

@@ -39,7 +39,22 @@ def test_mistakes_come_back():
   [lambda: os.kill(os.getpid(), signal.SIGKILL), lambda: os._exit(0)],
 )
 def test_an_engine_that_has_just_ended(work):
-  assert driver.run(work, engine.Signals()) is None
+  with pytest.raises(driver.NoOutcomesError, match="the head of the cluster"):
+    driver.run(work, engine.Signals())
+
+
+def test_an_engine_that_has_failed(capfd):
+  """Which is no fault of the cluster's, and says where it was."""
+
+  def work():
+    raise OSError(116, "Stale file handle")
+
+  with pytest.raises(driver.NoOutcomesError) as caught:
+    driver.run(work, engine.Signals())
+  assert str(caught.value) == (
+    "The engine has failed: OSError: [Errno 116] Stale file handle"
+  )
+  assert "in work" in capfd.readouterr().err
 
 
 def test_signals_are_passed_on_once():

@@ -1,5 +1,8 @@
 """What does not need a cluster; `test_cluster` has the rest."""
 
+import errno
+import pathlib
+
 import pytest
 
 from launch import jobs as jobs_lib
@@ -17,6 +20,14 @@ def first(workdir):
   return jobs_lib.load(test_jobs.PAIR, workdir)[0]
 
 
+class Gang(gang.Gang):
+  """Has hosts, but no slice."""
+
+  def __init__(self, workdir, *hosts):
+    self._job, self._seat = first(workdir), SEAT
+    self._hosts, self.codes = list(hosts), {}
+
+
 def test_why_a_start_fails(tmp_path):
   job = first(tmp_path)
   silent = ray.exceptions.GetTimeoutError("No answer.")
@@ -27,3 +38,28 @@ def test_why_a_start_fails(tmp_path):
   mistake = gang._why_not(job, SEAT, raised)
   assert isinstance(mistake, errors.UserError)
   assert str(mistake).startswith("first cannot start on a: no 'launch'\n")
+
+
+def test_a_folder_that_cannot_be_written_costs_one_start(tmp_path, monkeypatch):
+  """A `UserError`, as where a host does not see the folder: others go on."""
+
+  def stale(*_, **__):
+    raise OSError(errno.ESTALE, "Stale file handle")
+
+  monkeypatch.setattr(pathlib.Path, "touch", stale)
+  with pytest.raises(errors.UserError) as caught:
+    Gang(tmp_path)._check_storage(tmp_path)
+  assert str(caught.value) == (
+    f"first cannot start: --workdir={tmp_path} cannot be written (Stale file "
+    "handle)."
+  )
+
+
+def test_a_folder_that_goes_away_is_not_shared(tmp_path, monkeypatch):
+  def stale(*_, **__):
+    raise OSError(errno.ESTALE, "Stale file handle")
+
+  monkeypatch.setattr(pathlib.Path, "unlink", stale)
+  monkeypatch.setattr(gang.storage, "lock", lambda _: ("absent", None))
+  with pytest.raises(errors.UserError, match="is not shared by all hosts of a"):
+    Gang(tmp_path)._check_storage(tmp_path)

@@ -1,5 +1,6 @@
 """Processes of this host, with small programs."""
 
+import errno
 import os
 import pathlib
 import signal
@@ -177,6 +178,19 @@ def test_signs_of_life(tmp_path):
   look()
   assert len(set(seen)) == len(seen)
   assert host.signs_of_life(folder, [log]) == seen[-1]
+
+
+def test_signs_of_life_on_a_disk_that_is_away(tmp_path, monkeypatch):
+  def stale(*_, **__):
+    raise OSError(errno.ESTALE, "Stale file handle")
+
+  folder = folder_lib.RunFolder(tmp_path)
+  log = tmp_path / "run.log"
+  log.write_text("hello")
+  for name in ("glob", "stat"):
+    monkeypatch.setattr(pathlib.Path, name, stale)
+    signs = host.signs_of_life(folder, [log])
+    assert len(signs) == (name == "glob")
 
 
 def test_all_hosts_have_the_same_caches(tmp_path, monkeypatch):

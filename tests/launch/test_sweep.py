@@ -117,12 +117,17 @@ def test_without_ray_there_is_a_way_out(tmp_path, capsys, monkeypatch):
 
 
 def test_an_engine_that_ends_without_a_word(tmp_path, capsys, monkeypatch):
+  def ended(*_):
+    raise sweep.driver.NoOutcomesError("The engine has failed: OSError")
+
   monkeypatch.setattr(sweep.importlib.util, "find_spec", lambda _: True)
-  monkeypatch.setattr(sweep.driver, "run", lambda work, signals: None)
+  monkeypatch.setattr(sweep.driver, "run", ended)
   arguments = ("--engine=ray", "--address=emulate:1x1x1")
   assert main(PAIR, f"--workdir={tmp_path}", *arguments) == 1
   captured = capsys.readouterr()
-  assert "the head of the cluster is gone" in captured.err
+  assert captured.err == (
+    "The engine has failed: OSError\nThe same command goes on.\n"
+  )
   assert "0/2 runs finished" in captured.out
 
 
