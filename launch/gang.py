@@ -9,6 +9,7 @@ import os
 import pathlib
 import signal
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from sr2_jax import errors
 from sr2_jax.peers import meeting
 
 _SECONDS_TO_RESERVE, _SECONDS_TO_ANSWER = 20.0, 60.0
+_SECONDS_FOR_THE_LAST = 1.0
 # What Ray sets for its own workers, and a run would take for the user's.
 _RAYS_OWN = ("OMP_NUM_THREADS",)
 
@@ -103,6 +105,8 @@ class Gang:
     self.size = len(seat.bundles)
     self.codes: dict[int, int | None] = {}
     self._hosts: list[Any] = []
+    # What each host has been asked and has not answered, and since when.
+    self._asked: dict[int, tuple[Any, float]] = {}
     self._group = ray.util.placement_group(
       seat.bundles,
       strategy="STRICT_SPREAD" if self.size > 1 else "PACK",
@@ -203,15 +207,15 @@ class Gang:
     return ray.get(list(questions), timeout=_SECONDS_TO_ANSWER)
 
   def poll(self) -> None:
-    """Brings the exit codes up to date."""
-    asked = {
-      index: actor_of_host.poll.remote()
-      for index, actor_of_host in enumerate(self._hosts)
-      if index not in self.codes
-    }
-    for index, question in asked.items():
+    """Brings the exit codes up to date, by what the hosts have answered.
+
+    A host that is silent delays nobody: it is asked, and not waited for.
+    """
+    now = time.monotonic()
+    for index in self._answered(now):
+      question, _ = self._asked.pop(index)
       try:
-        [code] = self._ask([question])
+        code = ray.get(question)
       except ray.exceptions.OutOfMemoryError:
         # Ray has killed the actor. Elsewhere the run would need as much.
         self.codes[index] = 128 + signal.SIGKILL
@@ -220,6 +224,29 @@ class Gang:
       else:
         if code is not None:
           self.codes[index] = code
+    for index, (_, since) in list(self._asked.items()):
+      if now - since > _SECONDS_TO_ANSWER:
+        del self._asked[index]
+        self.codes[index] = None  # As good as gone.
+    for index, actor_of_host in enumerate(self._hosts):
+      if index not in self.codes and index not in self._asked:
+        self._asked[index] = actor_of_host.poll.remote(), now
+
+  def _answered(self, now: float) -> list[int]:
+    """Those of the hosts that have answered."""
+    by_question = {question: i for i, (question, _) in self._asked.items()}
+    if not by_question:
+      return []
+    # Where this process has slept itself, the answers are about to come.
+    is_late = any(
+      now - since > _SECONDS_TO_ANSWER for _, since in self._asked.values()
+    )
+    ready, _ = ray.wait(
+      list(by_question),
+      num_returns=len(by_question),
+      timeout=_SECONDS_FOR_THE_LAST if is_late else 0.0,
+    )
+    return [by_question[question] for question in ready]
 
   def send(self, number: int) -> None:
     """Sends every process a signal."""

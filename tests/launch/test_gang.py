@@ -25,7 +25,7 @@ class Gang(gang.Gang):
 
   def __init__(self, workdir, *hosts):
     self._job, self._seat = first(workdir), SEAT
-    self._hosts, self.codes = list(hosts), {}
+    self._hosts, self.codes, self._asked = list(hosts), {}, {}
 
 
 def test_why_a_start_fails(tmp_path):
@@ -63,3 +63,68 @@ def test_a_folder_that_goes_away_is_not_shared(tmp_path, monkeypatch):
   monkeypatch.setattr(gang.storage, "lock", lambda _: ("absent", None))
   with pytest.raises(errors.UserError, match="is not shared by all hosts of a"):
     Gang(tmp_path)._check_storage(tmp_path)
+
+
+class Host:
+  """An actor of a host that answers, or an error, or never."""
+
+  def __init__(self, *answers):
+    self.answers, self.poll, self.asked = list(answers), self, 0
+
+  def remote(self):
+    self.asked += 1
+    return self
+
+
+class Answers:
+  """Ray's part, at a clock that the test turns."""
+
+  def __init__(self, monkeypatch):
+    self.now, self.waited = 1000.0, 0.0
+    monkeypatch.setattr(gang.time, "monotonic", lambda: self.now)
+    monkeypatch.setattr(gang.ray, "wait", self.wait)
+    monkeypatch.setattr(gang.ray, "get", self.get)
+
+  def wait(self, hosts, *, num_returns, timeout):
+    assert num_returns == len(hosts) > 0
+    silent = [host for host in hosts if not host.answers]
+    self.waited += timeout if silent else 0.0
+    return [host for host in hosts if host.answers], silent
+
+  def get(self, host):
+    answer = host.answers.pop(0)
+    if isinstance(answer, Exception):
+      raise answer
+    return answer
+
+
+def test_codes_come_in_the_order_of_ends(tmp_path, monkeypatch):
+  Answers(monkeypatch)
+  crash = ray.exceptions.RayActorError
+  hosts = [
+    Host(None, None, 0), Host(None, 143), Host(crash()),
+    Host(ray.exceptions.OutOfMemoryError("Full.")),
+  ]  # fmt: skip
+  processes = Gang(tmp_path, *hosts)
+  for _ in range(5):
+    processes.poll()
+  assert list(processes.codes.items()) == [
+    (2, None), (3, 137), (1, 143), (0, 0),
+  ]  # fmt: skip
+  assert [host.asked for host in hosts] == [3, 2, 1, 1]
+
+
+def test_hosts_that_are_silent_delay_nobody(tmp_path, monkeypatch):
+  answers = Answers(monkeypatch)
+  talks, *silent = hosts = [Host(*[None] * 9), *(Host() for _ in range(5))]
+  processes = Gang(tmp_path, *hosts)
+  for _ in range(3):
+    processes.poll()
+    answers.now += 20
+  assert answers.waited == 0
+  assert processes.codes == {}
+  assert (talks.asked, silent[0].asked) == (3, 1)
+  answers.now += 1
+  processes.poll()
+  assert processes.codes == dict.fromkeys(range(1, 6))
+  assert answers.waited == gang._SECONDS_FOR_THE_LAST  # Once for all of them.
