@@ -31,6 +31,8 @@ from sr2_jax.data import (
 
 # Sizes and kinds of files that are listed.
 _MOST_LISTED = 8
+# Images in another size that have a line each.
+_MOST_MISFITS = 20
 
 
 class Seen(NamedTuple):
@@ -56,7 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     config_data = _config_data(options)
     plan = own_images.plan(config_data, multiple_of=options.scale)
     seen = examine(plan.files)
-    problems = problems_of(plan, seen, scale=options.scale, crop=options.crop)
+    problems = problems_of(
+      plan, seen, scale=options.scale, crop=options.crop,
+      duplicates_are_allowed=options.duplicates == "allow",
+    )  # fmt: skip
     print("\n".join(described(plan, seen, title=options.path)))
     if options.sheet:
       contact_sheet.write(
@@ -92,10 +97,21 @@ def _parser() -> argparse.ArgumentParser:
     default="",
     help="height x width of all images, as in 32x16",
   )
-  add("--fit", default="refuse", choices=("refuse", "crop", "pad", "resize"))
-  add("--channels", default="auto", choices=("auto", "1", "3"))
-  add("--validation_fraction", type=float, default=0.2, help="0.2")
-  add("--split_seed", type=int, default=0, help="0")
+  for name, values, what in (
+    ("fit", ("refuse", "crop", "pad", "resize"), "images of another size"),
+    ("channels", ("auto", "1", "3"), "gray or RGB"),
+    ("duplicates", ("refuse", "allow"), "equal images in two splits"),
+  ):
+    add(
+      f"--{name}", default=values[0], choices=values,
+      help=f"{what} ({values[0]})",
+    )  # fmt: skip
+  add(
+    "--validation_fraction", type=float, default=0.2,
+    help="part of each class for validation, and for a test if there is none "
+    "(0.2)",
+  )  # fmt: skip
+  add("--split_seed", type=int, default=0, help="chooses that part (0)")
   add("--sheet", default="", help="a PNG file to show some of each class in")
   return parser
 
@@ -142,7 +158,12 @@ def seen_well(seen: Sequence[Seen]) -> list[int]:
 
 
 def problems_of(
-  plan: own_images.Plan, seen: Sequence[Seen], *, scale: int, crop: int = 0
+  plan: own_images.Plan,
+  seen: Sequence[Seen],
+  *,
+  scale: int,
+  crop: int = 0,
+  duplicates_are_allowed: bool = False,
 ) -> list[str]:
   """Everything that stops a run on these images, a line each.
 
@@ -151,6 +172,7 @@ def problems_of(
     seen: what each file turned out to be.
     scale: super-resolution factor.
     crop: side of the squares that are trained on; 0: whole images.
+    duplicates_are_allowed: whether images may be in two splits.
   """
   problems = [one.problem for one in seen if one.problem]
   read = seen_well(seen)
@@ -161,8 +183,10 @@ def problems_of(
   misfits = [
     f"{paths.shown(plan.files[read[i]])}: {fitting.named(found[i])} px, "
     f"{sizes.problem}."
-    for i in sizes.misfits
+    for i in sizes.misfits[:_MOST_MISFITS]
   ]
+  if (more := len(sizes.misfits) - len(misfits)) > 0:
+    misfits.append(f"{more:,} more images are {sizes.problem}.")
   if misfits:
     misfits[-1] += f"\n{sizes.way_out}"
   problems += misfits
@@ -172,10 +196,9 @@ def problems_of(
       f"crops of {crop} px do not fit into {fitting.named(sizes.size)} px."
     )
   if any(side % scale for side in size):
-    way_out = "--fit=crop cuts the rest, or give another --size"
     problems.append(
       f"scale {scale} does not divide {fitting.named(size)} px; "
-      f"{'give another --crop' if crop else way_out}."
+      f"{_other_size(plan.form, size, scale=scale, crop=crop)}."
     )
   # Files that cannot be read have one digest, but are no duplicates.
   digests = [one.digest or str(i).encode() for i, one in enumerate(seen)]
@@ -183,11 +206,27 @@ def problems_of(
     f"{paths.shown(plan.files[one])} and {paths.shown(plan.files[other])}: "
     "equal, but in two splits."
     for one, other in duplicates.across(digests, plan.parts)
+    if not duplicates_are_allowed
   ]
   for split in ("train", "validation", "test"):
     if not len(plan.parts[split]):
       problems.append(f"no images are left for {split}.")
   return problems
+
+
+def _other_size(
+  form: image_folder.Form, size: fitting.Size, *, scale: int, crop: int
+) -> str:
+  """What to do where a scale does not divide a size."""
+  if crop:
+    return "give another --crop"
+  if form.size is None:
+    return "--fit=crop cuts the rest, or --size makes them another size"
+  below, above = (
+    fitting.named(tuple((side + more) // scale * scale for side in size))
+    for more in (0, scale - 1)
+  )
+  return f"--size={below} and --size={above} fit"
 
 
 def described(
@@ -215,7 +254,11 @@ def described(
   lines += _counted("sizes", [fitting.named(x.size) for x in headers])
   lines += _counted("stored as", [_kind(header) for header in headers])
   notes = collections.Counter(note for one in seen for note in one.notes)
-  lines += [f"note: {number:,} images: {x}" for x, number in notes.items()]
+  notes.update(image_folder.of_some(headers, plan.form))
+  lines += [
+    f"note: {number:,} of {count} images: {note}"
+    for note, number in notes.items()
+  ]
   return [*lines, *(f"note: {note}" for note in plan.notes)]
 
 

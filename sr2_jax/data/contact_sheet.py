@@ -1,9 +1,10 @@
 """A picture of some images of each class."""
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from sr2_jax import files
 from sr2_jax.data import image_file, own_images, pixels
@@ -44,12 +45,21 @@ def write(path: Path, plan: own_images.Plan, usable: Sequence[int]) -> None:
   draw = ImageDraw.Draw(sheet)
   for row, (text, chosen) in enumerate(rows):
     top = _GAP + row * step
-    draw.text((_GAP, top), text, fill="black")
+    draw.text((_GAP, top), text, fill="black", font=_font())
     for column, index in enumerate(chosen):
       left = _GAP + column * (_CELL + _GAP)
       sheet.paste(_small(plan.files[index]), (left, top + _TEXT))
   with files.replacing(path) as file:
     sheet.save(file, format="PNG")
+
+
+def _font() -> ImageFont.FreeTypeFont:
+  """Matplotlib's: Pillow's own has hardly a letter beyond English."""
+  spec = importlib.util.find_spec("matplotlib")
+  assert spec is not None
+  assert spec.origin is not None
+  fonts = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf"
+  return ImageFont.truetype(str(fonts / "DejaVuSans.ttf"), _TEXT - 3)
 
 
 def _small(path: Path) -> Image.Image:

@@ -107,10 +107,7 @@ def _decode_all(files: Sequence[Path], form: Form) -> Images:
   notes = collections.Counter(
     note for of_file in _each(place, files) for note in of_file
   )
-  if form.channels == "auto" and 0 < colored < len(files):
-    notes["stored in color, which makes all of them RGB"] = colored
-  if 0 < deep < len(files):
-    notes["of 16 bits, which makes all of them so"] = deep
+  notes.update(of_some(headers, form))
   return Images(
     images,
     tuple(
@@ -118,6 +115,18 @@ def _decode_all(files: Sequence[Path], form: Form) -> Images:
       for note, count in sorted(notes.items())
     ),
   )
+
+
+def of_some(headers: Sequence[image_file.Header], form: Form) -> dict[str, int]:
+  """Notes on what some files do to all others, and how many files it is."""
+  colored = sum(header.is_color for header in headers)
+  deep = sum(header.bits == 16 for header in headers)
+  notes = {}
+  if form.channels == "auto" and 0 < colored < len(headers):
+    notes["stored in color, which makes all of them RGB"] = colored
+  if 0 < deep < len(headers):
+    notes["of 16 bits, which makes all of them so"] = deep
+  return notes
 
 
 def _each(
@@ -179,7 +188,7 @@ def sizes_of(found: Sequence[fitting.Size], form: Form) -> Sizes:
   )
   name = f"{fitting.named(wanted)} px {_SIDES}"
   if form.size is None:
-    problem = f"not of {name}, as most are"
+    problem = f"not of {name}, the most frequent size"
     way_out = (
       f"config.data.size={fitting.named(wanted)} makes them one size, with "
       "config.data.fit=crop, pad or resize."

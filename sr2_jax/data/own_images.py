@@ -192,9 +192,9 @@ def _check_known(
   for split, found in classes.items():
     if unknown := sorted(str(x) for x in found - known):
       raise errors.UserError(
-        f"{len(unknown):,} of the classes for {split} have no images for "
-        f"training: {paths.listed(unknown)}.\nAdd some, or leave the classes "
-        f"out: config.data.classes={','.join(f'-{x}' for x in unknown[:3])}"
+        f"{split} has classes without images for training: "
+        f"{paths.listed(unknown)}.\nAdd some, or leave the classes out: "
+        f"config.data.classes={','.join(f'-{x}' for x in unknown[:3])}"
       )
 
 
@@ -202,7 +202,8 @@ def _about_choice(num_left_out: int) -> list[str]:
   """A note about images that `data.classes` leaves out."""
   if not num_left_out:
     return []
-  return [f"left out {num_left_out:,} images by config.data.classes"]
+  images = "image" if num_left_out == 1 else "images"
+  return [f"left out {num_left_out:,} {images} by config.data.classes"]
 
 
 def _about_rare(

@@ -58,7 +58,7 @@ def test_all_problems_are_named_at_once(folder, run):
   text = "\n".join(err)
   assert "cat/bad.png: cannot be read as an image (none of the f" in text
   assert "dog/cut.png: cannot be read as an image" in text
-  assert "cat/a.png: 9x9 px, not of 12x10 px (height x width), as most" in text
+  assert "cat/a.png: 9x9 px, not of 12x10 px (height x width), the most" in text
   assert "dog/b.png: 9x7 px, not of 12x10 px" in text
   assert "config.data.size=12x10 makes them one size" in text
   assert "scale 4 does not divide 12x10 px" in text
@@ -73,6 +73,10 @@ def test_all_problems_are_named_at_once(folder, run):
   ("flags", "problem"),
   [
     (["--scale=4"], "scale 4 does not divide 12x10 px; --fit=crop cuts"),
+    (
+      ["--scale=4", "--size=9x6", "--fit=crop"],
+      "scale 4 does not divide 9x6 px; --size=8x4 and --size=12x8 fit.",
+    ),
     (["--scale=4", "--crop=8"], None),
     (["--scale=4", "--crop=12"], "crops of 12 px do not fit into 12x10 px."),
     (["--crop=9"], "scale 2 does not divide 9x9 px; give another --crop."),
@@ -85,6 +89,33 @@ def test_scale_and_crops(folder, run, flags, problem):
   else:
     assert code == 2
     assert err[0].startswith(problem)
+
+
+def test_many_of_another_size_are_counted(folder, run):
+  for number in range(30):
+    Image.new("L", (6, 6 + number)).save(folder / f"dog/other{number}.png")
+  _, _, err = run(folder, "--size=12x10")
+  named = [line for line in err if "/other" in line and "px, not" in line]
+  assert len(named) == 20
+  assert err[20].startswith("10 more images are not of config.data.size=12x10")
+
+
+def test_some_files_change_all(folder, run):
+  Image.new("I;16", (10, 12), 300).save(folder / "cat/deep.png")
+  Image.new("RGB", (10, 12)).save(folder / "dog/red.png")
+  _, out, _ = run(folder)
+  assert "note: 1 of 22 images: of 16 bits, which makes all of them so" in out
+  note = "note: 1 of 22 images: stored in color, which makes all of them RGB"
+  assert note in out
+  assert note not in run(folder, "--channels=1")[1]
+
+
+def test_duplicates_may_be_allowed(folder, run):
+  content = (folder / "dog/1.png").read_bytes()
+  for number in range(10):
+    (folder / f"cat/{number}.png").write_bytes(content)
+  assert run(folder)[0] == 2
+  assert run(folder, "--duplicates=allow")[0] == 0
 
 
 def test_fields_of_data_are_flags(folder, run, tmp_path):

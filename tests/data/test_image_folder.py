@@ -185,7 +185,7 @@ def test_sizes_that_differ_are_named_and_counted(folder):
   _save(folder / "b/other.png", _gray(2, 9))
   problem = _problem(folder)
   assert problem.startswith(
-    "2 of 5 images are not of 6x5 px (height x width), as most are: "
+    "2 of 5 images are not of 6x5 px (height x width), the most frequent size: "
   )
   assert "b/odd.png (6x7), " in problem
   assert "config.data.size=6x5" in problem
