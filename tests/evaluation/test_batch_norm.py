@@ -74,7 +74,10 @@ def low_res_of(run, seed, index):
     for image in range(BATCH)
   ]
   augment = functools.partial(
-    augmentation.augment, **run.config.augmentation.to_dict()
+    augmentation.augment,
+    max_shift=run.config.augmentation.max_shift,
+    max_rotation=run.config.augmentation.max_rotation,
+    fill=run.config.augmentation.fill,
   )
   high_res = augment(jnp.stack(keys), jnp.float32(images / 255))
   degrade = inputs.degradation_of(
