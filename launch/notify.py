@@ -7,7 +7,6 @@ import pathlib
 import queue
 import sys
 import threading
-import urllib.request
 from collections.abc import Callable, Iterator
 
 # Takes a message.
@@ -75,6 +74,9 @@ class Notifier:
       with pathlib.Path(self._target).open("a") as file:
         file.write(f"{now} {text}\n")
       return
+    # Few notify a URL, and importing it takes all commands 30 ms.
+    import urllib.request
+
     request = urllib.request.Request(
       self._target,
       data=json.dumps({"text": text}).encode(),

@@ -11,7 +11,8 @@ import ml_collections
 
 from sr2_jax import errors
 from sr2_jax.config import derived, fields, record
-from sr2_jax.data import fitting, published
+from sr2_jax.data import published
+from sr2_jax.data import sizes as sizes_lib
 
 # The window of Wang et al.'s SSIM, in high-resolution pixels.
 _METRIC_WINDOW = 11
@@ -44,7 +45,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
   ):
     check(config)
   # The size of a folder's images is known once they are read, unless given.
-  size = fitting.sides_of(config.data.get("size", ""))
+  size = sizes_lib.sides_of(config.data.get("size", ""))
   if config.data.name in published.PUBLISHED:
     size = published.PUBLISHED[config.data.name].image_shape[:2]
   if size:

@@ -23,11 +23,11 @@ from sr2_jax import errors, paths
 from sr2_jax.data import (
   contact_sheet,
   duplicates,
-  fitting,
   image_file,
   image_folder,
   own_images,
 )
+from sr2_jax.data import sizes as sizes_lib
 
 # Sizes and kinds of files that are listed.
 _MOST_LISTED = 8
@@ -123,7 +123,7 @@ def _scale(text: str) -> int:
 
 
 def _size(text: str) -> str:
-  if text and not all(fitting.sides_of(text) or (0,)):
+  if text and not all(sizes_lib.sides_of(text) or (0,)):
     raise argparse.ArgumentTypeError("has to be height x width, as in 32x16")
   return text
 
@@ -181,7 +181,7 @@ def problems_of(
     return problems
   sizes = image_folder.sizes_of(found, plan.form)
   misfits = [
-    f"{paths.shown(plan.files[read[i]])}: {fitting.named(found[i])} px, "
+    f"{paths.shown(plan.files[read[i]])}: {sizes_lib.named(found[i])} px, "
     f"{sizes.problem}."
     for i in sizes.misfits[:_MOST_MISFITS]
   ]
@@ -193,11 +193,11 @@ def problems_of(
   size = (crop, crop) if crop else sizes.size
   if crop > min(sizes.size):
     problems.append(
-      f"crops of {crop} px do not fit into {fitting.named(sizes.size)} px."
+      f"crops of {crop} px do not fit into {sizes_lib.named(sizes.size)} px."
     )
   if any(side % scale for side in size):
     problems.append(
-      f"scale {scale} does not divide {fitting.named(size)} px; "
+      f"scale {scale} does not divide {sizes_lib.named(size)} px; "
       f"{_other_size(plan.form, size, scale=scale, crop=crop)}."
     )
   # Files that cannot be read have one digest, but are no duplicates.
@@ -215,7 +215,7 @@ def problems_of(
 
 
 def _other_size(
-  form: image_folder.Form, size: fitting.Size, *, scale: int, crop: int
+  form: image_folder.Form, size: sizes_lib.Size, *, scale: int, crop: int
 ) -> str:
   """What to do where a scale does not divide a size."""
   if crop:
@@ -223,7 +223,7 @@ def _other_size(
   if form.size is None:
     return "--fit=crop cuts the rest, or --size makes them another size"
   below, above = (
-    fitting.named(tuple((side + more) // scale * scale for side in size))
+    sizes_lib.named(tuple((side + more) // scale * scale for side in size))
     for more in (0, scale - 1)
   )
   return f"--size={below} and --size={above} fit"
@@ -251,7 +251,7 @@ def described(
       "  ".join([f"  {name:<{widths[0]}}", *(f"{x:>{w}}" for x, w in cells)])
     )
   headers = [one.header for one in seen if one.header is not None]
-  lines += _counted("sizes", [fitting.named(x.size) for x in headers])
+  lines += _counted("sizes", [sizes_lib.named(x.size) for x in headers])
   lines += _counted("stored as", [_kind(header) for header in headers])
   notes = collections.Counter(note for one in seen for note in one.notes)
   notes.update(image_folder.of_some(headers, plan.form))

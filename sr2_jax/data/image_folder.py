@@ -13,6 +13,7 @@ import numpy as np
 
 from sr2_jax import errors, paths
 from sr2_jax.data import cache, fitting, image_file, pixels
+from sr2_jax.data import sizes as sizes_lib
 
 _SIDES = "(height x width)"
 _CHECK = " `python -m sr2_jax.data.check` names all that is wrong."
@@ -44,7 +45,7 @@ class Form(NamedTuple):
     multiple_of: divides both sides of what is cropped to no given size.
   """
 
-  size: fitting.Size | None = None
+  size: sizes_lib.Size | None = None
   fit: str = "refuse"
   channels: str = "auto"
   multiple_of: int = 1
@@ -96,7 +97,7 @@ def _decode_all(files: Sequence[Path], form: Form) -> Images:
     path = files[index]
     picture = image_file.read(path)
     values, notes = _converted(picture, channels, bits)
-    if not fitting.takes(values.shape[:2], size, how=form.fit):
+    if not sizes_lib.takes(values.shape[:2], size, how=form.fit):
       raise errors.UserError(
         f"{paths.shown(path)}: its EXIF rotation stands behind its pixels; "
         "save it upright."
@@ -170,13 +171,13 @@ class Sizes(NamedTuple):
     way_out: what to do about it.
   """
 
-  size: fitting.Size
+  size: sizes_lib.Size
   misfits: tuple[int, ...]
   problem: str
   way_out: str
 
 
-def sizes_of(found: Sequence[fitting.Size], form: Form) -> Sizes:
+def sizes_of(found: Sequence[sizes_lib.Size], form: Form) -> Sizes:
   """What becomes of images of these sizes."""
   common = collections.Counter(found).most_common(1)[0][0]
   # Without a size nothing is done to images but to crop all of them alike.
@@ -184,13 +185,13 @@ def sizes_of(found: Sequence[fitting.Size], form: Form) -> Sizes:
   misfits = tuple(
     index
     for index, size in enumerate(found)
-    if not fitting.takes(size, wanted, how=how)
+    if not sizes_lib.takes(size, wanted, how=how)
   )
-  name = f"{fitting.named(wanted)} px {_SIDES}"
+  name = f"{sizes_lib.named(wanted)} px {_SIDES}"
   if form.size is None:
     problem = f"not of {name}, the most frequent size"
     way_out = (
-      f"config.data.size={fitting.named(wanted)} makes them one size, with "
+      f"config.data.size={sizes_lib.named(wanted)} makes them one size, with "
       "config.data.fit=crop, pad or resize."
     )
   else:
@@ -212,7 +213,7 @@ def sizes_of(found: Sequence[fitting.Size], form: Form) -> Sizes:
 
 def _size(
   files: Sequence[Path], headers: Sequence[image_file.Header], form: Form
-) -> fitting.Size:
+) -> sizes_lib.Size:
   """The size that all images get.
 
   Raises:
@@ -221,7 +222,7 @@ def _size(
   sizes = sizes_of([header.size for header in headers], form)
   if sizes.misfits:
     wrong = [
-      f"{paths.shown(files[i])} ({fitting.named(headers[i].size)})"
+      f"{paths.shown(files[i])} ({sizes_lib.named(headers[i].size)})"
       for i in sizes.misfits
     ]
     raise errors.UserError(

@@ -11,11 +11,11 @@ from sr2_jax import errors, paths
 from sr2_jax.data import (
   class_names,
   duplicates,
-  fitting,
   image_folder,
   image_tree,
   splitting,
 )
+from sr2_jax.data import sizes as sizes_lib
 
 
 class Plan(NamedTuple):
@@ -116,7 +116,7 @@ def plan(
     names,
     parts,
     image_folder.Form(
-      size=fitting.sides_of(config_data.size),
+      size=sizes_lib.sides_of(config_data.size),
       fit=config_data.fit,
       channels=config_data.channels,
       multiple_of=multiple_of,

@@ -14,28 +14,6 @@ def pixels(height, width, channels=1, dtype=np.uint8):
   return RANDOM.integers(0, highest, shape, dtype, endpoint=True)
 
 
-def test_sides():
-  assert fitting.sides_of("32x16") == (32, 16)
-  assert fitting.sides_of("") is None
-  assert fitting.named((32, 16, 3)) == "32x16"
-
-
-@pytest.mark.parametrize(
-  ("how", "size", "takes"),
-  [
-    ("refuse", (8, 6), True),
-    ("refuse", (8, 5), False),
-    ("crop", (9, 6), True),
-    ("crop", (9, 5), False),
-    ("pad", (8, 5), True),
-    ("pad", (9, 5), False),
-    ("resize", (9, 5), True),
-  ],
-)
-def test_which_sizes_a_way_takes(how, size, takes):
-  assert fitting.takes(size, (8, 6), how=how) == takes
-
-
 @pytest.mark.parametrize("how", ["refuse", "crop", "pad", "resize"])
 def test_an_image_of_the_size_stays_as_it_is(how):
   image = pixels(8, 6)
