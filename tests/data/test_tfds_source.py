@@ -311,17 +311,23 @@ def test_failed_preparation_does_not_break_the_next(
 
 
 def test_one_of_many_prepares_and_the_others_wait(
-  prepared, tmp_path, monkeypatch, capsys
+  prepared, tmp_path, monkeypatch
 ):
   monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "shared"))
+  # `capsys.readouterr` loses what other threads write while it empties itself.
+  said = io.StringIO()
+  monkeypatch.setattr(sys, "stderr", said)
   calls = []
 
   def prepare(name, data_dir):
     calls.append(name)
-    said, deadline = "", time.monotonic() + 30
-    while said.count("waiting for another process that prepares mnist") < 2:
-      said += capsys.readouterr().err
+    deadline = time.monotonic() + 30
+    while (
+      said.getvalue().count("waiting for another process that prepares mnist")
+      < 2
+    ):
       assert time.monotonic() < deadline
+      time.sleep(0.01)
     shutil.copytree(prepared / name, data_dir / name)
 
   monkeypatch.setattr(tfds_source, "_prepare", prepare)
