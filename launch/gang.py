@@ -165,7 +165,7 @@ class Gang:
     self._ask(starts)
 
   def _of_part(self) -> dict[str, str]:
-    """What libtpu is told of the part of a host that this is, if it is one."""
+    """Variables that keep libtpu to this run's part of a host; {} if whole."""
     if not self._slice.cut:
       return {}
     [chips] = self._ask([self._hosts[0].chips.remote()])

@@ -128,13 +128,13 @@ class Slice:
     return f"{tpu.gce}-{chips * (tpu.cores_per_chip or 1)}"
 
   def variables(self, chips: Sequence[int]) -> dict[str, str]:
-    """What libtpu is told of a part of a host.
+    """Variables that keep libtpu to one part of a host.
 
     Args:
       chips: of a run, as numbered on the host.
 
     Returns:
-      Variables; {} where these chips are no part of it.
+      {name: value}; {} if these chips are not such a part.
     """
     size, bounds = CUTS[self.cut]
     part = min(chips, default=0) // size

@@ -253,27 +253,30 @@ def _telling(
 
 def _target(asked: options.Options, slice_: slices.Slice) -> target_lib.Target:
   """Where the runs are to go whose files are asked for."""
+  # Without "..", or it could lead out of what a pod mounts.
+  workdir = pathlib.Path(os.path.abspath(asked.workdir))
   return target_lib.Target(
     slice_=slice_,
     name=asked.workdir.name or "sweep",
-    # Without "..", or it could lead out of what a pod mounts.
-    workdir=pathlib.Path(os.path.abspath(asked.workdir)),
+    workdir=workdir,
     retries=asked.policy.retries,
     slices=asked.slices,
     image=asked.image,
     volume=asked.volume,
     queue=asked.queue,
-    arguments=_of_the_sweep(asked),
+    arguments=_of_the_sweep(asked, workdir),
   )
 
 
-def _of_the_sweep(asked: options.Options) -> tuple[str, ...]:
+def _of_the_sweep(
+  asked: options.Options, workdir: pathlib.Path
+) -> tuple[str, ...]:
   """The arguments that start the same sweep on a Ray cluster."""
   slice_, policy = asked.slice_, asked.policy
   assert slice_ is not None
   own = [
     f"--sweep={asked.sweep}",
-    f"--workdir={os.path.abspath(asked.workdir)}",
+    f"--workdir={workdir}",
     f"--mode={asked.mode}",
     "--engine=ray",
     f"--accelerator={slice_.accelerator}",

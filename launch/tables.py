@@ -118,7 +118,8 @@ def progress(
   rows = [("run", "state", "step", "starts", "crashes", "time", "left", where)]
   hours = ["chip-hours"]
   counts: collections.Counter[str] = collections.Counter()
-  for job in jobs:
+  needs = costs.needs(jobs, speeds)
+  for job, need in zip(jobs, needs, strict=True):
     tally = tallies.get(job.name, attempts.Tally())
     state = status.in_words(job)
     if tally.last == attempts.End.FAILED and not job.folder.is_claimed:
@@ -132,7 +133,7 @@ def progress(
         str(tally.starts or "-"),
         str(tally.crashes or "-"),
         estimate.duration(tally.seconds) if tally.seconds else "-",
-        _left(job, speeds),
+        estimate.duration(need.seconds) if need.seconds else "-",
         tally.place or "-",
       )
     )
@@ -146,15 +147,8 @@ def progress(
   line = f"[{now:%H:%M}] {mark(slice_)}{len(jobs)} runs: {words}; "
   line += estimate.overall(jobs, speeds, at_once=counts["running"] or 1)
   if chips:
-    needs = costs.needs(jobs, speeds)
     line += f"; {spent_and_to_go(jobs, tallies, needs, chips, price)}"
   return "\n".join([line, "", *_aligned(rows)])
-
-
-def _left(job: jobs_lib.Job, speeds: estimate.Speeds) -> str:
-  """The time that a run still takes, if its speed is known."""
-  seconds = estimate.seconds_left(job, speeds)
-  return estimate.duration(seconds) if seconds else "-"
 
 
 def mark(slice_: str) -> str:

@@ -103,10 +103,7 @@ class Sweep:
     assert "Traceback" not in self.output, self.text()
 
   def until(self, condition, what="that"):
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-      assert time.monotonic() < deadline, f"{what} does not come\n{self.text()}"
-      time.sleep(0.02)
+    until(condition, what, self.text)
 
   def text(self):
     """All that was said."""
@@ -142,17 +139,40 @@ class Sweep:
     return [found[0], found[1]]
 
 
-def processes(folder):
-  """Those that work in a run folder: ids by number of the process."""
+def until(condition, what, text=str):
+  """Waits for a condition, and returns it; fails with what `text` gives."""
+  deadline = time.monotonic() + TIMEOUT
+  while not (found := condition()):
+    assert time.monotonic() < deadline, f"{what} does not come\n{text()}"
+    time.sleep(0.02)
+  return found
+
+
+def commands(folder):
+  """The words of each living process that is given a run folder, by its id."""
   found = {}
   for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
     with contextlib.suppress(OSError):
       words = path.read_bytes().decode(errors="replace").split("\0")
       if f"--workdir={folder}" in words and is_alive(path.parent.name):
-        rank = [w for w in words if w.startswith("--process_id=")]
-        if rank:
-          found[int(rank[0].partition("=")[2])] = int(path.parent.name)
+        found[int(path.parent.name)] = words
   return found
+
+
+def processes(folder):
+  """Those that work in a run folder: ids by number of the process."""
+  return {
+    int(word.partition("=")[2]): pid
+    for pid, words in commands(folder).items()
+    for word in words
+    if word.startswith("--process_id=")
+  }
+
+
+def num_rows(folder):
+  """Lines of a run's metrics so far."""
+  path = folder / "metrics.jsonl"
+  return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def is_alive(pid):
@@ -323,7 +343,7 @@ class Story:
         expected += filter(None, [FAULTS[name](self)])
         self.sweep.until(lambda r=running: not any(map(is_alive, r)), "the end")
         # Its steps went on until the fault: only more rows are of a new start.
-        self._rows = self._num_rows()
+        self._rows = num_rows(self.workdir / "first")
         if name in ("driver", "head"):
           self.sweep = None
         if name == "head":
@@ -350,13 +370,10 @@ class Story:
 
   def _running(self):
     """Its processes, once it has done again what was lost, and three steps."""
-    self.sweep.until(lambda: self._num_rows() >= self._rows + 3, "a step")
+    folder = self.workdir / "first"
+    self.sweep.until(lambda: num_rows(folder) >= self._rows + 3, "a step")
     assert self.place not in self.lost
     return self.sweep.pids()
-
-  def _num_rows(self):
-    path = self.workdir / "first" / "metrics.jsonl"
-    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def contents(folder):

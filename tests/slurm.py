@@ -100,8 +100,10 @@ def one_node(folder):
       with (folder / f"{command[0]}.out").open("wb") as out:
         daemons.append(subprocess.Popen(command, stdout=out, stderr=out))
       if command is munge:
-        _until((folder / "munge.socket").exists, "munge")
-    _until(lambda: "idle" in _say("sinfo", "-h", "-o", "%T"), "the node")
+        clusters.until((folder / "munge.socket").exists, "munge")
+    clusters.until(
+      lambda: "idle" in _say("sinfo", "-h", "-o", "%T"), "the node"
+    )
     yield
   finally:
     for daemon in reversed(daemons):
@@ -118,14 +120,6 @@ def _free_port():
 def _say(*command):
   done = subprocess.run(command, capture_output=True, text=True)
   return done.stdout + done.stderr
-
-
-def _until(condition, what):
-  deadline = time.monotonic() + clusters.TIMEOUT
-  while not (found := condition()):
-    assert time.monotonic() < deadline, f"{what} does not come"
-    time.sleep(0.02)
-  return found
 
 
 class Jobs:
@@ -167,41 +161,39 @@ class Jobs:
 
     A job that starts again in the same second is refused by its node.
     """
-    job = _until(self.job, "the job")
-    _until(
+    job = clusters.until(self.job, "the job")
+    clusters.until(
       lambda: "BeginTime" in _say("squeue", "-h", "-j", job, "-o", "%r"),
       f"{job} in the queue",
     )
     assert not _say("scontrol", "update", f"JobId={job}", "StartTime=now+5")
 
   def finish(self):
-    _until(lambda: not _say("squeue", "-h"), f"the end\n{self.text()}")
+    clusters.until(lambda: not _say("squeue", "-h"), "the end", self.text)
 
   def text(self):
     return "\n".join(p.read_text() for p in sorted(self.workdir.glob("*.log")))
 
-  def num_rows(self, run):
-    path = self.workdir / run / "metrics.jsonl"
-    return path.read_bytes().count(b"\n") if path.exists() else 0
-
   def frozen(self, run, rows):
     """Stops the process of a run once it has so many rows."""
-    _until(lambda: self.num_rows(run) >= rows, f"row {rows}")
-    (pid,) = _until(lambda: working_in(self.workdir / run), "its process")
+    clusters.until(
+      lambda: clusters.num_rows(self.workdir / run) >= rows, f"row {rows}"
+    )
+    (pid,) = clusters.until(
+      lambda: working_in(self.workdir / run), "its process"
+    )
     os.kill(pid, signal.SIGSTOP)
     assert not (self.workdir / run / "DONE").exists(), "too fast for a fault"
     return pid
 
 
 def working_in(folder):
-  """Ids of the processes that a run folder is given to, not of their shells."""
-  found = []
-  for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
-    with contextlib.suppress(OSError):
-      words = path.read_bytes().decode(errors="replace").split("\0")
-      if f"--workdir={folder}" in words and "python" in words[0]:
-        found.append(int(path.parent.name))
-  return found
+  """Ids of the Python processes that are given a run folder."""
+  return [
+    pid
+    for pid, words in clusters.commands(folder).items()
+    if "python" in words[0]
+  ]
 
 
 def preempted_and_crashed(folder):
@@ -217,14 +209,14 @@ def preempted_and_crashed(folder):
   job = jobs.job()
   # What Slurm itself does to a job that gives way to another.
   assert not _say("scontrol", "requeue", job), "refused"
-  _until(lambda: not clusters.is_alive(pid), "the end")
+  clusters.until(lambda: not clusters.is_alive(pid), "the end")
   jobs.start_now()
   # It goes on after SIGSTOP until it saves. More rows are of the new start.
-  pid = jobs.frozen("first", jobs.num_rows("first") + 2)
+  pid = jobs.frozen("first", clusters.num_rows(workdir / "first") + 2)
   assert "stopped: pretrain is saved" in jobs.text(), jobs.text()
   os.kill(pid, signal.SIGKILL)
-  _until(lambda: not clusters.is_alive(pid), "the end")
-  _until((workdir / "first.crashes").exists, "the count")
+  clusters.until(lambda: not clusters.is_alive(pid), "the end")
+  clusters.until((workdir / "first.crashes").exists, "the count")
   assert jobs.job(1), "what waits for it was not kept"
   jobs.start_now()
   jobs.finish()
@@ -243,7 +235,7 @@ def _kept(folder):
 
 
 def out_of_time(folder):
-  """A run whose time is up: it is told before, and starts again."""
+  """A run that reaches its time limit: warned, it saves, and starts again."""
   workdir = folder / "late"
   (workdir / "r0").mkdir(parents=True)
   (workdir / "r0" / "orders.json").write_text(
@@ -252,9 +244,9 @@ def out_of_time(folder):
   # Slurm counts whole minutes; the script asks for two of them to save in.
   jobs = Jobs("1", workdir, program=clusters.STAND_IN, SBATCH_TIMELIMIT="3")
   starts = workdir / "r0" / "starts.0"
-  _until(starts.exists, "the start")
+  clusters.until(starts.exists, "the start")
   (pid,) = working_in(workdir / "r0")
-  _until(lambda: not clusters.is_alive(pid), "the end of the time")
+  clusters.until(lambda: not clusters.is_alive(pid), "the end of the time")
   jobs.start_now()
   jobs.finish()
   assert len(starts.read_text().split()) == 2

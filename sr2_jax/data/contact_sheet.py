@@ -42,10 +42,10 @@ def write(path: Path, plan: own_images.Plan, usable: Sequence[int]) -> None:
     _GAP + max(1, len(rows)) * step,
   )
   sheet = Image.new("RGB", size, "white")
-  draw = ImageDraw.Draw(sheet)
+  draw, font = ImageDraw.Draw(sheet), _font()
   for row, (text, chosen) in enumerate(rows):
     top = _GAP + row * step
-    draw.text((_GAP, top), text, fill="black", font=_font())
+    draw.text((_GAP, top), text, fill="black", font=font)
     for column, index in enumerate(chosen):
       left = _GAP + column * (_CELL + _GAP)
       sheet.paste(_small(plan.files[index]), (left, top + _TEXT))

@@ -67,7 +67,7 @@ class Dataset:
 
 
 class Needs(NamedTuple):
-  """What a run needs of its own images; named data sets are as they are.
+  """What a run requires of a user's images; named data sets ignore it.
 
   Attributes:
     multiple_of: the scale, which divides the sides of images that are cropped.

@@ -331,11 +331,9 @@ def _save(
   canvas = backend_agg.FigureCanvasAgg(figure)
   canvas.draw()
   rgb = np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
-  if isinstance(path, io.BytesIO):
-    Image.fromarray(rgb).save(path, format="PNG")
-    return rgb
-  png = io.BytesIO()
+  png = path if isinstance(path, io.BytesIO) else io.BytesIO()
   Image.fromarray(rgb).save(png, format="PNG")
-  # The report redraws curves while a run may hold its folder.
-  files.write_atomically(path, png.getvalue(), shared=True)
+  if not isinstance(path, io.BytesIO):
+    # The report redraws curves while a run may hold its folder.
+    files.write_atomically(path, png.getvalue(), shared=True)
   return rgb

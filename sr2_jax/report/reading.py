@@ -10,6 +10,7 @@ from typing import Any
 from sr2_jax import errors
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import rows as rows_lib
+from sr2_jax.report.paper import values as paper_values
 
 # Runs of another recipe, which ask why numbers differ: their files or run
 # folders have names that begin so.
@@ -17,7 +18,6 @@ OTHER_RECIPES = "why_"
 
 # What rows of any folder of images have as their data set.
 _FOLDER = "folder"
-_NAMED_ALREADY = ("mnist", "mnist5k", "svhn_cropped", "")
 
 # Fields of a row in which one run may differ from itself.
 _OF_A_TIME = ("value", "n", "step", "epochs", "pretrain_epochs")
@@ -86,7 +86,9 @@ def with_folder_names(found: RowsWithFiles) -> RowsWithFiles:
   set, the start of their fingerprint follows.
   """
   of_files: dict[pathlib.Path, str] = {}
-  fingerprints: dict[str, str] = dict.fromkeys(_NAMED_ALREADY, "")
+  fingerprints: dict[str, str] = dict.fromkeys(
+    (*paper_values.DATA_SETS, ""), ""
+  )
   for file in dict.fromkeys(x for row, x in found if row.dataset == _FOLDER):
     if file.name != rows_lib.FILE_NAME:
       continue

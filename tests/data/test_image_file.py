@@ -1,4 +1,4 @@
-"""Image files of every kind, against what Pillow makes of them by itself."""
+"""Image files of every kind, compared with what Pillow alone reads."""
 
 import struct
 import warnings

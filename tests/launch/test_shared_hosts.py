@@ -63,7 +63,7 @@ def environment(workdir, run):
 
 
 def environments(folder, *flags):
-  """Of two runs side by side, and what the sweep has printed."""
+  """What two runs on one host are told, and what their sweep has printed."""
   sweep, workdir = write_sweep(folder, "ab"), folder / "runs"
   command = (
     sys.executable, "-c", DRIVER, str(folder / "program.py"),

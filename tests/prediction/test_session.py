@@ -280,8 +280,8 @@ def test_tiles_make_the_same_file(work, monkeypatch):
   )
 
 
-# Peak memory before, after a large image in tiles, and after it as a whole, in
-# a process of its own.
+# Prints the peak memory of a separate process: before, after a large image in
+# tiles, and after the same image as a whole.
 PEAKS = """
 import pathlib, re
 from sr2_jax.prediction import command_line, plan, session

@@ -53,7 +53,7 @@ def test_a_value_that_is_not_finite_differs_from_none(tmp_path):
 
 
 def test_a_measurement_is_there_once_for_each_file(tmp_path):
-  """One of `find`'s files may be given twice, by a folder and by itself."""
+  """A file may be named twice: by its folder and by its own path."""
   first, second = pathlib.Path("a.jsonl"), pathlib.Path("b.jsonl")
   row = result_rows.row()
   found = [(row, first), (row, second), (row, first)]

@@ -1,9 +1,12 @@
 """The page's sections on data sets that are not the paper's; no JAX."""
 
 import dataclasses
+import functools
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from sr2_jax import errors, names
 from sr2_jax.records import arrays as arrays_lib
@@ -17,9 +20,6 @@ from sr2_jax.report.paper import measurements as measurements_lib
 from sr2_jax.report.paper import values as paper_values
 
 _METRICS = {"ssim": "SSIM", "psnr_db": "PSNR in dB", "accuracy": "Accuracy"}
-_OF_THE_PAPER = {
-  paper_values.MNIST, paper_values.SVHN, *paper_values.STAND_INS.values()
-}  # fmt: skip
 
 
 def settings(
@@ -27,13 +27,13 @@ def settings(
 ) -> list[tuple[str, int]]:
   """The data sets that are not the paper's, each with a scale, in order."""
   found = [(row.dataset, row.scale) for row, _ in measurements.rows]
-  return [x for x in dict.fromkeys(found) if x[0] not in _OF_THE_PAPER]
+  return [x for x in dict.fromkeys(found) if x[0] not in paper_values.DATA_SETS]
 
 
 def is_all(measurements: measurements_lib.Measurements) -> bool:
   """Whether there are rows, and none of the paper's data sets."""
   found = {row.dataset for row, _ in measurements.rows}
-  return bool(found) and not found & _OF_THE_PAPER
+  return bool(found) and not found & paper_values.DATA_SETS
 
 
 def sections(
@@ -127,17 +127,30 @@ def _curves(
 ) -> list[blocks_lib.Block]:
   if not any(row.metric in figures.CURVES for row in tables.over_noise(rows)):
     return []
-  png = io.BytesIO()
-  width = figures.curves(rows, png, split=measurements.split).shape[1] // 2
-  picture = blocks_lib.Picture(
-    f"curves_{stem}", "SSIM and accuracy over the noise variance",
-    png.getvalue(), b"", width,
-  )  # fmt: skip
+  picture = _picture(
+    f"curves_{stem}",
+    "SSIM and accuracy over the noise variance",
+    lambda png: figures.curves(rows, png, split=measurements.split),
+    dots_per_pixel=2,
+  )
   caption = (
     "Noise σ² is the variance of Gaussian noise on low-resolution images in "
     "[0, 1]. Bands are 95 % intervals over seeds."
   )
   return [blocks_lib.Figure([picture], caption)]
+
+
+def _picture(
+  stem: str,
+  text: str,
+  draw: Callable[[io.BytesIO], np.ndarray],
+  *,
+  dots_per_pixel: int = 1,
+) -> blocks_lib.Picture:
+  """What a function of `figures` draws, as a PNG alone."""
+  png = io.BytesIO()
+  width = draw(png).shape[1] // dots_per_pixel
+  return blocks_lib.Picture(stem, text, png.getvalue(), b"", width)
 
 
 def _tables(rows: Sequence[rows_lib.Row]) -> list[blocks_lib.Block]:
@@ -277,13 +290,12 @@ def _examples(
       baselines=baselines,
       class_names=record.get("dataset", {}).get("class_names", ()),
     )
-    png = io.BytesIO()
-    width = figures.example_grid(grid, png).shape[1]
     shown = ", ".join(names.method(key).title for key in grid.columns)
-    picture = blocks_lib.Picture(
-      f"examples_{stem}", f"Test images: truth, input, {shown}",
-      png.getvalue(), b"", width,
-    )  # fmt: skip
+    picture = _picture(
+      f"examples_{stem}",
+      f"Test images: truth, input, {shown}",
+      functools.partial(figures.example_grid, grid),
+    )
     caption = (
       "Test images by the first seed. Below the truth is its class, and below "
       "a classifier's image the class that it reads."

@@ -11,6 +11,8 @@ from sr2_jax.report.paper import subjects as subjects_lib
 MNIST, SVHN = "mnist", "svhn_cropped"
 # A tenth of MNIST, for a first look where there are no runs on all of it.
 STAND_INS = {MNIST: "mnist5k"}
+# What the page against the paper is about.
+DATA_SETS = frozenset((MNIST, SVHN, *STAND_INS.values()))
 SCALES = (2, 4)
 
 # Loss weights (lambda) that the paper chose on its validation data.
