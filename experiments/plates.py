@@ -1,6 +1,6 @@
 """Characters of licence plates: your own images, worked through.
 
-This draws 20,000 images of 36 classes, A to Z and 0 to 9, in 20 s on two cores:
+This draws 20,000 images of 36 classes, A to Z and 0 to 9, in 16 s on two cores:
 
   python -m experiments.plates --out=data/plates
 
