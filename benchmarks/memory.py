@@ -9,9 +9,6 @@ import argparse
 import dataclasses
 import json
 import os
-import pathlib
-import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,6 +17,7 @@ from collections.abc import Sequence
 from benchmarks import effort as effort_lib
 from benchmarks import machine, records
 from sr2_jax import cpu_tuning
+from sr2_jax.records import provenance
 
 _NUM_IMAGES = 200_000
 # The paper's validation and test images are in memory as well.
@@ -62,19 +60,6 @@ def measure(effort: effort_lib.Effort) -> records.Measurement:
       size=_NUM_IMAGES * 32 * 32 * 3 / 1e9,
     ),
   )
-
-
-def peak_bytes() -> int:
-  """Largest resident set of this process so far."""
-  try:
-    # `ru_maxrss` may include memory of the parent process.
-    status = pathlib.Path("/proc/self/status").read_text()
-    if found := re.search(r"VmHWM:\s*(\d+) kB", status):
-      return int(found[1]) * 1024
-  except OSError:
-    pass
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  return peak if sys.platform == "darwin" else peak * 1024
 
 
 def train(num_images: int, num_steps: int, workdir: str) -> None:
@@ -145,7 +130,7 @@ def main(argv: Sequence[str]) -> None:
   cpu_tuning.prepare()  # As sr2_jax.main does.
   with tempfile.TemporaryDirectory(prefix="sr2_jax_benchmark_") as workdir:
     train(arguments.images, arguments.steps, workdir)
-  print(json.dumps({"peak_bytes": peak_bytes()}))
+  print(json.dumps({"peak_bytes": provenance.peak_bytes()}))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,21 @@ def validate(config: ml_collections.ConfigDict) -> None:
   Raises:
     UserError: names the field and what it accepts.
   """
+  validate_fields(config)
+  # The size of a folder's images is known once they are read, unless given.
+  size = sizes_lib.sides_of(config.data.get("size", ""))
+  if config.data.name in published.PUBLISHED:
+    size = published.PUBLISHED[config.data.name].image_shape[:2]
+  if size:
+    validate_image_size(config, *size)
+
+
+def validate_fields(config: ml_collections.ConfigDict) -> None:
+  """Checks a config, whatever the size of its images may be.
+
+  Raises:
+    UserError: names the field and what it accepts.
+  """
   validate_names(config)
   for check in (
     _validate_values,
@@ -44,12 +59,6 @@ def validate(config: ml_collections.ConfigDict) -> None:
     _validate_released_srmd,
   ):
     check(config)
-  # The size of a folder's images is known once they are read, unless given.
-  size = sizes_lib.sides_of(config.data.get("size", ""))
-  if config.data.name in published.PUBLISHED:
-    size = published.PUBLISHED[config.data.name].image_shape[:2]
-  if size:
-    validate_image_size(config, *size)
 
 
 def validate_names(config: ml_collections.ConfigDict) -> None:

@@ -56,17 +56,14 @@ def parse(
   values = define_flags()
   # The rest are overrides; only the config knows their types.
   rest = _parse_flags(values, argv, known_only=True)
-  _check_names(rest, known=list(values))
+  check_names(rest, known=list(values))
   if not values.config:
     raise errors.UserError(
       "--config is missing, for example --config=experiments/quickstart.py; "
       "--help explains all flags."
     )
   _check_processes(values)
-  config = load(paths.local(values.config, "--config"))
-  checks.validate_names(config)
-  _apply_overrides(config, rest)
-  _check_paths(config)
+  config = read_config(values.config, rest, load=load)
   checks.validate(config)
   config = derived.resolve(config)
   workdir = values.workdir or f"runs/{config.experiment}"
@@ -80,6 +77,33 @@ def parse(
     peer_timeout=values.peer_timeout or _PEER_TIMEOUT,
     heartbeat_timeout=values.heartbeat_timeout or _HEARTBEAT_TIMEOUT,
   )
+
+
+def read_config(
+  path: str,
+  arguments: Sequence[str],
+  *,
+  load: Callable[
+    [str], ml_collections.ConfigDict
+  ] = experiment_file.load_config,
+) -> ml_collections.ConfigDict:
+  """The config of an experiment file with other values of some fields.
+
+  Its fields have names and types that exist; `checks.validate` is to follow.
+
+  Args:
+    path: of the file, as it was typed.
+    arguments: the program's name, and --config.FIELD=VALUE words.
+    load: see `parse`.
+
+  Raises:
+    UserError: names the file, or the field that is wrong.
+  """
+  config = load(paths.local(path, "--config"))
+  checks.validate_names(config)
+  _apply_overrides(config, arguments)
+  _check_paths(config)
+  return config
 
 
 def define_flags() -> flags.FlagValues:
@@ -167,8 +191,16 @@ def _is_host(text: str) -> bool:
     return False
 
 
-def _check_names(arguments: Sequence[str], *, known: Sequence[str]) -> None:
-  """Rejects what is neither a flag nor a field; absl would be less clear."""
+def check_names(arguments: Sequence[str], *, known: Sequence[str]) -> None:
+  """Refuses what is neither a flag nor a field; absl would be less clear.
+
+  Args:
+    arguments: the program's name, and what is left of a command line.
+    known: the flags.
+
+  Raises:
+    UserError: names the first, and the most similar flag or field.
+  """
   for argument in arguments[1:]:
     match = _OVERRIDE.match(argument)
     if match and match[2] not in fields.CHECKS:

@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from sr2_jax import errors, paths
 
@@ -12,17 +12,26 @@ _COLUMNS = ("file", "label")
 _DELIMITERS = ",;\t"
 
 
-def read(path: Path) -> dict[str, str]:
+class Labels(NamedTuple):
+  """What a table says.
+
+  Attributes:
+    classes: by path, relative and with slashes.
+    problems: lines that say nothing that can be used, by kind.
+  """
+
+  classes: dict[str, str]
+  problems: tuple[str, ...]
+
+
+def read(path: Path) -> Labels:
   """The class of each file that a table names.
 
   Args:
     path: of a CSV file with the columns "file" and "label", and any others.
 
-  Returns:
-    Classes by path, relative and with slashes.
-
   Raises:
-    UserError: names the file and the lines that are wrong.
+    UserError: if it cannot be read at all.
   """
   shown = f"config.data.labels={paths.shown(path)}"
   try:
@@ -56,7 +65,7 @@ def read(path: Path) -> dict[str, str]:
   )
 
 
-def _checked(rows: list[tuple[int, str, str]], shown: str) -> dict[str, str]:
+def _checked(rows: list[tuple[int, str, str]], shown: str) -> Labels:
   """Classes by file; each file has one, and lies below the folder."""
   labels: dict[str, str] = {}
   incomplete, outside, twice = [], [], []
@@ -68,22 +77,19 @@ def _checked(rows: list[tuple[int, str, str]], shown: str) -> dict[str, str]:
       outside.append(f"line {line}")
     elif labels.setdefault(str(name), label) != label:
       twice.append(f"line {line} ({name})")
-  for wrong, problem in (
-    (incomplete, "without a file or label"),
-    (
-      outside,
-      "with a path that is not below config.data.path",
-    ),
-    (twice, "with another label than an earlier line of the same file"),
-  ):
-    if wrong:
-      raise errors.UserError(
-        f"{shown}: {len(wrong):,} of {len(rows):,} lines {problem}: "
-        f"{paths.listed(wrong)}.\nCorrect or remove them."
-      )
-  if not labels:
-    raise errors.UserError(f"{shown} names no files.")
-  return labels
+  problems = [
+    f"{shown}: {len(wrong):,} of {len(rows):,} lines {problem}: "
+    f"{paths.listed(wrong)}.\nCorrect or remove them."
+    for wrong, problem in (
+      (incomplete, "without a file or label"),
+      (outside, "with a path that is not below config.data.path"),
+      (twice, "with another label than an earlier line of the same file"),
+    )
+    if wrong
+  ]
+  if not rows:
+    problems.append(f"{shown} names no files.")
+  return Labels(labels, tuple(problems))
 
 
 def choice(text: str, names: Iterable[str]) -> dict[str, str]:

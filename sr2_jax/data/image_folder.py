@@ -16,7 +16,8 @@ from sr2_jax.data import cache, fitting, image_file, pixels
 from sr2_jax.data import sizes as sizes_lib
 
 _SIDES = "(height x width)"
-_CHECK = " `python -m sr2_jax.data.check` names all that is wrong."
+# Ends messages about the first of many problems.
+CHECK = " `python -m sr2_jax.data.check` names all that is wrong."
 
 
 _Result = TypeVar("_Result")
@@ -156,7 +157,7 @@ def _each(
       names, them = paths.listed([path for path, _ in others]), "them"
       more = f" And {len(others):,} more of {len(files):,} files: {names}."
     raise errors.UserError(
-      f"{first}{more}\nReplace {them}, or move {them} away.{_CHECK}"
+      f"{first}{more}\nReplace {them}, or move {them} away.{CHECK}"
     )
   return results
 
@@ -227,7 +228,7 @@ def _size(
     ]
     raise errors.UserError(
       f"{len(wrong):,} of {len(files):,} images are {sizes.problem}: "
-      f"{paths.listed(wrong)}.\n{sizes.way_out}{_CHECK}"
+      f"{paths.listed(wrong)}.\n{sizes.way_out}{CHECK}"
     )
   return sizes.size
 

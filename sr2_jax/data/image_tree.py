@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sr2_jax import errors, paths
+from sr2_jax import paths
 from sr2_jax.data import image_file
 
 # Names of folders that are splits, in any case.
@@ -51,30 +51,37 @@ class Tree(NamedTuple):
   """The images of a folder, in the order of their paths, and what was not read.
 
   Attributes:
-    images: sorted by split, class and name.
+    images: sorted by split, class and name. Those of an arrangement that is not
+      understood are here as well, so that their files can be checked.
     notes: what was left out, in words.
+    problems: what is not understood, or missing; one or two lines each.
   """
 
   images: list[Listed]
   notes: tuple[str, ...]
+  problems: tuple[str, ...]
 
 
 class _Reader:
-  """Lists folders, and remembers what it leaves out."""
+  """Lists folders, and remembers what it leaves out and what is wrong."""
 
   def __init__(self) -> None:
     self.left_behind: list[str] = []
     self.others: list[str] = []
+    self.problems: list[str] = []
+    self.unreadable: list[Path] = []
 
   def entries(self, folder: Path) -> tuple[list[Path], list[Path]]:
     """The folders and the files in a folder, sorted by name."""
     try:
       found = sorted(folder.iterdir())
     except OSError as error:
-      raise errors.UserError(
+      self.problems.append(
         f"config.data.path: cannot read the folder {paths.shown(folder)} "
         f"({error.strerror})."
-      ) from error
+      )
+      self.unreadable.append(folder)
+      found = []
     folders, files = [], []
     for entry in found:
       name = entry.name
@@ -111,20 +118,18 @@ def find(root: Path) -> Tree:
     root: has images, or a folder of images for each class; or a folder train/
       that has, and test/ or validation/ beside it. These two may be missing,
       and have other names: those of _SPLITS, in any case.
-
-  Raises:
-    UserError: names the folder or file that does not fit in.
   """
   reader = _Reader()
   folders, files = reader.entries(root)
-  splits = _split_folders(root, folders)
+  splits = _split_folders(reader, root, folders)
   if not splits:
     images = _of_folder(reader, root, folders, files)
-    return Tree(images, reader.notes())
+    return Tree(images, reader.notes(), tuple(reader.problems))
   reader.images(files)
   images = [
     listed._replace(split=split)
-    for split, folder in splits.items()
+    for split, of_split in splits.items()
+    for folder in of_split
     for listed in _of_folder(reader, folder, *reader.entries(folder))
   ]
   if len({listed.label is None for listed in images}) > 1:
@@ -132,11 +137,15 @@ def find(root: Path) -> Tree:
       next(x.split for x in images if (x.label is None) == is_flat)
       for is_flat in (False, True)
     )
-    raise errors.UserError(
+    reader.problems.append(
       f"{paths.shown(root)} has class folders in {with_classes}, but none in "
       f"{without}: arrange both alike."
     )
-  return Tree(images, (*_unread(folders, splits), *reader.notes()))
+  return Tree(
+    images,
+    (*_unread(folders, splits), *reader.notes()),
+    tuple(reader.problems),
+  )
 
 
 def find_labeled(root: Path, labels: Mapping[str, str], *, source: str) -> Tree:
@@ -147,63 +156,72 @@ def find_labeled(root: Path, labels: Mapping[str, str], *, source: str) -> Tree:
       folder of a path says its split.
     labels: class by path, with slashes.
     source: what names the file of labels in messages.
-
-  Raises:
-    UserError: names the files that are not there.
   """
   reader = _Reader()
   folders, _ = reader.entries(root)
-  splits = _split_folders(root, folders)
-  split_of = {folder.name: split for split, folder in splits.items()}
+  splits = _split_folders(reader, root, folders)
+  split_of = {
+    folder.name: split for split, found in splits.items() for folder in found
+  }
   missing = [name for name in labels if not (root / name).is_file()]
   if missing:
-    raise errors.UserError(
+    reader.problems.append(
       f"{source}: {_count(len(missing), 'file')} of {len(labels):,} "
       f"{'is' if len(missing) == 1 else 'are'} not in {paths.shown(root)}: "
       f"{paths.listed(missing)}.\nPaths begin at config.data.path, as in "
       "cats/1.png."
     )
-  notes = []
+  absent = set(missing)
   images = [
     Listed(root / name, labels[name], split_of.get(Path(name).parts[0]))
     for name in sorted(labels, key=Path)
+    if name not in absent
   ]
-  if splits:
-    outside = [x.path for x in images if x.split is None]
-    if outside:
-      raise errors.UserError(
-        f"{source} names {_count(len(outside), 'file')} outside "
-        f"{_and(splits.values())}: "
-        f"{paths.listed(outside)}.\nMove them into one, or remove their lines."
-      )
-  num_others = sum(
-    name not in labels for name in _image_names(root) if _is_kept(name)
-  )
+  outside = [x.path for x in images if x.split is None]
+  if splits and outside:
+    reader.problems.append(
+      f"{source} names {_count(len(outside), 'file')} outside "
+      f"{_and(_folders_of(splits))}: "
+      f"{paths.listed(outside)}.\nMove them into one, or remove their lines."
+    )
+  notes = []
+  num_others = sum(name not in labels for name in _image_names(root))
   if num_others:
     notes.append(f"left out {_count(num_others, 'image')} not in {source}")
-  return Tree(images, tuple(notes))
+  return Tree(images, tuple(notes), tuple(reader.problems))
+
+
+def unarranged(root: Path, problem: str) -> Tree:
+  """All images below a folder, of which a problem hides what they are."""
+  images = [Listed(root / name) for name in sorted(_image_names(root))]
+  return Tree(images, (), (problem,))
 
 
 def _image_names(root: Path) -> list[str]:
-  """Paths of all files with an image's suffix, relative, with slashes."""
-  return [
-    (Path(folder) / name).relative_to(root).as_posix()
+  """Paths of all files with an image's suffix, relative, with slashes.
+
+  What is hidden or left behind by a system is not among them.
+  """
+  names = [
+    (Path(folder) / name).relative_to(root)
     for folder, _, names in os.walk(root)
     for name in names
     if Path(name).suffix.lower() in image_file.SUFFIXES
   ]
+  return [
+    name.as_posix()
+    for name in names
+    if not any(
+      part.startswith(".") or part.casefold() in _LEFT_BEHIND
+      for part in name.parts
+    )
+  ]
 
 
-def _is_kept(name: str) -> bool:
-  """Whether no part of a path is hidden or left behind."""
-  return not any(
-    part.startswith(".") or part.casefold() in _LEFT_BEHIND
-    for part in Path(name).parts
-  )
-
-
-def _split_folders(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
-  """The folder of each split; {} if the folders are classes.
+def _split_folders(
+  reader: _Reader, root: Path, folders: Sequence[Path]
+) -> dict[str, list[Path]]:
+  """The folders of each split, one unless it is wrong; {} if they are classes.
 
   A class may be called "train" or "test" beside "bus", but not both.
   """
@@ -212,22 +230,26 @@ def _split_folders(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
     if split := _SPLITS.get(folder.name.casefold()):
       found[split].append(folder)
   num_others = len(folders) - sum(map(len, found.values()))
-  if len(found) < 2 and (num_others or "train" not in found):
+  if num_others and (len(found) < 2 or "train" not in found):
+    return {}
+  if len(found) < 2 and "train" not in found:
     return {}
   if "train" not in found:
-    if num_others:
-      return {}
-    raise errors.UserError(
+    reader.problems.append(
       f"{paths.shown(root)} has {_and(folders)}, but no train/: add it, or "
       "rename the folders if they are classes."
     )
   for split, same in found.items():
     if len(same) > 1:
-      raise errors.UserError(
+      reader.problems.append(
         f"{paths.shown(same[0])} and {paths.shown(same[1])} are both {split}: "
         "join them, or move one away."
       )
-  return {split: found[split][0] for split in _order(found)}
+  return {split: found[split] for split in _order(found)}
+
+
+def _folders_of(splits: Mapping[str, list[Path]]) -> list[Path]:
+  return [folder for found in splits.values() for folder in found]
 
 
 def _and(folders: Iterable[Path]) -> str:
@@ -239,13 +261,14 @@ def _order(splits: Mapping[str, object]) -> list[str]:
 
 
 def _unread(
-  folders: Sequence[Path], splits: Mapping[str, Path]
+  folders: Sequence[Path], splits: Mapping[str, list[Path]]
 ) -> tuple[str, ...]:
   """A note about folders beside those of the splits."""
-  others = [x.name for x in folders if x not in splits.values()]
+  read = _folders_of(splits)
+  others = [x.name for x in folders if x not in read]
   if not others:
     return ()
-  return (f"not read: {paths.listed(others)} beside {splits['train'].name}",)
+  return (f"not read: {paths.listed(others)} beside {read[0].name}",)
 
 
 def _of_folder(
@@ -254,34 +277,34 @@ def _of_folder(
   """The images of a folder, or those of its classes."""
   images = reader.images(files)
   if folders and images:
-    raise errors.UserError(
+    reader.problems.append(
       f"{_count(len(images), 'image')} beside class folders such as "
       f"{paths.shown(folders[0])}: {paths.listed(images)}.\n"
       "Move images into the folder of their class, or the folders away."
     )
-  if not folders and not images:
-    raise errors.UserError(
+  if not folders and not images and folder not in reader.unreadable:
+    reader.problems.append(
       f"{paths.shown(folder)} has no images: expected {_ARRANGED}, or "
       "<path>/*.png without classes."
     )
-  if images:
-    return [Listed(path) for path in images]
-  found, empty, deep = [], [], []
+  found = [Listed(path) for path in images]
+  empty, deep = [], []
   for entry in folders:
     below, own = reader.entries(entry)
     deep += below
-    if not own and not below:
+    if not own and not below and entry not in reader.unreadable:
       empty.append(entry)
     # A file of another kind is not ignored here: it may be an image.
+    own += [x / name for x in below for name in sorted(_image_names(x))]
     found += [Listed(path, entry.name) for path in own]
   if deep:
-    raise errors.UserError(
+    reader.problems.append(
       f"{_count(len(deep), 'folder')} within class folders: "
       f"{paths.listed(deep)}.\nImages lie right in the folder of their class, "
       f"{_ARRANGED}; or config.data.labels names their classes."
     )
   if empty:
-    raise errors.UserError(
+    reader.problems.append(
       f"{_count(len(empty), 'class folder')} without images: "
       f"{paths.listed(empty)}.\nFill or remove "
       f"{'it' if len(empty) == 1 else 'them'}."

@@ -28,6 +28,7 @@ class Plan(NamedTuple):
     parts: indices of the images for "train", "validation" and "test".
     form: what all images become.
     notes: what is worth knowing about all this, in words.
+    problems: what stops a run before an image is opened; one or two lines each.
   """
 
   files: list[Path]
@@ -36,6 +37,7 @@ class Plan(NamedTuple):
   parts: dict[str, np.ndarray]
   form: image_folder.Form
   notes: tuple[str, ...]
+  problems: tuple[str, ...]
 
 
 class Own(NamedTuple):
@@ -65,16 +67,13 @@ def load(
   Raises:
     UserError: names what is wrong: fields, folders or files.
   """
-  found = plan(config_data, multiple_of=multiple_of)
+  found = plan(config_data, multiple_of=multiple_of, classifies=classifies)
   root = Path(config_data.path)
-  count = len(found.class_names)
   # Before anything is decoded, which may take minutes.
-  if classifies and count < 2:
-    raise errors.UserError(
-      f"{paths.shown(root)} has {'one class' if count else 'no classes'}; the "
-      "classifier of joint needs two, each a folder or in config.data.labels.\n"
-      "config.model.wiring=none trains super-resolution alone."
-    )
+  if found.problems:
+    first, *others = found.problems
+    more = f"\nAnd {len(others):,} more.{image_folder.CHECK}" if others else ""
+    raise errors.UserError(f"{first}{more}")
   images, notes = image_folder.read(
     found.files, found.form, source=paths.shown(root)
   )
@@ -91,25 +90,37 @@ def load(
 
 
 def plan(
-  config_data: ml_collections.ConfigDict, *, multiple_of: int = 1
+  config_data: ml_collections.ConfigDict,
+  *,
+  multiple_of: int = 1,
+  classifies: bool = False,
 ) -> Plan:
-  """Which images `load` reads, by the same arguments.
+  """Which images `load` reads, by the same arguments, and what stops it.
 
   Raises:
-    UserError: names what is wrong: fields or folders.
+    UserError: if there is no path.
   """
   if not config_data.path:
     raise errors.UserError(
       "config.data.path is empty: data.name=folder needs the folder of the "
       "images, <path>/<class>/*.png."
     )
-  tree = _tree(config_data, Path(config_data.path))
-  listed, names = _chosen(tree.images, config_data.classes)
+  root = Path(config_data.path)
+  tree = _tree(config_data, root)
+  problems = list(tree.problems)
+  listed, names = tree.images, _names(tree.images)
+  try:
+    listed, names = _chosen(tree.images, config_data.classes)
+  except errors.UserError as error:
+    problems.append(str(error))
   places = {name: place for place, name in enumerate(names)}
   labels = np.array(
     [places[x.label] if x.label is not None else 0 for x in listed], np.int32
   )
   parts = _parts(listed, labels, config_data)
+  if not tree.problems:
+    problems += _about_unknown(listed, parts)
+    problems += _about_few(root, len(names)) if classifies else []
   return Plan(
     [x.path for x in listed],
     labels,
@@ -126,6 +137,7 @@ def plan(
       *_about_choice(len(tree.images) - len(listed)),
       *_about_rare(labels, names, parts),
     ),
+    tuple(problems),
   )
 
 
@@ -135,16 +147,23 @@ def _tree(
   if not config_data.labels:
     return image_tree.find(root)
   table = Path(config_data.labels)
-  return image_tree.find_labeled(
-    root, class_names.read(table), source=paths.shown(table)
-  )
+  try:
+    labels, problems = class_names.read(table)
+  except errors.UserError as error:
+    return image_tree.unarranged(root, str(error))
+  tree = image_tree.find_labeled(root, labels, source=paths.shown(table))
+  return tree._replace(problems=(*problems, *tree.problems))
+
+
+def _names(listed: Sequence[image_tree.Listed]) -> tuple[str, ...]:
+  return tuple(sorted({x.label for x in listed if x.label is not None}))
 
 
 def _chosen(
   listed: Sequence[image_tree.Listed], choice: str
 ) -> tuple[list[image_tree.Listed], tuple[str, ...]]:
   """The images of the chosen classes, under their new names, and these."""
-  found = {x.label for x in listed if x.label is not None}
+  found = _names(listed)
   if not found:
     if choice:
       raise errors.UserError(
@@ -153,8 +172,12 @@ def _chosen(
       )
     return list(listed), ()
   new = class_names.choice(choice, found)
-  kept = [x._replace(label=new[x.label]) for x in listed if x.label in new]
-  return kept, tuple(sorted(set(new.values())))
+  kept = [
+    x._replace(label=x.label and new[x.label])
+    for x in listed
+    if x.label is None or x.label in new
+  ]
+  return kept, _names(kept)
 
 
 def _parts(
@@ -166,7 +189,6 @@ def _parts(
   splits = np.array([x.split or "train" for x in listed])
   given = {split: np.flatnonzero(splits == split) for split in set(splits)}
   train = given.get("train", np.empty(0, np.int64))
-  _check_known(listed, given)
   fraction = config_data.validation_fraction
   of_train = splitting.stratified(
     labels[train],
@@ -180,22 +202,36 @@ def _parts(
   }
 
 
-def _check_known(
-  listed: Sequence[image_tree.Listed], given: Mapping[str, np.ndarray]
-) -> None:
-  """Raises UserError if a split has a class that training does not see."""
+def _about_unknown(
+  listed: Sequence[image_tree.Listed], parts: Mapping[str, np.ndarray]
+) -> list[str]:
+  """A problem for each split with a class that training does not see.
+
+  None if there is nothing to train on, which is a problem of its own.
+  """
   classes = {
     split: {listed[index].label for index in part}
-    for split, part in given.items()
+    for split, part in parts.items()
   }
-  known = classes.get("train", set())
-  for split, found in classes.items():
-    if unknown := sorted(str(x) for x in found - known):
-      raise errors.UserError(
-        f"{split} has classes without images for training: "
-        f"{paths.listed(unknown)}.\nAdd some, or leave the classes out: "
-        f"config.data.classes={','.join(f'-{x}' for x in unknown[:3])}"
-      )
+  return [
+    f"{split} has classes without images for training: "
+    f"{paths.listed(unknown)}.\nAdd some, or leave the classes out: "
+    f"config.data.classes={','.join(f'-{x}' for x in unknown[:3])}"
+    for split, found in classes.items()
+    if len(parts["train"])
+    and (unknown := sorted(str(x) for x in found - classes["train"]))
+  ]
+
+
+def _about_few(root: Path, num_classes: int) -> list[str]:
+  """The problem of a classifier with nothing to choose from."""
+  if num_classes >= 2:
+    return []
+  return [
+    f"{paths.shown(root)} has {'one class' if num_classes else 'no classes'}; "
+    "the classifier of joint needs two, each a folder or in config.data.labels."
+    "\nconfig.model.wiring=none trains super-resolution alone."
+  ]
 
 
 def _about_choice(num_left_out: int) -> list[str]:

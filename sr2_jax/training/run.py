@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import pathlib
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -117,7 +117,9 @@ def open_run(
       yield None
       return
     compilation.use_cache()
-    config, layout = _spread(config, folder, evaluate_only=evaluate_only)
+    config, layout = spread(
+      config, _recorded(folder, evaluate_only=evaluate_only)
+    )
     run = Run(
       config,
       folder,
@@ -149,19 +151,29 @@ def _check_config(
     carried.check_source(config.init_from)
 
 
-def _spread(
-  config: Any, folder: folder_lib.RunFolder, *, evaluate_only: bool
-) -> tuple[Any, parallel.Layout]:
-  """The config with what depends on devices and an earlier start; the layout.
-
-  A run that an earlier version started has a shift where it is open now.
-  """
+def _recorded(
+  folder: folder_lib.RunFolder, *, evaluate_only: bool
+) -> dict[str, Any] | None:
+  """What depends on devices, or is open, as an earlier start settled it."""
   goes_on = parallel.is_main_process() and (evaluate_only or folder.has_begun)
   old = folder.read() if goes_on else None
-  recorded = agreement.follow(
+  return agreement.follow(
     "to choose a layout",
     old and {x: old["config"].get(x) for x in ("parallel", "augmentation")},
   )
+
+
+def spread(
+  config: Any, recorded: Mapping[str, Any] | None = None
+) -> tuple[Any, parallel.Layout]:
+  """The config with what depends on the devices here, and the layout.
+
+  A run that an earlier version started has a shift where it is open now.
+
+  Args:
+    config: resolved.
+    recorded: groups of fields of an earlier start; None at the first.
+  """
   config = derived.with_shift(config, recorded and recorded["augmentation"])
   devices = jax.devices()
   choice = layout_lib.of_config(
@@ -183,11 +195,6 @@ def _load_data(config: Any) -> dataset_lib.Dataset:
   dataset = images_lib.load(config)
   for note in dataset.notes:
     messages.say(note)
-  if len(dataset.train.images) < config.batch_size:
-    raise errors.UserError(
-      f"config.batch_size is {config.batch_size}, more than the "
-      f"{len(dataset.train.images)} training images of {dataset.name}."
-    )
   return dataset
 
 

@@ -24,13 +24,41 @@ def read(tmp_path, text, encoding="utf-8"):
 )
 def test_tables_of_several_programs(tmp_path, text):
   expected = {"x/1.png": "cat", "2.png": "dog"}
-  assert read(tmp_path, text) == expected
-  assert read(tmp_path, text, "utf-8-sig") == expected
+  assert read(tmp_path, text) == (expected, ())
+  assert read(tmp_path, text, "utf-8-sig") == (expected, ())
 
 
 def test_names_with_commas_and_accents(tmp_path):
   text = 'file,label\n"a,b.png","Zürich, ZH"\n'
-  assert read(tmp_path, text) == {"a,b.png": "Zürich, ZH"}
+  assert read(tmp_path, text).classes == {"a,b.png": "Zürich, ZH"}
+
+
+@pytest.mark.parametrize(
+  ("text", "classes", "problem"),
+  [
+    ("file,label\n", {}, "names no files"),
+    (
+      "file,label\n1.png,\n,cat\n2.png\n3.png,a\n",
+      {"3.png": "a"},
+      "3 of 4 lines without a",
+    ),
+    ("file,label\n/etc/1.png,a\n", {}, "1 of 1 lines with a path that is not"),
+    ("file,label\n../1.png,a\n", {}, "not below config.data.path: line 2"),
+    ("file,label\n1.png,a\n./1.png,b\n", {"1.png": "a"}, "line 3 (1.png)"),
+  ],
+)
+def test_mistakes_in_a_table_are_named(tmp_path, text, classes, problem):
+  found = read(tmp_path, text)
+  assert found.classes == classes
+  (told,) = found.problems
+  assert told.startswith("config.data.labels=")
+  assert problem in told
+  assert len(told.splitlines()) <= 2
+
+
+def test_all_kinds_of_mistakes_are_told(tmp_path):
+  lines = "file,label\n1.png,a\n1.png,b\n/2.png,a\n3.png,\n"
+  assert len(read(tmp_path, lines).problems) == 3
 
 
 @pytest.mark.parametrize(
@@ -38,18 +66,11 @@ def test_names_with_commas_and_accents(tmp_path):
   [
     ("", "its first line"),
     ("name,class\n1.png,cat\n", "name the columns file and label"),
-    ("file,label\n", "names no files"),
-    ("file,label\n1.png,\n,cat\n2.png\n3.png,a\n", "3 of 4 lines without a"),
-    ("file,label\n/etc/1.png,a\n", "1 of 1 lines with a path that is not"),
-    ("file,label\n../1.png,a\n", "not below config.data.path: line 2"),
-    ("file,label\n1.png,a\n./1.png,b\n", r"line 3 \(1.png\)"),
   ],
 )
-def test_mistakes_in_a_table_are_named(tmp_path, text, problem):
-  with pytest.raises(errors.UserError, match=problem) as caught:
+def test_a_table_without_the_columns(tmp_path, text, problem):
+  with pytest.raises(errors.UserError, match=problem):
     read(tmp_path, text)
-  assert str(caught.value).startswith("config.data.labels=")
-  assert len(str(caught.value).splitlines()) <= 2
 
 
 def test_a_table_that_cannot_be_read(tmp_path):

@@ -3,7 +3,6 @@
 import pytest
 from PIL import Image
 
-from sr2_jax import errors
 from sr2_jax.data import image_tree
 
 
@@ -25,17 +24,17 @@ def make(tmp_path):
 
 
 def found(root, **options):
-  images = image_tree.find(root, **options).images
+  tree = image_tree.find(root, **options)
+  assert tree.problems == ()
   return [
-    (x.path.relative_to(root).as_posix(), x.label, x.split) for x in images
+    (x.path.relative_to(root).as_posix(), x.label, x.split) for x in tree.images
   ]
 
 
 def problem_of(root):
-  with pytest.raises(errors.UserError) as caught:
-    image_tree.find(root)
-  assert len(str(caught.value).splitlines()) <= 2
-  return str(caught.value)
+  (problem,) = image_tree.find(root).problems
+  assert len(problem.splitlines()) <= 2
+  return problem
 
 
 def test_classes_in_order_of_names(make):
@@ -172,6 +171,7 @@ def test_nothing_at_all(make, tmp_path):
 
 def labeled(root, labels):
   tree = image_tree.find_labeled(root, labels, source="labels.csv")
+  assert tree.problems == ()
   return [
     (x.path.relative_to(root).as_posix(), x.label, x.split) for x in tree.images
   ], tree.notes
@@ -188,15 +188,41 @@ def test_a_table_has_splits_where_the_folder_has(make):
   root = make("train/1.png", "Test/2.png", "other/3.png")
   images, _ = labeled(root, {"train/1.png": "a", "Test/2.png": "a"})
   assert [split for _, _, split in images] == ["test", "train"]
-  with pytest.raises(
-    errors.UserError, match=r"1 file outside train/ and Test/"
-  ):
-    labeled(root, {"train/1.png": "a", "other/3.png": "a"})
+  outside = {"train/1.png": "a", "other/3.png": "a"}
+  tree = image_tree.find_labeled(root, outside, source="labels.csv")
+  assert "1 file outside train/ and Test/" in tree.problems[0]
 
 
 def test_files_of_a_table_that_are_missing_are_counted(make):
   labels = dict.fromkeys([f"{n}.png" for n in range(9)], "a")
-  with pytest.raises(errors.UserError) as caught:
-    labeled(make("1.png", "2.png"), labels)
-  assert "7 files of 9 are not in " in str(caught.value)
-  assert "6.png and 2 more" in str(caught.value)
+  tree = image_tree.find_labeled(
+    make("1.png", "2.png"), labels, source="labels.csv"
+  )
+  assert "7 files of 9 are not in " in tree.problems[0]
+  assert "6.png and 2 more" in tree.problems[0]
+  assert [x.path.name for x in tree.images] == ["1.png", "2.png"]
+
+
+def test_all_that_is_wrong_is_told_and_every_image_found(make):
+  root = make("train/a/1.png", "train/2.png", "val/3.png", "dev/b/c/4.png")
+  (root / "train/a/.hidden").mkdir()
+  (root / "train/a/1.png").with_name("5.png").symlink_to("1.png")
+  tree = image_tree.find(root)
+  starts = [problem.split(":")[0] for problem in tree.problems]
+  assert starts[0].endswith("are both validation")
+  assert starts[1].startswith("1 image beside class folders")
+  assert starts[2].startswith("1 folder within class folders")
+  assert (
+    starts[3].endswith("but none in train") or "arrange" in tree.problems[3]
+  )
+  names = [x.path.relative_to(root).as_posix() for x in tree.images]
+  assert names == [
+    "train/2.png", "train/a/1.png", "train/a/5.png", "dev/b/c/4.png",
+    "val/3.png",
+  ]  # fmt: skip
+
+
+def test_a_folder_that_leads_back_to_itself_ends(make):
+  root = make("a/1.png", "a/deep/2.png")
+  (root / "a/deep/again").symlink_to(root)
+  assert len(image_tree.find(root).images) == 2

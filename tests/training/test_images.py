@@ -25,6 +25,7 @@ def config(tmp_path, monkeypatch):
     config = default.get_config()
     config.data.name, config.data.path = "folder", str(tmp_path / "photos")
     config.joint.num_epochs = 0
+    config.batch_size = 4
     config.update_from_flattened_dict(
       {name.replace("__", "."): value for name, value in changes.items()}
     )
@@ -72,3 +73,10 @@ def test_a_classifier_is_refused_without_classes(config):
     images.load(config(data__fit="crop", joint__num_epochs=1))
   alone = {"joint__num_epochs": 1, "model__wiring": "none"}
   assert images.load(config(data__fit="crop", **alone)).class_names == ()
+
+
+def test_too_few_images_for_a_batch(config):
+  with pytest.raises(
+    errors.UserError, match="batch_size is 7, more than the 6"
+  ):
+    images.load(config(data__fit="crop", batch_size=7))

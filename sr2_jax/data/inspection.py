@@ -1,0 +1,160 @@
+"""What a folder of images holds, and everything that stops a run on it."""
+
+import collections
+import os
+from collections.abc import Sequence
+from concurrent import futures
+from pathlib import Path
+from typing import NamedTuple
+
+from sr2_jax import errors, paths
+from sr2_jax.data import duplicates, image_file, image_folder, own_images
+from sr2_jax.data import sizes as sizes_lib
+
+# Sizes and kinds of files that are listed.
+_MOST_LISTED = 8
+# Images in another size that have a line each.
+_MOST_MISFITS = 20
+
+
+class Seen(NamedTuple):
+  """What a file turned out to be.
+
+  Attributes:
+    header: None if it cannot be read.
+    digest: tells its pixels from others; b"" if it cannot be read.
+    notes: what is not read as it is in the file.
+    problem: why it cannot be read, in one line, or "".
+  """
+
+  header: image_file.Header | None
+  digest: bytes = b""
+  notes: tuple[str, ...] = ()
+  problem: str = ""
+
+
+def examine(files: Sequence[Path]) -> list[Seen]:
+  """Decodes every file, whatever is wrong with others."""
+
+  def of_file(path: Path) -> Seen:
+    try:
+      header = image_file.header(path)
+      picture = image_file.read(path)
+    except errors.UserError as error:
+      return Seen(None, problem=str(error))
+    return Seen(header, duplicates.digest(picture.pixels), picture.notes)
+
+  with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    return list(pool.map(of_file, files))
+
+
+def seen_well(seen: Sequence[Seen]) -> list[int]:
+  """Indices of the files that can be read."""
+  return [index for index, one in enumerate(seen) if one.header is not None]
+
+
+def size_of(
+  plan: own_images.Plan, seen: Sequence[Seen]
+) -> sizes_lib.Size | None:
+  """The size that all images get; None if no file can be read."""
+  found = [one.header.size for one in seen if one.header is not None]
+  return image_folder.sizes_of(found, plan.form).size if found else None
+
+
+def problems_of(
+  plan: own_images.Plan,
+  seen: Sequence[Seen],
+  *,
+  duplicates_are_allowed: bool = False,
+) -> list[str]:
+  """Everything that stops a run on these images, one or two lines each.
+
+  What their size does to a config is not among it.
+
+  Args:
+    plan: the images.
+    seen: what each file turned out to be.
+    duplicates_are_allowed: whether images may be in two splits.
+  """
+  problems = [*plan.problems, *(one.problem for one in seen if one.problem)]
+  problems += _about_sizes(plan, seen)
+  if not plan.problems:
+    # Files that cannot be read have one digest, but are no duplicates.
+    digests = [one.digest or str(i).encode() for i, one in enumerate(seen)]
+    problems += [
+      f"{paths.shown(plan.files[one])} and {paths.shown(plan.files[other])}: "
+      "equal, but in two splits."
+      for one, other in duplicates.across(digests, plan.parts)
+      if not duplicates_are_allowed
+    ]
+    problems += [
+      f"no images are left for {split}."
+      for split in ("train", "validation", "test")
+      if not len(plan.parts[split])
+    ]
+  return problems
+
+
+def _about_sizes(plan: own_images.Plan, seen: Sequence[Seen]) -> list[str]:
+  """Images that cannot get the size of the others."""
+  read = seen_well(seen)
+  found = [one.header.size for one in seen if one.header is not None]
+  if not found:
+    return []
+  sizes = image_folder.sizes_of(found, plan.form)
+  misfits = [
+    f"{paths.shown(plan.files[read[i]])}: {sizes_lib.named(found[i])} px, "
+    f"{sizes.problem}."
+    for i in sizes.misfits[:_MOST_MISFITS]
+  ]
+  if (more := len(sizes.misfits) - len(misfits)) > 0:
+    misfits.append(f"{more:,} more images are {sizes.problem}.")
+  if misfits:
+    misfits[-1] += f"\n{sizes.way_out}"
+  return misfits
+
+
+def described(
+  plan: own_images.Plan, seen: Sequence[Seen], *, title: str
+) -> list[str]:
+  """What the images are, in lines."""
+  count, classes = f"{len(plan.files):,}", f"{len(plan.class_names):,} classes"
+  if not plan.class_names:
+    classes = "no classes"
+  lines = [f"{title}: {count} images, {classes}"]
+  splits = ("train", "validation", "test")
+  rows = [["", *splits]]
+  for label, name in enumerate(plan.class_names or ("images",)):
+    numbers = [
+      int((plan.labels[plan.parts[split]] == label).sum()) for split in splits
+    ]
+    rows.append([name, *(f"{number:,}" for number in numbers)])
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  for name, *numbers in rows:
+    cells = zip(numbers, widths[1:], strict=True)
+    lines.append(
+      "  ".join([f"  {name:<{widths[0]}}", *(f"{x:>{w}}" for x, w in cells)])
+    )
+  headers = [one.header for one in seen if one.header is not None]
+  lines += _counted("sizes", [sizes_lib.named(x.size) for x in headers])
+  lines += _counted("stored as", [_kind(header) for header in headers])
+  notes = collections.Counter(note for one in seen for note in one.notes)
+  notes.update(image_folder.of_some(headers, plan.form))
+  lines += [
+    f"note: {number:,} of {count} images: {note}"
+    for note, number in notes.items()
+  ]
+  return [*lines, *(f"note: {note}" for note in plan.notes)]
+
+
+def _kind(header: image_file.Header) -> str:
+  return f"{'color' if header.is_color else 'gray'} of {header.bits} bits"
+
+
+def _counted(title: str, found: Sequence[str]) -> list[str]:
+  """A line that counts what was found, the most frequent first."""
+  counts = collections.Counter(found).most_common()
+  parts = [f"{name} ({number:,})" for name, number in counts[:_MOST_LISTED]]
+  if len(counts) > _MOST_LISTED:
+    parts.append(f"{len(counts) - _MOST_LISTED:,} others")
+  return [f"{title}: {', '.join(parts)}"] if parts else []

@@ -1,0 +1,76 @@
+"""What a folder of images holds; tests/training/test_check.py has problems."""
+
+import ml_collections
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import default
+from sr2_jax.data import inspection, own_images
+
+
+@pytest.fixture
+def folder(tmp_path):
+  """Two gray images and one in color, of two classes and sizes."""
+  for name, size, mode in (
+    ("a/1.png", (6, 4), "L"), ("a/2.png", (6, 4), "RGB"),
+    ("b/3.png", (5, 4), "L"),
+  ):  # fmt: skip
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    Image.new(mode, size).save(path)
+  (tmp_path / "b/bad.png").write_text("text")
+  return tmp_path
+
+
+@pytest.fixture
+def plan(folder):
+  config = default.get_config().data
+  config.update(ml_collections.ConfigDict({"path": str(folder)}))
+  return own_images.plan(config)
+
+
+def test_every_file_is_looked_at(plan):
+  seen = inspection.examine(plan.files)
+  assert [one.header and one.header.size for one in seen] == [
+    (4, 6), (4, 6), (4, 5), None,
+  ]  # fmt: skip
+  assert [one.header.is_color for one in seen[:3]] == [False, True, False]
+  # Black images of one shape are equal, in color or not.
+  assert seen[0].digest == seen[1].digest != seen[2].digest
+  assert seen[3].digest == b""
+  assert "bad.png: cannot be read as an image" in seen[3].problem
+  assert inspection.seen_well(seen) == [0, 1, 2]
+  assert inspection.size_of(plan, seen) == (4, 6)
+  assert inspection.size_of(plan, seen[3:]) is None
+
+
+def test_a_description_counts(plan):
+  seen = inspection.examine(plan.files)
+  lines = inspection.described(plan, seen, title="photos")
+  assert lines[0] == "photos: 4 images, 2 classes"
+  counts = {line.split()[0]: line.split()[1:] for line in lines[1:4]}
+  for label, name in enumerate(plan.class_names):
+    splits = ("train", "validation", "test")
+    assert counts[name] == [
+      str(np.sum(plan.labels[plan.parts[split]] == label)) for split in splits
+    ]
+  assert lines[4:6] == [
+    "sizes: 4x6 (2), 4x5 (1)",
+    "stored as: gray of 8 bits (2), color of 8 bits (1)",
+  ]
+  assert "1 of 4 images: stored in color" in lines[6]
+
+
+def test_equal_images_matter_across_splits_alone(plan):
+  seen = inspection.examine(plan.files)
+  apart = {"train": np.array([0, 2]), "validation": np.array([1])}
+  apart["test"] = np.array([3])
+  together = {**apart, "train": np.array([0, 1]), "validation": np.array([2])}
+  told = {}
+  for name, parts in (("apart", apart), ("together", together)):
+    problems = inspection.problems_of(plan._replace(parts=parts), seen)
+    told[name] = [x for x in problems if "equal, but in two splits" in x]
+  assert len(told["apart"]) == 1
+  assert "a/1.png and " in told["apart"][0]
+  assert told["together"] == []

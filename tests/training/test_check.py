@@ -1,0 +1,281 @@
+"""The check of a folder and a config: all that is wrong, at once."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sr2_jax.training import check
+
+
+@pytest.fixture
+def folder(tmp_path):
+  """Two classes of ten images of 14 x 12 pixels, all different."""
+  random = np.random.default_rng(0)
+  for name in ("cat", "dog"):
+    (tmp_path / "photos" / name).mkdir(parents=True)
+    for number in range(10):
+      pixels = random.integers(0, 256, (14, 12), np.uint8)
+      Image.fromarray(pixels).save(tmp_path / f"photos/{name}/{number}.png")
+  return tmp_path / "photos"
+
+
+@pytest.fixture
+def run(capsys):
+  """Exit code, and the lines on standard output and error."""
+
+  def run(*arguments):
+    code = check.main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out.splitlines(), captured.err.splitlines()
+
+  return run
+
+
+def test_nothing_is_wrong(folder, run):
+  code, out, err = run(folder)
+  assert (code, err) == (0, [])
+  assert out == [
+    f"{folder}: 20 images, 2 classes",
+    "       train  validation  test",
+    "  cat      6           2     2",
+    "  dog      6           2     2",
+    "sizes: 14x12 (20)",
+    "stored as: gray of 8 bits (20)",
+  ]
+
+
+def test_all_problems_are_named_at_once(folder, run):
+  (folder / "cat/bad.png").write_text("text")
+  (folder / "dog/cut.png").write_bytes((folder / "dog/1.png").read_bytes()[:60])
+  Image.new("L", (9, 9)).save(folder / "cat/a.png")
+  Image.new("RGB", (7, 9)).save(folder / "dog/b.png")
+  for number in range(10):
+    content = (folder / f"dog/{number}.png").read_bytes()
+    (folder / f"cat/copy{number}.png").write_bytes(content)
+  (folder / "Thumbs.db").write_text("")
+  code, out, err = run(folder, "--scale=4")
+  assert code == 2
+  text = "\n".join(err)
+  assert "cat/bad.png: cannot be read as an image (none of the f" in text
+  assert "dog/cut.png: cannot be read as an image" in text
+  assert "cat/a.png: 9x9 px, not of 14x12 px (height x width), the most" in text
+  assert "dog/b.png: 9x7 px, not of 14x12 px" in text
+  assert "config.data.size=14x12 makes them one size" in text
+  assert "scale=4 does not divide the image size of 14x12 px" in text
+  assert "equal, but in two splits." in text
+  # The way out of sizes is a line, but no problem; the last line counts.
+  assert err[-1] == f"{len(err) - 2} to fix"
+  assert "stored as: gray of 8 bits (31), color of 8 bits (1)" in out
+  assert any("left out 1 file (Thumbs.db)" in line for line in out)
+
+
+@pytest.mark.parametrize(
+  ("flags", "problem"),
+  [
+    (["--scale=4"], "config.data.fit=crop cuts them to 12x12 px."),
+    (
+      ["--scale=4", "--size=13x12", "--fit=crop"],
+      "scale=4 does not divide the image size of 13x12 px; "
+      "config.data.size=12x12 fits.",
+    ),
+    (["--scale=4", "--crop=12"], None),
+    (["--crop=14"], "config.augmentation.crop=14 does not fit into images of"),
+    (["--scale=5", "--crop=12"], "does not divide the crop size of 12x12 px"),
+    (
+      ["--size=10x12", "--fit=crop"],
+      "images are 10x12 px; SSIM's window needs at least 11 px",
+    ),
+  ],
+)
+def test_scale_and_crops(folder, run, flags, problem):
+  code, _, err = run(folder, *flags)
+  if problem is None:
+    assert (code, err) == (0, [])
+  else:
+    assert code == 2
+    assert problem in err[0]
+    assert err[1:] == ["1 to fix"]
+
+
+def test_many_of_another_size_are_counted(folder, run):
+  for number in range(30):
+    Image.new("L", (6, 6 + number)).save(folder / f"dog/other{number}.png")
+  _, _, err = run(folder, "--size=14x12")
+  named = [line for line in err if "/other" in line and "px, not" in line]
+  assert len(named) == 20
+  assert err[20].startswith("10 more images are not of config.data.size=14x12")
+
+
+def test_some_files_change_all(folder, run):
+  Image.new("I;16", (12, 14), 300).save(folder / "cat/deep.png")
+  Image.new("RGB", (12, 14)).save(folder / "dog/red.png")
+  _, out, _ = run(folder)
+  assert "note: 1 of 22 images: of 16 bits, which makes all of them so" in out
+  note = "note: 1 of 22 images: stored in color, which makes all of them RGB"
+  assert note in out
+  assert note not in run(folder, "--channels=1")[1]
+
+
+def test_duplicates_may_be_allowed(folder, run):
+  content = (folder / "dog/1.png").read_bytes()
+  for number in range(10):
+    (folder / f"cat/{number}.png").write_bytes(content)
+  assert run(folder)[0] == 2
+  assert run(folder, "--duplicates=allow")[0] == 0
+
+
+def test_fields_of_data_are_flags(folder, run, tmp_path):
+  table = tmp_path / "labels.csv"
+  rows = [f"{c}/{n}.png,{n % 3}" for c in ("cat", "dog") for n in range(10)]
+  table.write_text("\n".join(["file,label", *rows]))
+  code, out, _ = run(
+    folder, f"--labels={table}", "--classes=-2", "--size=8x8", "--fit=crop",
+    "--scale=4", "--validation_fraction=0.5",
+  )  # fmt: skip
+  assert code == 2  # Nothing is left to train on.
+  assert out[0] == f"{folder}: 14 images, 2 classes"
+  assert "note: left out 6 images by config.data.classes" in out
+
+
+def test_what_is_arranged_wrongly_hides_no_file(folder, run):
+  (folder / "empty").mkdir()
+  (folder / "cat/more/yet").mkdir(parents=True)
+  (folder / "cat/more/yet/bad.png").write_text("text")
+  Image.new("L", (12, 14)).save(folder / "beside.png")
+  code, out, err = run(folder, "--classes=cow,dog")
+  assert code == 2
+  text = "\n".join(err)
+  assert "1 image beside class folders such as " in text
+  assert "1 folder within class folders: " in text
+  assert "1 class folder without images: " in text
+  assert 'there is no class "cow"' in text
+  assert "cat/more/yet/bad.png: cannot be read as an image" in text
+  assert err[-1] == "5 to fix"
+  assert out[0] == f"{folder}: 22 images, 2 classes"
+
+
+def test_what_is_wrong_with_a_table_hides_no_file(folder, run, tmp_path):
+  (folder / "cat/bad.png").write_text("text")
+  table = tmp_path / "labels.csv"
+  table.write_text(
+    "file,label\ncat/1.png,a\ncat/bad.png,b\ncat/2.png\n../x.png,a\n"
+    "cat/none.png,b\n"
+  )
+  code, _, err = run(folder, f"--labels={table}")
+  assert code == 2
+  text = "\n".join(err)
+  assert "1 of 5 lines without a file or label: line 4." in text
+  assert "1 of 5 lines with a path that is not below" in text
+  assert "1 file of 3 is not in " in text
+  assert "cat/bad.png: cannot be read as an image" in text
+  table.write_text("name;class\n")
+  _, out, err = run(folder, f"--labels={table}")
+  assert "has to name the columns file and label" in err[0]
+  assert "cat/bad.png: cannot be read as an image" in "\n".join(err)
+  assert out[0] == f"{folder}: 21 images, no classes"
+
+
+def test_a_sheet_that_cannot_be_written(folder, run, tmp_path):
+  (tmp_path / "file").write_text("")
+  code, _, err = run(folder, f"--sheet={tmp_path / 'file/sheet.png'}")
+  assert code == 2
+  assert err[0].startswith("--sheet=")
+
+
+@pytest.mark.parametrize(
+  ("flags", "problem"),
+  [
+    (["--size=32"], "config.data.size"),
+    (["--size=0x3"], "config.data.size"),
+    (["--scale=1"], "config.degradation.scale"),
+    (["--fit=stretch"], "config.data.fit"),
+    (["--scael=2"], "There is no flag --scael; did you mean --scale?"),
+    (["--config.data.sise=3x3"], "config.data.size?"),
+    (["--config=experiments/none.py"], "none.py"),
+    (["--config.data.path=nowhere"], '"nowhere", which is not a folder'),
+  ],
+)
+def test_mistakes_are_told_before_a_file_is_read(folder, run, flags, problem):
+  code, out, err = run(folder, *flags)
+  assert (code, out) == (2, [])
+  assert problem in err[0]
+
+
+def test_a_folder_or_a_config_is_needed(run):
+  assert "Give the folder of the images" in run()[2][0]
+
+
+def test_a_sheet_is_written(folder, run, tmp_path):
+  (folder / "cat/bad.png").write_text("text")
+  code, out, _ = run(folder, f"--sheet={tmp_path / 'sheet.png'}")
+  assert code == 2
+  assert out[-1] == f"pictures: {tmp_path / 'sheet.png'}"
+  with Image.open(tmp_path / "sheet.png") as sheet:
+    assert sheet.mode == "RGB"
+
+
+@pytest.fixture
+def config(tmp_path, folder):
+  """An experiment file of a tiny run on the folder, resized to 16 x 16."""
+  path = tmp_path / "photos.py"
+  path.write_text(
+    "from tests import tiny\n\n\ndef get_config():\n"
+    "  config = tiny.get_config()\n"
+    f"  config.data.name, config.data.path = 'folder', {str(folder)!r}\n"
+    "  config.data.size, config.data.fit = '16x16', 'resize'\n"
+    "  config.data.max_train_images = 0\n"
+    "  config.batch_size = 4\n"
+    "  config.parallel.num_devices = 1\n"
+    "  return config\n"
+  )
+  return path
+
+
+def test_a_config_tells_time_and_memory(
+  config, run, tmp_path, monkeypatch, settings_of_jax, programs_of_runs
+):
+  monkeypatch.setenv("SR2_JAX_CACHE_DIR", str(programs_of_runs))
+  monkeypatch.chdir(tmp_path)
+  code, out, err = run(f"--config={config}", "--config.joint.num_epochs=2")
+  assert code == 0
+  assert "sizes: 14x12 (20)" in out
+  pretrain, joint, total = out[-3:]
+  assert re.fullmatch(
+    r"pretrain: [\d,]+ ms a step, \d+ steps in \d+ epochs? take [\d:]+; "
+    r"compiling took [\d:]+",
+    pretrain,
+  )
+  assert re.match(r"joint: .* 6 steps in 2 epochs take ", joint)
+  assert re.fullmatch(
+    r"training: [\d:]+ on 1 x cpu, with [\d.]+ GB of memory; evaluations "
+    "come on top",
+    total,
+  )
+  assert "training a few steps ..." in err
+  assert not (tmp_path / "runs").exists()
+
+
+def test_a_config_is_checked_with_its_own_fields(config, run, folder):
+  """The classifier that it has, and what its batches need."""
+  for path in (folder / "dog").iterdir():
+    path.unlink()
+  (folder / "dog").rmdir()
+  code, _, err = run(f"--config={config}")
+  assert code == 2
+  assert "has one class; the classifier of joint needs two" in err[0]
+  code, _, err = run(
+    f"--config={config}", "--config.model.wiring=none",
+    "--config.batch_size=64",
+  )  # fmt: skip
+  assert code == 2
+  assert "config.batch_size is 64, more than the 6 training images" in err[-2]
+
+
+def test_a_data_set_with_a_name_has_no_folder_to_check(run):
+  code, out, err = run(
+    "--config=experiments/fsrcnn_x4.py", "--config.degradation.scale=5"
+  )
+  assert (code, out) == (2, [])
+  assert "scale=5 does not divide the image size of 28x28 px" in err[0]
