@@ -79,13 +79,12 @@ def load(
   )
   if config_data.duplicates == "refuse":
     duplicates.check(images, found.files, found.parts)
-  how = f"split by split_seed={config_data.split_seed}"
   return Own(
     images,
     found.labels,
     found.class_names,
     found.parts,
-    (f"folder: {root}, {how}", *found.notes, *notes),
+    (f"folder: {root}", *found.notes, *notes),
   )
 
 
@@ -133,6 +132,7 @@ def plan(
       multiple_of=multiple_of,
     ),
     (
+      *_about_split(listed, config_data.split_seed),
       *tree.notes,
       *_about_choice(len(tree.images) - len(listed)),
       *_about_rare(labels, names, parts),
@@ -232,6 +232,15 @@ def _about_few(root: Path, num_classes: int) -> list[str]:
     "the classifier of joint needs two, each a folder or in config.data.labels."
     "\nconfig.model.wiring=none trains super-resolution alone."
   ]
+
+
+def _about_split(listed: Sequence[image_tree.Listed], seed: int) -> list[str]:
+  """A note about splits that the folder does not have."""
+  given = {x.split for x in listed}
+  missing = [x for x in ("validation", "test") if x not in given]
+  if not missing:
+    return []
+  return [f"{' and '.join(missing)} split off by split_seed={seed}"]
 
 
 def _about_choice(num_left_out: int) -> list[str]:

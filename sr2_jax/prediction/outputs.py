@@ -43,9 +43,10 @@ def row(
     assert probabilities is not None
     assert labels is not None
     assert agree is not None
-    label = int(labels[0])
+    label, folder = int(labels[0]), job.path.parent.name
     fields = {
       "label": class_names[label],
+      "truth": folder if folder in class_names else None,
       "probability": float(probabilities[0, label]),
       "probabilities": {
         name: float(p)

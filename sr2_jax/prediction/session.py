@@ -307,6 +307,12 @@ class Session:
       self._say(f"note: {ignored} other file{'s' * (ignored > 1)} ignored")
     for note, count in sorted(self._notes.items()):
       self._say(f"note: {count} image{'s' * (count > 1)}: {note}")
+    if known := [row for row in self._rows.values() if row.truth is not None]:
+      right = sum(row.label == row.truth for row in known)
+      self._say(
+        f"{right:,} of {len(known):,} labels are as their folder is called "
+        f"({right / len(known):.1%})"
+      )
     network, in_files = self._seconds["network"], self._seconds["files"]
     self._say(
       f"network {network:.1f} s with compiling "

@@ -27,6 +27,7 @@ class Row:
     output: the super-resolved image; None if it failed.
     label: the most probable class; None without one, for which `note` has the
       reason.
+    truth: the folder that the image is in, if it has the name of a class.
     probability: of the label, the mean of the members.
     probabilities: of all classes, likewise.
     members: seed, label and probability of each member.
@@ -44,6 +45,7 @@ class Row:
   height: int | None = None
   output: str | None = None
   label: str | None = None
+  truth: str | None = None
   probability: float | None = None
   probabilities: dict[str, float] | None = None
   members: list[dict[str, Any]] | None = None
@@ -58,7 +60,7 @@ class Row:
 FIELDS = tuple(field.name for field in dataclasses.fields(Row))
 _NUMBERS = {"width": int, "height": int, "agree": int}
 _NUMBERS |= {"probability": float, "spread": float}
-_TEXTS = ("file", "output", "label", "weights", "note", "error")
+_TEXTS = ("file", "output", "label", "truth", "weights", "note", "error")
 
 
 def line(row: Row) -> str:

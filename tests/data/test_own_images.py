@@ -42,7 +42,8 @@ def test_a_folder_is_split_three_ways(write_images):
   }
   assert sorted(np.concatenate([*own.parts.values()])) == list(range(30))
   assert own.notes == (
-    f"folder: {write_images('bee', 0)}, split by split_seed=0",
+    f"folder: {write_images('bee', 0)}",
+    "validation and test split off by split_seed=0",
   )
 
 
@@ -62,7 +63,9 @@ def test_a_validation_of_its_own_is_taken(write_images):
   write_images("train/a", 10)
   root = write_images("val/a", 3)
   assert counts(load(root)) == {"train": [8], "validation": [3], "test": [2]}
+  assert "test split off by split_seed=0" in load(root).notes
   write_images("test/a", 4)
+  assert len(load(root).notes) == 1
   assert counts(load(root)) == {"train": [10], "validation": [3], "test": [4]}
 
 
@@ -79,7 +82,7 @@ def test_rare_classes_are_noted(write_images):
   write_images("a", 20)
   write_images("b", 2)
   own = load(write_images("c", 2))
-  assert own.notes[1:] == (
+  assert own.notes[2:] == (
     "validation has no image of 2 of 3 classes: b, c",
     "test has no image of 2 of 3 classes: b, c",
   )

@@ -103,6 +103,23 @@ def test_an_image_becomes_a_picture_and_a_row(work):
   assert err.count("Not evidence.") == 1
 
 
+def test_labels_are_held_against_folders_called_like_a_class(work):
+  for name in ("zero", "one", "other"):
+    pathlib.Path("in", name).mkdir()
+    save(DIGIT, f"{name}/a.png")
+  save(DIGIT, "b.png")
+  _, rows, err, _ = work("--recursive --table=t.csv")
+  truth = {row.file: row.truth for row in rows}
+  assert truth == {
+    "in/b.png": None, "in/one/a.png": "one", "in/other/a.png": None,
+    "in/zero/a.png": "zero",
+  }  # fmt: skip
+  right = sum(row.label == row.truth for row in rows if row.truth)
+  share = ("0.0", "50.0")[right]
+  assert f"{right} of 2 labels are as their folder is called ({share}%)" in err
+  assert "called" not in work("--force --classify=no --recursive")[2]
+
+
 def test_bad_files_do_not_stop_the_others(work):
   whole = RNG.integers(0, 256, (99, 99), np.uint8)
   for i in range(5):

@@ -16,6 +16,7 @@ ROWS = [
     height=9,
     output="out/ü.png",
     label="07",
+    truth="x,y",
     probability=0.1234567890123,
     probabilities={"07": 0.1234567890123, "x,y": 0.8765432109877},
     members=[{"seed": 0, "label": "07", "probability": 0.5}],

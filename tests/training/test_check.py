@@ -43,6 +43,7 @@ def test_nothing_is_wrong(folder, run):
     "  dog      6           2     2",
     "sizes: 14x12 (20)",
     "stored as: gray of 8 bits (20)",
+    "note: validation and test split off by split_seed=0",
   ]
 
 
