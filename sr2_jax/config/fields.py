@@ -4,169 +4,14 @@
 corruption in `names`.
 """
 
-import dataclasses
 import difflib
-import re
-from collections.abc import Callable
 from typing import Any
 
 from sr2_jax import names
+from sr2_jax.config import accepted
 
-_LARGEST_FLOAT32 = 3.4028234663852886e38
 LARGEST_SEED = 2**32 - 1
 _NUM_IDENTITY_MAPPINGS = 16
-
-
-@dataclasses.dataclass(frozen=True)
-class Check:
-  """The values that a field accepts.
-
-  Attributes:
-    expected: these in words, as in "has to be ...".
-    accepts: whether a value is one of these.
-  """
-
-  expected: str
-  accepts: Callable[[Any], bool]
-
-
-def _boolean() -> Check:
-  return Check("true or false", lambda value: isinstance(value, bool))
-
-
-def _is_number(value: Any, kind: type | tuple[type, ...]) -> bool:
-  return isinstance(value, kind) and not isinstance(value, bool)
-
-
-def _integer(minimum: int, maximum: int | None = None) -> Check:
-  expected = f"a whole number >= {minimum}"
-  if maximum is not None:
-    expected = f"a whole number from {minimum} to {maximum}"
-  return Check(
-    expected,
-    lambda value: (
-      _is_number(value, int)
-      and minimum <= value
-      and (maximum is None or value <= maximum)
-    ),
-  )
-
-
-def _is_at_least_zero(value: Any) -> bool:
-  # NaN fails the comparison, infinity and huge integers exceed the bound.
-  return _is_number(value, (int, float)) and 0 <= value <= _LARGEST_FLOAT32
-
-
-def _at_least_zero() -> Check:
-  return Check("a number >= 0", _is_at_least_zero)
-
-
-def _number(interval: str) -> Check:
-  """A number in an interval such as "[0, 1)"; a round bracket excludes."""
-  low, high = (float(bound) for bound in interval[1:-1].split(","))
-
-  def accepts(value: Any) -> bool:
-    return (
-      _is_number(value, (int, float))
-      and low <= value <= high
-      and not (interval[0] == "(" and value == low)
-      and not (interval[-1] == ")" and value == high)
-    )
-
-  return Check(f"a number in {interval}", accepts)
-
-
-def _text(pattern: str, expected: str) -> Check:
-  return Check(
-    expected,
-    lambda value: (
-      isinstance(value, str) and re.fullmatch(pattern, value) is not None
-    ),
-  )
-
-
-def _either(*choices: str) -> str:
-  return " or ".join(f'"{choice}"' for choice in choices)
-
-
-def _choice(*choices: str) -> Check:
-  return Check(_either(*choices), lambda value: value in choices)
-
-
-def _are_distinct(
-  values: Any, accepts: Callable[[Any], bool], *, minimum: int = 1
-) -> bool:
-  return (
-    isinstance(values, (tuple, list))
-    and len(values) >= minimum
-    and all(accepts(value) for value in values)
-    and len(set(values)) == len(values)
-  )
-
-
-def _numbers() -> Check:
-  return Check(
-    "one or more different numbers >= 0, as in 0.11,9",
-    lambda values: _are_distinct(values, _is_at_least_zero),
-  )
-
-
-def _levels(corruption: names.Corruption) -> Check:
-  """Any number of levels of a corruption, all different."""
-  in_interval = _number(corruption.levels)
-
-  def accepts(value: Any) -> bool:
-    # On a command line every number in a tuple becomes a float.
-    return (
-      in_interval.accepts(value)
-      and abs(value) <= _LARGEST_FLOAT32
-      and (not corruption.whole_levels or value == int(value))
-    )
-
-  kind = "whole numbers" if corruption.whole_levels else "numbers"
-  return Check(
-    f"different {kind} in {corruption.levels}, as in 1,10, or none",
-    lambda values: _are_distinct(values, accepts, minimum=0),
-  )
-
-
-def _numbers_with_zero() -> Check:
-  return Check(
-    "different numbers >= 0, one of them 0, as in 0,1e-4",
-    lambda values: _are_distinct(values, _is_at_least_zero) and 0 in values,
-  )
-
-
-def _counts() -> Check:
-  # On a command line every number in a tuple becomes a float.
-  return Check(
-    "different whole numbers >= 1, as in 1,10, or none",
-    lambda values: _are_distinct(
-      values,
-      lambda value: _is_at_least_zero(value) and value == int(value) >= 1,
-      minimum=0,
-    ),
-  )
-
-
-def _first_and_last() -> Check:
-  whole = _counts()
-  return Check(
-    "a first and a last step >= 1, as in 100,110, or none",
-    lambda values: (
-      isinstance(values, (tuple, list))
-      and len(values) in (0, 2)
-      and all(whole.accepts((value,)) for value in values)
-      and sorted(values) == list(values)
-    ),
-  )
-
-
-def _choices(*choices: str) -> Check:
-  return Check(
-    f"one or more of {_either(*choices)}, each once, as in {','.join(choices)}",
-    lambda values: _are_distinct(values, lambda value: value in choices),
-  )
 
 
 def corruption_field(key: str) -> str:
@@ -174,99 +19,103 @@ def corruption_field(key: str) -> str:
   return f"eval.corruptions.{key}"
 
 
-CHECKS: dict[str, Check] = {
-  "experiment": _text(
+CHECKS: dict[str, accepted.Check] = {
+  "experiment": accepted.text(
     r"[A-Za-z0-9_][A-Za-z0-9_.=-]*",
     'a name of letters, digits, "_", "-", "." and "="',
   ),
-  "seed": _integer(0, LARGEST_SEED),
-  "num_seeds": _integer(1),
-  "batch_size": _integer(1),
-  "steps_per_call": _integer(0),
-  "convolutions": _choice("rules", "measured"),
-  "stop_on_divergence": _boolean(),
-  "init_from": _text(r".*", 'a run folder, weights or ""'),
-  "data.name": _choice("mnist5k", "mnist", "svhn_cropped", "folder"),
-  "data.path": _text(r".*", 'an image folder or ""'),
-  "data.labels": _text(r".*", 'a CSV file or ""'),
-  "data.classes": _text(r".*", 'classes, as in "cat,pet=dog+hare", or ""'),
-  "data.size": _text(
+  "seed": accepted.integer(0, LARGEST_SEED),
+  "num_seeds": accepted.integer(1),
+  "batch_size": accepted.integer(1),
+  "steps_per_call": accepted.integer(0),
+  "convolutions": accepted.choice("rules", "measured"),
+  "stop_on_divergence": accepted.boolean(),
+  "init_from": accepted.text(r".*", 'a run folder, weights or ""'),
+  "fine_tune": accepted.boolean(),
+  "data.name": accepted.choice("mnist5k", "mnist", "svhn_cropped", "folder"),
+  "data.path": accepted.text(r".*", 'an image folder or ""'),
+  "data.labels": accepted.text(r".*", 'a CSV file or ""'),
+  "data.classes": accepted.text(
+    r".*", 'classes, as in "cat,pet=dog+hare", or ""'
+  ),
+  "data.size": accepted.text(
     r"|[1-9]\d{0,4}x[1-9]\d{0,4}", 'height x width, as in "32x16", or ""'
   ),
-  "data.fit": _choice("refuse", "crop", "pad", "resize"),
-  "data.channels": _choice("auto", "1", "3"),
-  "data.duplicates": _choice("refuse", "allow"),
-  "data.validation_fraction": _number("(0, 1)"),
-  "data.split_seed": _integer(0, LARGEST_SEED),
-  "data.max_train_images": _integer(0),
-  "data.device_bytes": _integer(0),
-  "degradation.scale": _integer(2),
-  "degradation.blur_sigma_per_scale": _number("[0, 10]"),
-  "degradation.anti_aliasing": _boolean(),
-  "augmentation.crop": _integer(0),
-  "augmentation.max_shift": _integer(-1),
-  "augmentation.max_rotation": _number("[0, 180]"),
-  "augmentation.fill": _choice("zero", "edge", "auto"),
-  "srmd.min_blur_variance": _number("(0, 49]"),
-  "srmd.max_blur_variance": _number("(0, 49]"),
-  "srmd.isotropic": _boolean(),
-  "srmd.max_noise_std": _number("[0, 1]"),
-  "srmd.clean_fraction": _number("[0, 1]"),
-  "model.trunk": _choice(*names.TRUNKS),
-  "model.wiring": _choice(*names.WIRINGS),
-  "model.shared_layers": _integer(1, _NUM_IDENTITY_MAPPINGS),
-  "model.expansion": _integer(1),
-  "model.batch_norm": _boolean(),
-  "model.batch_norm_momentum": _number("[0, 1)"),
-  "model.transposed_convolution": _boolean(),
-  "model.dtype": _choice("float32", "bfloat16"),
-  "loss.super_resolution": _choice("mse", "l1"),
-  "loss.l2": _numbers(),
-  "loss.l2_scope": _choice("authors", "kernels"),
-  "loss.normalize_weights": _boolean(),
-  "adam.b1": _number("[0, 1)"),
-  "adam.b2": _number("[0, 1)"),
-  "adam.eps": _number("(0, 1]"),
-  "pretrain.num_epochs": _integer(0),
-  "pretrain.learning_rate.shared": _at_least_zero(),
-  "pretrain.learning_rate.sr": _at_least_zero(),
-  "joint.num_epochs": _integer(0),
-  "joint.learning_rate.shared": _at_least_zero(),
-  "joint.learning_rate.sr": _at_least_zero(),
-  "joint.learning_rate.classifier": _at_least_zero(),
-  "joint.loss_weight": _numbers(),
-  "eval.noise_variances": _numbers(),
+  "data.fit": accepted.choice("refuse", "crop", "pad", "resize"),
+  "data.channels": accepted.choice("auto", "1", "3"),
+  "data.duplicates": accepted.choice("refuse", "allow"),
+  "data.validation_fraction": accepted.number("(0, 1)"),
+  "data.split_seed": accepted.integer(0, LARGEST_SEED),
+  "data.max_train_images": accepted.integer(0),
+  "data.device_bytes": accepted.integer(0),
+  "degradation.scale": accepted.integer(2),
+  "degradation.blur_sigma_per_scale": accepted.number("[0, 10]"),
+  "degradation.anti_aliasing": accepted.boolean(),
+  "augmentation.crop": accepted.integer(0),
+  "augmentation.max_shift": accepted.integer(-1),
+  "augmentation.max_rotation": accepted.number("[0, 180]"),
+  "augmentation.fill": accepted.choice("zero", "edge", "auto"),
+  "srmd.min_blur_variance": accepted.number("(0, 49]"),
+  "srmd.max_blur_variance": accepted.number("(0, 49]"),
+  "srmd.isotropic": accepted.boolean(),
+  "srmd.max_noise_std": accepted.number("[0, 1]"),
+  "srmd.clean_fraction": accepted.number("[0, 1]"),
+  "model.trunk": accepted.choice(*names.TRUNKS),
+  "model.wiring": accepted.choice(*names.WIRINGS),
+  "model.shared_layers": accepted.integer(1, _NUM_IDENTITY_MAPPINGS),
+  "model.expansion": accepted.integer(1),
+  "model.batch_norm": accepted.boolean(),
+  "model.batch_norm_momentum": accepted.number("[0, 1)"),
+  "model.transposed_convolution": accepted.boolean(),
+  "model.dtype": accepted.choice("float32", "bfloat16"),
+  "loss.super_resolution": accepted.choice("mse", "l1"),
+  "loss.l2": accepted.numbers(),
+  "loss.l2_scope": accepted.choice("authors", "kernels"),
+  "loss.normalize_weights": accepted.boolean(),
+  "adam.b1": accepted.number("[0, 1)"),
+  "adam.b2": accepted.number("[0, 1)"),
+  "adam.eps": accepted.number("(0, 1]"),
+  "pretrain.num_epochs": accepted.integer(0),
+  "pretrain.learning_rate.shared": accepted.at_least_zero(),
+  "pretrain.learning_rate.sr": accepted.at_least_zero(),
+  "joint.num_epochs": accepted.integer(0),
+  "joint.learning_rate.shared": accepted.at_least_zero(),
+  "joint.learning_rate.sr": accepted.at_least_zero(),
+  "joint.learning_rate.classifier": accepted.at_least_zero(),
+  "joint.loss_weight": accepted.numbers(),
+  "eval.noise_variances": accepted.numbers(),
   **{
-    corruption_field(key): _levels(corruption)
+    corruption_field(key): accepted.levels(corruption)
     for key, corruption in names.CORRUPTIONS.items()
   },
-  "eval.noise_seed": _integer(0, LARGEST_SEED),
-  "eval.batch_size": _integer(1),
-  "eval.splits": _choices("validation", "test"),
-  "eval.max_images": _integer(0),
-  "eval.clip": _boolean(),
-  "eval.srmd.weights": _text(r".*", '"package", a path or ""'),
-  "eval.srmd.pca": _text(r".*", 'a path or ""'),
-  "eval.every_epochs": _integer(1),
-  "eval.validation_noise_variances": _numbers_with_zero(),
-  "eval.epochs": _counts(),
-  "eval.batch_norm": _choices(*names.BATCH_NORMS),
-  "eval.batch_norm_batches": _integer(1),
-  "eval.checkpoint": _choice("last", "best"),
-  "checkpoint.every_steps": _integer(1),
-  "checkpoint.keep": _integer(1),
-  "checkpoint.keep_finished": _boolean(),
-  "log.every_steps": _integer(1),
-  "log.tensorboard": _boolean(),
-  "log.profile_steps": _first_and_last(),
-  "parallel.layout": _choice("auto", "data", "members"),
-  "parallel.num_devices": _integer(0),
+  "eval.noise_seed": accepted.integer(0, LARGEST_SEED),
+  "eval.batch_size": accepted.integer(1),
+  "eval.splits": accepted.choices("validation", "test"),
+  "eval.max_images": accepted.integer(0),
+  "eval.clip": accepted.boolean(),
+  "eval.srmd.weights": accepted.text(r".*", '"package", a path or ""'),
+  "eval.srmd.pca": accepted.text(r".*", 'a path or ""'),
+  "eval.every_epochs": accepted.integer(1),
+  "eval.validation_noise_variances": accepted.numbers_with_zero(),
+  "eval.epochs": accepted.counts(),
+  "eval.batch_norm": accepted.choices(*names.BATCH_NORMS),
+  "eval.batch_norm_batches": accepted.integer(1),
+  "eval.checkpoint": accepted.choice("last", "best"),
+  "checkpoint.every_steps": accepted.integer(1),
+  "checkpoint.keep": accepted.integer(1),
+  "checkpoint.keep_finished": accepted.boolean(),
+  "log.every_steps": accepted.integer(1),
+  "log.tensorboard": accepted.boolean(),
+  "log.profile_steps": accepted.first_and_last(),
+  "parallel.layout": accepted.choice("auto", "data", "members"),
+  "parallel.num_devices": accepted.integer(0),
 }
 
 # Fields that a config may leave out, and their values there.
 OPTIONAL: dict[str, Any] = {
   "convolutions": "rules",
   "stop_on_divergence": False,
+  "fine_tune": False,
   "data.labels": "",
   "data.classes": "",
   "data.size": "",

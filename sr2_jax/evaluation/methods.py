@@ -93,7 +93,7 @@ def _pretrain_epochs(config: Any, phase: str) -> int | None:
   """
   if phase != "joint":
     return None
-  if not config.init_from:
+  if not config.init_from or config.fine_tune:
     return config.pretrain.num_epochs
   try:
     recorded = folder_lib.RunFolder(config.init_from).read()

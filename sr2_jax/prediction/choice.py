@@ -6,13 +6,12 @@ one file. What is no path is the name of released weights.
 """
 
 import dataclasses
-import difflib
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
-from sr2_jax import errors, names, paths
-from sr2_jax.records import released
+from sr2_jax import errors, names
+from sr2_jax.records import networks
 from sr2_jax.records import weights as weights_lib
 
 Seeds = Literal["all", "first"] | Sequence[int]
@@ -105,7 +104,7 @@ def find(
   Raises:
     UserError: names what is missing, and what there is instead.
   """
-  files = _files(weights, method, checkpoint)
+  files = networks.files_of(weights, method=method, checkpoint=checkpoint)
   for file in files:
     weights_lib.verify(file)
   found = [(weights_lib.read_origin(file), file) for file in files]
@@ -126,59 +125,6 @@ def find(
     origins=tuple(origin for origin, _ in found),
     notes=_notes(weights),
   )
-
-
-def _files(
-  weights: str, method: str | None, checkpoint: str | None
-) -> list[pathlib.Path]:
-  """Files of all members of a network."""
-  path = pathlib.Path(paths.local(weights, "--weights"))
-  known = released.of_package()
-  if not path.exists() and weights in known:
-    _refuse_checkpoint(checkpoint, f"{weights} is a released name")
-    return released.find(known[weights])
-  if path.is_file():
-    _refuse_checkpoint(checkpoint, f"{path} is one file")
-    return [path]
-  if not path.is_dir():
-    raise errors.UserError(_nowhere(weights, known))
-  folder, name = path, f"{checkpoint or 'last'}.safetensors"
-  networks = weights_lib.network_folders(path) or weights_lib.networks_in(path)
-  if networks:
-    folder = networks.get(method or list(networks)[-1])
-    if folder is None:
-      raise errors.UserError(
-        f"--method={method}: {path} has {', '.join(networks)}."
-      )
-  wanted = [name] if networks or checkpoint else [name, released.MODEL]
-  for last in wanted:
-    files = sorted(folder.glob(f"*/{last}")) or sorted(folder.glob(last))
-    if files:
-      return files
-  raise errors.UserError(
-    f"--weights={weights}: no {name} in {folder}.\n"
-    "The end of a phase writes the last weights, and --mode=eval of "
-    "sr2_jax.main the last or the best."
-  )
-
-
-def _nowhere(weights: str, known: Iterable[str]) -> str:
-  """What is said if a name stands for nothing."""
-  nearest = difflib.get_close_matches(weights, known, 1)
-  hint = f" Did you mean {nearest[0]}?" if nearest else ""
-  names = f"a released name ({', '.join(known)}), " if known else ""
-  return (
-    f"--weights={weights}: there is no such file or folder.{hint}\n"
-    f"It takes {names}a run folder, a folder of weights in it, or one "
-    ".safetensors file."
-  )
-
-
-def _refuse_checkpoint(checkpoint: str | None, reason: str) -> None:
-  if checkpoint is not None:
-    raise errors.UserError(
-      f"--checkpoint={checkpoint} chooses in a run folder; {reason}."
-    )
 
 
 def _refuse_several_networks(weights: str, found: "_Found") -> None:

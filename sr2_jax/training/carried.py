@@ -1,7 +1,7 @@
 """Pretrained weights that were carried here without their checkpoints.
 
-`init_from` may name the folder weights/ of a run, a network's folder in it, or
-one file, as well as a run folder that has kept only weights/.
+`init_from` may name the folder weights/ of a run, a network's folder in it, one
+file, or released weights, as well as a run folder that has kept only weights/.
 """
 
 import pathlib
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from sr2_jax import errors
-from sr2_jax.config import checks, derived, record
-from sr2_jax.records import divergence
+from sr2_jax.config import derived, record, source_checks
+from sr2_jax.records import divergence, released
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import weights as weights_lib
 from sr2_jax.training import network, population, steps
@@ -29,6 +29,8 @@ def files_in(init_from: str) -> list[pathlib.Path]:
   path = pathlib.Path(init_from)
   if path.is_file():
     return [path]
+  if not path.exists() and init_from in released.of_package():
+    return released.find(released.of_package()[init_from])
   if any(path.glob("checkpoints/pretrain/last/*")):
     return []
   for place in _PLACES:
@@ -86,7 +88,7 @@ def read(
     # Which members there are, the files say.
     source["seed"], source["num_seeds"] = config.seed, config.num_seeds
     source["loss"]["l2"] = list(dict.fromkeys(x.member.l2 for x in origins))
-    checks.validate_init_from(config, source)
+    source_checks.validate_init_from(config, source)
   found = network.from_files(paths, batch_norm="running")
   members = [origin.member for origin in found.origins]
   pretrained = population.Population(

@@ -11,7 +11,7 @@ import jax
 import ml_collections
 
 from sr2_jax import agreement, compilation, errors, messages, parallel
-from sr2_jax.config import checks, derived, fields, record
+from sr2_jax.config import derived, fields, record, source_checks
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.models import conv_choice, srmd_weights
 from sr2_jax.records import folder as folder_lib
@@ -20,6 +20,7 @@ from sr2_jax.records import rows as rows_lib
 from sr2_jax.training import (
   carried,
   convolutions,
+  fine_tuning,
   population,
   preemption,
   steps,
@@ -147,7 +148,7 @@ def _check_config(
   elif folder.has_begun:
     free = (*fields.FREE_ON_RESUME, *_open_fields(folder, config))
     folder.check(record.to_dict(config), ignore=free)
-  elif config.init_from:
+  elif config.init_from and not config.fine_tune:
     carried.check_source(config.init_from)
 
 
@@ -230,8 +231,8 @@ def pretrained_state(
       )
     source = record.recorded(recorded["config"], record.to_dict(run.config))
     recorded["config"] = source
-    checks.validate_source(folder.path / "config.json", recorded)
-    checks.validate_init_from(run.config, source)
+    source_checks.validate_source(folder.path / "config.json", recorded)
+    source_checks.validate_init_from(run.config, source)
     origin = dataclasses.replace(
       run, config=ml_collections.FrozenConfigDict(source)
     )
@@ -306,20 +307,17 @@ def _check_or_record(run: Run, *, evaluate_only: bool) -> Run:
   run = dataclasses.replace(run, choice=choice)
   new = record_of(run)
   if is_new:
-    if run.config.init_from:
-      pretrained_state(run)  # Raises before anything is recorded.
+    # These raise before anything is recorded.
+    if run.config.fine_tune:
+      fine_tuning.read(run.config, channels=run.image_shape[2])
+    elif run.config.init_from:
+      pretrained_state(run)
     if is_first:
       run.folder.record(new)
     return run
   if old is None:
     return run  # Process 0 compares.
-  fingerprint = old.get("dataset", {}).get("fingerprint")
-  if fingerprint != run.dataset.fingerprint:
-    raise errors.UserError(
-      f"{run.dataset.name} has changed since {run.folder.path} was started: "
-      "its fingerprint differs.\n"
-      "Restore the data, or give another --workdir to start a new run."
-    )
+  _check_same_data(run, old)
   added = record.added_fields(old["config"], new["config"])
   for field, value in added.items():
     messages.say(
@@ -338,3 +336,13 @@ def _check_or_record(run: Run, *, evaluate_only: bool) -> Run:
     later = [*old.get("later", []), start]
     run.folder.record({**old, "later": later})
   return run
+
+
+def _check_same_data(run: Run, old: Mapping[str, Any]) -> None:
+  fingerprint = old.get("dataset", {}).get("fingerprint")
+  if fingerprint != run.dataset.fingerprint:
+    raise errors.UserError(
+      f"{run.dataset.name} has changed since {run.folder.path} was started: "
+      "its fingerprint differs.\n"
+      "Restore the data, or give another --workdir to start a new run."
+    )

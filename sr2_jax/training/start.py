@@ -10,6 +10,7 @@ from sr2_jax.records import metrics_log
 from sr2_jax.training import (
   checkpoint,
   divergence,
+  fine_tuning,
   log_lines,
   population,
   steps,
@@ -42,7 +43,8 @@ def where_to_start(
 
   1. The newest good checkpoint of the last phase that has one. (If that phase
      has ended, it is only evaluated, and its weights start the next phase.)
-  2. `init_from`: joint training, from the pretrained weights of another run.
+  2. `init_from`: joint training, from the pretrained weights of another run;
+     or, with `fine_tune`, the first phase, from any network's weights.
   3. The first phase, initialized from the seeds.
   """
   messages.say("preparing the networks")  # Tracing them takes seconds.
@@ -55,6 +57,10 @@ def where_to_start(
       return Start(phase, step, state)
 
   phase = next(iter(phases.values()))
+  if run.config.fine_tune:
+    messages.say(f"fine-tuning {run.config.init_from}")
+    state = _tuned(run, phase, phase.create_state(), takes_trunk=True)
+    return Start(phase, 0, state)
   if run.config.init_from:
     pretrained, members = run_lib.pretrained_state(run)
     # No process has to share that folder with the others.
@@ -77,7 +83,33 @@ def of_next_phase(
   messages.say(f"preparing {name}")
   phase = run.phase(name)
   before = run.phase("pretrain").population
-  return Start(phase, 0, phase.start_from(state, before))
+  state = phase.start_from(state, before)
+  if run.config.fine_tune:
+    state = _tuned(run, phase, state, takes_trunk=False)
+  return Start(phase, 0, state)
+
+
+def _tuned(
+  run: run_lib.Run,
+  phase: phase_lib.Phase,
+  state: steps.TrainState,
+  *,
+  takes_trunk: bool,
+) -> steps.TrainState:
+  """A phase's initial state with the weights of the network in `init_from`."""
+  source = fine_tuning.read(run.config, channels=run.image_shape[2])
+  # No process has to share that folder with the others.
+  agreement.on_data(
+    f"the weights in {run.config.init_from}",
+    population.fingerprint(source.variables),
+  )
+  return fine_tuning.started(
+    source,
+    phase,
+    state,
+    class_names=run.dataset.class_names,
+    takes_trunk=takes_trunk,
+  )
 
 
 def take_up(

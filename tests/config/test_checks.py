@@ -2,7 +2,7 @@ import pytest
 
 from experiments import default
 from sr2_jax import errors
-from sr2_jax.config import checks, derived, record
+from sr2_jax.config import checks, derived
 
 
 def _config(**changes):
@@ -204,33 +204,3 @@ def test_images_of_a_folder_can_be_cropped():
 
 def test_image_size_that_fits():
   checks.validate_image_size(default.get_config(), 12, 40)
-
-
-@pytest.mark.parametrize(
-  ("changes", "expected"),
-  [
-    ({"degradation.scale": 4}, "degradation.scale: 2 -> 4"),
-    ({"model.trunk": "wdsr"}, 'model.trunk: "fsrcnn" -> "wdsr"'),
-    ({"data.split_seed": 1}, "data.split_seed"),
-    ({"num_seeds": 4}, "seeds 5 to 7; this run asks for 5 to 8"),
-    ({"seed": 4}, "seeds 5 to 7"),
-  ],
-)
-def test_init_from_another_pretraining(changes, expected):
-  source = record.to_dict(_config(seed=5, num_seeds=3))
-  config = _config(**{"seed": 5, "num_seeds": 3, "init_from": "a", **changes})
-  with pytest.raises(errors.UserError, match=expected.replace("(", r"\(")):
-    checks.validate_init_from(config, source)
-
-
-def test_init_from_for_another_wiring_and_loss_weight():
-  source = record.to_dict(_config(num_seeds=3))
-  changes = {
-    "seed": 1,
-    "num_seeds": 2,
-    "init_from": "runs/a",
-    "model.wiring": "sequential",
-    "joint.loss_weight": (0.11,),
-    "experiment": "sequential",
-  }
-  checks.validate_init_from(_config(**changes), source)

@@ -30,6 +30,7 @@ TYPED = {
   "num_seeds": ("2", 2),
   "batch_size": ("32", 32),
   "init_from": ("", ""),
+  "fine_tune": ("false", False),
   "data.name": ("mnist", "mnist"),
   "data.path": ("", ""),
   "data.labels": ("", ""),

@@ -1,0 +1,172 @@
+"""Kinds of values that config fields accept."""
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Any
+
+from sr2_jax import names
+
+_LARGEST_FLOAT32 = 3.4028234663852886e38
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+  """The values that a field accepts.
+
+  Attributes:
+    expected: these in words, as in "has to be ...".
+    accepts: whether a value is one of these.
+  """
+
+  expected: str
+  accepts: Callable[[Any], bool]
+
+
+def boolean() -> Check:
+  """True or false."""
+  return Check("true or false", lambda value: isinstance(value, bool))
+
+
+def _is_number(value: Any, kind: type | tuple[type, ...]) -> bool:
+  return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def integer(minimum: int, maximum: int | None = None) -> Check:
+  """A whole number between bounds, which are accepted."""
+  expected = f"a whole number >= {minimum}"
+  if maximum is not None:
+    expected = f"a whole number from {minimum} to {maximum}"
+  return Check(
+    expected,
+    lambda value: (
+      _is_number(value, int)
+      and minimum <= value
+      and (maximum is None or value <= maximum)
+    ),
+  )
+
+
+def _is_at_least_zero(value: Any) -> bool:
+  # NaN fails the comparison, infinity and huge integers exceed the bound.
+  return _is_number(value, (int, float)) and 0 <= value <= _LARGEST_FLOAT32
+
+
+def at_least_zero() -> Check:
+  """A number >= 0 that float32 holds."""
+  return Check("a number >= 0", _is_at_least_zero)
+
+
+def number(interval: str) -> Check:
+  """A number in an interval such as "[0, 1)"; a round bracket excludes."""
+  low, high = (float(bound) for bound in interval[1:-1].split(","))
+
+  def accepts(value: Any) -> bool:
+    return (
+      _is_number(value, (int, float))
+      and low <= value <= high
+      and not (interval[0] == "(" and value == low)
+      and not (interval[-1] == ")" and value == high)
+    )
+
+  return Check(f"a number in {interval}", accepts)
+
+
+def text(pattern: str, expected: str) -> Check:
+  """Text that matches a pattern, which `expected` says in words."""
+  return Check(
+    expected,
+    lambda value: (
+      isinstance(value, str) and re.fullmatch(pattern, value) is not None
+    ),
+  )
+
+
+def _either(*choices: str) -> str:
+  return " or ".join(f'"{choice}"' for choice in choices)
+
+
+def choice(*choices: str) -> Check:
+  """One of some words."""
+  return Check(_either(*choices), lambda value: value in choices)
+
+
+def _are_distinct(
+  values: Any, accepts: Callable[[Any], bool], *, minimum: int = 1
+) -> bool:
+  return (
+    isinstance(values, (tuple, list))
+    and len(values) >= minimum
+    and all(accepts(value) for value in values)
+    and len(set(values)) == len(values)
+  )
+
+
+def numbers() -> Check:
+  """Different numbers >= 0."""
+  return Check(
+    "one or more different numbers >= 0, as in 0.11,9",
+    lambda values: _are_distinct(values, _is_at_least_zero),
+  )
+
+
+def levels(corruption: names.Corruption) -> Check:
+  """Any number of levels of a corruption, all different."""
+  in_interval = number(corruption.levels)
+
+  def accepts(value: Any) -> bool:
+    # On a command line every number in a tuple becomes a float.
+    return (
+      in_interval.accepts(value)
+      and abs(value) <= _LARGEST_FLOAT32
+      and (not corruption.whole_levels or value == int(value))
+    )
+
+  kind = "whole numbers" if corruption.whole_levels else "numbers"
+  return Check(
+    f"different {kind} in {corruption.levels}, as in 1,10, or none",
+    lambda values: _are_distinct(values, accepts, minimum=0),
+  )
+
+
+def numbers_with_zero() -> Check:
+  """Different numbers >= 0, and 0."""
+  return Check(
+    "different numbers >= 0, one of them 0, as in 0,1e-4",
+    lambda values: _are_distinct(values, _is_at_least_zero) and 0 in values,
+  )
+
+
+def counts() -> Check:
+  """Different whole numbers >= 1, or none."""
+  # On a command line every number in a tuple becomes a float.
+  return Check(
+    "different whole numbers >= 1, as in 1,10, or none",
+    lambda values: _are_distinct(
+      values,
+      lambda value: _is_at_least_zero(value) and value == int(value) >= 1,
+      minimum=0,
+    ),
+  )
+
+
+def first_and_last() -> Check:
+  """A first and a last step, or none."""
+  whole = counts()
+  return Check(
+    "a first and a last step >= 1, as in 100,110, or none",
+    lambda values: (
+      isinstance(values, (tuple, list))
+      and len(values) in (0, 2)
+      and all(whole.accepts((value,)) for value in values)
+      and sorted(values) == list(values)
+    ),
+  )
+
+
+def choices(*choices: str) -> Check:
+  """Some of these words, each once."""
+  return Check(
+    f"one or more of {_either(*choices)}, each once, as in {','.join(choices)}",
+    lambda values: _are_distinct(values, lambda value: value in choices),
+  )
