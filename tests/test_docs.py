@@ -12,7 +12,7 @@ import pytest
 
 from launch import sweep, tables
 from sr2_jax import main, names, predict
-from sr2_jax.config import fields
+from sr2_jax.config import accepted, fields
 from sr2_jax.demo import command_line as demo_command_line
 from sr2_jax.export import __main__ as export
 from sr2_jax.training import check
@@ -283,6 +283,6 @@ def test_the_example_of_a_corruption_is_accepted():
   [line] = re.findall(r"^(Corruption\(.*\)),$", page, re.MULTILINE)
   corruption = eval(line, {"Corruption": names.Corruption})
   assert corruption.title == "Dead pixels, fraction"
-  check = fields._levels(corruption)
+  check = accepted.levels(corruption)
   assert check.accepts((0.1, 0.3))
   assert not check.accepts((2.0,))
