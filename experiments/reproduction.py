@@ -17,8 +17,12 @@ estimates for two free cores.
 
 Every network is evaluated with BatchNorm's statistics re-estimated and, as the
 authors do, with the running ones. While a phase goes on, the test images are
-evaluated after 1, 3, 10 and 30 of its epochs, but for P0b. Runs of other seeds
-share the name of their rows, so that an experiment is one file in results/.
+evaluated after 1, 3, 10 and 30 of its epochs, but for P0b. Pretraining is a run
+of its own, so that a cut costs one phase at most. Its rows share the name of
+SR2's, as rows of other seeds do: an experiment is one file in results/.
+
+Pretrained networks are kept in results/weights/, so that run folders may be
+lost; docs/reproduction.md has the commands.
 """
 
 import dataclasses
@@ -45,7 +49,7 @@ _LOSS_WEIGHTS = (9.0,)
 
 
 def sweep(budget: str = "P1") -> list[runs.Run]:
-  """The runs of a part; with P3 those of P1 that it starts from.
+  """The runs of a part; with P3 the pretraining of P1 that it starts from.
 
   Raises:
     ValueError: if there is no such part.
@@ -63,53 +67,55 @@ def _p0b() -> list[runs.Run]:
   A choice needs neither the way there nor other corruptions than noise, which
   take longer than the training.
   """
-  first = _sr2(
+  pretrained = _pretrained(
     "P0b_mnist",
     "fsrcnn_x4",
     range(3),
-    (30, 10),
+    30,
     {
       "eval.splits": ("validation", "test"),
       "eval.epochs": (),
       **dict.fromkeys(runs.CORRUPTIONS, ()),
     },
   )
-  return [
-    first,
-    *(
-      dataclasses.replace(
-        _from(first, first.experiment, {"joint.loss_weight": (weight,)}),
-        name=f"{first.name}_lambda_{weight:g}",
-      )
-      for weight in (0.11, 1.0, 90.0)
-    ),
-  ]
+  found = [pretrained]
+  for weight in (9.0, 0.11, 1.0, 90.0):
+    run = _joint(
+      pretrained, pretrained.experiment, 10, {"joint.loss_weight": (weight,)}
+    )
+    name = f"{run.name}_lambda_{weight:g}"
+    found.append(dataclasses.replace(run, name=name))
+  return found
 
 
 def _p1() -> list[runs.Run]:
   return [
     run
     for first in range(0, 10, 2)
-    for run in _with_control(
-      _sr2("P1_mnist", "fsrcnn_x4", range(first, first + 2), (30, 30))
+    for run in _compared(
+      _pretrained("P1_mnist", "fsrcnn_x4", range(first, first + 2), 30), 30
     )
   ]
 
 
 def _p2() -> list[runs.Run]:
-  return _with_control(_sr2("P2_mnist", "fsrcnn_x4", range(3), (120, 120)))
+  return _compared(_pretrained("P2_mnist", "fsrcnn_x4", range(3), 120), 120)
 
 
 def _p3() -> list[runs.Run]:
   sources = [run for run in _p1() if run.init_from is None]
   found = []
   for source, num_seeds in zip(sources, (2, 2, 1), strict=False):
-    few = {"num_seeds": num_seeds, "joint.num_epochs": 5}
-    sequential = {"model.wiring": "sequential", "joint.loss_weight": (0.11,)}
+    parallel = {"num_seeds": num_seeds, "joint.loss_weight": _LOSS_WEIGHTS}
+    sequential = {
+      "num_seeds": num_seeds,
+      "joint.loss_weight": (0.11,),
+      "model.wiring": "sequential",
+    }
     found += [
       source,
-      _from(source, "P3_mnist_fsrcnn_x4", few),
-      _from(source, "P3_mnist_sequential_fsrcnn_x4", few | sequential),
+      _joint(source, "P3_mnist_fsrcnn_x4", 5, parallel),
+      _joint(source, "P3_mnist_sequential_fsrcnn_x4", 5, sequential),
     ]
   return found
 
@@ -121,11 +127,12 @@ def _p4() -> list[runs.Run]:
     run
     for seed in range(5)
     for suffix, changes in (("", one), ("_4_shared", four))
-    for run in _with_control(
-      _sr2(
-        "P4_svhn", "wdsr_x4", range(seed, seed + 1), (10, 4), changes,
+    for run in _compared(
+      _pretrained(
+        "P4_svhn", "wdsr_x4", range(seed, seed + 1), 10, changes,
         suffix=suffix,
-      )
+      ),
+      4,
     )
   ]  # fmt: skip
 
@@ -134,7 +141,7 @@ def _p5() -> list[runs.Run]:
   return [
     run
     for file in ("fsrcnn_x2", "wdsr_x4", "wdsr_x2")
-    for run in _with_control(_sr2("P5_mnist", file, range(1), (30, 10)))
+    for run in _compared(_pretrained("P5_mnist", file, range(1), 30), 10)
   ]
 
 
@@ -143,56 +150,65 @@ BUDGETS: dict[str, Callable[[], list[runs.Run]]] = {
 }  # fmt: skip
 
 
-def _sr2(
+def _pretrained(
   prefix: str,
   file: str,
   seeds: range,
-  epochs: tuple[int, int],
+  num_epochs: int,
   changes: Mapping[str, Any] | None = None,
   *,
   suffix: str = "",
 ) -> runs.Run:
-  """SR2 with its pretraining, from an experiment file."""
-  experiment = f"{prefix}_{file}{suffix}"
+  """Pretraining alone, of an experiment file.
+
+  It knows nothing of lambda, which may be chosen after it.
+  """
   return runs.Run(
-    name=_name(experiment, seeds),
+    name=_name(f"{prefix}_pretrained_{file}{suffix}", seeds),
     config=f"experiments/{file}.py",
     overrides={
       **_COMMON,
       "seed": seeds.start,
       "num_seeds": len(seeds),
-      "pretrain.num_epochs": epochs[0],
-      "joint.num_epochs": epochs[1],
-      "joint.loss_weight": _LOSS_WEIGHTS,
+      "pretrain.num_epochs": num_epochs,
+      "joint.num_epochs": 0,
       **(changes or {}),
     },
-    experiment=experiment,
+    fixed=("joint.*",),
+    experiment=f"{prefix}_{file}{suffix}",
   )
 
 
-def _with_control(run: runs.Run) -> list[runs.Run]:
-  """The run, and `joint` without a classifier from its pretrained weights."""
-  part, data, rest = run.experiment.split("_", 2)
-  control = _from(
-    run, f"{part}_{data}_sr_continued_{rest}", {"model.wiring": "none"}
-  )
-  kept = {
-    k: v for k, v in control.overrides.items() if k != "joint.loss_weight"
-  }
-  return [run, dataclasses.replace(control, overrides=kept)]
+def _compared(pretrained: runs.Run, num_epochs: int) -> list[runs.Run]:
+  """A pretraining, and from it SR2 and its control, without a classifier."""
+  experiment = pretrained.experiment
+  part, data, rest = experiment.split("_", 2)
+  control = f"{part}_{data}_sr_continued_{rest}"
+  return [
+    pretrained,
+    _joint(
+      pretrained, experiment, num_epochs, {"joint.loss_weight": _LOSS_WEIGHTS}
+    ),
+    _joint(pretrained, control, num_epochs, {"model.wiring": "none"}),
+  ]
 
 
-def _from(
-  source: runs.Run, experiment: str, changes: Mapping[str, Any]
+def _joint(
+  pretrained: runs.Run,
+  experiment: str,
+  num_epochs: int,
+  changes: Mapping[str, Any],
 ) -> runs.Run:
-  """A run that starts `joint` from another run's pretrained weights."""
-  overrides = {**source.overrides, **changes}
+  """A run that starts `joint` from the weights of a pretraining."""
+  overrides = {
+    **pretrained.overrides, "joint.num_epochs": num_epochs, **changes,
+  }  # fmt: skip
   first = overrides["seed"]
-  return dataclasses.replace(
-    source,
+  return runs.Run(
     name=_name(experiment, range(first, first + overrides["num_seeds"])),
+    config=pretrained.config,
     overrides=overrides,
-    init_from=source.name,
+    init_from=pretrained.name,
     experiment=experiment,
   )
 

@@ -206,45 +206,67 @@ def test_an_unknown_budget_is_named(name):
     MODULES[name].sweep("cpv")
 
 
-def _members(name, budget):
-  """Seeds, loss weights and epochs of each experiment's runs, in order."""
-  found = {}
-  for run in MODULES[name].sweep(budget):
+def _members(budget):
+  """Of the reproduction: seeds and loss weights of each experiment's runs.
+
+  Of those that train `joint`. Each has a pretraining before it, with the rows
+  of the same experiment but for controls.
+  """
+  found, pretraining = {}, {}
+  for run in MODULES["reproduction"].sweep(budget):
     config = _config_of(run)
+    assert config.pretrain.num_epochs
+    if run.init_from is None:
+      assert derived.phases(config) == ("pretrain",)
+      # Neither a choice of lambda nor --set changes it after it was trained.
+      assert "joint.loss_weight" not in run.overrides
+      assert run.fixed == ("joint.*",)
+      pretraining[run.name] = run
+      continue
+    assert config.joint.num_epochs
+    assert not run.fixed
+    source = pretraining[run.init_from]
+    changed = {
+      field
+      for field, value in run.overrides.items()
+      if source.overrides.get(field) != value
+    }
+    assert changed <= {
+      "joint.num_epochs", "joint.loss_weight", "model.wiring", "num_seeds",
+    }  # fmt: skip
+    if config.model.wiring == "parallel" and budget != "P3":
+      assert run.experiment == source.experiment
     seeds = range(config.seed, config.seed + config.num_seeds)
     members = found.setdefault(run.experiment, [])
     members.append((*seeds, derived.loss_weights(config, "joint")))
-    assert config.pretrain.num_epochs
-    assert config.joint.num_epochs
   return found
 
 
 def test_ten_seeds_decide_about_the_control():
   pairs = [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9)]
-  assert _members("reproduction", "P1") == {
+  assert _members("P1") == {
     "P1_mnist_fsrcnn_x4": [(*pair, (9.0,)) for pair in pairs],
     "P1_mnist_sr_continued_fsrcnn_x4": [(*pair, (0.0,)) for pair in pairs],
   }
 
 
 def test_sequential_and_parallel_start_from_the_same_weights():
-  members = _members("reproduction", "P3")
+  """Those of P1, which are pretrained once for both parts."""
   seeds = [(0, 1), (2, 3), (4,)]
-  assert members["P3_mnist_fsrcnn_x4"] == [(*s, (9.0,)) for s in seeds]
-  assert members["P3_mnist_sequential_fsrcnn_x4"] == [
-    (*s, (0.11,)) for s in seeds
-  ]
-  whole = {run.name: run for run in MODULES["reproduction"].sweep("P1")}
+  assert _members("P3") == {
+    "P3_mnist_fsrcnn_x4": [(*s, (9.0,)) for s in seeds],
+    "P3_mnist_sequential_fsrcnn_x4": [(*s, (0.11,)) for s in seeds],
+  }
+  whole = MODULES["reproduction"].sweep("P1")
   for run in MODULES["reproduction"].sweep("P3"):
-    assert run.experiment.startswith("P3") or whole[run.name] == run
-    assert run.init_from in {*whole, None}
+    assert run.init_from or run in whole
 
 
 @pytest.mark.parametrize("budget", ["P0b", "P2", "P4", "P5"])
 def test_parts_of_the_reproduction(budget):
   """Seeds, and experiments: each network of P2, P4 and P5 has its control."""
   seeds = {"P0b": 4 * [0, 1, 2], "P2": [0, 1, 2], "P4": [*range(5)], "P5": [0]}
-  members = _members("reproduction", budget)
+  members = _members(budget)
   for of_experiment in members.values():
     trained = [seed for *some, _ in of_experiment for seed in some]
     assert trained == seeds[budget]
