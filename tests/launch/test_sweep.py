@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from launch import attempts, engine, local, sweep
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import rows as rows_lib
+from sr2_jax.report.reproduction import collect
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAIR = "--sweep=tests/tiny_sweep.py"
@@ -295,3 +297,27 @@ def test_a_failed_run_costs_those_that_start_from_it(environment, tmp_path):
   assert "\nafter_bad  skipped " in text
   assert "\nfirst      finished " in text
   assert "\n  all members of pretrain diverged, so it ends here" in text
+
+
+def test_a_sweep_goes_on_where_only_kept_weights_are_left(
+  environment, tmp_path
+):
+  """Its pretraining is not trained again; the control has the same bits."""
+  workdir, results = tmp_path / "runs", tmp_path / "results"
+  control = workdir / "control"
+  with started(environment, workdir, PAIR) as process:
+    finish(process, workdir, 0)
+  expected = {
+    path: path.read_bytes()
+    for path in (control / "results.jsonl", *control.rglob("last.safetensors"))
+  }
+  assert len(expected) == 3
+  collect.collect(workdir, results)
+  shutil.rmtree(workdir)
+  shutil.copytree(results / collect.WEIGHTS, workdir)
+  with started(environment, workdir, PAIR) as process:
+    text = finish(process, workdir, 0)
+  assert "\nfirst    finished before  -" in text
+  assert "\ncontrol  finished " in text
+  for path, data in expected.items():
+    assert path.read_bytes() == data, path

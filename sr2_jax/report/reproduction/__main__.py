@@ -5,7 +5,7 @@
 The prose of the page is written by hand. What stands between `<!-- rendered:
 NAME -->` and `<!-- end -->` comes from the rows in results/, and is written
 again by this command: after new rows, nobody types a number. --add first takes
-the rows of finished runs into results/.
+the rows and pretrained weights of finished runs into results/.
 """
 
 import argparse
@@ -97,7 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     "--add",
     metavar="FOLDER",
     help=f"a folder of run folders, such as a sweep's; first adds the rows of "
-    f"those that have finished to {RESULTS}, one file an experiment",
+    f"those that have finished to {RESULTS}, one file an experiment, and the "
+    f"weights of those that only pretrained to {RESULTS}/{collect.WEIGHTS}",
   )
   flags = parser.parse_args(arguments)
   try:

@@ -1,27 +1,36 @@
-"""Rows of finished runs, collected into one file an experiment; no JAX."""
+"""What is kept of finished runs: rows, and pretrained weights; no JAX.
+
+Rows go into one file an experiment. Weights are in a folder for each run that
+only pretrained. It is what is left of a finished run folder: a sweep that finds
+it in its own folder does not train that run again, and starts others from it.
+"""
 
 import json
 import pathlib
 from typing import Any
 
-from sr2_jax import errors, files
+from sr2_jax import errors, files, names
+from sr2_jax.records import divergence, timing_log
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import rows as rows_lib
-from sr2_jax.records import timing_log
+from sr2_jax.records import weights as weights_lib
 
 # Beside the rows: revision, time and machine of each file of rows.
 RUNS_FILE = "runs.json"
+# A folder of run folders beside the rows.
+WEIGHTS = "weights"
 
 
 def collect(runs: pathlib.Path, results: pathlib.Path) -> list[pathlib.Path]:
-  """The files that now have the rows of all finished runs below a folder.
+  """Files with the rows of all finished runs below a folder, and weights.
 
   Runs that share an experiment, such as those of other seeds, share a file. A
   run that is collected again replaces its own rows.
 
   Args:
     runs: a run folder, or a folder of run folders.
-    results: gets the files of rows, and `RUNS_FILE`.
+    results: gets the files of rows, `RUNS_FILE` and, in `WEIGHTS`, a folder for
+      each run that others can start from.
 
   Raises:
     UserError: if no run below the folder has finished, or a file is damaged.
@@ -44,6 +53,10 @@ def collect(runs: pathlib.Path, results: pathlib.Path) -> list[pathlib.Path]:
       rows_lib.merge(path, rows)
       known[experiment] = _with_run(known.get(experiment, {}), folder)
       written[path] = None
+    kept = results / WEIGHTS / folder.path.name
+    if _is_pretraining(folder):
+      _keep_weights(folder, kept)
+      written[kept] = None
   text = json.dumps(known, indent=2, sort_keys=True) + "\n"
   files.write_atomically(results / RUNS_FILE, text.encode())
   return list(written)
@@ -53,6 +66,33 @@ def read_known(results: pathlib.Path) -> dict[str, dict[str, Any]]:
   """Revision, time and machine of each file of rows, by its name."""
   path = results / RUNS_FILE
   return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _is_pretraining(folder: folder_lib.RunFolder) -> bool:
+  """Whether a run has pretrained a trunk, all its members, and nothing else."""
+  networks = weights_lib.network_folders(folder.path)
+  families = [names.method(key).family for key in networks]
+  return families == ["trunk"] and not divergence.of_run(folder.path)
+
+
+def _keep_weights(folder: folder_lib.RunFolder, kept: pathlib.Path) -> None:
+  """Copies what a sweep needs to start other runs from a finished one.
+
+  No rows: they are in `results`, whose files a second copy would hide. Both
+  kinds of BatchNorm's statistics stay in the weights: they take no room.
+
+  Raises:
+    UserError: if weights are damaged.
+  """
+  last = sorted(folder.path.glob("weights/*/*/last.safetensors"))
+  for path in last:
+    weights_lib.verify(path)
+  digests = [path.with_name(f"{path.name}.sha256") for path in last]
+  # DONE comes last: without it, the copy is of a run that has not finished.
+  others = [folder.path / "config.json", folder.path / "DONE"]
+  for path in (*last, *digests, *others):
+    copy = kept / path.relative_to(folder.path)
+    files.write_atomically(copy, path.read_bytes())
 
 
 def _with_run(
