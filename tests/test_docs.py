@@ -179,7 +179,7 @@ def test_commands_are_understood(module, arguments, monkeypatch):
       check.parse(arguments)
     case "benchmarks.accelerators" | "benchmarks.gpu":
       _argparse_parses(f"{module}.__main__", arguments, monkeypatch)
-    case "experiments.plates":
+    case "experiments.plates" | "experiments.faces":
       _argparse_parses(module, arguments, monkeypatch)
     case "tests.processes":
       for name in arguments:

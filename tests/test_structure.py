@@ -248,8 +248,11 @@ def test_a_command_answers_before_it_loads_what_takes_seconds():
   assert not _loaded((*commands, *records), suspects)
 
 
-# One draws the images that it trains on.
-MORE_IMPORTS = {"experiments.plates": ("numpy", "PIL")}
+# These make the images that they train on.
+MORE_IMPORTS = {
+  "experiments.plates": ("numpy", "PIL"),
+  "experiments.faces": ("PIL", "skimage"),
+}
 
 
 @pytest.mark.parametrize("module", EXPERIMENTS)

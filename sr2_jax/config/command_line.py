@@ -255,8 +255,9 @@ def _apply_overrides(
   for field in fields_typed:
     group, name = _place(config, field)
     value = values[f"config.{field}"].value
-    # Of a list there are as many as the field was given times.
-    group[name] = sum(value, ()) if isinstance(value, list) else value
+    # The last counts, of a list as well: a command may end with what replaces
+    # a script's.
+    group[name] = value[-1] if isinstance(value, list) else value
 
 
 def _define(name: str, kind: type, values: flags.FlagValues) -> None:

@@ -1,0 +1,100 @@
+"""Faces and no faces: a small set of own images, and a network fine-tuned.
+
+This writes 200 gray images of 25x25 pixels, 100 of them faces, which come with
+scikit-image (`pip install scikit-image`):
+
+  python -m experiments.faces --out=data/faces
+
+SR2_FSRCNN at x4 on half of them, five seeds, from new weights and from released
+ones that were trained on digits. docs/own-data.md has what came out:
+
+  python -m sr2_jax.main --config=experiments/faces.py
+  python -m sr2_jax.main --config=experiments/faces.py \\
+      --config.experiment=faces_tuned --config.fine_tune=true \\
+      --config.init_from=sr2_fsrcnn_x4_mnist
+
+The images are a part of Labeled Faces in the Wild, chosen and reduced by
+scikit-image's authors. Some of the others show parts of faces.
+"""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import ml_collections
+
+from experiments import default
+
+# The faces come first.
+_NUM_FACES = 100
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """SR2_FSRCNN at x4 on 24x24 pixels of the images in data/faces."""
+  config = default.get_config()
+  config.experiment = "faces"
+  config.num_seeds = 5
+  config.batch_size = 20
+  config.data.name = "folder"
+  config.data.path = "data/faces"
+  config.data.validation_fraction = 0.25
+  # The scale divides 24, not 25.
+  config.data.fit = "crop"
+  config.degradation.scale = 4
+
+  # As in experiments/plates.py.
+  config.loss.l2 = (1e-5,)
+  config.model.batch_norm_momentum = 0.9
+  config.pretrain.num_epochs = 200
+  config.joint.num_epochs = 100
+  config.joint.learning_rate.shared = 1e-3
+  config.joint.learning_rate.sr = 1e-3
+  config.joint.learning_rate.classifier = 1e-3
+  config.joint.loss_weight = (0.1,)
+
+  config.eval.noise_variances = (0.0, 1e-3)
+  config.eval.validation_noise_variances = (0.0,)
+  config.eval.every_epochs = 20
+  config.eval.epochs = (10, 30)
+  config.eval.splits = ("test",)
+  return config
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+  """Writes the images, and returns the exit code."""
+  parser = argparse.ArgumentParser(prog="python -m experiments.faces")
+  parser.add_argument("--out", default="data/faces", metavar="FOLDER")
+  out = pathlib.Path(parser.parse_args(arguments).out).expanduser()
+  try:
+    count = write(out)
+  except ImportError as error:
+    print(f"{error}: pip install scikit-image", file=sys.stderr)
+    return 2
+  except OSError as error:
+    print(f"--out={out}: {error.strerror}.", file=sys.stderr)
+    return 2
+  print(f"{count} images of 2 classes are in {out}.")
+  return 0
+
+
+def write(out: pathlib.Path) -> int:
+  """Writes out/face/*.png and out/other/*.png; returns how many there are.
+
+  Raises:
+    ImportError: without scikit-image.
+    OSError: if nothing can be written there.
+  """
+  from PIL import Image
+  from skimage import data, util
+
+  images = util.img_as_ubyte(data.lfw_subset())
+  for number, image in enumerate(images):
+    folder = out / ("face" if number < _NUM_FACES else "other")
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(folder / f"{number:03}.png")
+  return len(images)
+
+
+if __name__ == "__main__":
+  sys.exit(main())
