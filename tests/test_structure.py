@@ -251,7 +251,7 @@ def test_a_command_answers_before_it_loads_what_takes_seconds():
 # These make the images that they train on.
 MORE_IMPORTS = {
   "experiments.plates": ("numpy", "PIL"),
-  "experiments.faces": ("PIL", "skimage"),
+  "experiments.faces": ("PIL", "scipy", "skimage"),
 }
 
 
