@@ -83,7 +83,8 @@ def fresh_clone(monkeypatch, tmp_path):
   """A folder with the project's experiments and nothing else."""
   (tmp_path / "experiments").symlink_to(ROOT / "experiments")
   (tmp_path / "photos").mkdir()
-  (tmp_path / "data" / "plates").mkdir(parents=True)
+  for name in ("plates", "faces"):
+    (tmp_path / "data" / name).mkdir(parents=True)
   monkeypatch.chdir(tmp_path)
 
 
