@@ -80,6 +80,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     help="first, all, or numbers such as 0,2 (default: first)",
   )
   add("--member", type=int, help="which L2 strength and loss weight")
+  add(
+    "--checkpoint",
+    choices=("last", "best"),
+    default="last",
+    help="best: the weights with the lowest validation loss, once --mode=eval "
+    "--config.eval.checkpoint=best has evaluated them (default: last)",
+  )
   add("--dtype", choices=("float16", "float32"), default="float16")
   add("--address", help="where the files can be had")
   add("--force", action="store_true", help="replace folders that exist")
@@ -99,6 +106,7 @@ def _release(
       method=flags.method,
       seeds=predict_flags.parse_seeds(flags.seeds),
       member=flags.member,
+      checkpoint=flags.checkpoint,
       dtype=flags.dtype,
     )
   ]

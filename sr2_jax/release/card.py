@@ -293,9 +293,20 @@ def _training(about: Mapping[str, Any], data: Data) -> str:
   return (
     f"{epochs} with learning rate "
     f"{', '.join(f'{rate:g}' for rate in dict.fromkeys(rates.values()))}; "
-    f"{'; '.join(parts)}.{took}\n\n"
+    f"{'; '.join(parts)}.{took}{_choice(about)}\n\n"
     f"Revision {made['revision']}, JAX {made['packages'].get('jax', '?')}, "
     f"Python {made['python']}. `config.json` has every setting of the run."
+  )
+
+
+def _choice(about: Mapping[str, Any]) -> str:
+  """Says that these weights are not the last, where they are not."""
+  if about.get("checkpoint", "last") == "last":
+    return ""
+  epochs = about["config"][about["phase"]]["num_epochs"]
+  return (
+    " These weights had the lowest validation loss of the run, which went on "
+    f"to {epochs} epochs."
   )
 
 

@@ -1,6 +1,7 @@
 """A trained network of a run, with what its release says of it; no JAX."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -46,6 +47,7 @@ def networks(
   method: str | None = None,
   seeds: choice_lib.Seeds = "first",
   member: int | None = None,
+  checkpoint: str = "last",
   dtype: str = "float16",
 ) -> list[Source]:
   """The networks of a run, but for controls, which are only compared with.
@@ -56,6 +58,7 @@ def networks(
     method: key of the only one to take; None: all.
     seeds: as `choice.find` takes it.
     member: as `choice.find` takes it.
+    checkpoint: "last", or "best" for the lowest validation loss.
     dtype: of the arrays that are stored.
 
   Raises:
@@ -74,13 +77,18 @@ def networks(
     raise errors.UserError(f"--method={method}: {run} has no such network.")
   sources = []
   for key in found:
-    chosen = choice_lib.find(run, method=key, seeds=seeds, member=member)
-    about = _about(chosen, record, path, dtype)
-    beside = _beside(chosen, path, runs)
+    find = functools.partial(choice_lib.find, run, method=key, member=member)
+    _refuse_half_trained(run, find(seeds=seeds).origins, record)
+    chosen = find(seeds=seeds, checkpoint=checkpoint)
+    steps = {
+      one.member.seed: one.step for one in find(checkpoint=checkpoint).origins
+    }
+    about = {**_about(chosen, record, path, dtype), "checkpoint": checkpoint}
+    beside = _beside(chosen, path, runs, steps)
     for row in beside["float32"]:
-      about["epochs"] = row.epochs
-      about["pretrain_epochs"] = row.pretrain_epochs
-    _refuse_half_trained(run, chosen.origins, record)
+      if row.seed == about["seeds"][0]:
+        about["epochs"] = row.epochs
+        about["pretrain_epochs"] = row.pretrain_epochs
     sources.append(
       Source(chosen=chosen, record=record, about=about, beside=beside)
     )
@@ -167,8 +175,12 @@ def _about(
 
 
 def _beside(
-  chosen: choice_lib.Choice, run: pathlib.Path, runs: Sequence[str]
+  chosen: choice_lib.Choice,
+  run: pathlib.Path,
+  runs: Sequence[str],
+  steps: Mapping[int | None, int],
 ) -> dict[str, list[rows_lib.Row]]:
+  """Rows to compare with; `steps` has those of the weights of each seed."""
   first = chosen.origins[0]
 
   def comparable(row: rows_lib.Row) -> bool:
@@ -183,7 +195,7 @@ def _beside(
     row
     for row in of_run
     if row.method == first.method
-    and row.step == first.step
+    and row.step == steps.get(row.seed)
     and row.batch_norm == first.batch_norm
     and rows_lib.is_close(row.l2, first.member.l2)
     and rows_lib.is_close(row.loss_weight, first.member.loss_weight)

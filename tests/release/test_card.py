@@ -91,6 +91,18 @@ def test_it_says_what_it_is_and_is_not():
     assert part in text, part
 
 
+def test_weights_that_are_not_the_last_say_so():
+  text = card.text(about(), rows(), FILES)
+  assert "lowest validation loss" not in text
+  best = {**about(), "checkpoint": "best"}
+  epochs = best["config"]["joint"]["num_epochs"]
+  text = card.text(best, rows(), FILES)
+  assert (
+    "These weights had the lowest validation loss of the run, which went on to "
+    f"{epochs} epochs."
+  ) in text
+
+
 @pytest.mark.parametrize(
   ("data", "license_", "part"),
   [

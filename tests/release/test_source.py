@@ -25,7 +25,7 @@ def make(folder, *, method="sr2_fsrcnn", step=STEPS, seeds=(0, 1), **options):
   for seed in seeds:
     weights_lib.write(
       folder / f"weights/joint_{method}/seed_{seed}/last.safetensors",
-      {"params/sr": np.float32([seed]), "running_batch_stats/a": np.ones(1)},
+      {"params/sr": np.float32([seed]), "running_batch_stats/a": np.float32([1])},
       dataclasses.replace(
         tiny_predictor.origin(seed, **options),
         config=config, step=step, method=method, batch_norm="running",
@@ -104,6 +104,37 @@ def test_what_is_half_trained_is_refused(tmp_path):
   make(tmp_path, step=STEPS - 1)
   with pytest.raises(errors.UserError, match="at step 7 of 8; what is half-"):
     one(tmp_path)
+
+
+def test_the_best_weights_of_a_run_that_has_ended(tmp_path):
+  run = make(tmp_path)
+  rows = rows_lib.read(run)
+  for seed, step in ((0, 4), (1, 8)):
+    folder = run / f"weights/joint_sr2_fsrcnn/seed_{seed}"
+    arrays, origin = weights_lib.read(folder / "last.safetensors")
+    origin = dataclasses.replace(origin, step=step)
+    weights_lib.write(folder / "best.safetensors", arrays, origin)
+    rows_lib.merge(
+      run,
+      [
+        dataclasses.replace(row, step=step, epochs=step / 4)
+        for row in rows
+        if row.seed == seed
+      ],
+    )
+  found = one(run, checkpoint="best")
+  assert found.about["checkpoint"] == "best"
+  assert (found.about["step"], found.about["epochs"]) == (4, 1.0)
+  steps = {(row.seed, row.step) for row in found.beside["float32"]}
+  assert steps == {(0, 4), (1, 8)}
+  assert one(run).about["checkpoint"] == "last"
+  assert {row.step for row in one(run).beside["float32"]} == {8}
+  # However good they are, the run has to end.
+  half = make(tmp_path / "half", step=STEPS - 1)
+  last = half / "weights/joint_sr2_fsrcnn/seed_0/last.safetensors"
+  weights_lib.write(last.with_name("best.safetensors"), *weights_lib.read(last))
+  with pytest.raises(errors.UserError, match="half-trained"):
+    one(half, checkpoint="best")
 
 
 def test_kernels_are_rounded_and_there_is_one_kind_of_statistics(tmp_path):
