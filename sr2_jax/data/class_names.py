@@ -1,7 +1,7 @@
 """Classes of images: a file that names them, and a choice among them."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, NoReturn
 
@@ -46,23 +46,27 @@ def read(path: Path) -> Labels:
   head = lines[0] if lines else ""
   delimiter = max(_DELIMITERS, key=head.count)
   table = csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True)
-  table.fieldnames = [name.strip().lower() for name in table.fieldnames or ()]
-  if not set(_COLUMNS) <= set(table.fieldnames):
-    raise errors.UserError(
-      f'{shown}: its first line is "{head[:80]}", but has to name the columns '
-      'file and label, as in "file,label".'
-    )
-  return _checked(
-    [
+  try:
+    table.fieldnames = [x.strip().lower() for x in table.fieldnames or ()]
+    rows = [
       (
         table.line_num,
         (row.get("file") or "").strip(),
         (row.get("label") or "").strip(),
       )
       for row in table
-    ],
-    shown,
-  )
+    ]
+  except csv.Error as error:
+    raise errors.UserError(
+      f"{shown}: after line {table.line_num}: {error}; is a quotation mark "
+      "never closed?"
+    ) from error
+  if not set(_COLUMNS) <= set(table.fieldnames):
+    raise errors.UserError(
+      f'{shown}: its first line is "{head[:80]}", but has to name the columns '
+      'file and label, as in "file,label".'
+    )
+  return _checked(rows, shown)
 
 
 def _checked(rows: list[tuple[int, str, str]], shown: str) -> Labels:
@@ -128,6 +132,15 @@ def choice(text: str, names: Iterable[str]) -> dict[str, str]:
   if not chosen:
     _refuse(text, "every class is left out", known)
   return chosen
+
+
+def without(names: Sequence[str]) -> str:
+  """What to do about classes that training does not see, in a line."""
+  # An item ends at a comma, and loses the spaces around it.
+  if any("," in x or x != x.strip() or not x.isprintable() for x in names):
+    return "Add some, or move the classes away."
+  items = ",".join(f"-{name}" for name in names)
+  return f"Add some, or leave the classes out: config.data.classes={items}"
 
 
 def _parsed(item: str, known: set[str]) -> tuple[str | None, list[str]]:

@@ -74,7 +74,8 @@ class _Reader:
   def entries(self, folder: Path) -> tuple[list[Path], list[Path]]:
     """The folders and the files in a folder, sorted by name."""
     try:
-      found = sorted(folder.iterdir())
+      # A folder may be listed without leave to look at what is in it.
+      found = [(entry, entry.is_dir()) for entry in sorted(folder.iterdir())]
     except OSError as error:
       self.problems.append(
         f"config.data.path: cannot read the folder {paths.shown(folder)} "
@@ -83,12 +84,12 @@ class _Reader:
       self.unreadable.append(folder)
       found = []
     folders, files = [], []
-    for entry in found:
+    for entry, is_folder in found:
       name = entry.name
       if name.startswith(".") or name.casefold() in _LEFT_BEHIND:
         self.left_behind.append(name)
       else:
-        (folders if entry.is_dir() else files).append(entry)
+        (folders if is_folder else files).append(entry)
     return folders, files
 
   def images(self, files: Sequence[Path]) -> list[Path]:
@@ -163,7 +164,8 @@ def find_labeled(root: Path, labels: Mapping[str, str], *, source: str) -> Tree:
   split_of = {
     folder.name: split for split, found in splits.items() for folder in found
   }
-  missing = [name for name in labels if not (root / name).is_file()]
+  # Path.is_file raises for a name that is too long.
+  missing = [name for name in labels if not os.path.isfile(root / name)]
   if missing:
     reader.problems.append(
       f"{source}: {_count(len(missing), 'file')} of {len(labels):,} "

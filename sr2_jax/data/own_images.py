@@ -215,8 +215,7 @@ def _about_unknown(
   }
   return [
     f"{split} has classes without images for training: "
-    f"{paths.listed(unknown)}.\nAdd some, or leave the classes out: "
-    f"config.data.classes={','.join(f'-{x}' for x in unknown[:3])}"
+    f"{paths.listed(unknown)}.\n{class_names.without(unknown)}"
     for split, found in classes.items()
     if len(parts["train"])
     and (unknown := sorted(str(x) for x in found - classes["train"]))

@@ -125,3 +125,23 @@ def test_mistakes_in_a_choice_name_the_classes(text, problem):
   with pytest.raises(errors.UserError, match=problem) as caught:
     class_names.choice(text, ALL)
   assert str(caught.value).endswith("The classes are car, cat, dog, hare.")
+
+
+def test_a_quotation_mark_that_is_never_closed(tmp_path):
+  text = 'file,label\n1.png,a\n"' + 200_000 * "x" + "\n"
+  with pytest.raises(errors.UserError) as caught:
+    read(tmp_path, text)
+  assert "is a quotation mark never closed?" in str(caught.value)
+  assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("names", ["bcdefg", ["-b", "x=y", "*", "b c"]])
+def test_advice_on_classes_to_leave_out_works(names):
+  advice = class_names.without(list(names))
+  text = advice.partition("config.data.classes=")[2]
+  assert class_names.choice(text, ["a", *names]) == {"a": "a"}
+
+
+@pytest.mark.parametrize("name", ["a,b", " a", "a\n"])
+def test_no_advice_that_cannot_be_written(name):
+  assert "config.data.classes" not in class_names.without(["b", name])

@@ -1,5 +1,7 @@
 """Which images of a folder are found, in which class and split."""
 
+import pathlib
+
 import pytest
 from PIL import Image
 
@@ -226,3 +228,30 @@ def test_a_folder_that_leads_back_to_itself_ends(make):
   root = make("a/1.png", "a/deep/2.png")
   (root / "a/deep/again").symlink_to(root)
   assert len(image_tree.find(root).images) == 2
+
+
+def test_a_folder_that_may_only_be_listed(make, monkeypatch):
+  """Its names can be read, but not whether they are folders."""
+  root = make("a/1.png", "b/2.png")
+  is_dir = pathlib.Path.is_dir
+
+  def refusing(path):
+    if path.name == "2.png":
+      raise PermissionError(13, "Permission denied")
+    return is_dir(path)
+
+  monkeypatch.setattr(pathlib.Path, "is_dir", refusing)
+  tree = image_tree.find(root)
+  assert [listed.path.name for listed in tree.images] == ["1.png"]
+  (problem,) = tree.problems
+  assert f"cannot read the folder {root / 'b'} (Permission denied)" in problem
+
+
+def test_a_table_with_a_name_that_is_too_long(make):
+  root = make("1.png")
+  name = "x" * 300
+  tree = image_tree.find_labeled(
+    root, {"1.png": "a", name: "b"}, source="labels.csv"
+  )
+  assert [listed.path.name for listed in tree.images] == ["1.png"]
+  assert "1 file of 2 is not in" in tree.problems[0]
