@@ -3,6 +3,7 @@
 What a single field accepts is in `fields`.
 """
 
+import os
 import pathlib
 
 import ml_collections
@@ -93,14 +94,15 @@ def _validate_seeds(config: ml_collections.ConfigDict) -> None:
 
 def _validate_data(config: ml_collections.ConfigDict) -> None:
   data = config.data
-  if data.name == "folder" and not pathlib.Path(data.path).is_dir():
-    raise errors.UserError(
-      f'config.data.path is "{data.path}", which is not a folder; '
-      'config.data.name="folder" reads its images from there.'
-    )
   if data.name == "folder" and not data.path:
     raise errors.UserError(
       'config.data.path has to name the image folder of "folder".'
+    )
+  # Those of pathlib raise where a folder above may not be looked into.
+  if data.name == "folder" and not os.path.isdir(data.path):
+    raise errors.UserError(
+      f'config.data.path is "{data.path}", which is not a folder; '
+      'config.data.name="folder" reads its images from there.'
     )
   if data.name != "folder":
     for field, unused in {"path": "", **_OF_FOLDERS}.items():
@@ -110,7 +112,7 @@ def _validate_data(config: ml_collections.ConfigDict) -> None:
           f'not for "{data.name}".'
         )
   labels = data.get("labels")
-  if labels and not pathlib.Path(labels).is_file():
+  if labels and not os.path.isfile(labels):
     raise errors.UserError(
       f'config.data.labels is "{labels}", which is not a file; it has to '
       "be a CSV file with the columns file and label."
@@ -220,6 +222,21 @@ def _validate_released_srmd(config: ml_collections.ConfigDict) -> None:
     )
 
 
+def validate_num_images(
+  config: ml_collections.ConfigDict, num_images: int
+) -> None:
+  """Checks a config against the number of images to train on.
+
+  Raises:
+    UserError: if they do not fill a batch.
+  """
+  if num_images < config.batch_size:
+    raise errors.UserError(
+      f"config.batch_size is {config.batch_size}, more than the "
+      f"{num_images} training images of {config.data.name}."
+    )
+
+
 def validate_image_size(
   config: ml_collections.ConfigDict, height: int, width: int
 ) -> None:
@@ -267,7 +284,8 @@ def _other_size(
   ]
   way_out = ""
   if fitting_scales:
-    way_out = f"; {', '.join(map(str, fitting_scales))} do"
+    do = "do" if len(fitting_scales) > 1 else "does"
+    way_out = f"; {', '.join(map(str, fitting_scales))} {do}"
   cut = [n // scale * scale for n in (height, width)]
   if min(cut) < _METRIC_WINDOW:
     return way_out

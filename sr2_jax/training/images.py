@@ -4,7 +4,6 @@ import dataclasses
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from sr2_jax import errors
 from sr2_jax.config import checks, derived
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.data import fitting
@@ -29,11 +28,7 @@ def load(config: ConfigDict | FrozenConfigDict) -> dataset_lib.Dataset:
   )
   height, width = dataset.train.images.shape[1:3]
   checks.validate_image_size(config, height, width)
-  if len(dataset.train.images) < config.batch_size:
-    raise errors.UserError(
-      f"config.batch_size is {config.batch_size}, more than the "
-      f"{len(dataset.train.images)} training images of {dataset.name}."
-    )
+  checks.validate_num_images(config, len(dataset.train.images))
   side = config.augmentation.crop
   if not side:
     return dataset

@@ -106,7 +106,7 @@ def test_a_corruption_may_be_left_out():
     ({"data.labels": "labels.csv"}, "config.data.labels is only for"),
     ({"data.fit": "crop"}, "config.data.fit is only for"),
     ({"augmentation.crop": 29}, "crop=29 does not fit into images of 28x28"),
-    ({"augmentation.crop": 13}, "divide the crop size of 13x13 px; 13 do; "),
+    ({"augmentation.crop": 13}, "divide the crop size of 13x13 px; 13 does; "),
     (
       {"augmentation.crop": 14, "augmentation.max_shift": 14},
       "moves crops of 14x14 px out of sight",
@@ -157,6 +157,18 @@ def test_right_combination(changes):
   checks.validate(_config(**changes))
 
 
+def test_a_folder_that_may_not_be_looked_into(tmp_path, monkeypatch):
+  def refused(path, **_):
+    raise PermissionError(13, "Permission denied", path)
+
+  path = {"data.name": "folder", "data.path": str(tmp_path / "photos")}
+  with monkeypatch.context() as patch:
+    patch.setattr("os.stat", refused)
+    message = _message(_config(**path))
+  assert "photos" in message
+  assert "which is not a folder" in message
+
+
 def test_folder_that_exists(tmp_path):
   changes = {"data.name": "folder", "data.path": str(tmp_path)}
   checks.validate(_config(**changes))
@@ -183,7 +195,7 @@ def test_own_images_that_cannot_be(changes, expected, tmp_path):
   [
     ((10, 28), "at least 11 px"),
     ((28, 10), "at least 11 px"),
-    ((12, 15), "does not divide the image size of 12x15 px; 3 do"),
+    ((12, 15), "does not divide the image size of 12x15 px; 3 does"),
     ((13, 17), "does not divide the image size of 13x17 px."),
   ],
 )
@@ -195,7 +207,7 @@ def test_image_size_that_does_not_fit(size, expected):
 def test_images_of_a_folder_can_be_cropped():
   config = _config(**{"data.name": "folder", "degradation.scale": 4})
   with pytest.raises(
-    errors.UserError, match=r"; 5 do; config\.data\.fit=crop .* 12x32 px"
+    errors.UserError, match=r"; 5 does; config\.data\.fit=crop .* 12x32 px"
   ):
     checks.validate_image_size(config, 15, 35)
   with pytest.raises(errors.UserError, match=r"size of 11x35 px\.$"):
