@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from sr2_jax import files
+from sr2_jax import files, paths
 from sr2_jax.data import image_file, own_images, pixels
 
 # Rows, images in a row, and pixels of an image, of the gap and of the text.
@@ -34,7 +34,7 @@ def write(path: Path, plan: own_images.Plan, usable: Sequence[int]) -> None:
     most = _MOST_IMAGES if plan.class_names else 4 * _MOST_IMAGES
     chosen = own[:: max(1, len(own) // most)][:most]
     for start in range(0, len(chosen), _MOST_IMAGES):
-      text = f"{name} ({len(own):,})" if not start else ""
+      text = f"{paths.shown(name)} ({len(own):,})" if not start else ""
       rows.append((text, chosen[start : start + _MOST_IMAGES]))
   step = _TEXT + _CELL + _GAP
   size = (

@@ -83,28 +83,57 @@ def _identity(files: Sequence[Path], form: Form) -> str:
   )
 
 
-def _decode_all(files: Sequence[Path], form: Form) -> Images:
-  headers = _each(lambda index: image_file.header(files[index]), files)
-  size = _size(files, headers, form)
-  colored = sum(header.is_color for header in headers)
-  deep = sum(header.bits == 16 for header in headers)
-  channels = 3 if colored else 1
+class Target(NamedTuple):
+  """What every image of a set becomes, in figures."""
+
+  size: sizes_lib.Size
+  channels: int
+  bits: int
+  fit: str
+
+
+def target_of(headers: Sequence[image_file.Header], form: Form) -> Target:
+  """What images with these headers become; those that misfit count as well."""
+  channels = 3 if any(header.is_color for header in headers) else 1
   if form.channels != "auto":
     channels = int(form.channels)
-  bits = 16 if deep else 8
-  images = np.empty((len(files), *size, channels), f"uint{bits}")
+  bits = 16 if any(header.bits == 16 for header in headers) else 8
+  size = sizes_of([header.size for header in headers], form).size
+  return Target(size, channels, bits, form.fit)
+
+
+def decoded(path: Path, target: Target) -> tuple[np.ndarray, tuple[str, ...]]:
+  """The pixels of a file in their final form, and notes about it.
+
+  Args:
+    path: of the file.
+    target: with a size that the header of the file fits.
+
+  Raises:
+    UserError: names the file and what is wrong with it, in one line.
+  """
+  picture = image_file.read(path)
+  values, notes = _converted(picture, target.channels, target.bits)
+  if not sizes_lib.takes(values.shape[:2], target.size, how=target.fit):
+    raise errors.UserError(
+      f"{paths.shown(path)}: its EXIF rotation stands behind its pixels; "
+      "save it upright."
+    )
+  values, words = fitting.fitted(values, target.size, how=target.fit)
+  return values, (*notes, *words)
+
+
+def _decode_all(files: Sequence[Path], form: Form) -> Images:
+  headers = _each(lambda index: image_file.header(files[index]), files)
+  _check_sizes(files, headers, form)
+  target = target_of(headers, form)
+  images = np.empty(
+    (len(files), *target.size, target.channels), f"uint{target.bits}"
+  )
 
   def place(index: int) -> tuple[str, ...]:
-    path = files[index]
-    picture = image_file.read(path)
-    values, notes = _converted(picture, channels, bits)
-    if not sizes_lib.takes(values.shape[:2], size, how=form.fit):
-      raise errors.UserError(
-        f"{paths.shown(path)}: its EXIF rotation stands behind its pixels; "
-        "save it upright."
-      )
-    images[index], words = fitting.fitted(values, size, how=form.fit)
-    return (*notes, *words)
+    images[index], notes = decoded(files[index], target)
+    return notes
 
   notes = collections.Counter(
     note for of_file in _each(place, files) for note in of_file
@@ -205,20 +234,22 @@ def sizes_of(found: Sequence[sizes_lib.Size], form: Form) -> Sizes:
     problem = f"{problem} config.data.size={name}"
     way_out = f"config.data.fit={ways} takes them, or give another size."
   if form.size is None and form.fit == "crop":
-    wanted = (
+    cut = (
       wanted[0] - wanted[0] % form.multiple_of,
       wanted[1] - wanted[1] % form.multiple_of,
     )
+    # Images that nothing would be left of are refused for their own size.
+    wanted = cut if min(cut) else wanted
   return Sizes(wanted, misfits, problem, way_out)
 
 
-def _size(
+def _check_sizes(
   files: Sequence[Path], headers: Sequence[image_file.Header], form: Form
-) -> sizes_lib.Size:
-  """The size that all images get.
+) -> None:
+  """Refuses images that cannot get the size of the others.
 
   Raises:
-    UserError: names images that cannot get it.
+    UserError: names them.
   """
   sizes = sizes_of([header.size for header in headers], form)
   if sizes.misfits:
@@ -230,7 +261,6 @@ def _size(
       f"{len(wrong):,} of {len(files):,} images are {sizes.problem}: "
       f"{paths.listed(wrong)}.\n{sizes.way_out}{CHECK}"
     )
-  return sizes.size
 
 
 def _converted(

@@ -22,8 +22,9 @@ class Seen(NamedTuple):
 
   Attributes:
     header: None if it cannot be read.
-    digest: tells its pixels from others; b"" if it cannot be read.
-    notes: what is not read as it is in the file.
+    digest: tells its pixels, in the form of all, from others; b"" if it cannot
+      be read.
+    notes: what is not read as it is in the file, or done to give it that form.
     problem: why it cannot be read, in one line, or "".
   """
 
@@ -33,19 +34,46 @@ class Seen(NamedTuple):
   problem: str = ""
 
 
-def examine(files: Sequence[Path]) -> list[Seen]:
-  """Decodes every file, whatever is wrong with others."""
+def examine(files: Sequence[Path], form: image_folder.Form) -> list[Seen]:
+  """Decodes every file as a run does, whatever is wrong with others.
 
-  def of_file(path: Path) -> Seen:
-    try:
-      header = image_file.header(path)
-      picture = image_file.read(path)
-    except errors.UserError as error:
-      return Seen(None, problem=str(error))
-    return Seen(header, duplicates.digest(picture.pixels), picture.notes)
-
+  Args:
+    files: the images.
+    form: what all of them become; those that cannot stay as they are.
+  """
   with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-    return list(pool.map(of_file, files))
+    seen = list(pool.map(_header_of, files))
+    headers = [one.header for one in seen if one.header is not None]
+    if not headers:
+      return seen
+    target, well = image_folder.target_of(headers, form), seen_well(seen)
+    misfits = {
+      well[i]
+      for i in image_folder.sizes_of([x.size for x in headers], form).misfits
+    }
+
+    def of_file(index: int) -> Seen:
+      path, header = files[index], seen[index].header
+      if header is None:
+        return seen[index]
+      try:
+        if index in misfits:
+          picture = image_file.read(path)
+          pixels, notes = picture.pixels, picture.notes
+        else:
+          pixels, notes = image_folder.decoded(path, target)
+      except errors.UserError as error:
+        return Seen(None, problem=str(error))
+      return Seen(header, duplicates.digest(pixels), notes)
+
+    return list(pool.map(of_file, range(len(files))))
+
+
+def _header_of(path: Path) -> Seen:
+  try:
+    return Seen(image_file.header(path))
+  except errors.UserError as error:
+    return Seen(None, problem=str(error))
 
 
 def seen_well(seen: Sequence[Seen]) -> list[int]:
@@ -118,17 +146,19 @@ def described(
   plan: own_images.Plan, seen: Sequence[Seen], *, title: str
 ) -> list[str]:
   """What the images are, in lines."""
-  count, classes = f"{len(plan.files):,}", f"{len(plan.class_names):,} classes"
-  if not plan.class_names:
+  count, num_classes = f"{len(plan.files):,}", len(plan.class_names)
+  classes = f"{num_classes:,} class{'es' * (num_classes != 1)}"
+  if not num_classes:
     classes = "no classes"
-  lines = [f"{title}: {count} images, {classes}"]
+  images = f"image{'s' * (len(plan.files) != 1)}"
+  lines = [f"{paths.shown(title)}: {count} {images}, {classes}"]
   splits = ("train", "validation", "test")
   rows = [["", *splits]]
   for label, name in enumerate(plan.class_names or ("images",)):
     numbers = [
       int((plan.labels[plan.parts[split]] == label).sum()) for split in splits
     ]
-    rows.append([name, *(f"{number:,}" for number in numbers)])
+    rows.append([paths.shown(name), *(f"{number:,}" for number in numbers)])
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   for name, *numbers in rows:
     cells = zip(numbers, widths[1:], strict=True)
@@ -141,7 +171,7 @@ def described(
   notes = collections.Counter(note for one in seen for note in one.notes)
   notes.update(image_folder.of_some(headers, plan.form))
   lines += [
-    f"note: {number:,} of {count} images: {note}"
+    f"note: {number:,} of {count} {images}: {note}"
     for note, number in notes.items()
   ]
   return [*lines, *(f"note: {note}" for note in plan.notes)]

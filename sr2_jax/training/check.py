@@ -64,7 +64,8 @@ def parse(
     UserError: names what is neither.
   """
   options, rest = _parser().parse_known_args(arguments)
-  command_line.check_names(["", *rest], known=[*_FIELDS, "config", "sheet"])
+  known = [*(_FIELDS.keys() - {"path"}), "config", "sheet"]
+  command_line.check_names(["", *rest], known=known)
   return options, rest
 
 
@@ -141,16 +142,29 @@ def _problems(
     multiple_of=config.degradation.scale,
     classifies=derived.classifies(config),
   )
-  seen = inspection.examine(plan.files)
+  seen = inspection.examine(plan.files, plan.form)
   problems = inspection.problems_of(
     plan, seen, duplicates_are_allowed=config.data.duplicates == "allow"
   )
+  notes = []
   try:
     if size := inspection.size_of(plan, seen):
       checks.validate_image_size(config, *size)
   except errors.UserError as error:
     problems.append(str(error))
+  try:
+    if not plan.problems:
+      checks.validate_num_images(config, len(plan.parts["train"]))
+  except errors.UserError as error:
+    # Without a config nobody has said yet how large batches will be.
+    (problems if options.config else notes).append(str(error))
+  if not (options.config or plan.problems or len(plan.class_names) > 1):
+    notes.append(
+      "a classifier needs two classes; config.model.wiring=none does without."
+    )
   print("\n".join(inspection.described(plan, seen, title=config.data.path)))
+  for note in notes:
+    print(f"note: {note}")
   if options.sheet:
     try:
       sheet = Path(paths.local(options.sheet, "--sheet")).expanduser()

@@ -31,7 +31,7 @@ def plan(folder):
 
 
 def test_every_file_is_looked_at(plan):
-  seen = inspection.examine(plan.files)
+  seen = inspection.examine(plan.files, plan.form)
   assert [one.header and one.header.size for one in seen] == [
     (4, 6), (4, 6), (4, 5), None,
   ]  # fmt: skip
@@ -46,7 +46,7 @@ def test_every_file_is_looked_at(plan):
 
 
 def test_a_description_counts(plan):
-  seen = inspection.examine(plan.files)
+  seen = inspection.examine(plan.files, plan.form)
   lines = inspection.described(plan, seen, title="photos")
   assert lines[0] == "photos: 4 images, 2 classes"
   counts = {line.split()[0]: line.split()[1:] for line in lines[1:4]}
@@ -63,7 +63,7 @@ def test_a_description_counts(plan):
 
 
 def test_equal_images_matter_across_splits_alone(plan):
-  seen = inspection.examine(plan.files)
+  seen = inspection.examine(plan.files, plan.form)
   apart = {"train": np.array([0, 2]), "validation": np.array([1])}
   apart["test"] = np.array([3])
   together = {**apart, "train": np.array([0, 1]), "validation": np.array([2])}

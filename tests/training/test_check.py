@@ -44,6 +44,8 @@ def test_nothing_is_wrong(folder, run):
     "sizes: 14x12 (20)",
     "stored as: gray of 8 bits (20)",
     "note: validation and test split off by split_seed=0",
+    "note: config.batch_size is 64, more than the 12 training images of "
+    "folder.",
   ]
 
 
@@ -127,6 +129,90 @@ def test_duplicates_may_be_allowed(folder, run):
   assert run(folder, "--duplicates=allow")[0] == 0
 
 
+@pytest.mark.parametrize(
+  ("flags", "make_other"),
+  [
+    (["--size=12x12", "--fit=crop"], lambda pixels: pixels[1:13]),
+    (
+      ["--size=16x12", "--fit=pad"],
+      lambda pixels: np.pad(pixels, ((1, 1), (0, 0)), mode="edge"),
+    ),
+    ([], lambda pixels: pixels.astype(np.uint16) * 257),
+  ],
+  ids=["crop", "pad", "16 bits"],
+)
+def test_duplicates_are_found_in_the_form_that_a_run_gives_them(
+  folder, run, flags, make_other
+):
+  pixels = np.random.default_rng(1).integers(0, 256, (14, 12), np.uint8)
+  for split in ("train", "test"):
+    (folder / split).mkdir()
+  for name in ("cat", "dog"):
+    (folder / name).rename(folder / "train" / name)
+  (folder / "test/cat").mkdir()
+  Image.fromarray(pixels).save(folder / "train/cat/one.png")
+  Image.fromarray(make_other(pixels)).save(folder / "test/cat/two.png")
+  code, _, err = run(folder, *flags)
+  assert code == 2
+  assert len(err) == 2
+  assert "train/cat/one.png and " in err[0]
+  assert "test/cat/two.png: equal, but in two splits." in err[0]
+
+
+def test_what_is_done_to_images_is_noted(folder, run):
+  out = run(folder, "--size=28x28", "--fit=resize")[1]
+  assert "note: 20 of 20 images: enlarged, which adds no detail" in out
+  assert "note: 20 of 20 images: padded" in out
+
+
+def test_a_rotation_behind_the_pixels(folder, run):
+  """Known once the pixels are decoded, unlike one in the header."""
+  path = folder / "cat/0.png"
+  exif = Image.Exif()
+  exif[0x0112] = 6  # To be turned by 90 degrees.
+  with Image.open(path) as image:
+    image.save(path, exif=exif)
+  content = path.read_bytes()
+  start = content.index(b"eXIf") - 4
+  # Length, name and sum of a chunk have four bytes each.
+  end = start + 12 + int.from_bytes(content[start : start + 4], "big")
+  chunk, rest = content[start:end], content[:start] + content[end:]
+  behind = rest.index(b"IEND") - 4
+  path.write_bytes(rest[:behind] + chunk + rest[behind:])
+  code, _, err = run(folder)
+  assert code == 2
+  assert "cat/0.png: its EXIF rotation stands behind its pixels" in err[0]
+  assert run(folder, "--size=12x12", "--fit=crop")[0] == 0
+
+
+def test_images_that_nothing_is_left_of(folder, run):
+  code, _, err = run(folder, "--scale=16", "--fit=crop")
+  assert code == 2
+  assert err[0].startswith("config.degradation.scale=16 does not divide the im")
+  assert err[1:] == ["1 to fix"]
+
+
+def test_names_of_classes_stay_in_a_line(folder, run, tmp_path):
+  (folder / "cat").rename(folder / "c\na\x1bt")
+  (folder / "dog").rename(folder / "d\udce9g")
+  code, out, _ = run(folder, f"--sheet={tmp_path / 'sheet.png'}")
+  assert code == 0
+  assert out[2].split() == ["'c\\na\\x1bt'", "6", "2", "2"]
+  assert out[3].split() == ["'d\\udce9g'", "6", "2", "2"]
+
+
+def test_one_image_of_one_class(tmp_path, run):
+  (tmp_path / "cat").mkdir()
+  Image.new("L", (12, 12)).save(tmp_path / "cat/1.png")
+  code, out, _ = run(tmp_path)
+  assert code == 2  # Nothing is left for validation.
+  assert out[0] == f"{tmp_path}: 1 image, 1 class"
+  assert out[-1] == (
+    "note: a classifier needs two classes; config.model.wiring=none does "
+    "without."
+  )
+
+
 def test_fields_of_data_are_flags(folder, run, tmp_path):
   table = tmp_path / "labels.csv"
   rows = [f"{c}/{n}.png,{n % 3}" for c in ("cat", "dog") for n in range(10)]
@@ -193,6 +279,7 @@ def test_a_sheet_that_cannot_be_written(folder, run, tmp_path):
     (["--scale=1"], "config.degradation.scale"),
     (["--fit=stretch"], "config.data.fit"),
     (["--scael=2"], "There is no flag --scael; did you mean --scale?"),
+    (["--path=photos"], "There is no flag --path; see --help."),
     (["--config.data.sise=3x3"], "config.data.size?"),
     (["--config=experiments/none.py"], "none.py"),
     (["--config.data.path=nowhere"], '"nowhere", which is not a folder'),
@@ -272,6 +359,15 @@ def test_a_config_is_checked_with_its_own_fields(config, run, folder):
   )  # fmt: skip
   assert code == 2
   assert "config.batch_size is 64, more than the 6 training images" in err[-2]
+  # With what else is wrong, before anything is trained.
+  (folder / "cat/bad.png").write_text("text")
+  err = run(
+    f"--config={config}", "--config.model.wiring=none",
+    "--config.batch_size=64",
+  )[2]  # fmt: skip
+  assert "cat/bad.png: cannot be read" in err[0]
+  assert "config.batch_size is 64, more than the 7 training images" in err[1]
+  assert err[2:] == ["2 to fix"]
 
 
 def test_a_data_set_with_a_name_has_no_folder_to_check(run):
