@@ -112,6 +112,7 @@ def plan(
     listed, names = _chosen(tree.images, config_data.classes)
   except errors.UserError as error:
     problems.append(str(error))
+  problems += _about_names(names)
   places = {name: place for place, name in enumerate(names)}
   labels = np.array(
     [places[x.label] if x.label is not None else 0 for x in listed], np.int32
@@ -200,6 +201,18 @@ def _parts(
   return {**{name: train[part] for name, part in taken}} | {
     split: given[split] for split in given if split != "train"
   }
+
+
+def _about_names(names: Sequence[str]) -> list[str]:
+  """A problem of names that pictures, tables and weights cannot hold."""
+  # Python keeps what is no UTF-8 as halves of pairs (surrogates).
+  wrong = [x for x in names if x.encode(errors="replace").decode() != x]
+  if not wrong:
+    return []
+  return [
+    f"Names of classes that are no UTF-8: {paths.listed(wrong)}.\nRename "
+    "their folders."
+  ]
 
 
 def _about_unknown(

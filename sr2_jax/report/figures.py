@@ -16,7 +16,7 @@ from matplotlib import lines as lines_lib
 from matplotlib.backends import backend_agg
 from PIL import Image
 
-from sr2_jax import files, names
+from sr2_jax import files, names, paths
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import curves as curves_lib
 from sr2_jax.report import intervals, tables
@@ -268,7 +268,7 @@ def _class_name(grid: Grid, label: int) -> str:
   """A class in one short line."""
   if not grid.class_names:
     return str(label)
-  name = grid.class_names[label]
+  name = paths.shown(grid.class_names[label])
   if len(name) <= _LONGEST_NAME:
     return name
   # Both ends: long names often begin alike.

@@ -78,6 +78,15 @@ def test_classes_that_training_does_not_see_are_named(write_images):
   assert counts(load(root, classes="-b"))["test"] == [5]
 
 
+def test_names_that_are_no_text_are_refused(write_images):
+  """Before a run, which would fail at its first picture."""
+  write_images("Zürich", 5)
+  root = write_images("caf\udce9", 5)
+  problem = problem_of(root)
+  assert "Names of classes that are no UTF-8: 'caf\\udce9'." in problem
+  assert load(root, classes="Zürich").class_names == ("Zürich",)
+
+
 def test_rare_classes_are_noted(write_images):
   write_images("a", 20)
   write_images("b", 2)

@@ -208,6 +208,7 @@ def test_a_grid_shows_what_is_not_a_number_as_black(tmp_path):
     ("ant", "ant"),
     ("twelve_signs", "twelve_signs"),
     ("speed_limit_30_kmh", "speed…30_kmh"),
+    ("two\nlines", "'two\\nlines'"),
   ],
 )
 def test_a_class_has_its_name_shortened_if_need_be(name, shown):

@@ -195,10 +195,11 @@ def test_images_that_nothing_is_left_of(folder, run):
 def test_names_of_classes_stay_in_a_line(folder, run, tmp_path):
   (folder / "cat").rename(folder / "c\na\x1bt")
   (folder / "dog").rename(folder / "d\udce9g")
-  code, out, _ = run(folder, f"--sheet={tmp_path / 'sheet.png'}")
-  assert code == 0
+  code, out, err = run(folder, f"--sheet={tmp_path / 'sheet.png'}")
+  assert code == 2  # Pictures and weights could not hold the second name.
   assert out[2].split() == ["'c\\na\\x1bt'", "6", "2", "2"]
   assert out[3].split() == ["'d\\udce9g'", "6", "2", "2"]
+  assert err[0] == "Names of classes that are no UTF-8: 'd\\udce9g'."
 
 
 def test_one_image_of_one_class(tmp_path, run):
