@@ -94,10 +94,6 @@ def _validate_seeds(config: ml_collections.ConfigDict) -> None:
 
 def _validate_data(config: ml_collections.ConfigDict) -> None:
   data = config.data
-  if data.name == "folder" and not data.path:
-    raise errors.UserError(
-      'config.data.path has to name the image folder of "folder".'
-    )
   # Those of pathlib raise where a folder above may not be looked into.
   if data.name == "folder" and not os.path.isdir(data.path):
     raise errors.UserError(
@@ -219,21 +215,6 @@ def _validate_released_srmd(config: ml_collections.ConfigDict) -> None:
       "config.eval.srmd.weights needs config.eval.srmd.pca: the path of "
       "srmd_pca_matlab.mat,\nwhich is in the folder kernels of the repository "
       "cszn/KAIR."
-    )
-
-
-def validate_num_images(
-  config: ml_collections.ConfigDict, num_images: int
-) -> None:
-  """Checks a config against the number of images to train on.
-
-  Raises:
-    UserError: if they do not fill a batch.
-  """
-  if num_images < config.batch_size:
-    raise errors.UserError(
-      f"config.batch_size is {config.batch_size}, more than the "
-      f"{num_images} training images of {config.data.name}."
     )
 
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from sr2_jax import errors
+
 
 def stratified(
   labels: np.ndarray,
@@ -26,3 +28,21 @@ def stratified(
     part[members[:num_validation]] = 1
     part[members[num_validation : num_validation + num_test]] = 2
   return order[part == 0], order[part == 1], order[part == 2]
+
+
+def check_fills_a_batch(num_images: int, batch_size: int, *, name: str) -> None:
+  """Refuses a training split that is smaller than a batch.
+
+  Args:
+    num_images: in the split.
+    batch_size: of the config.
+    name: of the data set.
+
+  Raises:
+    UserError: says both numbers.
+  """
+  if num_images < batch_size:
+    raise errors.UserError(
+      f"config.batch_size is {batch_size}, more than the {num_images} training "
+      f"images of {name}."
+    )

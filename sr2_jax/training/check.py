@@ -8,7 +8,8 @@ problem on standard error. Flags set fields of the config: those named as fields
 of `config.data`, --scale (`config.degradation.scale`) and --crop
 (`config.augmentation.crop`); --config.FIELD=VALUE sets any. With --config a few
 steps are trained as well, if nothing is wrong, and show how long a run takes
-and how much memory. Exit codes: 0 nothing is wrong, 2 something is to be fixed.
+and how much memory. Exit codes: 0 nothing is wrong, 2 something is to be fixed,
+130 stopped by Ctrl-C.
 """
 
 import argparse
@@ -21,7 +22,7 @@ import ml_collections
 
 from sr2_jax import errors, paths
 from sr2_jax.config import checks, command_line, derived
-from sr2_jax.data import contact_sheet, inspection, own_images
+from sr2_jax.data import contact_sheet, inspection, own_images, splitting
 
 # Flags of this command, and the fields that they set.
 _FIELDS = {
@@ -48,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
       _try_out(config)
   except errors.UserError as error:
     problems = [str(error)]
+  except KeyboardInterrupt:
+    print("stopped by Ctrl-C", file=sys.stderr)
+    return errors.INTERRUPTED
   for problem in problems:
     print(problem, file=sys.stderr)
   if problems:
@@ -136,6 +140,11 @@ def _problems(
   """
   if config.data.name != "folder":
     checks.validate(config)
+    if options.sheet:
+      raise errors.UserError(
+        "--sheet shows the images of a folder, not those of "
+        f"{config.data.name}."
+      )
     return []
   plan = own_images.plan(
     config.data,
@@ -154,7 +163,9 @@ def _problems(
     problems.append(str(error))
   try:
     if not plan.problems:
-      checks.validate_num_images(config, len(plan.parts["train"]))
+      splitting.check_fills_a_batch(
+        len(plan.parts["train"]), config.batch_size, name=config.data.name
+      )
   except errors.UserError as error:
     # Without a config nobody has said yet how large batches will be.
     (problems if options.config else notes).append(str(error))

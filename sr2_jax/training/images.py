@@ -6,7 +6,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from sr2_jax.config import checks, derived
 from sr2_jax.data import dataset as dataset_lib
-from sr2_jax.data import fitting
+from sr2_jax.data import fitting, splitting
 
 
 def load(config: ConfigDict | FrozenConfigDict) -> dataset_lib.Dataset:
@@ -28,7 +28,9 @@ def load(config: ConfigDict | FrozenConfigDict) -> dataset_lib.Dataset:
   )
   height, width = dataset.train.images.shape[1:3]
   checks.validate_image_size(config, height, width)
-  checks.validate_num_images(config, len(dataset.train.images))
+  splitting.check_fills_a_batch(
+    len(dataset.train.images), config.batch_size, name=dataset.name
+  )
   side = config.augmentation.crop
   if not side:
     return dataset

@@ -371,9 +371,22 @@ def test_a_config_is_checked_with_its_own_fields(config, run, folder):
   assert err[2:] == ["2 to fix"]
 
 
+def test_ctrl_c_is_no_traceback(folder, run, monkeypatch):
+  def interrupted(*_):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(check.inspection, "examine", interrupted)
+  assert run(folder) == (130, [], ["stopped by Ctrl-C"])
+
+
 def test_a_data_set_with_a_name_has_no_folder_to_check(run):
   code, out, err = run(
     "--config=experiments/fsrcnn_x4.py", "--config.degradation.scale=5"
   )
   assert (code, out) == (2, [])
   assert "scale=5 does not divide the image size of 28x28 px" in err[0]
+  code, out, err = run(
+    "--config=experiments/quickstart.py", "--sheet=sheet.png"
+  )
+  assert (code, out) == (2, [])
+  assert err[0] == "--sheet shows the images of a folder, not those of mnist5k."

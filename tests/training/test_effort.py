@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 
+from sr2_jax import errors
 from sr2_jax.config import derived
 from sr2_jax.training import effort, images
 from sr2_jax.training import phase as phase_lib
@@ -60,6 +61,11 @@ def test_real_steps_write_nothing(device_bytes, tmp_path):
   assert found.host_bytes > 1e8
   assert found.device_bytes is None
   assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_a_run_would_not_find_are_refused():
+  with pytest.raises(errors.UserError, match=r"runs/none.*which is not a run"):
+    measured(pretrain__num_epochs=1, init_from="runs/none")
 
 
 def test_lines_of_an_effort():
