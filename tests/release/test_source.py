@@ -12,6 +12,7 @@ from sr2_jax.records import weights as weights_lib
 from sr2_jax.release import source
 from tests import result_rows, tiny_predictor
 
+ONE = np.ones(1, np.float32)
 STEPS = 2 * 4  # Epochs of `joint`, times steps of an epoch.
 
 
@@ -25,7 +26,7 @@ def make(folder, *, method="sr2_fsrcnn", step=STEPS, seeds=(0, 1), **options):
   for seed in seeds:
     weights_lib.write(
       folder / f"weights/joint_{method}/seed_{seed}/last.safetensors",
-      {"params/sr": np.float32([seed]), "running_batch_stats/a": np.float32([1])},
+      {"params/sr": np.float32([seed]), "running_batch_stats/a": ONE},
       dataclasses.replace(
         tiny_predictor.origin(seed, **options),
         config=config, step=step, method=method, batch_norm="running",
