@@ -177,6 +177,11 @@ def get_config() -> ml_collections.ConfigDict:
   # Adam (authors: Keras' defaults): moment decays in [0, 1), epsilon > 0.
   config.adam = ml_collections.ConfigDict()
   config.adam.b1 = 0.9
+  # Weight of each class in the classifier's cross-entropy: "none" is 1, and
+  # "balanced" is n / (K n_k) for a class with n_k of the n training images and
+  # one of K classes, so that all classes count the same, and an image 1 on
+  # average.
+  config.loss.class_weights = "none"
   config.adam.b2 = 0.999
   config.adam.eps = 1e-7
 

@@ -141,6 +141,57 @@ def test_crops_stream_to_the_same_numbers(photos, sized, trained, tmp_path):
   test_train.assert_same_run(tmp_path / "streamed", trained)
 
 
+@pytest.fixture(scope="module")
+def unequal(tmp_path_factory):
+  """Nine bright images, and three dark ones of another class."""
+  folder = tmp_path_factory.mktemp("unequal")
+  random = np.random.default_rng(2)
+  for number in range(24):
+    label, low = ("rare", 0) if number % 4 == 0 else ("often", 128)
+    (folder / label).mkdir(exist_ok=True)
+    pixels = random.integers(low, low + 128, (SIDE, SIDE), np.uint8)
+    Image.fromarray(pixels).save(folder / label / f"{number:02}.png")
+  return folder
+
+
+def test_weighted_classes_resume_and_stream_to_the_bit(unequal, tmp_path):
+  """Two members; another run than without the weights, and on two devices."""
+  changes = {
+    "model__wiring": "parallel", "pretrain__num_epochs": 0,
+    "joint__num_epochs": 2, "checkpoint__keep": 9, "checkpoint__every_steps": 2,
+  }  # fmt: skip
+  weighted = changes | {"loss__class_weights": "balanced"}
+  whole, streamed, plain, members = (
+    tmp_path / name for name in ("whole", "streamed", "plain", "members")
+  )
+  run(make_config(unequal, **weighted), whole)
+  run(make_config(unequal, data__device_bytes=1, **weighted), streamed)
+  test_train.assert_same_run(streamed, whole)
+
+  workdir = tmp_path / "resumed"
+  shutil.copytree(whole, workdir)
+  kept = sorted((workdir / "checkpoints/joint/last").iterdir())
+  assert len(kept) > 1
+  for path in kept[1:]:
+    shutil.rmtree(path)
+  for name in ("DONE", "results.jsonl"):
+    (workdir / name).unlink()
+  for name in ("weights", "per_image", "examples", "checkpoints/joint/best"):
+    shutil.rmtree(workdir / name)
+  run(make_config(unequal, **weighted), workdir)
+  test_train.assert_same_run(workdir, whole)
+
+  run(make_config(unequal, **changes), plain)
+  spread = {"parallel__num_devices": 2, "parallel__layout": "members"}
+  run(make_config(unequal, **weighted, **spread), members)
+  losses = {}
+  for folder in (whole, members, plain):
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    losses[folder] = [json.loads(line)["loss_classifier"] for line in lines]
+  np.testing.assert_allclose(losses[members], losses[whole], rtol=1e-3)
+  assert not np.allclose(losses[plain], losses[whole], rtol=0.05)
+
+
 def test_plates_with_a_table_are_classified(tmp_path, photos):
   """Odd sides are cropped, classes joined, and their names come out again."""
   random = np.random.default_rng(1)

@@ -105,7 +105,9 @@ def make_state(phase):
   return jax.tree.map(np.asarray, jax.vmap(create)(seeds))
 
 
-def reference(variables, member, split, *, variance=0.0, noise_seed=7):
+def reference(
+  variables, member, split, *, variance=0.0, noise_seed=7, class_weights=None
+):
   """Errors, cross-entropies and predictions of each image, in NumPy."""
   params, shift = variables["params"], variables["batch_stats"]["shift"]
   squared, absolute, entropy, predicted = [], [], [], []
@@ -122,7 +124,9 @@ def reference(variables, member, split, *, variance=0.0, noise_seed=7):
     absolute.append(np.mean(np.abs(super_res - high_res)))
     if "weights" in params:
       logits = low_res.ravel() @ params["weights"][member].astype(np.float64)
-      entropy.append(np.log(np.exp(logits).sum()) - logits[split.labels[index]])
+      label = split.labels[index]
+      weight = class_weights[label] if class_weights else 1.0
+      entropy.append(weight * (np.log(np.exp(logits).sum()) - logits[label]))
       predicted.append(np.argmax(logits))
   return {
     "mse": np.mean(squared),

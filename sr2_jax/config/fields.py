@@ -72,6 +72,7 @@ CHECKS: dict[str, accepted.Check] = {
   "loss.l2": accepted.numbers(),
   "loss.l2_scope": accepted.choice("authors", "kernels"),
   "loss.normalize_weights": accepted.boolean(),
+  "loss.class_weights": accepted.choice("none", "balanced"),
   "adam.b1": accepted.number("[0, 1)"),
   "adam.b2": accepted.number("[0, 1)"),
   "adam.eps": accepted.number("(0, 1]"),
@@ -124,6 +125,7 @@ OPTIONAL: dict[str, Any] = {
   "data.duplicates": "refuse",
   "augmentation.crop": 0,
   **{corruption_field(key): () for key in names.CORRUPTIONS},
+  "loss.class_weights": "none",
   "log.profile_steps": (),
   "checkpoint.keep_finished": True,
 }

@@ -207,6 +207,7 @@ def _settings(
     num_shards=1 if layout is None else layout.num_shards,
     axis_name=None if layout is None else layout.axis_name,
     corrupt=corrupt,
+    class_weights=run.class_weights,
   )
 
 

@@ -45,6 +45,7 @@ class Settings:
     axis_name: axis of these devices; None: no axis.
     corrupt: makes the inputs of V conditions in place of Gaussian noise; the
       noise variances are then only an argument of `apply`.
+    class_weights: as in training, for the classifier's loss.
   """
 
   apply: network.Apply
@@ -55,6 +56,7 @@ class Settings:
   num_shards: int
   axis_name: str | None
   corrupt: inputs.Corrupt | None = None
+  class_weights: tuple[float, ...] | None = None
 
 
 def image_scores(
@@ -152,6 +154,8 @@ def _scores(
   scores = image_scores(super_res, high_res, sr_loss=settings.sr_loss)
   if "logits" in outputs:
     logits = outputs["logits"]
-    scores["loss_classifier"] = metrics.cross_entropy(logits, labels)
+    scores["loss_classifier"] = metrics.cross_entropy(
+      logits, labels, settings.class_weights
+    )
     scores["predicted"] = jnp.argmax(logits, axis=-1).astype(jnp.int32)
   return scores

@@ -9,6 +9,8 @@ is 5 (color) to 25 times (gray) as fast as `dm_pix.ssim`. Under `vmap`, an
 argument that is not mapped is filtered only once.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -103,9 +105,21 @@ def mean_absolute_error(a: jax.Array, b: jax.Array) -> jax.Array:
   return jnp.mean(jnp.abs(a - b), axis=(1, 2, 3))
 
 
-def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
-  """Softmax cross-entropy in nats [B] of logits [B, K], int labels [B]."""
-  return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+def cross_entropy(
+  logits: jax.Array,
+  labels: jax.Array,
+  class_weights: Sequence[float] | None = None,
+) -> jax.Array:
+  """Softmax cross-entropy in nats [B] of logits [B, K], int labels [B].
+
+  With weights of the K classes it is that of each image times the weight of its
+  class. Nothing is divided by the weights of a batch: each image counts the
+  same in every batch, and on every device.
+  """
+  values = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+  if class_weights is None:
+    return values
+  return values * jnp.asarray(class_weights, values.dtype)[labels]
 
 
 def _ssim(

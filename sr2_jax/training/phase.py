@@ -38,6 +38,7 @@ class Phase:
     optimizer: for one member.
     degrade: turns high-resolution into low-resolution training images; at
       random for SRMD.
+    class_weights: of each class in the classifier's loss; None: all count 1.
   """
 
   name: str
@@ -50,6 +51,7 @@ class Phase:
   network: network_lib.Network
   optimizer: optax.GradientTransformationExtraArgs
   degrade: inputs.DegradeForTraining
+  class_weights: tuple[float, ...] | None = None
 
   @functools.cached_property
   def _create(self) -> Any:
@@ -125,6 +127,7 @@ def create(
   platform: str | None = None,
   axis_name: str | None = None,
   choice: conv_choice.Choice = conv_choice.RULES,
+  class_weights: tuple[float, ...] | None = None,
 ) -> Phase:
   """Phase of a config, for images of one shape.
 
@@ -138,6 +141,7 @@ def create(
     platform: platform of the devices, such as "cpu"; None: JAX's default.
     axis_name: axis of the devices that share a batch; None: no axis.
     choice: forms of convolutions on the CPU.
+    class_weights: of each class in the classifier's loss; None: all count 1.
   """
   steps_per_epoch = num_train_images // config.batch_size
   return Phase(
@@ -170,6 +174,7 @@ def create(
       l2_exempt=sr2.L2_EXEMPT,
     ),
     degrade=inputs.degradation_for_training(config, *image_shape[:2]),
+    class_weights=class_weights,
   )
 
 
@@ -198,6 +203,7 @@ def settings_of_steps(
     batch_size=config.batch_size,
     image_shape=phase.stored_shape,
     crop=config.augmentation.crop,
+    class_weights=phase.class_weights,
     num_shards=layout.num_shards,
     axis_name=layout.axis_name,
     packing=packing.Packing(

@@ -19,6 +19,7 @@ from sr2_jax.records import provenance
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.training import (
   carried,
+  class_weights,
   convolutions,
   fine_tuning,
   population,
@@ -71,6 +72,11 @@ class Run:
     height, width, channels = self.dataset.test.images.shape[1:]
     return height, width, channels
 
+  @property
+  def class_weights(self) -> tuple[float, ...] | None:
+    """Weights of the classes in the classifier's loss; None: all count 1."""
+    return class_weights.of(self.config, self.dataset)
+
   def phase(
     self, name: str, *, num_train_images: int | None = None
   ) -> phase_lib.Phase:
@@ -85,6 +91,7 @@ class Run:
       platform=self.layout.platform,
       axis_name=self.layout.axis_name,
       choice=self.choice,
+      class_weights=self.class_weights,
     )
 
 

@@ -2,8 +2,7 @@
 
 Images are uint8 or uint16 [N, H, W, C] in memory, and float32 in [0, 1] here.
 Everything is pure. Programs have the form that `parallel.Layout.map` takes.
-A member whose numbers are no longer finite keeps its last finite state, and
-the others train on as if it had not diverged.
+A member that diverges keeps its last finite state; the others train on.
 Devices communicate only through the average here and those of BatchNorm.
 """
 
@@ -28,8 +27,7 @@ from sr2_jax.training import batches, finiteness, inputs, packing, population
 # Maps keys [B] and images to images.
 Augment = Callable[[jax.Array, jax.Array], jax.Array]
 Program = Callable[..., Any]
-# Which members have not diverged, among the metrics of a step.
-ALIVE = "alive"
+ALIVE = "alive"  # Who has not diverged, among the metrics of a step.
 
 
 @flax.struct.dataclass
@@ -82,6 +80,7 @@ class Settings:
     packing: what is joined while steps run.
     by_moments, branches: see `finiteness.keep_finite`.
     crop: side of the squares that are trained on; 0: whole images.
+    class_weights: of each class in the classifier's loss; None: all count 1.
   """
 
   model: nn.Module
@@ -98,6 +97,7 @@ class Settings:
   by_moments: bool
   branches: bool
   crop: int = 0
+  class_weights: tuple[float, ...] | None = None
 
   @property
   def shard_size(self) -> int:
@@ -153,10 +153,7 @@ def train_step(
     variables["params"]
   )
   gradients = packing.pack_like(gradients, state.params)
-  if settings.axis_name is not None:
-    gradients, means = _mean_over_devices(
-      (gradients, means), settings.axis_name
-    )
+  gradients, means = _mean_over_devices((gradients, means), settings.axis_name)
   with jax.named_scope("optimizer"):
     updates, opt_state = settings.optimizer.update(
       gradients, state.opt_state, state.params, l2=member.l2
@@ -234,17 +231,20 @@ def losses(
   terms = {"loss_sr": sr_loss(outputs["super_res"], high_res)}
   total = terms["loss_sr"]
   if "logits" in outputs:
-    terms["loss_classifier"] = metrics.cross_entropy(outputs["logits"], labels)
+    logits, weights = outputs["logits"], settings.class_weights
+    terms["loss_classifier"] = metrics.cross_entropy(logits, labels, weights)
     total = total + loss_weight * terms["loss_classifier"]
-    predicted = jnp.argmax(outputs["logits"], axis=-1)
+    predicted = jnp.argmax(logits, axis=-1)
     terms["accuracy"] = (predicted == labels).astype(jnp.float32)
     if settings.normalize_weights:
       total = total / (1 + loss_weight)
   return {**terms, "loss": total}
 
 
-def _mean_over_devices(tree: Any, axis_name: str) -> Any:
+def _mean_over_devices(tree: Any, axis_name: str | None) -> Any:
   """Mean of all leaves over devices, by one all-reduce of one vector."""
+  if axis_name is None:
+    return tree
   vector, restore = jax.flatten_util.ravel_pytree(tree)
   return restore(lax.pmean(vector, axis_name))
 

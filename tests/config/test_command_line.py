@@ -62,6 +62,7 @@ TYPED = {
   "loss.l2_scope": ("kernels", "kernels"),
   "loss.normalize_weights": ("1", True),
   "adam.b1": ("0", 0.0),
+  "loss.class_weights": ("balanced", "balanced"),
   "adam.b2": (".99", 0.99),
   "adam.eps": ("1e-8", 1e-8),
   "pretrain.num_epochs": ("0", 0),

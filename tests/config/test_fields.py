@@ -75,6 +75,7 @@ def test_as_many_layers_are_shared_as_wdsr_has():
     ("data.labels", 1),
     ("data.classes", ("cat",)),
     ("augmentation.crop", -1),
+    ("loss.class_weights", "sqrt"),
     ("data.validation_fraction", 0.0),
     ("data.validation_fraction", 1.0),
     ("data.split_seed", -1),

@@ -38,6 +38,7 @@ def validate(run, phase, state):
       True,
       "members",
     ),
+    ({"loss__class_weights": "balanced"}, "mse", False, "data"),
   ],
 )
 def test_validation_is_equation_1_with_running_statistics(
@@ -53,7 +54,9 @@ def test_validation_is_equation_1_with_running_statistics(
   assert {value.shape for value in values.values()} == {(4,)}
   noise = tiny_network.VARIANCES[1]
   for member, weight in enumerate(phase.population.loss_weights):
-    expected = tiny_network.reference(state.variables, member, split)
+    expected = tiny_network.reference(
+      state.variables, member, split, class_weights=run.class_weights
+    )
     loss = expected[sr_loss] + weight * expected["loss_classifier"]
     if divided:
       loss = loss / (1 + weight)

@@ -246,6 +246,36 @@ def test_cross_entropy_equals_torch():
   np.testing.assert_allclose(gradient, weights.grad.numpy(), atol=1e-5)
 
 
+def test_weighted_cross_entropy_equals_torch():
+  """Image by image; a mean over images is not divided by their weights.
+
+  With balanced weights these sum up to the number of images, so that over all
+  training images it is PyTorch's default as well, which divides.
+  """
+  torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+  random = np.random.default_rng(0)
+  labels = np.repeat(np.arange(3), (9, 2, 1))
+  logits = random.standard_normal((12, 3), np.float32)
+  weights = (12 / 27, 12 / 6, 12 / 3)
+  actual, gradient = jax.vjp(
+    lambda x: metrics.cross_entropy(x, jnp.asarray(labels), weights),
+    jnp.asarray(logits),
+  )
+  given = torch.from_numpy(logits).requires_grad_()
+  for reduction, value in (("none", actual), ("mean", actual.mean())):
+    expected = torch.nn.functional.cross_entropy(
+      given,
+      torch.from_numpy(labels),
+      torch.tensor(weights),
+      reduction=reduction,
+    )
+    np.testing.assert_allclose(value, expected.detach().numpy(), rtol=1e-5)
+  expected.backward()
+  np.testing.assert_allclose(
+    gradient(jnp.full(12, 1 / 12))[0], given.grad.numpy(), atol=1e-6
+  )
+
+
 def test_cross_entropy_of_large_logits_is_finite():
   logits = jnp.array([[1e4, -1e4, 0.0]])
   values = [metrics.cross_entropy(logits, jnp.array([k])) for k in range(3)]

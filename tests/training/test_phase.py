@@ -427,6 +427,7 @@ def test_train_step_has_the_fields_of_the_config(monkeypatch):
     "crop": 0,
     "num_shards": 2,
     "axis_name": layout.axis_name,
+    "class_weights": None,
     "steps_per_call": 5,
   }
   state = layout.put_members(np.arange(4.0, dtype=np.float32))

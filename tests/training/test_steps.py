@@ -530,6 +530,40 @@ def test_frozen_subtree_keeps_its_parameters_and_statistics(data):
     assert any(jax.tree.leaves(moved))
 
 
+def test_class_weights_on_one_device_and_on_four(start, data):
+  """Each image's term times its class's weight, whoever shares the batch."""
+  weights = tuple(np.linspace(0.25, 4, 10).tolist())
+  found = []
+  for layout in (ONE_DEVICE, parallel.layout("data", 4)):
+    with jax.enable_x64(True):
+      state = jax.tree.map(
+        lambda x: x.astype(np.float64) if x.dtype == np.float32 else x,
+        start[1],
+      )
+      step = training_step(
+        layout, "parallel", augment=augment_in_float64, class_weights=weights
+      )
+      found.append(train(layout, start[0], state, data, step=step))
+  assert_close(found[1], found[0], tolerance=ROUNDING)
+
+  random = np.random.default_rng(0)
+  logits = jnp.asarray(random.normal(size=(BATCH, 10)), jnp.float32)
+  image = jnp.zeros((BATCH, SIZE, SIZE, 1))
+  plain, weighted = (
+    steps.losses(
+      make_settings(ONE_DEVICE, "parallel", class_weights=given),
+      {"super_res": image, "logits": logits},
+      image,
+      jnp.arange(BATCH),
+      jnp.float32(LOSS_WEIGHT),
+    )
+    for given in (None, weights)
+  )
+  expected = plain["loss_classifier"] * np.array(weights)[:BATCH]
+  np.testing.assert_allclose(weighted["loss_classifier"], expected, rtol=1e-6)
+  np.testing.assert_allclose(weighted["loss"], LOSS_WEIGHT * expected, 1e-6)
+
+
 def test_normalized_weights_divide_the_loss():
   """By 1 + lambda; the terms that are recorded beside it stay as they are."""
   random = np.random.default_rng(0)

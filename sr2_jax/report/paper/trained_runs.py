@@ -25,6 +25,7 @@ _RECIPE = (
   "loss.super_resolution",
   "loss.l2_scope",
   "loss.normalize_weights",
+  "loss.class_weights",
   "model.batch_norm",
   "model.batch_norm_momentum",
   "model.expansion",
