@@ -57,6 +57,13 @@ class SameStride2(nn.Conv2d):
     return super().forward(nn.functional.pad(input, padding))
 
 
+def same_conv(channels: int, features: int, stride: int) -> nn.Conv2d:
+  """3x3 convolution of stride 1 or 2, with TensorFlow's "same" padding."""
+  if stride == 2:
+    return SameStride2(channels, features)
+  return conv(channels, features, 3)
+
+
 class IdentityMapping(nn.Module):
   """Two convolutions behind BatchNorm and PReLU, added to their input."""
 
@@ -79,17 +86,17 @@ class IdentityMapping(nn.Module):
 class DownMapping(nn.Module):
   """An identity mapping that halves the image and widens the features."""
 
-  def __init__(self, channels: int, features: int) -> None:
+  def __init__(self, channels: int, features: int, stride: int) -> None:
     super().__init__()
     self.conv_0_norm = norm(channels)
     self.conv_0_prelu = nn.PReLU(channels)
-    self.conv_0 = SameStride2(channels, features)
+    self.conv_0 = same_conv(channels, features, stride)
     self.conv_1_norm = norm(features)
     self.conv_1_prelu = nn.PReLU(features)
     self.conv_1 = conv(features, features, 3)
     self.shortcut_norm = norm(channels)
     self.shortcut_prelu = nn.PReLU(channels)
-    self.shortcut = SameStride2(channels, features)
+    self.shortcut = same_conv(channels, features, stride)
 
   def forward(self, x: torch.Tensor) -> torch.Tensor:
     """Maps [B, channels, H, W] to [B, features, H / 2, W / 2]."""
@@ -210,20 +217,25 @@ class SrmdHead(nn.Module):
     return x.mean(1, keepdim=True) if self.is_gray else x
 
 
-def classifier(channels: int, num_classes: int = 10) -> nn.Sequential:
+def classifier(
+  channels: int,
+  num_classes: int = 10,
+  strides: tuple[int, ...] = (1, 2, 2),
+) -> nn.Sequential:
   """The reduced ResNet-18."""
+  first, second, third = strides
   return sequential(
     {
       "pool_norm": norm(channels),
       "pool": nn.MaxPool2d(3, stride=1, padding=1),
       "pool_prelu": nn.PReLU(channels),
-      "stem": conv(channels, 64, 3),
+      "stem": same_conv(channels, 64, first),
       **norm_prelu("stem", 64),
       "mapping_0": IdentityMapping(64),
       "mapping_1": IdentityMapping(64),
-      "mapping_2": DownMapping(64, 128),
+      "mapping_2": DownMapping(64, 128, second),
       "mapping_3": IdentityMapping(128),
-      "mapping_4": DownMapping(128, 256),
+      "mapping_4": DownMapping(128, 256, third),
       "mapping_5": IdentityMapping(256),
       "mean": nn.AdaptiveAvgPool2d(1),
       "flatten": nn.Flatten(),

@@ -25,6 +25,7 @@ _BATCH_SIZE = 64
 _MODEL = {
   "shared_layers": 1, "expansion": 1, "batch_norm": True,
   "transposed_convolution": False, "dtype": "float32",
+  "classifier_strides": (1, 2, 2),
 }  # fmt: skip
 
 

@@ -64,6 +64,7 @@ def resolve(
   for group, field in (
     (of_eval, "epochs"),
     (resolved["log"], "profile_steps"),
+    (resolved["model"], "classifier_strides"),
   ):
     group[field] = tuple(int(x) for x in group[field])
   return ml_collections.FrozenConfigDict(resolved)

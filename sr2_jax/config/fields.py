@@ -5,6 +5,7 @@ corruption in `names`.
 """
 
 import difflib
+import itertools
 from typing import Any
 
 from sr2_jax import names
@@ -68,6 +69,10 @@ CHECKS: dict[str, accepted.Check] = {
   "model.batch_norm_momentum": accepted.number("[0, 1)"),
   "model.transposed_convolution": accepted.boolean(),
   "model.dtype": accepted.choice("float32", "bfloat16"),
+  "model.classifier_strides": accepted.Check(
+    "three numbers, each 1 or 2, as in 1,2,2",
+    lambda value: as_tuple(value) in itertools.product((1, 2), repeat=3),
+  ),
   "loss.super_resolution": accepted.choice("mse", "l1"),
   "loss.l2": accepted.numbers(),
   "loss.l2_scope": accepted.choice("authors", "kernels"),
@@ -125,6 +130,7 @@ OPTIONAL: dict[str, Any] = {
   "data.duplicates": "refuse",
   "augmentation.crop": 0,
   **{corruption_field(key): () for key in names.CORRUPTIONS},
+  "model.classifier_strides": (1, 2, 2),
   "loss.class_weights": "none",
   "log.profile_steps": (),
   "checkpoint.keep_finished": True,

@@ -56,6 +56,7 @@ def validate_init_from(
       "data.device_bytes",
       "data.max_train_images",
       "model.wiring",
+      "model.classifier_strides",
     )
     if difference.is_of("data", "degradation", "model") and not may_differ:
       raise errors.UserError(

@@ -6,7 +6,7 @@ image [H, W, C], value i + 1 the result of layer i. `network.js` runs it.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,7 +72,9 @@ def of(model: "sr2.SR2", arrays: Arrays) -> LayerList:
   logits = None
   if model.wiring != "none":
     given = features if model.wiring == "parallel" else super_res
-    logits = _resnet(layers.inside("classifier"), given)
+    logits = _resnet(
+      layers.inside("classifier"), given, model.classifier_strides
+    )
   return LayerList(layers.made, layers.tensors, super_res, logits)
 
 
@@ -237,29 +239,31 @@ def _identity_mapping(layers: _Layers, x: int) -> int:
   return layers.add("add", x, y)
 
 
-def _down_mapping(layers: _Layers, x: int) -> int:
+def _down_mapping(layers: _Layers, x: int, stride: int) -> int:
   main = layers.norm_prelu(x, "conv_0")
-  main = layers.conv(main, "conv_0", stride=2)
+  main = layers.conv(main, "conv_0", stride=stride)
   main = layers.norm_prelu(main, "conv_1")
   main = layers.conv(main, "conv_1")
 
   shortcut = layers.norm_prelu(x, "shortcut")
-  shortcut = layers.conv(shortcut, "shortcut", stride=2)
+  shortcut = layers.conv(shortcut, "shortcut", stride=stride)
   return layers.add("add", main, shortcut)
 
 
-def _resnet(layers: _Layers, x: int) -> int:
+def _resnet(layers: _Layers, x: int, strides: Sequence[int]) -> int:
+  first, second, third = strides
   x = layers.norm(x, "pool_norm")
   x = layers.add("max_pool", x, size=3)
   x = layers.prelu(x, "pool_prelu")
-  x = layers.conv(x, "stem")
+  x = layers.conv(x, "stem", stride=first)
   x = layers.norm_prelu(x, "stem")
 
-  for i, mapping in enumerate((
-    _identity_mapping, _identity_mapping, _down_mapping, _identity_mapping,
-    _down_mapping, _identity_mapping,
-  )):  # fmt: skip
-    x = mapping(layers.inside(f"mapping_{i}"), x)
+  x = _identity_mapping(layers.inside("mapping_0"), x)
+  x = _identity_mapping(layers.inside("mapping_1"), x)
+  x = _down_mapping(layers.inside("mapping_2"), x, second)
+  x = _identity_mapping(layers.inside("mapping_3"), x)
+  x = _down_mapping(layers.inside("mapping_4"), x, third)
+  x = _identity_mapping(layers.inside("mapping_5"), x)
 
   x = layers.add("mean", x)
   x = layers.dense(x, "dense")

@@ -6,13 +6,11 @@ each layer that sees neighbors is told where the images are.
 """
 
 import dataclasses
+import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-
-# The maps of the classifier are halved twice. An image that ends at a multiple
-# of this is halved in the same places as when it is alone.
-ALIGNMENT = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,15 +19,20 @@ class Placement:
 
   Attributes:
     start: int [B, 2], first row and column of each image.
-    size: (H, W) of the maps, multiples of ALIGNMENT.
+    size: (H, W) of the maps, multiples of `alignment`.
+    alignment: product of the strides that the maps go through. An image that
+      ends at a multiple of it is halved in the same places as when it is alone.
   """
 
   start: jax.Array
   size: tuple[int, int]
+  alignment: int
 
   def __post_init__(self) -> None:
-    if any(side % ALIGNMENT for side in self.size):
-      raise ValueError(f"maps of {self.size} are no multiple of {ALIGNMENT}.")
+    if any(side % self.alignment for side in self.size):
+      raise ValueError(
+        f"maps of {self.size} are no multiple of {self.alignment}."
+      )
 
   def fill(self, x: jax.Array, value: float) -> jax.Array:
     """`x` [B, h, w, C] with `value` outside the images."""
@@ -55,9 +58,17 @@ class Placement:
     return (rows[:, :, None] & columns[:, None])[..., None]
 
 
-def of(start: jax.Array | None, low_res: jax.Array) -> Placement | None:
-  """The placement in maps `low_res` [B, H, W, C]; None: they are the images."""
+def of(
+  start: jax.Array | None, low_res: jax.Array, strides: Sequence[int]
+) -> Placement | None:
+  """The placement in maps `low_res` [B, H, W, C]; None: they are the images.
+
+  Args:
+    start: as in `Placement`.
+    low_res: the maps.
+    strides: that they go through, each 1 or 2.
+  """
   if start is None:
     return None
   height, width = low_res.shape[1:3]
-  return Placement(start, (height, width))
+  return Placement(start, (height, width), math.prod(strides))

@@ -53,6 +53,7 @@ class SR2(nn.Module):
     batch_norm: False leaves BatchNorm out of fsrcnn (not of the classifier).
     batch_norm_momentum: momentum of the running statistics.
     transposed_convolution: up-sample as in the original FSRCNN; only fsrcnn.
+    classifier_strides: of the classifier's stem and both down mappings.
     frozen: subtrees that run in inference mode even when training.
     axis_name: mapped axis (of devices) that BatchNorm averages over.
     dtype: of the layers' arithmetic, "float32" or "bfloat16"; None: that of
@@ -73,6 +74,7 @@ class SR2(nn.Module):
   batch_norm: bool = True
   batch_norm_momentum: float = 0.99
   transposed_convolution: bool = False
+  classifier_strides: tuple[int, ...] = classifier.STRIDES
   frozen: tuple[str, ...] = ()
   axis_name: str | None = None
   dtype: str | None = None
@@ -112,7 +114,9 @@ class SR2(nn.Module):
     trunk_class, head_class = TRUNKS[self.trunk]
     inputs = (low_res,) if description is None else (low_res, description)
     layers_of = functools.partial(
-      self._layers, train=train, placement=placement_lib.of(start, low_res)
+      self._layers,
+      train=train,
+      placement=placement_lib.of(start, low_res, self.classifier_strides),
     )
 
     features = trunk_class(
@@ -136,7 +140,10 @@ class SR2(nn.Module):
     if self.wiring == "none":
       return outputs
     logits = classifier.ResNet(
-      layers_of("classifier"), self.num_classes, name="classifier"
+      layers_of("classifier"),
+      self.num_classes,
+      self.classifier_strides,
+      name="classifier",
     )(features if self.wiring == "parallel" else super_res)
     return {**outputs, "logits": logits.astype(low_res.dtype)}
 

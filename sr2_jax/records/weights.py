@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from sr2_jax import errors, files, names
+from sr2_jax.config import record
 from sr2_jax.records import released
 from sr2_jax.records import rows as rows_lib
 
@@ -64,6 +65,12 @@ class Origin:
   member: rows_lib.Member
   step: int
   batch_norm: str | None = "running"  # In files of older versions.
+
+  @property
+  def classifier_strides(self) -> tuple[int, ...]:
+    """`model.classifier_strides`, which the shapes of weights do not tell."""
+    model = record.complete(self.config)["model"]
+    return tuple(model["classifier_strides"])
 
 
 def network_folder(

@@ -157,6 +157,7 @@ def build(
     batch_norm=config.model.batch_norm,
     batch_norm_momentum=config.model.batch_norm_momentum,
     transposed_convolution=config.model.transposed_convolution,
+    classifier_strides=tuple(config.model.classifier_strides),
     frozen=tuple(k for k, rate in learning_rates.items() if not rate),
     axis_name=axis_name,
     dtype=config.model.dtype,
@@ -234,6 +235,11 @@ def from_files(
   if members is not None:
     by_member = [_find(by_member, member, path) for member in members]
   origins = tuple(origin for _, origin in by_member)
+  if len(strides := {x.classifier_strides for x in origins}) > 1:
+    several = " and ".join(map(str, sorted(strides)))
+    raise errors.UserError(
+      f"{path}: model.classifier_strides {several} differ."
+    )
   network = _network_of(path, origins[0], platform)
   variables = [
     _unflatten(_choose(*found, batch_norm, path), network, path)
@@ -279,6 +285,7 @@ def _network_of(
   config = ConfigDict(dict(origin.config))
   try:
     checks.validate_names(config)
+    derived.fill_in(config)
   except errors.UserError as error:
     raise errors.UserError(f"{path}: {error}") from error
   return build(

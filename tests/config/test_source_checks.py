@@ -38,6 +38,7 @@ def test_init_from_for_another_wiring_and_loss_weight():
     "num_seeds": 2,
     "init_from": "runs/a",
     "model.wiring": "sequential",
+    "model.classifier_strides": (2, 2, 2),
     "joint.loss_weight": (0.11,),
     "experiment": "sequential",
   }

@@ -28,6 +28,10 @@ NETWORKS = {
     "trunk": "wdsr", "wiring": "parallel", "scale": 2, "shared_layers": 4,
     "expansion": 2,
   },
+  "strided": {
+    "trunk": "fsrcnn", "wiring": "parallel", "scale": 2,
+    "classifier_strides": (2, 1, 2),
+  },
   "rgb": {"trunk": "fsrcnn", "wiring": "none", "scale": 2, "channels": 3},
 }  # fmt: skip
 SIZE = (5, 7)

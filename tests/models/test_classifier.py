@@ -21,17 +21,21 @@ def peers():
 class Alone(nn.Module):
   """The classifier with the interface of SR2."""
 
+  strides: tuple[int, ...] = classifier.STRIDES
+
   @nn.compact
   def __call__(self, x, *, train):
-    net = classifier.ResNet(Layers(train=train), 7, name="classifier")
+    net = classifier.ResNet(
+      Layers(train=train), 7, self.strides, name="classifier"
+    )
     return {"logits": net(x)}
 
 
-def torch_peer(peers, channels):
+def torch_peer(peers, channels, strides):
   class AlonePeer(peers.nn.Module):
     def __init__(self):
       super().__init__()
-      self.classifier = peers.networks.classifier(channels, num_classes=7)
+      self.classifier = peers.networks.classifier(channels, 7, strides)
 
     def forward(self, x):
       return {"logits": self.classifier(x)}
@@ -39,11 +43,40 @@ def torch_peer(peers, channels):
   return AlonePeer()
 
 
-@pytest.mark.parametrize("train", [True, False])
-def test_equals_pytorch(peers, train):
+@pytest.mark.parametrize(
+  ("train", "strides", "size"),
+  [
+    (True, (1, 2, 2), (6, 5)),
+    (False, (1, 2, 2), (6, 5)),
+    (True, (2, 2, 2), (10, 9)),
+    (False, (2, 1, 2), (6, 7)),
+  ],
+)
+def test_equals_pytorch(peers, train, strides, size):
   peers.assert_same(
-    Alone(), torch_peer(peers, 5), input_shape=(6, 6, 5, 5), train=train
+    Alone(strides),
+    torch_peer(peers, 5, strides),
+    input_shape=(6, *size, 5),
+    train=train,
   )
+
+
+def test_strides_divide_the_multiplications_and_keep_the_parameters():
+  """32 px at (2, 2, 2) are as much work as 16 px, but for the stem."""
+
+  def cost(size, strides):
+    net = classifier.ResNet(Layers(train=False), 10, strides)
+    x = jnp.zeros((1, size, size, 56))
+    shapes = jax.eval_shape(net.init, jax.random.key(0), x)
+    lowered = jax.jit(net.apply).lower(shapes, x)
+    return jax.tree.structure(shapes), lowered.cost_analysis()["flops"]
+
+  tree, usual = cost(16, classifier.STRIDES)
+  same_tree, strided = cost(32, (2, 2, 2))
+  _, dear = cost(32, classifier.STRIDES)
+  assert same_tree == tree
+  assert dear > 3.9 * usual
+  assert strided < 1.1 * usual
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,11 @@ SIDE = 16
 
 
 @functools.cache
-def network(trunk, wiring, scale):
+def network(trunk, wiring, scale, strides=(1, 2, 2)):
   """A model and variables in which every layer matters, biases too."""
-  model = sr2.SR2(trunk, wiring, scale, 1, 5, convolution="cpu")
+  model = sr2.SR2(
+    trunk, wiring, scale, 1, 5, convolution="cpu", classifier_strides=strides
+  )
   shapes = jax.eval_shape(
     functools.partial(model.init, train=False),
     jax.random.key(0),
@@ -34,8 +36,8 @@ def network(trunk, wiring, scale):
 
 
 @functools.cache
-def program(trunk, wiring, scale):
-  model, variables = network(trunk, wiring, scale)
+def program(*of_network):
+  model, variables = network(*of_network)
   return jax.jit(
     lambda low_res, start=None: model.apply(
       variables, low_res, start=start, train=False
@@ -59,19 +61,23 @@ def placed(of_sizes, side=SIDE):
 
 
 @pytest.mark.parametrize(
-  ("trunk", "wiring", "scale", "sizes"),
+  ("of_network", "sizes"),
   [
     (
-      *("fsrcnn", "parallel", 4),
+      ("fsrcnn", "parallel", 4),
       [(1, 1), (1, 9), (5, 13), (7, 7), (2, 3), (10, 11), (16, 16)],
     ),
     # 3 px for each: the classifier's maps are no multiples of the input's.
-    ("fsrcnn", "sequential", 3, [(3, 2), (5, 7)]),
-    ("wdsr", "parallel", 2, [(6, 15), (7, 4)]),
+    (("fsrcnn", "sequential", 3), [(3, 2), (5, 7)]),
+    (("wdsr", "parallel", 2), [(6, 15), (7, 4)]),
+    (
+      ("fsrcnn", "parallel", 4, (2, 2, 2)),
+      [(1, 1), (1, 9), (5, 13), (7, 7), (2, 3), (10, 11), (16, 16)],
+    ),
   ],
 )
-def test_images_of_any_size_are_as_if_alone(trunk, wiring, scale, sizes):
-  run = program(trunk, wiring, scale)
+def test_images_of_any_size_are_as_if_alone(of_network, sizes):
+  run = program(*of_network)
   alone = images(sizes)
   together = run(*placed(alone))
   for i, image in enumerate(alone):
@@ -103,7 +109,7 @@ def test_zeros_around_an_image_are_not_enough():
 
 def test_mean_and_fill_at_every_resolution():
   rng = np.random.default_rng(2)
-  where = placement.Placement(np.array([[3, 0], [0, 5]]), (8, 8))
+  where = placement.Placement(np.array([[3, 0], [0, 5]]), (8, 8), 4)
   for side, starts in (
     (8, ((3, 0), (0, 5))),
     (4, ((1, 0), (0, 2))),
@@ -120,9 +126,12 @@ def test_mean_and_fill_at_every_resolution():
       np.testing.assert_allclose(mean[i], inside.mean((0, 1)), rtol=1e-6)
 
 
-def test_maps_that_cannot_be_halved_twice_are_refused():
-  with pytest.raises(ValueError, match="multiple of 4"):
-    placement.Placement(np.zeros((1, 2)), (8, 6))
+def test_maps_that_cannot_be_halved_as_often_are_refused():
+  start, maps = jnp.zeros((1, 2)), jnp.zeros((1, 8, 12, 1))
+  assert placement.of(start, maps, (1, 2, 2)) is not None
+  assert placement.of(None, maps, (2, 2, 2)) is None
+  with pytest.raises(ValueError, match="multiple of 8"):
+    placement.of(start, maps, (2, 2, 2))
 
 
 @pytest.mark.parametrize("trunk", sr2.TRUNKS)

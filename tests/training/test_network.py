@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import re
 import shutil
 
@@ -289,6 +290,41 @@ def test_a_file_that_names_another_trunk_is_refused(run, tmp_path):
   weights_lib.write(tmp_path / "a.safetensors", arrays, other)
   with pytest.raises(errors.UserError, match=r"its network needs"):
     network_lib.from_files([tmp_path / "a.safetensors"])
+
+
+def with_strides(run, path, strides):
+  """A copy of the first member's joint weights, of other strides or none."""
+  file = sorted(run.folder.path.glob("weights/joint_*/*/last.safetensors"))[0]
+  arrays, origin = weights_lib.read(file)
+  config = json.loads(json.dumps(dict(origin.config)))
+  if strides is None:  # As older versions wrote it.
+    del config["model"]["classifier_strides"]
+  else:
+    config["model"]["classifier_strides"] = strides
+  path.parent.mkdir()
+  weights_lib.write(path, arrays, dataclasses.replace(origin, config=config))
+  return path
+
+
+def test_strides_are_those_of_the_file(run, tmp_path):
+  """Shapes do not tell them; a folder with several is refused in one line."""
+  old, strided = (
+    with_strides(run, tmp_path / name / "last.safetensors", strides)
+    for name, strides in (("old", None), ("strided", [2, 2, 2]))
+  )
+  found = [network_lib.from_files([path]) for path in (old, strided)]
+  strides = [x.network.model.classifier_strides for x in found]
+  assert strides == [(1, 2, 2), (2, 2, 2)]
+  low_res = np.random.default_rng(0).random(
+    (2, *found[0].network.low_res_shape)
+  )
+  a, b = (x.apply(low_res)["logits"] for x in found)
+  assert np.abs(a - b).max() > 1e-3 * np.abs(a).max()
+  with pytest.raises(errors.UserError) as caught:
+    network_lib.from_files([old, strided])
+  message = str(caught.value)
+  assert "classifier_strides (1, 2, 2) and (2, 2, 2) differ" in message
+  assert "\n" not in message
 
 
 def test_a_phase_trains_the_network_of_its_config():

@@ -92,6 +92,8 @@ def test_options_of_the_model_reach_it():
   assert make_phase("joint", model__dtype="bfloat16").network.model.dtype == (
     "bfloat16"
   )
+  strided = make_phase("joint", model__classifier_strides=(2.0, 2.0, 2.0))
+  assert strided.network.model.classifier_strides == (2, 2, 2)
   assert not plain.network.model.batch_norm
   assert plain.network.model.transposed_convolution
 
@@ -425,9 +427,9 @@ def test_train_step_has_the_fields_of_the_config(monkeypatch):
     "batch_size": 8,
     "image_shape": (SIZE, SIZE, 1),
     "crop": 0,
+    "class_weights": None,
     "num_shards": 2,
     "axis_name": layout.axis_name,
-    "class_weights": None,
     "steps_per_call": 5,
   }
   state = layout.put_members(np.arange(4.0, dtype=np.float32))

@@ -30,6 +30,7 @@ _RECIPE = (
   "model.batch_norm_momentum",
   "model.expansion",
   "model.transposed_convolution",
+  "model.classifier_strides",
   "model.dtype",
   "pretrain",
   "joint.num_epochs",
