@@ -156,8 +156,8 @@ class Metric:
   less_is_better: bool = False
 
 
-# Image metrics are defined in `imaging.metrics`, accuracy and f1 in
-# `evaluation.scores`. Losses are per image, as in training.
+# Image metrics are defined in `imaging.metrics`, those that count classes in
+# `records.confusion`. Losses are per image, as in training.
 METRICS = {
   metric.key: metric
   for metric in (
@@ -166,6 +166,7 @@ METRICS = {
     Metric("ssim_uniform7_range2", "SSIM (uniform 7x7 window, range 2)"),
     Metric("psnr_db", "PSNR (dB)", decimals=2),
     Metric("accuracy", "Accuracy (fraction of the images)"),
+    Metric("balanced_accuracy", "Balanced accuracy (mean over the classes)"),
     Metric("f1", "F1 (mean over the classes, weighted by their size)"),
     Metric("loss_sr", "Super-resolution loss", 4, less_is_better=True),
     Metric(

@@ -11,7 +11,7 @@ from sr2_jax.records import arrays as arrays_lib
 from sr2_jax.records import metrics_log
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.records import weights as weights_lib
-from sr2_jax.report import example_grid, figures, summary
+from sr2_jax.report import confusion_matrix, example_grid, figures, summary
 from sr2_jax.training import network as network_lib
 from sr2_jax.training import phase as phase_lib
 from sr2_jax.training import population
@@ -108,10 +108,30 @@ def store(
   for note in notes:
     messages.say(note)
   stem = f"{method.phase}_examples"
-  picture = figures.example_grid(shown, run.folder.images / f"{stem}.png")
+  pictures = {
+    stem: figures.example_grid(shown, run.folder.images / f"{stem}.png")
+  }
+  matrix = _confusion(run, evaluation)
+  if matrix is not None:
+    stem = f"{method.phase}_confusion"
+    path = run.folder.images / f"{stem}.png"
+    pictures[stem] = confusion_matrix.draw(matrix, path)
   if metric_writer is not None:
-    metric_writer.image(method.phase, stem, picture, max(method.steps))
+    for stem, picture in pictures.items():
+      metric_writer.image(method.phase, stem, picture, max(method.steps))
     metric_writer.sync()
+
+
+def _confusion(
+  run: run_lib.Run, evaluation: evaluate.Evaluation
+) -> confusion_matrix.Matrix | None:
+  """Classes at the least noise, of the test if it was evaluated."""
+  per_image = evaluation.per_image
+  split = "test" if "test" in per_image else next(iter(per_image), None)
+  if split is None:
+    return None
+  found = confusion_matrix.of(per_image[split], run.dataset.class_names)
+  return next(iter(found), None)
 
 
 def _baselines(

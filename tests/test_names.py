@@ -32,7 +32,7 @@ def test_trunks_are_networks():
 
 def test_metrics_are_computed():
   of_images = {*metrics.IMAGE_METRICS, "loss_sr"}
-  of_classifiers = {"accuracy", "f1", "loss_classifier"}
+  of_classifiers = {"accuracy", "balanced_accuracy", "f1", "loss_classifier"}
   assert names.METRICS.keys() == of_images | of_classifiers
 
 

@@ -80,9 +80,10 @@ def test_rows_and_arrays_are_those_of_the_evaluation(stored):
 
 def test_a_picture_is_drawn_of_what_was_trained(stored):
   run, _ = stored
-  (picture,) = run.folder.images.iterdir()
-  assert picture.name == "joint_examples.png"
-  assert picture.read_bytes().startswith(b"\x89PNG")
+  pictures = {path.name: path for path in run.folder.images.iterdir()}
+  assert pictures.keys() == {"joint_examples.png", "joint_confusion.png"}
+  for picture in pictures.values():
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_storing_again_replaces_and_shows_in_tensorboard(stored):
@@ -93,7 +94,8 @@ def test_storing_again_replaces_and_shows_in_tensorboard(stored):
   assert rows_lib.read(run.folder.path) == rows
   assert contents(run.folder.path) == arrays
   assert fake.synced
-  assert fake.images == {"joint_examples": ("joint", max(tiny_network.STEPS))}
+  place = ("joint", max(tiny_network.STEPS))
+  assert fake.images == {"joint_examples": place, "joint_confusion": place}
 
 
 def test_only_the_main_process_writes(stored, monkeypatch, tmp_path):

@@ -190,7 +190,7 @@ def test_result_rows_are_complete_and_single(uninterrupted):
   images = {
     "ssim", "ssim_uniform7", "ssim_uniform7_range2", "psnr_db", "loss_sr",
   }  # fmt: skip
-  classes = {"accuracy", "f1", "loss_classifier"}
+  classes = {"accuracy", "balanced_accuracy", "f1", "loss_classifier"}
   expected = {
     (method, seed, step, variance, metric)
     for method, seeds, steps, metrics in (

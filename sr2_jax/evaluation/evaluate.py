@@ -127,6 +127,10 @@ def evaluate(
             name: value[np.array(method.places)]
             for name, value in scores.per_image.items()
           },
+          labels=scores.labels,
+          predicted=None
+          if scores.predicted is None
+          else scores.predicted[np.array(method.places)],
         )
   examples = None
   if parallel.is_main_process() and not only_rows:

@@ -9,6 +9,7 @@ import numpy as np
 
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.evaluation import program
+from sr2_jax.records import confusion
 
 # How many batches the host may run ahead of the devices.
 _BATCHES_AHEAD = 2
@@ -27,13 +28,17 @@ class Scores:
     values: means over the images for each member and condition, {metric:
       float64 [M, V]}.
     per_image: {metric: float32 [M, V, N]} in the order of the split; accuracy
-      is 0 or 1, and f1 is missing.
+      is 0 or 1, and what counts classes is missing.
     n: number of images.
+    labels: true classes, int32 [N].
+    predicted: classes, int32 [M, V, N]; None without a classifier.
   """
 
   values: dict[str, np.ndarray]
   per_image: dict[str, np.ndarray]
   n: int
+  labels: np.ndarray
+  predicted: np.ndarray | None
 
 
 def batches(
@@ -106,32 +111,7 @@ def measure(
     for name, scores in per_image.items()
   }
   if predicted is not None:
-    values["f1"] = weighted_f1(confusion(true, predicted, num_classes))
-  return Scores(values, per_image, len(true))
-
-
-def confusion(
-  true: np.ndarray, predicted: np.ndarray, num_classes: int
-) -> np.ndarray:
-  """Counts [..., true class, predicted class] from int [N] and [..., N]."""
-  cells = true * num_classes + predicted
-  counts = [
-    np.bincount(row, minlength=num_classes**2)
-    for row in cells.reshape(-1, len(true))
-  ]
-  return np.reshape(counts, (*cells.shape[:-1], num_classes, num_classes))
-
-
-def weighted_f1(confusion: np.ndarray) -> np.ndarray:
-  """Mean F1 over classes, weighted by their images (the authors' choice).
-
-  Args:
-    confusion: counts [..., true class, predicted class].
-
-  Returns:
-    [...]; a class that is neither present nor predicted does not count.
-  """
-  hits = np.diagonal(confusion, axis1=-2, axis2=-1)
-  present, predicted = confusion.sum(-1), confusion.sum(-2)
-  f1 = 2 * hits / np.maximum(present + predicted, 1)
-  return (f1 * present).sum(-1) / present.sum(-1)
+    of_classes = confusion.counts(true, predicted, num_classes)
+    values["balanced_accuracy"] = confusion.balanced_accuracy(of_classes)
+    values["f1"] = confusion.weighted_f1(of_classes)
+  return Scores(values, per_image, len(true), true, predicted)

@@ -1,11 +1,12 @@
 """Arrays that an evaluation writes to a run folder beside its rows; no JAX.
 
 Rows hold means. `per_image/<method>_<split>.npz` holds the scores of each
-image, for tests that pair images. `examples/<method>.npz` holds a few test
-images and the method's outputs for them, for pictures. In both, `members_seed`
-(int64 [M], -1 for none), `members_l2` and `members_loss_weight` (float64 [M],
-NaN for none) and `step` (int64 [M]) identify the weights, and `batch_norm` the
-statistics that they had: as in rows, "" for none. Older files lack it.
+image, for tests that pair images, and the class that was read.
+`examples/<method>.npz` holds a few test images and the method's outputs for
+them, for pictures. In both, `members_seed` (int64 [M], -1 for none),
+`members_l2` and `members_loss_weight` (float64 [M], NaN for none) and `step`
+(int64 [M]) identify the weights, and `batch_norm` the statistics that they had:
+as in rows, "" for none. Older files lack it.
 
 Both are for the latest weights of a run, as its tables are: evaluating earlier
 weights again does not replace them, nor does evaluating the same ones with
@@ -75,9 +76,14 @@ class PerImage(_OfMembers):
 
   Attributes:
     scores: {metric: float32 [M, V, N]}, in the order of the split.
+    labels: true classes, int32 [N]; None in older files.
+    predicted: classes, int32 [M, V, N]; None without a classifier and in older
+      files. -1 where a file got levels from an older one.
   """
 
   scores: Mapping[str, np.ndarray]
+  labels: np.ndarray | None = None
+  predicted: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -116,13 +122,16 @@ def examples_path(folder: pathlib.Path, method: str) -> pathlib.Path:
 def write_per_image(
   folder: pathlib.Path, per_image: PerImage, *, method: str, split: str
 ) -> None:
-  """Writes the scores of each image for the metrics in PER_IMAGE."""
-  scores = {
+  """Writes scores of each image, of the metrics in PER_IMAGE, and classes."""
+  arrays = {
     name: per_image.scores[name].astype(np.float32)
     for name in PER_IMAGE
     if name in per_image.scores
   }
-  _write(per_image_path(folder, method, split), per_image, scores)
+  if per_image.predicted is not None:
+    arrays["labels"] = np.asarray(per_image.labels, np.int32)
+    arrays["predicted"] = per_image.predicted.astype(np.int32)
+  _write(per_image_path(folder, method, split), per_image, arrays)
 
 
 def write_examples(
@@ -154,7 +163,12 @@ def read_per_image(
   with _named(path):
     _check_shapes(arrays)
     scores = {name: arrays[name] for name in PER_IMAGE if name in arrays}
-    return PerImage(**_head(arrays), scores=scores)
+    return PerImage(
+      **_head(arrays),
+      scores=scores,
+      labels=arrays.get("labels"),
+      predicted=arrays.get("predicted"),
+    )
 
 
 def read_examples(folder: pathlib.Path, method: str) -> Examples | None:
@@ -203,6 +217,10 @@ def _write(
     if np.any(old_step > new["step"]):
       return
     old.setdefault("batch_norm", np.array(_of_older_file(old_step) or ""))
+    if "predicted" in arrays and "accuracy" in old:
+      shape = old["accuracy"].shape
+      old.setdefault("predicted", np.full(shape, -1, np.int32))
+      old.setdefault("labels", arrays["labels"])
     kinds = str(old["batch_norm"]), of.batch_norm
     if kinds == ("reestimated", "running") and _same_weights(old, new):
       return

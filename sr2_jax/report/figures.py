@@ -29,15 +29,15 @@ _DASHES = ("-", (0, (5, 1.5)), (0, (2, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 _LOOK = curves_lib.Look(2.5, 1.5, 8, 14, gap=0.065, indent=0.05, margin=0.05)
 
 # The font ships with Matplotlib; a user's own settings do not count.
-_SETTINGS: dict[Any, Any] = {"font.family": "DejaVu Sans", "text.usetex": False}
+SETTINGS: dict[Any, Any] = {"font.family": "DejaVu Sans", "text.usetex": False}
 
 # Lengths of the example grid in pixels. A power of two as resolution makes the
 # figure's size in inches, and so in pixels, exact.
-_DPI = 128
+DPI = 128
 _CELL, _GAP, _BLOCK_GAP, _MARGIN = 112, 10, 32, 24
 _CAPTION, _TEXT = 32, 20
 _LONGEST_NAME = 12  # Letters of a class that can be read below a cell.
-_POINT = 72 / _DPI  # Points in a pixel.
+POINT = 72 / DPI  # Points in a pixel.
 
 
 def curves(
@@ -69,10 +69,10 @@ def curves(
   if any(summary.half_width is not None for summary in summaries):
     title += " (mean, 95 % interval)"
 
-  with matplotlib.rc_context({**_SETTINGS, "font.size": 15}):
+  with matplotlib.rc_context({**SETTINGS, "font.size": 15}):
     figure = figure_lib.Figure(
       figsize=(7.5 * len(metrics), 5.5),
-      dpi=_DPI,
+      dpi=DPI,
       # In inches: nothing touches the border of the picture.
       layout=layout_engine.ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.1),
     )
@@ -85,7 +85,7 @@ def curves(
       chosen = [summary for summary in summaries if summary.metric == metric]
       of_lines = _curves(chosen, labels=labels, styles=styles)
       curves_lib.draw(panel, of_lines, _LOOK)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -161,9 +161,9 @@ def example_grid(
   full_width += (len(blocks) - 1) * (_BLOCK_GAP - _GAP)
   background = np.full((full_height, full_width, 3), 255, np.uint8)
 
-  with matplotlib.rc_context(_SETTINGS):
-    size = (full_width / _DPI, full_height / _DPI)
-    figure = figure_lib.Figure(figsize=size, dpi=_DPI)
+  with matplotlib.rc_context(SETTINGS):
+    size = (full_width / DPI, full_height / DPI)
+    figure = figure_lib.Figure(figsize=size, dpi=DPI)
     x = _MARGIN
     for title, block in blocks:
       left = x
@@ -187,7 +187,7 @@ def example_grid(
         rule.set(color=curves_lib.INK, linewidth=1, transform=_pixels(figure))
         figure.add_artist(rule)
     figure.figimage(background, origin="upper")  # Nothing is resampled.
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _styles(lines: Iterable[tables.Line]) -> dict[tables.Line, dict[str, Any]]:
@@ -243,7 +243,7 @@ class _Column:
 
 def _blocks(grid: Grid) -> list[tuple[str, list[_Column]]]:
   """The truth, then the columns of each noise level, with a heading each."""
-  captions = [(_class_name(grid, x), None) for x in grid.labels]
+  captions = [(short_name(grid.class_names, x), None) for x in grid.labels]
   if not grid.class_names and len(set(grid.labels.tolist())) == 1:
     captions = []  # Images without classes all have one label.
   blocks = [("", [_Column("Truth", grid.high_res, captions)])]
@@ -256,7 +256,7 @@ def _blocks(grid: Grid) -> list[tuple[str, list[_Column]]]:
       if method in grid.predictions:
         predicted = grid.predictions[method][level]
         captions = [
-          (_class_name(grid, read), bool(read == label))
+          (short_name(grid.class_names, read), bool(read == label))
           for read, label in zip(predicted, grid.labels, strict=True)
         ]
       columns.append(_Column(name, images[level], captions))
@@ -264,11 +264,11 @@ def _blocks(grid: Grid) -> list[tuple[str, list[_Column]]]:
   return blocks
 
 
-def _class_name(grid: Grid, label: int) -> str:
+def short_name(class_names: Sequence[str], label: int) -> str:
   """A class in one short line."""
-  if not grid.class_names:
+  if not class_names:
     return str(label)
-  name = paths.shown(grid.class_names[label])
+  name = paths.shown(class_names[label])
   if len(name) <= _LONGEST_NAME:
     return name
   # Both ends: long names often begin alike.
@@ -285,7 +285,7 @@ def _write(
   figure: figure_lib.Figure, x: float, y: float, text: str, **style: Any
 ) -> None:
   style = {"color": curves_lib.INK, "ha": "center", **style}
-  style["size"] *= _POINT
+  style["size"] *= POINT
   # The class of a folder may have a "$" in its name.
   style["parse_math"] = False
   figure.text(x, y, text, transform=_pixels(figure), **style)
@@ -312,7 +312,7 @@ def _draw_caption(
   _write(figure, x_text, y_text, text, size=size, va="center", **style)
   if is_right is False:
     frame = patches.Rectangle((x - 2, y - 2), width + 4, height + 4, fill=False)
-    frame.set(edgecolor=color, linewidth=3 * _POINT, transform=_pixels(figure))
+    frame.set(edgecolor=color, linewidth=3 * POINT, transform=_pixels(figure))
     figure.add_artist(frame)
 
 
@@ -324,7 +324,7 @@ def squares(image: np.ndarray, height: int, width: int) -> np.ndarray:
   return levels[rows][:, columns]
 
 
-def _save(
+def save(
   figure: figure_lib.Figure, path: str | os.PathLike[str] | io.BytesIO
 ) -> np.ndarray:
   """Renders a figure, writes the PNG, returns uint8 [height, width, 3]."""

@@ -223,6 +223,15 @@ def test_numbers_equal_a_loop_over_images(evaluated, variance):
       ("loss_sr", expected["mse"]),
       ("loss_classifier", expected["loss_classifier"]),
       ("accuracy", np.mean(expected["predicted"] == split.labels)),
+      (
+        "balanced_accuracy",
+        sklearn.metrics.recall_score(
+          split.labels,
+          expected["predicted"],
+          labels=np.unique(split.labels),
+          average="macro",
+        ),
+      ),
       ("f1", f1),
     ):
       found = value_of(
@@ -414,6 +423,14 @@ def test_scores_of_each_image_are_kept(evaluated, split):
       network.per_image[split].scores["accuracy"][member, level],
       (expected["predicted"] == data.labels)[:9],
     )
+    np.testing.assert_array_equal(
+      network.per_image[split].predicted[member, level],
+      expected["predicted"][:9],
+    )
+  np.testing.assert_array_equal(
+    network.per_image[split].labels, data.labels[:9]
+  )
+  assert other.per_image[split].predicted is None
 
 
 def test_evaluating_again_gives_the_same(evaluated):

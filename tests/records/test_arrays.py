@@ -33,6 +33,7 @@ def write(
   scores=SCORES,
   levels=(0.0, 1e-3),
   batch_norm="reestimated",
+  **classes,
 ):
   per_image = arrays_lib.PerImage(
     members=members,
@@ -40,6 +41,7 @@ def write(
     batch_norm=batch_norm,
     noise_variances=np.array(levels),
     scores=scores,
+    **classes,
   )
   arrays_lib.write_per_image(folder, per_image, method="fsrcnn", split="test")
   return load(folder / "per_image" / "fsrcnn_test.npz")
@@ -65,6 +67,23 @@ def test_scores_are_stored_without_losses(tmp_path):
   assert [path.name for path in (tmp_path / "per_image").iterdir()] == [
     "fsrcnn_test.npz"
   ]
+
+
+def test_classes_are_stored_and_older_files_know_none(tmp_path):
+  """Levels of an older file stay, without the classes that were read."""
+  assert write(tmp_path).keys() & {"labels", "predicted"} == set()
+  assert read(tmp_path).predicted is None
+  predicted = np.arange(6).reshape(2, 1, 3)
+  classes = {"labels": np.array([0, 1, 5]), "predicted": predicted}
+  one_level = {name: x[:, :1] for name, x in SCORES.items()}
+  arrays = write(tmp_path, levels=(1e-2,), scores=one_level, **classes)
+  assert arrays["predicted"].dtype == arrays["labels"].dtype == np.int32
+  found = read(tmp_path)
+  np.testing.assert_array_equal(found.labels, [0, 1, 5])
+  np.testing.assert_array_equal(found.noise_variances, [0, 1e-3, 1e-2])
+  np.testing.assert_array_equal(found.predicted[:, 2:], predicted)
+  assert (found.predicted[:, :2] == -1).all()
+  assert found.scores["ssim"].shape == (2, 3, 3)
 
 
 def test_the_same_arrays_are_the_same_bytes(tmp_path):

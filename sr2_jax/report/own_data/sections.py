@@ -14,12 +14,15 @@ from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import blocks as blocks_lib
 from sr2_jax.report import example_grid, figures, intervals, tables
-from sr2_jax.report.own_data import comparison
+from sr2_jax.report.own_data import classes, comparison
 from sr2_jax.report.paper import cells, effect_figure, sources
 from sr2_jax.report.paper import measurements as measurements_lib
 from sr2_jax.report.paper import values as paper_values
 
-_METRICS = {"ssim": "SSIM", "psnr_db": "PSNR in dB", "accuracy": "Accuracy"}
+_METRICS = {
+  "ssim": "SSIM", "psnr_db": "PSNR in dB", "accuracy": "Accuracy",
+  "balanced_accuracy": "Balanced accuracy",
+}  # fmt: skip
 
 
 def settings(
@@ -79,6 +82,7 @@ def _section(
     *_examples(found, stem),
     *_curves(measurements, rows, stem),
     *_tables(tables.over_noise(rows)),
+    *classes.section(found, stem, split=measurements.split),
     *_effect(measurements, dataset, scale, stem),
     *(
       [blocks_lib.Details("Corruptions", [*map(blocks_lib.Code, corruptions)])]
@@ -166,6 +170,13 @@ def _tables(rows: Sequence[rows_lib.Row]) -> list[blocks_lib.Block]:
     ]
     for metric in _METRICS
   }
+  # They are equal where all classes have as many images.
+  means = [
+    [x.mean for x in by_metric[metric]]
+    for metric in ("accuracy", "balanced_accuracy")
+  ]
+  if np.shape(means[0]) == np.shape(means[1]) and np.allclose(*means):
+    del by_metric["balanced_accuracy"]
   every = [summary for of in by_metric.values() for summary in of]
   if not every:
     return []

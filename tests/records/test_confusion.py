@@ -1,0 +1,77 @@
+"""Counts of classes and what follows from them, against scikit-learn."""
+
+import warnings
+
+import numpy as np
+import pytest
+import sklearn.metrics
+
+from sr2_jax.records import confusion
+
+NUM_CLASSES = 4
+
+
+def confusion_of(true, predicted):
+  counts = np.zeros((NUM_CLASSES, NUM_CLASSES))
+  np.add.at(counts, (true, predicted), 1)
+  return counts
+
+
+def test_confusion_is_scikit_learns():
+  random = np.random.default_rng(0)
+  true = random.integers(0, NUM_CLASSES, 20)
+  predicted = random.integers(0, NUM_CLASSES, (2, 3, 20))
+  found = confusion.counts(true, predicted, NUM_CLASSES)
+  assert found.shape == (
+    2,
+    3,
+    NUM_CLASSES,
+    NUM_CLASSES,
+  )
+  for index in np.ndindex(2, 3):
+    np.testing.assert_array_equal(
+      found[index],
+      sklearn.metrics.confusion_matrix(
+        true, predicted[index], labels=range(NUM_CLASSES)
+      ),
+    )
+
+
+@pytest.mark.parametrize(
+  ("true", "predicted"),
+  [
+    ([0, 0, 1, 2, 3, 3], [0, 1, 1, 2, 2, 3]),
+    ([0, 0, 0], [0, 0, 0]),  # only one class
+    ([0, 0, 1], [1, 1, 0]),  # nothing right
+    ([0, 1, 1], [2, 1, 1]),  # predicted but absent, and neither
+    ([2, 3, 3], [3, 3, 3]),  # present but never predicted
+  ],
+)
+def test_scores_are_scikit_learns(true, predicted):
+  of_classes = confusion_of(true, predicted)
+  expected = sklearn.metrics.f1_score(
+    true, predicted, average="weighted", zero_division=0.0
+  )
+  f1 = confusion.weighted_f1(of_classes)
+  np.testing.assert_allclose(f1, expected, rtol=1e-12)
+  with warnings.catch_warnings():
+    # A class that is read, but of which there is no image.
+    warnings.simplefilter("ignore", UserWarning)
+    balanced = sklearn.metrics.balanced_accuracy_score(true, predicted)
+  np.testing.assert_allclose(
+    confusion.balanced_accuracy(of_classes), balanced, rtol=1e-12
+  )
+  recalls = confusion.recalls(of_classes)
+  expected = sklearn.metrics.recall_score(
+    true, predicted, labels=range(NUM_CLASSES), average=None,
+    zero_division=np.nan,
+  )  # fmt: skip
+  np.testing.assert_allclose(recalls, expected, rtol=1e-12)
+
+
+def test_f1_keeps_leading_axes():
+  random = np.random.default_rng(0)
+  counts = random.integers(0, 5, (2, 3, NUM_CLASSES, NUM_CLASSES))
+  f1 = confusion.weighted_f1(counts)
+  assert f1.shape == (2, 3)
+  np.testing.assert_allclose(f1[1, 2], confusion.weighted_f1(counts[1, 2]))
