@@ -113,11 +113,8 @@ class SR2(nn.Module):
     self._check_names()
     trunk_class, head_class = TRUNKS[self.trunk]
     inputs = (low_res,) if description is None else (low_res, description)
-    layers_of = functools.partial(
-      self._layers,
-      train=train,
-      placement=placement_lib.of(start, low_res, self.classifier_strides),
-    )
+    where = placement_lib.of(start, low_res, self.classifier_strides)
+    layers_of = functools.partial(self._layers, train=train, placement=where)
 
     features = trunk_class(
       layers_of("shared"),
@@ -139,11 +136,9 @@ class SR2(nn.Module):
     outputs = {"super_res": super_res.astype(low_res.dtype)}
     if self.wiring == "none":
       return outputs
+    num_classes, strides = self.num_classes, self.classifier_strides
     logits = classifier.ResNet(
-      layers_of("classifier"),
-      self.num_classes,
-      self.classifier_strides,
-      name="classifier",
+      layers_of("classifier"), num_classes, strides, name="classifier"
     )(features if self.wiring == "parallel" else super_res)
     return {**outputs, "logits": logits.astype(low_res.dtype)}
 

@@ -123,7 +123,7 @@ def write_per_image(
   folder: pathlib.Path, per_image: PerImage, *, method: str, split: str
 ) -> None:
   """Writes scores of each image, of the metrics in PER_IMAGE, and classes."""
-  arrays = {
+  arrays: dict[str, np.ndarray] = {
     name: per_image.scores[name].astype(np.float32)
     for name in PER_IMAGE
     if name in per_image.scores

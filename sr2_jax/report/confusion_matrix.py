@@ -20,6 +20,7 @@ MOST_CLASSES = 50
 _CELL, _SMALL_CELL, _FEW = 72, 30, 12
 _LETTERS, _SMALL_LETTERS = 18, 12
 _MARGIN, _TITLE, _LETTER_WIDTH = 20, 56, 0.68
+_LEAST_WIDTH = 440  # Of the title.
 _SHADES = colors.LinearSegmentedColormap.from_list(
   "shares", ("#FFFFFF", curves_lib.RIGHT)
 )
@@ -97,7 +98,8 @@ def draw(
   names = [figures.short_name(matrix.class_names, x) for x in range(count)]
   room = int(max(map(len, names)) * letters * _LETTER_WIDTH) + 2 * _MARGIN
   side = cell * count
-  width, height = side + room + 2 * _MARGIN, side + room + _TITLE + _MARGIN
+  width = max(side + room + 2 * _MARGIN, _LEAST_WIDTH)
+  height = side + room + _TITLE + _MARGIN
   present = matrix.counts.sum(axis=1, keepdims=True)
   shares = matrix.counts / np.maximum(present, 1)
   with matplotlib.rc_context(figures.SETTINGS):
@@ -109,17 +111,15 @@ def draw(
     size = letters * figures.POINT
     style = {"fontsize": size, "color": curves_lib.INK, "parse_math": False}
     panel.set_yticks(range(count), names, **style)
-    upright = few and max(map(len, names)) <= 4
-    panel.set_xticks(
-      range(count), names, rotation=0 if upright or not few else 90, **style
-    )
+    is_wide = max(map(len, names)) * letters * _LETTER_WIDTH > cell
+    panel.set_xticks(range(count), names, rotation=90 * is_wide, **style)
     panel.tick_params(length=0)
     panel.set_ylabel("True class", fontsize=size)
     panel.set_xlabel("Read as", fontsize=size)
     for row, column in np.argwhere(matrix.counts):
       share = shares[row, column]
       # White on dark cells, dark on light ones.
-      color = "#FFFFFF" if share > 0.55 else curves_lib.INK
+      color = "#FFFFFF" if share > 0.85 else curves_lib.INK
       panel.text(
         column,
         row,
