@@ -219,6 +219,7 @@ def test_plates_with_a_table_are_classified(tmp_path, photos):
   recorded = json.loads((workdir / "config.json").read_text())["dataset"]
   assert recorded["image_shape"] == [12, 16, 1]
   assert recorded["class_names"] == ["C", "round"]
+  assert (workdir / "images/joint_confusion.png").is_file()
   (path,) = workdir.glob("weights/joint_*/*/last.safetensors")
   assert weights_lib.read(path)[1].class_names == ("C", "round")
   result = predict.load(workdir)(np.zeros((1, 6, 8, 1), np.uint8))
