@@ -4,7 +4,6 @@ What a single field accepts is in `fields`.
 """
 
 import os
-import pathlib
 
 import ml_collections
 
