@@ -11,7 +11,7 @@ from sr2_jax.config import derived
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import provenance
-from sr2_jax.training import carried, feed, preemption, steps
+from sr2_jax.training import carried, devices, feed, preemption, steps
 from sr2_jax.training import phase as phase_lib
 from sr2_jax.training import run as run_lib
 
@@ -68,7 +68,7 @@ def measure(config: Any, dataset: dataset_lib.Dataset) -> Effort:
       config.
   """
   compilation.use_cache()
-  config, layout = run_lib.spread(config)
+  config, layout = devices.spread(config)
   run = run_lib.Run(
     config,
     # Nothing is written there.

@@ -7,7 +7,6 @@ import platform
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import jax
 import ml_collections
 
 from sr2_jax import agreement, compilation, errors, messages, parallel
@@ -21,6 +20,7 @@ from sr2_jax.training import (
   carried,
   class_weights,
   convolutions,
+  devices,
   fine_tuning,
   population,
   preemption,
@@ -28,7 +28,6 @@ from sr2_jax.training import (
   stored,
 )
 from sr2_jax.training import images as images_lib
-from sr2_jax.training import layout as layout_lib
 from sr2_jax.training import phase as phase_lib
 
 # Fields that --mode=eval may change: they change no row, or a row records them.
@@ -125,7 +124,7 @@ def open_run(
       yield None
       return
     compilation.use_cache()
-    config, layout = spread(
+    config, layout = devices.spread(
       config, _recorded(folder, evaluate_only=evaluate_only)
     )
     run = Run(
@@ -169,32 +168,6 @@ def _recorded(
     "to choose a layout",
     old and {x: old["config"].get(x) for x in ("parallel", "augmentation")},
   )
-
-
-def spread(
-  config: Any, recorded: Mapping[str, Any] | None = None
-) -> tuple[Any, parallel.Layout]:
-  """The config with what depends on the devices here, and the layout.
-
-  A run that an earlier version started has a shift where it is open now.
-
-  Args:
-    config: resolved.
-    recorded: groups of fields of an earlier start; None at the first.
-  """
-  config = derived.with_shift(config, recorded and recorded["augmentation"])
-  devices = jax.devices()
-  choice = layout_lib.of_config(
-    config,
-    devices=len(devices),
-    hosts=parallel.num_processes(),
-    platform=devices[0].platform,
-    recorded=recorded and recorded["parallel"],
-  )
-  if len(devices) > 1:
-    messages.say(choice.line)
-  layout = parallel.layout(choice.layout, choice.num_devices)
-  return choice.resolve(config), layout
 
 
 def _load_data(config: Any) -> dataset_lib.Dataset:
