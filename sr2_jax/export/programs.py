@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sr2_jax import errors
+from sr2_jax.data import sizes
 from sr2_jax.models import sr2
 from sr2_jax.training import network as network_lib
 
@@ -154,10 +155,9 @@ def check(
       for output, values in expected.items():
         difference = _difference(found.get(output), values[:batch])
         if not difference <= TOLERANCE:
-          height, width = low_res.shape[1:3]
           raise errors.UserError(
-            f"{name} is wrong at {width}x{height}: {output} differs by "
-            f"{difference:.1e} of its range, and {TOLERANCE:.0e} is allowed.\n"
+            f"{name} is wrong at {sizes.named(low_res.shape[1:3])}: {output} "
+            f"differs by {difference:.1e} of its range, and {TOLERANCE:.0e} is allowed.\n"
             "Nothing was written. This is a bug of ours or of the converter; "
             "please report it."
           )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from sr2_jax import errors, names
+from sr2_jax.data import sizes
 from sr2_jax.records import networks
 from sr2_jax.records import weights as weights_lib
 
@@ -196,12 +197,12 @@ def short_title(choice: Choice) -> str:
 def title_of(choice: Choice) -> str:
   """One line about the network, for people."""
   origin = choice.origins[0]
-  height, width, _ = origin.image_shape
-  scale = choice.scale
+  large = origin.image_shape[:2]
+  small = tuple(side // choice.scale for side in large)
   count = len(choice.origins)
   return (
     f"{short_title(choice)}, "
     f"{'gray' if choice.channels == 1 else 'RGB'}, "
     f"{count} seed{'s' * (count > 1)}; trained on "
-    f"{width // scale}x{height // scale} -> {width}x{height}"
+    f"{sizes.named(small)} -> {sizes.named(large)} (height x width)"
   )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from sr2_jax.data import pixels
+from sr2_jax.data import pixels, sizes
 from sr2_jax.prediction import (
   canvas,
   image_files,
@@ -130,14 +130,13 @@ def _to_show(
   made = done.values
   if made.dtype != np.uint8:
     made = pixels.quantized(pixels.to_float(made), 8)
-  height, width = given.shape[:2]
-  large = f"{done.shape[1]}x{done.shape[0]}"
+  large = sizes.named(done.shape)
   read = ""
   if of_image.label is not None:
     read = f"reads {of_image.label} ({of_image.probability:.0%})"
   panels = [
     pictures.Panel(
-      f"input, {width}x{height}",
+      f"input, {sizes.named(given.shape)}",
       pictures.of_values(pixels.quantized(given, 8)),
     ),
     pictures.Panel(

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sr2_jax.data import pixels
+from sr2_jax.data import pixels, sizes
 from sr2_jax.models import sr2
 from sr2_jax.prediction import calls, results, windows
 from sr2_jax.training import network as network_lib
@@ -172,7 +172,9 @@ class Predictor:
       for side, given in zip(usual, (height, width), strict=True)
     )
     if classify is None and not is_usual:
-      return f"trained on {usual[1]}x{usual[0]}, not {width}x{height}"
+      return (
+        f"trained on {sizes.named(usual)}, not {sizes.named((height, width))}"
+      )
     return None
 
   def pieces(

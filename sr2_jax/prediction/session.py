@@ -16,7 +16,7 @@ import numpy as np
 import tqdm
 
 from sr2_jax import errors, names, paths
-from sr2_jax.data import image_file, pixels
+from sr2_jax.data import image_file, pixels, sizes
 from sr2_jax.prediction import (
   canvas,
   choice,
@@ -189,17 +189,12 @@ class Session:
     is_light = pixels.brightness(given) > 0.5
     if data.startswith("mnist") and is_light and not command.invert:
       notes.append("looks inverted, dark on light; --invert exchanges them")
-    low, made = (
-      f"{width}x{height}"
-      for height, width in (
-        network.low_res_size,
-        (network.scale * side for side in network.low_res_size),
-      )
-    )
-    if f"{given.shape[1]}x{given.shape[0]}" == made and self._degrade is None:
+    low = network.low_res_size
+    made = tuple(network.scale * side for side in low)
+    if given.shape[:2] == made and self._degrade is None:
       notes.append(
-        f"{made} is the size that this network makes, not takes ({low}); "
-        "--degrade makes that first"
+        f"{sizes.named(made)} is the size that this network makes, not takes "
+        f"({sizes.named(low)}); --degrade makes that first"
       )
     return notes
 

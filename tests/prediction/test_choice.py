@@ -35,7 +35,7 @@ def test_a_run_folder_and_what_is_in_it(run):
   [digest] = choice.find(str(file)).digests
   assert digest == file.with_name("last.safetensors.sha256").read_text()[:64]
   assert choice.title_of(choice.find(str(file))) == (
-    "SR² FSRCNN x2, gray, 1 seed; trained on 7x7 -> 14x14"
+    "SR² FSRCNN x2, gray, 1 seed; trained on 7x7 -> 14x14 (height x width)"
   )
 
 

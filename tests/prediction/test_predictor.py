@@ -95,7 +95,7 @@ def test_only_usual_sizes_get_a_label_unless_asked_for(tiny):
     assert (reason is None) == is_usual
     assert tiny.why_no_label(*size, classify=True) is None
     assert tiny.why_no_label(*size, classify=False) == "not asked for"
-  assert tiny.why_no_label(3, 7) == "trained on 7x7, not 7x3"
+  assert tiny.why_no_label(3, 7) == "trained on 7x7, not 3x7"
   assert "tile" in tiny.why_no_label(30, 30, classify=True, tile=25)
   found = tiny(np.zeros((20, 20), np.uint8))
   assert found.labels is None
