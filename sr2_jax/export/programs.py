@@ -157,7 +157,8 @@ def check(
         if not difference <= TOLERANCE:
           raise errors.UserError(
             f"{name} is wrong at {sizes.named(low_res.shape[1:3])}: {output} "
-            f"differs by {difference:.1e} of its range, and {TOLERANCE:.0e} is allowed.\n"
+            f"differs by {difference:.1e} of its range, and {TOLERANCE:.0e} is "
+            "allowed.\n"
             "Nothing was written. This is a bug of ours or of the converter; "
             "please report it."
           )
