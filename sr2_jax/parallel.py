@@ -14,7 +14,7 @@ Training state stays on the devices in the layout's form between steps.
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -101,6 +101,19 @@ def highest(number: int) -> int:
   if jax.process_count() == 1:
     return number
   return int(multihost_utils.process_allgather(np.int32(number)).max())
+
+
+class Gathered(Protocol):
+  """What batches are gathered from: an array, or what is indexed as one."""
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    """[N, ...]."""
+    ...
+
+  def __getitem__(self, rows: np.ndarray, /) -> np.ndarray:
+    """What int [..., B] or [..., B, ...] choose, [..., B, ...]."""
+    ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,7 +206,7 @@ class Layout:
     return self._put(tree, split=False)
 
   def put_batches(
-    self, arrays: Sequence[np.ndarray], rows: np.ndarray
+    self, arrays: Sequence[Gathered], rows: np.ndarray
   ) -> tuple[jax.Array, ...]:
     """The batches `array[rows]` of each array, split over the devices.
 
@@ -201,25 +214,26 @@ class Layout:
 
     Args:
       arrays: [N, ...], in host memory.
-      rows: int [M, K, B], for each member K batches of B indices.
+      rows: int [M, K, B], for each member K batches of B indices, each of
+        which may be several numbers, [M, K, B, ...].
 
     Returns:
       Arguments for a mapped program, after `shared`. The program itself gets
       them after `shard`, as [M, K, B / num_shards, ...] on each device.
     """
-    members, num_batches, size = rows.shape
+    members, num_batches, size, *of_index = rows.shape
     count = len(self.devices)
     if self.splits_data:
-      rows = rows.reshape(members, num_batches, count, size // count)
+      rows = rows.reshape(members, num_batches, count, size // count, *of_index)
       rows = np.moveaxis(rows, 2, 0)
     else:
       rows = self._by_devices(rows)
 
-    def put(array: np.ndarray) -> jax.Array:
+    def put(array: Gathered) -> jax.Array:
       def gather(index: Any) -> np.ndarray:
         return array[rows[index[0]]]
 
-      shape = rows.shape + array.shape[1:]
+      shape = rows.shape[:4] + array.shape[1:]
       return jax.make_array_from_callback(shape, self._sharding[True], gather)
 
     return tuple(put(array) for array in arrays)

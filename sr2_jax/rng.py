@@ -40,6 +40,13 @@ def per_image(key: jax.Array, positions: jax.Array) -> jax.Array:
   return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, positions)
 
 
+def of_batch(
+  seed: int | jax.Array, name: str, step: jax.Array, positions: jax.Array
+) -> jax.Array:
+  """Keys [B] of a stream for the images of a step, by their positions [B]."""
+  return per_image(jax.random.fold_in(stream(seed, name), step), positions)
+
+
 def epoch_order(
   seed: int | jax.Array,
   epoch: int | jax.Array,

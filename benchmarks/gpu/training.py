@@ -112,7 +112,7 @@ def create(case: plan.Case, sizes: plan.Sizes, device: Any) -> Training:
   )
   split = dataset.Split(*_repeated(sizes.num_images))
   layout = parallel.Layout("data", (device,))
-  phase = ours.phase_of(config, split.images, layout)
+  phase = ours.phase_of(config, np.asarray(split.images), layout)
   phase = with_convolution(phase, case.convolution)
   return Training(config, layout, phase, split, steps_per_call)
 

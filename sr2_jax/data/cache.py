@@ -9,6 +9,7 @@ import hashlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from sr2_jax import files
 Arrays = tuple[np.ndarray, np.ndarray]
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
+_Entry = TypeVar("_Entry")
 
 
 def decoded(name: str, source: str, *, decode: Callable[[], Arrays]) -> Arrays:
@@ -33,11 +35,40 @@ def decoded(name: str, source: str, *, decode: Callable[[], Arrays]) -> Arrays:
     source: everything that can change their content, in any format.
     decode: makes the arrays; called at most once.
   """
-  key = hashlib.sha256(source.encode()).hexdigest()[:16]
-  path = files.cache_folder("data") / f"{name}-{key}.arrays"
-  before, arrays = _stamp(path), _read(path)
-  if arrays is not None:
+
+  def make(path: Path) -> Arrays:
+    arrays = decode()
+    _write(path, arrays)
     return arrays
+
+  path = path_of(name, source, suffix=".arrays")
+  return once(path, name, read=_read, make=make)
+
+
+def path_of(name: str, source: str, *, suffix: str) -> Path:
+  """Where the entry of `name` and `source` is, or would be."""
+  key = hashlib.sha256(source.encode()).hexdigest()[:16]
+  return files.cache_folder("data") / f"{name}-{key}{suffix}"
+
+
+def once(
+  path: Path,
+  name: str,
+  *,
+  read: Callable[[Path], _Entry | None],
+  make: Callable[[Path], _Entry],
+) -> _Entry:
+  """The entry at a path, which one of many processes makes.
+
+  Args:
+    path: of the entry.
+    name: what it is, for those who wait.
+    read: gives the entry, or None if it cannot be used.
+    make: makes it and writes it; called at most once.
+  """
+  before, entry = _stamp(path), read(path)
+  if entry is not None:
+    return entry
   with files.one_at_a_time(
     path.with_suffix(".lock"),
     lambda: print(
@@ -48,11 +79,23 @@ def decoded(name: str, source: str, *, decode: Callable[[], Arrays]) -> Arrays:
   ):
     # Another process may have made it meanwhile.
     is_new = _stamp(path) not in (None, before)
-    arrays = _read(path) if is_new else None
-    if arrays is None:
-      arrays = decode()
-      _write(path, arrays)
-  return arrays
+    entry = read(path) if is_new else None
+    return make(path) if entry is None else entry
+
+
+def warn_of_damage(path: Path) -> None:
+  """Reports an entry that is made again."""
+  print(
+    f"warning: {path} is damaged; decoding the images again", file=sys.stderr
+  )
+
+
+def warn_of_failure(error: OSError) -> None:
+  """Reports that the cache cannot be written."""
+  print(
+    f"warning: cannot write the data cache ({error}); continuing without it",
+    file=sys.stderr,
+  )
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
@@ -70,10 +113,7 @@ def _read(path: Path) -> Arrays | None:
     with path.open("rb") as file:
       expected = file.read(_DIGEST_BYTES)
       if hashlib.file_digest(file, "sha256").digest() != expected:
-        print(
-          f"warning: {path} is damaged; decoding the images again",
-          file=sys.stderr,
-        )
+        warn_of_damage(path)
         return None
       file.seek(_DIGEST_BYTES)
       images = np.load(file, allow_pickle=False)
@@ -95,7 +135,4 @@ def _write(path: Path, arrays: Arrays) -> None:
       file.seek(0)
       file.write(digest)
   except OSError as error:
-    print(
-      f"warning: cannot write the data cache ({error}); continuing without it",
-      file=sys.stderr,
-    )
+    warn_of_failure(error)

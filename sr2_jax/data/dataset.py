@@ -1,7 +1,7 @@
-"""A data set in memory: training, validation and test images with labels.
+"""A data set: training, validation and test images with labels.
 
 Images are uint8 or uint16 [N, H, W, C] here; they become float32 in [0, 1] on
-the device.
+the device. A user's own images are in a file, the others in memory.
 """
 
 import dataclasses
@@ -14,9 +14,11 @@ import numpy as np
 
 from sr2_jax import errors
 from sr2_jax.data import (
+  cache,
   mnist5k,
   own_images,
   published,
+  selection,
   splitting,
   tfds_source,
 )
@@ -31,13 +33,14 @@ class Split:
   Images are uint8, or uint16 of 16-bit files.
   """
 
-  images: np.ndarray
+  images: selection.Images
   labels: np.ndarray
 
   def __post_init__(self) -> None:
     assert self.images.dtype in (np.uint8, np.uint16), self.images.dtype
     assert self.images.ndim == 4, self.images.shape
-    assert self.images.flags.c_contiguous
+    if isinstance(self.images, np.ndarray):
+      assert self.images.flags.c_contiguous
     assert self.labels.dtype == np.int32, self.labels.dtype
     assert self.labels.shape == self.images.shape[:1], self.labels.shape
 
@@ -136,7 +139,7 @@ def _tfds(config_data: ml_collections.ConfigDict, _: Needs) -> Dataset:
       )
       train = _joined(train, Split(*extra))
       # A copy, so that the memory of the official `train` can be freed.
-      validation = Split(validation.images.copy(), validation.labels.copy())
+      validation = Split(np.array(validation.images), validation.labels.copy())
     else:
       notes += ("svhn_cropped: no `extra` images, trained without them",)
   return _assemble(
@@ -155,11 +158,12 @@ def _folder(config_data: ml_collections.ConfigDict, needs: Needs) -> Dataset:
   return _assemble(
     config_data,
     **{
-      name: Split(own.images[part], own.labels[part])
+      name: Split(selection.Selection(own.images, part), own.labels[part])
       for name, part in own.parts.items()
     },
     class_names=own.class_names,
     notes=own.notes,
+    fingerprint=lambda splits: _kept_fingerprint(own, splits),
   )
 
 
@@ -187,6 +191,7 @@ def _assemble(
   *,
   class_names: tuple[str, ...],
   notes: tuple[str, ...],
+  fingerprint: Callable[[dict[str, Split]], str] | None = None,
 ) -> Dataset:
   """The data set, checked, with at most `max_train_images`."""
   splits = {"train": train, "validation": validation, "test": test}
@@ -202,7 +207,7 @@ def _assemble(
     name=config_data.name,
     **splits,
     class_names=class_names,
-    fingerprint=_fingerprint(splits),
+    fingerprint=(fingerprint or _fingerprint)(splits),
     notes=notes,
   )
 
@@ -212,5 +217,28 @@ def _fingerprint(splits: dict[str, Split]) -> str:
   for name, split in splits.items():
     for array in (split.images, split.labels):
       digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-      digest.update(array.data)
+      for portion in selection.portions(array):
+        digest.update(portion.data)
   return digest.hexdigest()
+
+
+def _kept_fingerprint(own: own_images.Own, splits: dict[str, Split]) -> str:
+  """The fingerprint of own images, from the cache unless it is new.
+
+  What it depends on is known by the digests, so that only the first start
+  reads all images for it.
+  """
+  source = hashlib.sha256(own.digests.tobytes())
+  source.update(f"{own.images.dtype.str} {own.images.shape}".encode())
+  for name, split in splits.items():
+    rows = selection.of(split.images).rows
+    source.update(f"{name} {len(rows)} ".encode())
+    source.update(rows.astype(np.int64).tobytes())
+    source.update(split.labels.tobytes())
+
+  def compute() -> cache.Arrays:
+    text = _fingerprint(splits).encode()
+    return np.frombuffer(text, np.uint8), np.empty(0)
+
+  text, _ = cache.decoded("fingerprint", source.hexdigest(), decode=compute)
+  return text.tobytes().decode()

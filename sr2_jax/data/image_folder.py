@@ -1,4 +1,4 @@
-"""A user's own images in one array: decoded, in one size and with one depth."""
+"""A user's own images in one file: decoded, in one size and with one depth."""
 
 import collections
 import json
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from sr2_jax import errors, paths
-from sr2_jax.data import cache, fitting, image_file, pixels
+from sr2_jax.data import fitting, image_file, mapped_images, pixels
 from sr2_jax.data import sizes as sizes_lib
 
 _SIDES = "(height x width)"
@@ -21,19 +21,6 @@ CHECK = " `python -m sr2_jax.data.check` names all that is wrong."
 
 
 _Result = TypeVar("_Result")
-
-
-class Images(NamedTuple):
-  """Decoded images, in the order of their paths.
-
-  Attributes:
-    pixels: [N, H, W, C] with C of 1 or 3; uint16 if any file has 16 bits, and
-      uint8 otherwise.
-    notes: what was changed or could not be kept, and in how many images.
-  """
-
-  pixels: np.ndarray
-  notes: tuple[str, ...]
 
 
 class Form(NamedTuple):
@@ -52,7 +39,9 @@ class Form(NamedTuple):
   multiple_of: int = 1
 
 
-def read(files: Sequence[Path], form: Form, *, source: str) -> Images:
+def read(
+  files: Sequence[Path], form: Form, *, source: str
+) -> mapped_images.Images:
   """Decodes images, or takes them from the cache.
 
   Args:
@@ -60,18 +49,19 @@ def read(files: Sequence[Path], form: Form, *, source: str) -> Images:
     form: what all of them become.
     source: where they come from, for messages.
 
+  Returns:
+    The images in the order of their paths, with C of 1 or 3; uint16 if any file
+    has 16 bits, and uint8 otherwise.
+
   Raises:
     UserError: names those that cannot be read, or not in this form.
   """
 
-  def decode() -> cache.Arrays:
+  def decode(target: mapped_images.Target) -> tuple[str, ...]:
     print(f"decoding {source}: {len(files):,} images ...", file=sys.stderr)
-    found = _decode_all(files, form)
-    notes = json.dumps(found.notes).encode()
-    return found.pixels, np.frombuffer(notes, np.uint8)
+    return _decode_all(files, form, target)
 
-  images, notes = cache.decoded("folder", _identity(files, form), decode=decode)
-  return Images(images, tuple(json.loads(notes.tobytes())))
+  return mapped_images.kept("folder", _identity(files, form), decode=decode)
 
 
 def _identity(files: Sequence[Path], form: Form) -> str:
@@ -83,7 +73,7 @@ def _identity(files: Sequence[Path], form: Form) -> str:
   )
 
 
-class Target(NamedTuple):
+class Uniform(NamedTuple):
   """What every image of a set becomes, in figures."""
 
   size: sizes_lib.Size
@@ -92,59 +82,60 @@ class Target(NamedTuple):
   fit: str
 
 
-def target_of(headers: Sequence[image_file.Header], form: Form) -> Target:
+def uniform_of(headers: Sequence[image_file.Header], form: Form) -> Uniform:
   """What images with these headers become; those that misfit count as well."""
   channels = 3 if any(header.is_color for header in headers) else 1
   if form.channels != "auto":
     channels = int(form.channels)
   bits = 16 if any(header.bits == 16 for header in headers) else 8
   size = sizes_of([header.size for header in headers], form).size
-  return Target(size, channels, bits, form.fit)
+  return Uniform(size, channels, bits, form.fit)
 
 
-def decoded(path: Path, target: Target) -> tuple[np.ndarray, tuple[str, ...]]:
+def decoded(path: Path, uniform: Uniform) -> tuple[np.ndarray, tuple[str, ...]]:
   """The pixels of a file in their final form, and notes about it.
 
   Args:
     path: of the file.
-    target: with a size that the header of the file fits.
+    uniform: with a size that the header of the file fits.
 
   Raises:
     UserError: names the file and what is wrong with it, in one line.
   """
   picture = image_file.read(path)
-  values, notes = _converted(picture, target.channels, target.bits)
-  if not sizes_lib.takes(values.shape[:2], target.size, how=target.fit):
+  values, notes = _converted(picture, uniform.channels, uniform.bits)
+  if not sizes_lib.takes(values.shape[:2], uniform.size, how=uniform.fit):
     raise errors.UserError(
       f"{paths.shown(path)}: its EXIF rotation stands behind its pixels; "
       "save it upright."
     )
-  values, words = fitting.fitted(values, target.size, how=target.fit)
+  values, words = fitting.fitted(values, uniform.size, how=uniform.fit)
   return values, (*notes, *words)
 
 
-def _decode_all(files: Sequence[Path], form: Form) -> Images:
+def _decode_all(
+  files: Sequence[Path], form: Form, target: mapped_images.Target
+) -> tuple[str, ...]:
+  """Puts the images where they are stored, and returns notes."""
   headers = _each(lambda index: image_file.header(files[index]), files)
   _check_sizes(files, headers, form)
-  target = target_of(headers, form)
-  images = np.empty(
-    (len(files), *target.size, target.channels), f"uint{target.bits}"
+  uniform = uniform_of(headers, form)
+  target.begin(
+    (len(files), *uniform.size, uniform.channels), f"uint{uniform.bits}"
   )
 
   def place(index: int) -> tuple[str, ...]:
-    images[index], notes = decoded(files[index], target)
+    image, notes = decoded(files[index], uniform)
+    target.put(index, image)
     return notes
 
   notes = collections.Counter(
     note for of_file in _each(place, files) for note in of_file
   )
   notes.update(of_some(headers, form))
-  return Images(
-    images,
-    tuple(
-      f"{count:,} of {len(files):,} images: {note}"
-      for note, count in sorted(notes.items())
-    ),
+  return tuple(
+    f"{count:,} of {len(files):,} images: {note}"
+    for note, count in sorted(notes.items())
   )
 
 

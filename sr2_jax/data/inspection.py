@@ -46,7 +46,7 @@ def examine(files: Sequence[Path], form: image_folder.Form) -> list[Seen]:
     headers = [one.header for one in seen if one.header is not None]
     if not headers:
       return seen
-    target, well = image_folder.target_of(headers, form), seen_well(seen)
+    target, well = image_folder.uniform_of(headers, form), seen_well(seen)
     misfits = {
       well[i]
       for i in image_folder.sizes_of([x.size for x in headers], form).misfits

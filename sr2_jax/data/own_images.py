@@ -41,9 +41,10 @@ class Plan(NamedTuple):
 
 
 class Own(NamedTuple):
-  """The content of `data.path`: images, uint8 or uint16, and as in Plan."""
+  """The content of `data.path`: images in the cache, and as in Plan."""
 
   images: np.ndarray
+  digests: np.ndarray
   labels: np.ndarray
   class_names: tuple[str, ...]
   parts: dict[str, np.ndarray]
@@ -74,13 +75,14 @@ def load(
     first, *others = found.problems
     more = f"\nAnd {len(others):,} more.{image_folder.CHECK}" if others else ""
     raise errors.UserError(f"{first}{more}")
-  images, notes = image_folder.read(
+  images, notes, digests = image_folder.read(
     found.files, found.form, source=paths.shown(root)
   )
   if config_data.duplicates == "refuse":
-    duplicates.check(images, found.files, found.parts)
+    duplicates.check(digests, found.files, found.parts)
   return Own(
     images,
+    digests,
     found.labels,
     found.class_names,
     found.parts,

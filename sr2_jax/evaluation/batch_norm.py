@@ -15,8 +15,8 @@ import numpy as np
 from flax import traverse_util
 
 from sr2_jax import rng
+from sr2_jax.training import crops, population, steps
 from sr2_jax.training import phase as phase_lib
-from sr2_jax.training import population, steps
 from sr2_jax.training import run as run_lib
 
 _STREAMS = "batch_norm_"
@@ -41,6 +41,9 @@ class Estimator:
       program(phase_lib.settings_of_steps(phase, run.config, self._layout))
     )
     self._orders: dict[int, np.ndarray] = {}
+    self._images = crops.OnHost(
+      run.dataset.train.images, run.config.augmentation.crop
+    )
 
   def __call__(
     self,
@@ -58,13 +61,12 @@ class Estimator:
     """
     layout = self._layout
     members = layout.put_members(self._population.arrays())
+    places = self._places(num_batches)
     pending, of_batches = [], []
     for index in range(num_batches):
       if before_batch is not None:
         before_batch()
-      images = layout.put_batches(
-        (self._run.dataset.train.images,), self._rows(index)
-      )
+      images = layout.put_batches((self._images,), places[:, index : index + 1])
       pending.append(
         self._program(variables, members, np.int32(index), *images)
       )
@@ -72,6 +74,16 @@ class Estimator:
         of_batches.append(layout.fetch_members(pending.pop(0)))
     of_batches += map(layout.fetch_members, pending)
     return pooled(of_batches)
+
+  def _places(self, num_batches: int) -> np.ndarray:
+    """What the batches have of `_images`, [M, num_batches, B, ...]."""
+    rows = [self._rows(index) for index in range(num_batches)]
+    return self._images.places(
+      self._population.arrays().seed,
+      np.concatenate(rows, axis=1),
+      first_step=0,
+      streams=_STREAMS,
+    )
 
   def _rows(self, index: int) -> np.ndarray:
     """Which images a batch has, int [M, 1, B]."""

@@ -37,14 +37,26 @@ def crop(keys: jax.Array, images: jax.Array, *, side: int) -> jax.Array:
     Images [B, side, side, C].
   """
   _, height, width, channels = images.shape
-  # One more than the last row and column that a square can start in.
-  ends = jnp.array([height - side + 1, width - side + 1], jnp.int32)
 
-  def of_image(key: jax.Array, image: jax.Array) -> jax.Array:
-    top, left = jax.random.randint(key, (2,), 0, ends)
+  def of_image(corner: jax.Array, image: jax.Array) -> jax.Array:
+    top, left = corner
     return lax.dynamic_slice(image, (top, left, 0), (side, side, channels))
 
-  return jax.vmap(of_image)(keys, images)
+  return jax.vmap(of_image)(corners(keys, (height, width), side=side), images)
+
+
+def corners(keys: jax.Array, size: tuple[int, int], *, side: int) -> jax.Array:
+  """First row and column of a square in each image, int32 [B, 2].
+
+  Args:
+    keys: Typed PRNG keys [B].
+    size: Height and width of the images.
+    side: Height and width of the squares.
+  """
+  height, width = size
+  # One more than the last row and column that a square can start in.
+  ends = jnp.array([height - side + 1, width - side + 1], jnp.int32)
+  return jax.vmap(lambda key: jax.random.randint(key, (2,), 0, ends))(keys)
 
 
 def augment(

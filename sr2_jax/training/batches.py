@@ -3,6 +3,7 @@
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
@@ -20,6 +21,11 @@ def as_rows(images: np.ndarray) -> np.ndarray:
   """
   rows = images.reshape(len(images), -1)
   return np.pad(rows, ((0, 0), (0, -rows.shape[1] % _TILE)))
+
+
+def positions(shard: jax.Array, size: int) -> jax.Array:
+  """Places in the batch of a shard's images, int32 [size]."""
+  return shard * size + jnp.arange(size, dtype=jnp.int32)
 
 
 @jax.named_scope("batch")

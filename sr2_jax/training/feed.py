@@ -3,11 +3,13 @@
 If they fit, the images stay on the devices as they are, together with the order
 of the epoch; a call then sends only two numbers. Otherwise the host gathers the
 batches of each call and sends them while the devices work on earlier calls.
-The program gets the same images either way.
+Crops are cut by the program, or by the host before it sends them. The program
+trains on the same images either way.
 """
 
 import collections
 import dataclasses
+import math
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent import futures
 from typing import Any
@@ -17,7 +19,8 @@ import numpy as np
 
 from sr2_jax import parallel, rng
 from sr2_jax.data import dataset as dataset_lib
-from sr2_jax.training import batches, population
+from sr2_jax.data import selection
+from sr2_jax.training import batches, crops, population
 from sr2_jax.training import phase as phase_lib
 
 # Meaning of `steps_per_call` 0. On an accelerator the host's work on a call
@@ -59,7 +62,7 @@ def plan(
   config: Any,
   layout: parallel.Layout,
   *,
-  images: np.ndarray,
+  images: selection.Images,
   num_members: int,
 ) -> Plan:
   """Plan that `steps_per_call` and `data.device_bytes` give on these devices.
@@ -79,8 +82,10 @@ def plan(
   if not steps_per_call:
     steps_per_call = _STEPS_PER_CALL_ON_CPU if on_cpu else _STEPS_PER_CALL
     if streams:
+      sent = crops.OnHost(images, config.augmentation.crop).shape[1:]
       step_bytes = (
-        images[0].nbytes
+        math.prod(sent)
+        * images.dtype.itemsize
         * (config.batch_size // layout.num_shards)
         * layout.members_on_each(num_members)
       )
@@ -149,6 +154,7 @@ def calls(
       ranges,
       batch_size=config.batch_size,
       steps_per_call=how.steps_per_call,
+      crop=config.augmentation.crop,
     )
   return _on_devices(phase, layout, split, ranges)
 
@@ -162,8 +168,9 @@ def _orders(
   )(members.seed)
 
 
-def as_kept(images: np.ndarray, platform: str) -> np.ndarray:
+def as_kept(images: selection.Images, platform: str) -> np.ndarray:
   """Training images as devices of a platform, such as "tpu", keep them."""
+  images = np.asarray(images)
   return batches.as_rows(images) if platform == "tpu" else images
 
 
@@ -202,28 +209,41 @@ def _streamed(
   *,
   batch_size: int,
   steps_per_call: int,
+  crop: int,
 ) -> Generator[Call]:
-  num_images = len(split.images)
   orders = jax.jit(_orders, static_argnames="num_images")
-  members = layout.put_members(phase.population.arrays())
-  order, epoch_of_order = np.empty(0), None
+  of_population = phase.population.arrays()
+  members = layout.put_members(of_population)
+  images = crops.OnHost(split.images, crop)
+  rows = places = np.empty(0)
+  epoch_of_rows = None
+
+  def begin(epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the images of each step, and where these are cut."""
+    order = orders(of_population, np.int32(epoch), num_images=len(split.labels))
+    steps = phase.steps_per_epoch
+    rows = np.asarray(order)[:, : steps * batch_size]
+    rows = rows.reshape(len(rows), steps, batch_size)
+    first_step = epoch * steps
+    return rows, images.places(of_population.seed, rows, first_step=first_step)
 
   def load(call: range) -> tuple[Any, ...]:
-    nonlocal order, epoch_of_order
+    nonlocal rows, places, epoch_of_rows
     epoch, first_step = divmod(call.start, phase.steps_per_epoch)
-    if epoch != epoch_of_order:
-      order = np.asarray(
-        orders(
-          phase.population.arrays(), np.int32(epoch), num_images=num_images
-        )
-      )
-      epoch_of_order = epoch
-    rows = order[:, first_step * batch_size :][:, : len(call) * batch_size]
-    rows = rows.reshape(len(order), len(call), batch_size)
-    # Pad a shorter call with batches that it does not reach.
-    missing = steps_per_call - len(call)
-    rows = np.pad(rows, ((0, 0), (0, missing), (0, 0)))
-    chunk = layout.put_batches((split.images, split.labels), rows)
+    if epoch != epoch_of_rows:
+      (rows, places), epoch_of_rows = begin(epoch), epoch
+
+    def of_call(indices: np.ndarray) -> np.ndarray:
+      found = indices[:, first_step : first_step + len(call)]
+      # Pad a shorter call with batches that it does not reach.
+      margins = [(0, 0)] * found.ndim
+      margins[1] = (0, steps_per_call - len(call))
+      return np.pad(found, margins)
+
+    chunk = (
+      *layout.put_batches((images,), of_call(places)),
+      *layout.put_batches((split.labels,), of_call(rows)),
+    )
     return (members, None), (None, None, *_start_and_count(call)), chunk
 
   # One thread, because `load` keeps the order of the current epoch.

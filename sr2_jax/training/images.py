@@ -6,7 +6,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from sr2_jax.config import checks, derived
 from sr2_jax.data import dataset as dataset_lib
-from sr2_jax.data import fitting, splitting
+from sr2_jax.data import selection, splitting
 
 
 def load(config: ConfigDict | FrozenConfigDict) -> dataset_lib.Dataset:
@@ -14,7 +14,7 @@ def load(config: ConfigDict | FrozenConfigDict) -> dataset_lib.Dataset:
 
   With `augmentation.crop` images for evaluation are the middle of themselves:
   the network sees the size that it is trained on. Images for training are
-  whole, and cropped in the training program.
+  whole, and cropped at each step.
 
   Raises:
     UserError: the data are missing or damaged, or do not fit the config.
@@ -38,7 +38,7 @@ def load(config: ConfigDict | FrozenConfigDict) -> dataset_lib.Dataset:
     dataset,
     **{
       name: dataset_lib.Split(
-        fitting.cropped(split.images, (side, side)).copy(), split.labels
+        selection.of(split.images).middle((side, side)), split.labels
       )
       for name, split in (
         ("validation", dataset.validation),

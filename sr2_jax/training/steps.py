@@ -21,8 +21,9 @@ import optax
 from jax import lax
 
 from sr2_jax import rng
-from sr2_jax.imaging import augmentation, metrics
-from sr2_jax.training import batches, finiteness, inputs, packing, population
+from sr2_jax.imaging import metrics
+from sr2_jax.training import batches, crops, finiteness, inputs, packing
+from sr2_jax.training import population as population_lib
 
 # Maps keys [B] and images to images.
 Augment = Callable[[jax.Array, jax.Array], jax.Array]
@@ -113,7 +114,7 @@ def to_float(images: jax.Array) -> jax.Array:
 def train_step(
   settings: Settings,
   state: TrainState,
-  member: population.Members,
+  member: population_lib.Members,
   batch: batches.Batch,
   step: jax.Array,
   shard: jax.Array,
@@ -195,20 +196,16 @@ def inputs_of_batch(
   Args:
     settings: what all members share.
     seed: the member's.
-    images: of the batch, as in memory.
+    images: of the batch, as in memory or crops of these.
     step: the draws depend on it, the seed and an image's position.
     shard: index of this device's part of the batch.
     streams: what the names of the streams start with.
   """
-  own = jnp.arange(settings.shard_size, dtype=jnp.int32)
-  positions = shard * settings.shard_size + own
+  positions = batches.positions(shard, settings.shard_size)
 
   def keys_of(name: str) -> jax.Array:
-    stream = rng.stream(seed, streams + name)
-    return rng.per_image(jax.random.fold_in(stream, step), positions)
+    return rng.of_batch(seed, streams + name, step, positions)
 
-  if settings.crop:
-    images = augmentation.crop(keys_of("crop"), images, side=settings.crop)
   # Names for profiles and benchmarks; they change no number.
   with jax.named_scope("augmentation"):
     high_res = settings.augment(keys_of("augment"), to_float(images))
@@ -265,8 +262,8 @@ def train_program(settings: Settings, *, steps_per_call: int = 1) -> Program:
     `first_step` counts from 0 in the phase. A call stays within one epoch, and
     `order`, int32 [M, N], is the epoch's: it indexes images [N, ...], or these
     `batches.as_rows`, and labels [N]. These three are None if one more
-    argument, `chunk`, brings the batches: images [M, K, b, ...] and labels
-    [M, K, b] of this shard.
+    argument, `chunk`, brings the batches: images [M, K, b, ...], cropped if
+    they have to be, and labels [M, K, b] of this shard.
   """
 
   def program(
@@ -288,6 +285,7 @@ def train_program(settings: Settings, *, steps_per_call: int = 1) -> Program:
         batch = batches.choose(
           order, (images, labels), step, shard, sizes, settings.image_shape
         )
+        batch = crops.cut(batch, settings.crop, members.seed, step, shard)
       else:
         batch = batches.of_chunk(chunk, index)
       # Behind a barrier the step compiles to the same code for either source

@@ -89,7 +89,7 @@ def test_the_cache_tells_forms_apart(folder, form, shape):
 def test_one_color_file_makes_all_rgb(folder):
   color = _rgb()
   _save(folder / "b/2.png", color)
-  images, notes = _read(folder)
+  images, notes, _ = _read(folder)
   assert images.shape == (4, 6, 5, 3)
   np.testing.assert_array_equal(images[3], color)
   np.testing.assert_array_equal(images[0][..., 0], images[0][..., 2])
@@ -102,7 +102,7 @@ def test_gray_stored_as_rgb_is_rgb(folder):
   """As ever: a set keeps its number of channels, and a run its bits."""
   gray = _gray()
   _save(folder / "b/2.png", np.repeat(gray[..., None], 3, axis=-1))
-  images, _ = _read(folder)
+  images, *_ = _read(folder)
   assert images.shape == (4, 6, 5, 3)
   np.testing.assert_array_equal(images[3, ..., 1], gray)
 
@@ -110,7 +110,7 @@ def test_gray_stored_as_rgb_is_rgb(folder):
 def test_channels_can_be_chosen(folder):
   color = _rgb()
   _save(folder / "b/2.png", color)
-  images, notes = _read(folder, channels="1")
+  images, notes, _ = _read(folder, channels="1")
   assert images.shape == (4, 6, 5, 1)
   luma = color.astype(np.float64) @ [0.299, 0.587, 0.114]
   assert np.abs(images[3, ..., 0] - luma).max() <= 0.501
@@ -123,7 +123,7 @@ def test_formats_are_read_by_their_content(folder, suffix):
   options = {"webp": {"lossless": True}, "jpg": {"quality": 95}}.get(suffix, {})
   _save(folder / f"b/2.{suffix}", gray, **options)
   (folder / f"b/2.{suffix}").rename(folder / "b/2.dat")
-  images, _ = _read(folder, channels="1")
+  images, *_ = _read(folder, channels="1")
   error = np.abs(images[3, ..., 0].astype(int) - gray).max()
   assert error <= (40 if suffix == "jpg" else 0)
 
@@ -131,7 +131,7 @@ def test_formats_are_read_by_their_content(folder, suffix):
 def test_16_bits_stay_and_8_bits_keep_their_value(folder):
   deep = RANDOM.integers(0, 65536, (6, 5), np.uint16)
   _save(folder / "b/2.png", deep)
-  images, notes = _read(folder)
+  images, notes, _ = _read(folder)
   assert images.dtype == np.uint16
   np.testing.assert_array_equal(images[3, ..., 0], deep)
   shallow = np.asarray(Image.open(folder / "a/1.png"))
@@ -146,7 +146,7 @@ def test_alpha_leaves_colors_as_they_are_stored(folder):
   _save(folder / "b/2.png", color)
   gray = RANDOM.integers(0, 256, (6, 5, 2), np.uint8)
   _save(folder / "b/3.png", gray)
-  images, notes = _read(folder)
+  images, notes, _ = _read(folder)
   np.testing.assert_array_equal(images[3], color[..., :3])
   np.testing.assert_array_equal(images[4, ..., 2], gray[..., 0])
   assert "2 of 5 images: transparent: with their colors as stored" in notes
@@ -159,7 +159,7 @@ def test_palette_and_one_bit_files(folder):
   bits = np.zeros((6, 5), np.uint8)
   bits[2:] = 255
   Image.fromarray(bits).convert("1").save(folder / "b/3.png")
-  images, _ = _read(folder)
+  images, *_ = _read(folder)
   np.testing.assert_array_equal(images[3], color)
   np.testing.assert_array_equal(images[4][..., 1], bits)
 
@@ -172,7 +172,7 @@ def test_jpeg_is_read_upright(folder, form):
   exif = Image.Exif()
   exif[0x0112] = 6  # Orientation: turn by 90 degrees clockwise to show it
   sideways.save(folder / "b/2.jpeg", exif=exif, quality=95)
-  images, notes = _read(folder, **form)
+  images, notes, _ = _read(folder, **form)
   upright = images[3].astype(int)
   assert upright.shape == (6, 5, 3)
   assert upright[0].mean() > 150
@@ -216,7 +216,7 @@ def test_a_size_that_does_not_fit_says_which_way_does(
 def test_what_was_done_to_sizes_is_counted(folder):
   _save(folder / "b/2.png", _gray(12, 10))
   _save(folder / "b/3.png", _gray(3, 5))
-  images, notes = _read(folder, size=(6, 5), fit="resize")
+  images, notes, _ = _read(folder, size=(6, 5), fit="resize")
   assert images.shape == (5, 6, 5, 1)
   assert notes == (
     "1 of 5 images: made smaller",

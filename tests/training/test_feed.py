@@ -26,11 +26,12 @@ def make_phase():
   )
 
 
-def make_config(*, steps_per_call=3, device_bytes=0, every_steps=5):
+def make_config(*, steps_per_call=3, device_bytes=0, every_steps=5, crop=0):
   return types.SimpleNamespace(
     steps_per_call=steps_per_call,
     batch_size=BATCH,
     data=types.SimpleNamespace(device_bytes=device_bytes),
+    augmentation=types.SimpleNamespace(crop=crop),
     checkpoint=types.SimpleNamespace(every_steps=every_steps),
   )
 
@@ -154,8 +155,8 @@ def test_accelerators_take_many_steps_that_fit():
   gpus = (types.SimpleNamespace(platform="gpu"),) * 2
   layout = parallel.Layout("members", gpus)
 
-  def plan(shape, device_bytes=0, dtype=np.uint8):
-    config = make_config(steps_per_call=0, device_bytes=device_bytes)
+  def plan(shape, device_bytes=0, dtype=np.uint8, crop=0):
+    config = make_config(steps_per_call=0, device_bytes=device_bytes, crop=crop)
     images = np.empty(shape, dtype)
     return feed.plan(config, layout, images=images, num_members=2)
 
@@ -167,6 +168,9 @@ def test_accelerators_take_many_steps_that_fit():
   # With 16 bits an image has twice the bytes.
   deep = plan((200, 32, 32, 3), 6 * 4 * 3072 * 14, np.uint16)
   assert deep == feed.Plan(True, 7)
+  # Only crops are sent.
+  cut = plan((200, 64, 96, 3), 6 * 4 * 3072 * 7, crop=32)
+  assert cut == feed.Plan(True, 7)
 
 
 def test_streaming_reads_ahead_and_stops_when_closed(split, monkeypatch):
@@ -184,7 +188,8 @@ def test_streaming_reads_ahead_and_stops_when_closed(split, monkeypatch):
   with contextlib.closing(calls):
     call, _ = next(calls)
     assert call == range(1)
-  assert 1 <= len(loaded) <= 3
+  # Images and labels of each call.
+  assert 2 <= len(loaded) <= 6
 
 
 def test_an_error_while_loading_reaches_the_caller(split, monkeypatch):

@@ -611,32 +611,3 @@ def test_uint16_is_scaled_to_the_unit_interval():
   shallow = steps.to_float(jnp.arange(256).astype(jnp.uint8))
   wide = steps.to_float((257 * jnp.arange(256)).astype(jnp.uint16))
   np.testing.assert_allclose(shallow, wide, rtol=3e-7)
-
-
-@pytest.mark.parametrize("streams", ["", "batch_norm_"])
-def test_crops_have_a_stream_of_their_own(streams):
-  """By step and place in the batch, however devices share it."""
-  random = np.random.default_rng(0)
-  images = random.integers(0, 256, (BATCH, 16, 14, 1), np.uint8)
-  seed, step = np.uint32(3), np.int32(5)
-  settings = make_settings(ONE_DEVICE, "none", crop=SIZE)
-  key = jax.random.fold_in(rng.stream(seed, f"{streams}crop"), step)
-  cut = augmentation.crop(
-    rng.per_image(key, jnp.arange(BATCH)), jnp.asarray(images), side=SIZE
-  )
-  expected, *_ = steps.inputs_of_batch(
-    dataclasses.replace(settings, crop=0),
-    seed, cut, step, np.int32(0), streams=streams,
-  )  # fmt: skip
-  whole, *_ = steps.inputs_of_batch(
-    settings, seed, images, step, np.int32(0), streams=streams
-  )
-  np.testing.assert_array_equal(whole, expected)
-  half = dataclasses.replace(settings, num_shards=2)
-  parts = [
-    steps.inputs_of_batch(
-      half, seed, part, step, np.int32(shard), streams=streams
-    )[0]
-    for shard, part in enumerate(np.split(images, 2))
-  ]
-  np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-6)
