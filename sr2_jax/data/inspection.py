@@ -46,7 +46,7 @@ def examine(files: Sequence[Path], form: image_folder.Form) -> list[Seen]:
     headers = [one.header for one in seen if one.header is not None]
     if not headers:
       return seen
-    target, well = image_folder.uniform_of(headers, form), seen_well(seen)
+    uniform, well = image_folder.uniform_of(headers, form), seen_well(seen)
     misfits = {
       well[i]
       for i in image_folder.sizes_of([x.size for x in headers], form).misfits
@@ -61,7 +61,7 @@ def examine(files: Sequence[Path], form: image_folder.Form) -> list[Seen]:
           picture = image_file.read(path)
           pixels, notes = picture.pixels, picture.notes
         else:
-          pixels, notes = image_folder.decoded(path, target)
+          pixels, notes = image_folder.decoded(path, uniform)
       except errors.UserError as error:
         return Seen(None, problem=str(error))
       return Seen(header, duplicates.digest(pixels), notes)
