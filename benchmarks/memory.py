@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from typing import Any
 
 from benchmarks import effort as effort_lib
 from benchmarks import machine, records
@@ -62,21 +63,27 @@ def measure(effort: effort_lib.Effort) -> records.Measurement:
   )
 
 
-def train(num_images: int, num_steps: int, workdir: str) -> None:
-  """Runs `train.train_phase` on random images, in this process."""
+def config_of(data_name: str, **changes: Any) -> Any:
+  """A config of FSRCNN x4 with a short validation, resolved."""
+  from experiments import default
+  from sr2_jax.config import derived
+
+  config = default.get_config()
+  config.data.name = data_name
+  config.degradation.scale = 4
+  config.eval.max_images = 500
+  config.update_from_flattened_dict(
+    {name.replace("__", "."): value for name, value in changes.items()}
+  )
+  return derived.resolve(config)
+
+
+def svhn_sized(num_images: int) -> Any:
+  """A data set of random images of 32x32x3."""
   # Only the process that trains may import JAX.
   import numpy as np
 
-  from experiments import default
-  from sr2_jax import parallel
-  from sr2_jax import train as train_lib
-  from sr2_jax.config import derived
   from sr2_jax.data import dataset
-  from sr2_jax.evaluation import phase_evaluation
-  from sr2_jax.records import folder as folder_lib
-  from sr2_jax.records import metrics_log
-  from sr2_jax.training import checkpoint, divergence, preemption, start
-  from sr2_jax.training import run as run_lib
 
   random = np.random.default_rng(0)
 
@@ -86,27 +93,40 @@ def train(num_images: int, num_steps: int, workdir: str) -> None:
       random.integers(0, 10, count, np.int32),
     )
 
-  config = default.get_config()
-  config.data.name = "svhn_cropped"
-  config.degradation.scale = 4
-  # A short validation.
-  config.eval.max_images = 500
-  config = derived.resolve(config)
-  run = run_lib.Run(
+  return dataset.Dataset(
+    "svhn_cropped",
+    split(num_images),
+    split(_NUM_VALIDATION),
+    split(_NUM_TEST),
+    class_names=tuple("0123456789"),
+    fingerprint="",
+    notes=(),
+  )
+
+
+def run_of(config: Any, dataset: Any, workdir: str) -> Any:
+  """A run on all devices."""
+  from sr2_jax import parallel
+  from sr2_jax.records import folder as folder_lib
+  from sr2_jax.training import preemption
+  from sr2_jax.training import run as run_lib
+
+  return run_lib.Run(
     config,
     folder_lib.RunFolder(workdir),
-    dataset.Dataset(
-      "svhn_cropped",
-      split(num_images),
-      split(_NUM_VALIDATION),
-      split(_NUM_TEST),
-      class_names=tuple("0123456789"),
-      fingerprint="",
-      notes=(),
-    ),
+    dataset,
     parallel.layout("data", 0),
     preemption.StopRequest(),
   )
+
+
+def train(run: Any, num_steps: int) -> None:
+  """Runs `train.train_phase` with validation and a checkpoint."""
+  from sr2_jax import train as train_lib
+  from sr2_jax.evaluation import phase_evaluation
+  from sr2_jax.records import metrics_log
+  from sr2_jax.training import checkpoint, divergence, start
+
   phase = dataclasses.replace(run.phase("pretrain"), num_steps=num_steps)
   with run.stop.listening():
     train_lib.train_phase(
@@ -116,7 +136,7 @@ def train(num_images: int, num_steps: int, workdir: str) -> None:
       checkpoints=checkpoint.Checkpoints(
         run.folder.checkpoints("pretrain"), keep=1
       ),
-      metric_writer=metrics_log.Writer(workdir, tensorboard=False),
+      metric_writer=metrics_log.Writer(run.folder.path, tensorboard=False),
       divergences=divergence.Divergences(),
     )
 
@@ -129,7 +149,8 @@ def main(argv: Sequence[str]) -> None:
   arguments = parser.parse_args(argv)
   cpu_tuning.prepare()  # As sr2_jax.main does.
   with tempfile.TemporaryDirectory(prefix="sr2_jax_benchmark_") as workdir:
-    train(arguments.images, arguments.steps, workdir)
+    images = svhn_sized(arguments.images)
+    train(run_of(config_of("svhn_cropped"), images, workdir), arguments.steps)
   print(json.dumps({"peak_bytes": provenance.peak_bytes()}))
 
 

@@ -172,6 +172,7 @@ def test_commands_are_understood(module, arguments, monkeypatch):
       "benchmarks.run"
       | "benchmarks.table"
       | "benchmarks.prediction"
+      | "benchmarks.large"
       | "benchmarks.rounding"
       | "benchmarks.convolutions"
     ):

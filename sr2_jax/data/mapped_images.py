@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import math
+import mmap
 import os
 import shutil
 import sys
@@ -232,6 +233,22 @@ def _content(file: Any) -> Images:
   file.seek(first + nbytes)
   digests = np.load(file, allow_pickle=False)
   notes = np.load(file, allow_pickle=False)
-  # A plain array: a `memmap` is slower to index.
-  pixels = np.asarray(np.memmap(file, dtype, "r", first, shape))
+  pixels = mapped(file, shape, dtype=dtype, first=first)
   return Images(pixels, tuple(json.loads(notes.tobytes())), digests)
+
+
+def mapped(
+  file: Any, shape: tuple[int, ...], *, dtype: Any, first: int = 0
+) -> np.memmap:
+  """An array in a file, which is read where and when it is looked at.
+
+  Args:
+    file: open to read.
+    shape: of the array.
+    dtype: of the array.
+    first: byte that it begins with.
+  """
+  array = np.memmap(file, dtype, "r", first, shape)
+  # Otherwise the system reads far more around a pixel, for one who reads on.
+  array._mmap.madvise(mmap.MADV_RANDOM)  # pyright: ignore
+  return array

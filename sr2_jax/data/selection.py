@@ -1,7 +1,9 @@
 """Some images of an array or a mapped file, without a copy of them."""
 
+import contextlib
 import dataclasses
 import math
+import mmap
 from collections.abc import Iterator
 from typing import Any, overload
 
@@ -62,6 +64,7 @@ class Selection:
     chosen = self.rows[index]
     if isinstance(index, slice):
       return Selection(self.source, chosen)
+    self._announce(chosen, 0, self.shape[1])
     return np.ascontiguousarray(self.source[chosen])
 
   def __array__(
@@ -70,8 +73,11 @@ class Selection:
     """A copy of these images."""
     if copy is False:
       raise ValueError("an array of these images is a copy")
-    images = np.ascontiguousarray(self.source[self.rows])
-    return images if dtype is None else images.astype(dtype, copy=False)
+    images, first = np.empty(self.shape, dtype or self.dtype), 0
+    for portion in portions(self):
+      images[first : first + len(portion)] = portion
+      first += len(portion)
+    return images
 
   def middle(self, size: sizes_lib.Size) -> "Selection":
     """The middle of each image, cut when it is looked at."""
@@ -85,12 +91,43 @@ class Selection:
       side: height and width of the squares.
     """
     index, top, left = np.moveaxis(places, -1, 0)
+    rows = self.rows[index]
+    self._announce(rows, top, side)
     # [all, top, left, C, side, side]; nothing is copied yet.
     squares = np.lib.stride_tricks.sliding_window_view(
       self.source, (side, side), axis=(1, 2)
     )
     squares = np.moveaxis(squares, 3, -1)
-    return np.ascontiguousarray(squares[self.rows[index], top, left])
+    return np.ascontiguousarray(squares[rows, top, left])
+
+  def _announce(
+    self, rows: np.ndarray, tops: np.ndarray | int, height: int
+  ) -> None:
+    """Asks the system for pixels of a mapped file that are read next.
+
+    A disk then gets all requests at once. Otherwise it would get the next one
+    when the last is answered.
+
+    Args:
+      rows: of the source, int [...].
+      tops: first line of pixels that is read of each, int [...].
+      height: how many lines are read.
+    """
+    mapped = getattr(self.source, "_mmap", None)
+    if mapped is None:
+      return
+    of_image, of_line = self.source.strides[:2]
+    address = np.frombuffer(mapped, np.uint8).__array_interface__["data"][0]
+    begin = self.source.__array_interface__["data"][0] - address
+    starts = begin + rows.astype(np.int64) * of_image + tops * of_line
+    pages = starts - starts % mmap.PAGESIZE
+    ends = np.minimum(starts + height * of_line, len(mapped))
+    # It is only advice: what fails here is read all the same.
+    with contextlib.suppress(OSError):
+      for page, end in zip(
+        pages.ravel().tolist(), ends.ravel().tolist(), strict=True
+      ):
+        mapped.madvise(mmap.MADV_WILLNEED, page, end - page)
 
 
 # Images [N, H, W, C] of a split.
@@ -109,4 +146,5 @@ def portions(images: Images) -> Iterator[np.ndarray]:
   of_one = max(1, images.nbytes // max(1, len(images)))
   step = max(1, _PORTION // of_one)
   for first in range(0, len(images), step):
-    yield np.asarray(images[first : first + step])
+    last = min(first + step, len(images))
+    yield images[np.arange(first, last)]

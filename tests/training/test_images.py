@@ -48,8 +48,8 @@ def test_crops_are_cut_for_evaluation_alone(config):
   np.testing.assert_array_equal(found.train.images, whole.train.images)
   for name in ("validation", "test"):
     split = getattr(found, name)
-    uncut = np.asarray(getattr(whole, name).images)
-    np.testing.assert_array_equal(split.images, uncut[:, 2:14, 1:13])
+    expected = np.asarray(getattr(whole, name).images)[:, 2:14, 1:13]
+    np.testing.assert_array_equal(split.images, expected)
     assert split.images[np.arange(2)].flags.c_contiguous
   assert found.fingerprint == whole.fingerprint
 
