@@ -1,15 +1,17 @@
 """Training on more images than memory holds, against a small set.
 
-  python -m benchmarks.large --rounds=5
+  python -m benchmarks.large --rounds=10
 
-Processes with 200,000 images of 256x256x3, of which squares of 32 are trained
-on, alternate with processes with 2,000 images of 32x32x3. A sparse file stands
-for the large set, 39 GB that take no room. All pixels are zeros in both, and
-the system makes them without a disk, so a disk's speed is not in the numbers.
-Each process takes some steps, and then as many with validation and a checkpoint
-at their end. Prints JSON, of each process: images per second and CPU seconds
-per image of the first steps, and the most anonymous memory, which mapped pages
-are no part of. CPU seconds say more where much else is running.
+The large set has 200,000 images of 256x256x3, of which squares of 32 are
+trained on; the small one has 2,000 images of 32x32x3. A sparse file stands for
+the large set, 39 GB that take no room. All pixels are zeros in both, and the
+system makes them without a disk: a disk's speed is not in the numbers.
+
+First the large set trains with validation and a checkpoint, while anonymous
+memory is watched; mapped pages are no part of it. Then blocks of steps of both
+sets alternate. Prints JSON: for each block images per second and CPU time per
+image, which says more where much else is running, and the medians of large /
+small.
 """
 
 import argparse
@@ -17,11 +19,9 @@ import contextlib
 import itertools
 import json
 import math
-import os
 import pathlib
 import re
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -39,7 +39,6 @@ _CROP = 32
 _NUM_HELD_OUT = 2_000
 # Steps that are not measured, for compiling.
 _WARM_UP = 20
-_ENDLESS = 10**6
 _SECONDS_BETWEEN_LOOKS = 0.02
 
 
@@ -108,103 +107,91 @@ def dataset_of(which: str, folder: pathlib.Path) -> Any:
   )
 
 
-def speed(run: Any, num_steps: int) -> dict[str, float]:
-  """Images per second of training steps, and CPU seconds per image."""
-  import jax
+class Steps:
+  """Training steps of a run, one block of steps after another."""
 
-  from sr2_jax.training import feed, steps
-  from sr2_jax.training import phase as phase_lib
+  def __init__(self, run: Any) -> None:
+    from sr2_jax.training import feed, steps
+    from sr2_jax.training import phase as phase_lib
 
-  phase = run.phase("pretrain")
-  layout = run.layout.of(phase.population.size)
-  one_step = phase_lib.train_steps(phase, run.config, layout, steps_per_call=1)
-  running = layout.put_members(steps.all_alive(phase.create_state()))
-  begin = (0.0, 0.0)
-  calls = feed.calls(phase, run.config, layout, run.dataset.train, first_step=0)
-  with contextlib.closing(calls):
-    for call, inputs in itertools.islice(calls, _WARM_UP + num_steps):
-      running, _ = one_step(running, *inputs)
-      jax.block_until_ready(running)
-      if call.stop == _WARM_UP:
-        begin = (time.perf_counter(), time.process_time())
-  seconds, cpu = time.perf_counter() - begin[0], time.process_time() - begin[1]
-  num_images = num_steps * run.config.batch_size
-  return {
-    "images_per_second": num_images / seconds,
-    "cpu_seconds_per_image": cpu / num_images,
-  }
+    phase = run.phase("pretrain")
+    layout = run.layout.of(phase.population.size)
+    self._step = phase_lib.train_steps(
+      phase, run.config, layout, steps_per_call=1
+    )
+    self._running = layout.put_members(steps.all_alive(phase.create_state()))
+    self.calls = feed.calls(
+      phase, run.config, layout, run.dataset.train, first_step=0
+    )
+    self._batch_size = run.config.batch_size
+
+  def block(self, num_steps: int) -> dict[str, float]:
+    """Images per second of some steps, and CPU microseconds per image."""
+    import jax
+
+    begin = time.perf_counter(), time.process_time()
+    for _, inputs in itertools.islice(self.calls, num_steps):
+      self._running, _ = self._step(self._running, *inputs)
+      jax.block_until_ready(self._running)
+    seconds, cpu = time.perf_counter(), time.process_time()
+    num_images = num_steps * self._batch_size
+    return {
+      "images_per_second": num_images / (seconds - begin[0]),
+      "cpu_us_per_image": 1e6 * (cpu - begin[1]) / num_images,
+    }
 
 
-def work(which: str, num_steps: int) -> dict[str, float]:
-  """Speed and memory of training on a set, in this process."""
-  config = memory.config_of(
-    "folder",
-    batch_size=64,
-    checkpoint__every_steps=_ENDLESS,
-    pretrain__num_epochs=_ENDLESS,
-    joint__num_epochs=0,
-    augmentation__crop=_CROP if which == "large" else 0,
-  )
+def measure(num_rounds: int, num_steps: int) -> dict[str, Any]:
+  """Memory of the large set, then blocks of steps of both in turn."""
   with (
-    AnonymousMemory() as seen,
+    contextlib.ExitStack() as stack,
     tempfile.TemporaryDirectory(prefix="sr2_jax_benchmark_") as folder,
   ):
-    run = memory.run_of(config, dataset_of(which, pathlib.Path(folder)), folder)
-    found = speed(run, num_steps)
-    memory.train(run, num_steps)
-  return {**found, "anonymous_gb": seen.peak_bytes / 1e9}
-
-
-def compare(rounds: int, num_steps: int) -> dict[str, Any]:
-  """Both sets in turn, each time in a process of its own."""
-  found: dict[str, list[dict[str, float]]] = {which: [] for which in _SETS}
-  for number in range(rounds):
-    # Neither is always the first.
-    for which in list(_SETS)[:: -1 if number % 2 else 1]:
-      done = subprocess.run(
-        (
-          *(sys.executable, "-m", "benchmarks.large"),
-          *(f"--worker={which}", f"--steps={num_steps}"),
-        ),
-        cwd=machine.ROOT,
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-      )
-      found[which].append(json.loads(done.stdout.splitlines()[-1]))
-      print(which, found[which][-1], file=sys.stderr, flush=True)
+    runs = {}
+    with AnonymousMemory() as seen:
+      for which in _SETS:
+        config = memory.config_of(
+          "folder",
+          joint__num_epochs=0,
+          augmentation__crop=_CROP if which == "large" else 0,
+        )
+        dataset = dataset_of(which, pathlib.Path(folder))
+        runs[which] = memory.run_of(config, dataset, f"{folder}/{which}")
+        if which == "large":
+          memory.train(runs[which], num_steps)
+    of_sets = {which: Steps(run) for which, run in runs.items()}
+    for steps in of_sets.values():
+      stack.enter_context(contextlib.closing(steps.calls))
+      steps.block(_WARM_UP)
+    rounds = []
+    for number in range(num_rounds):
+      # Neither is always the first.
+      order = list(_SETS)[:: -1 if number % 2 else 1]
+      rounds.append({which: of_sets[which].block(num_steps) for which in order})
+      print(rounds[-1], file=sys.stderr, flush=True)
   return {
     "machine": machine.describe(),
     "steps": num_steps,
-    **{
-      name: {which: [x[name] for x in found[which]] for which in _SETS}
-      for name in found["large"][0]
+    "anonymous_gb": seen.peak_bytes / 1e9,
+    "rounds": rounds,
+    "ratios": {
+      name: statistics.median(
+        x["large"][name] / x["small"][name] for x in rounds
+      )
+      for name in rounds[0]["large"]
     },
-    "ratio_of_speeds": _ratio(found, "images_per_second"),
-    "ratio_of_cpu_seconds": _ratio(found, "cpu_seconds_per_image"),
   }
 
 
-def _ratio(found: dict[str, list[dict[str, float]]], name: str) -> float:
-  """Median over the rounds of large / small."""
-  pairs = zip(found["large"], found["small"], strict=True)
-  return statistics.median(one[name] / other[name] for one, other in pairs)
-
-
 def main(argv: Sequence[str]) -> None:
-  """Compares both sets, or trains on one of them; prints JSON."""
+  """Measures, and prints JSON."""
   parser = argparse.ArgumentParser(prog="python -m benchmarks.large")
-  parser.add_argument("--rounds", type=int, default=5)
-  parser.add_argument("--steps", type=int, default=200)
-  parser.add_argument("--worker", choices=_SETS, help="in this process")
-  parser.add_argument("--write", help="a JSON file for the results")
+  parser.add_argument("--rounds", type=int, default=10)
+  parser.add_argument("--steps", type=int, default=50)
+  parser.add_argument("--write", help="a file for what is printed")
   options = parser.parse_args(argv)
-  if options.worker:
-    cpu_tuning.prepare()  # As sr2_jax.main does.
-    print(json.dumps(work(options.worker, options.steps)))
-    return
-  text = json.dumps(compare(options.rounds, options.steps), indent=1)
+  cpu_tuning.prepare()  # As sr2_jax.main does.
+  text = json.dumps(measure(options.rounds, options.steps), indent=1)
   if options.write:
     files.write_atomically(options.write, text.encode() + b"\n")
   print(text)

@@ -133,6 +133,24 @@ def test_batches_of_idle_members_are_put_too():
   )
 
 
+@pytest.mark.parametrize("name", ["data", "members"])
+def test_an_index_may_be_several_numbers(name):
+  class Places:
+    shape = (7, 2)
+
+    def __getitem__(self, index):
+      return index
+
+  layout = parallel.layout(name, 2).of(2)
+  index = np.arange(2 * 3 * 4 * 2).reshape(2, 3, 4, 2)
+  pairs, firsts = (
+    layout.put_batches((array,), rows)[0]
+    for array, rows in ((Places(), index), (np.arange(48), index[..., 0]))
+  )
+  assert pairs.shape == (*firsts.shape, 2)
+  np.testing.assert_array_equal(np.asarray(pairs)[..., 0], firsts)
+
+
 def test_a_layout_of_no_population_has_no_idle_members():
   """Nobody would take them out again."""
   with pytest.raises(ValueError, match="1 idle members"):

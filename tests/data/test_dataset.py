@@ -171,6 +171,49 @@ def test_folder_keeps_the_split_of_earlier_versions(write_images):
   assert found.fingerprint.startswith("f245f8bdeaab3166")
 
 
+def test_the_fingerprint_of_own_images_is_kept(write_images, monkeypatch):
+  """By pixels, labels and splits; it is what an array's would be."""
+  root = write_images("ant", 10)
+  write_images("bee", 10)
+  computed = []
+  compute = dataset._fingerprint
+
+  def counted(splits):
+    computed.append(compute(splits))
+    return computed[-1]
+
+  monkeypatch.setattr(dataset, "_fingerprint", counted)
+
+  def load(**fields):
+    return dataset.load(_config(name="folder", path=str(root), **fields))
+
+  first, again = load(), load()
+  assert [first.fingerprint] == [again.fingerprint] == computed
+  arrays = {
+    name: dataset.Split(np.array(split.images), split.labels)
+    for name in ("train", "validation", "test")
+    for split in [getattr(first, name)]
+  }
+  assert compute(arrays) == first.fingerprint
+  others = [
+    load(max_train_images=3),
+    load(split_seed=1),
+    load(classes="x=ant,ant=bee"),
+    load(classes="ant"),
+  ]
+  prints = {x.fingerprint for x in others}
+  assert len(prints - {first.fingerprint}) == len(others)
+  assert len(computed) == 1 + len(others)
+
+
+def test_splits_of_own_images_share_a_file(write_images):
+  root = write_images("ant", 10)
+  found = dataset.load(_config(name="folder", path=str(root)))
+  sources = [x.images.source for x in (found.train, found.test)]
+  assert sources[0] is sources[1]
+  assert isinstance(sources[0], np.memmap)
+
+
 def test_a_run_says_what_it_needs(write_images):
   root = write_images("ant", 10, size=(5, 6))
   config = _config(name="folder", path=str(root), fit="crop")

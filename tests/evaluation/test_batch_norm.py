@@ -10,6 +10,7 @@ import pytest
 from flax import traverse_util
 
 from sr2_jax import parallel, rng
+from sr2_jax.data import dataset
 from sr2_jax.evaluation import batch_norm
 from sr2_jax.imaging import augmentation
 from sr2_jax.models import batch_norm as norm_lib
@@ -178,6 +179,45 @@ def test_several_devices_estimate_what_one_does(joint, tmp_path, name):
     found,
     expected,
   )
+
+
+def test_crops_are_those_of_their_stream(joint, tmp_path):
+  """Larger images around the same squares give the same statistics."""
+  _, _, variables, _ = joint
+  run = make_run(tmp_path, augmentation__crop=tiny_network.SIZE)
+  random = np.random.default_rng(0)
+  shape = (NUM_IMAGES, 20, 17, 1)
+  whole = random.integers(0, 256, shape, np.uint8)
+  labels = np.zeros(NUM_IMAGES, np.int32)
+  object.__setattr__(run.dataset, "train", dataset.Split(whole, labels))
+  phase = run.phase("joint")
+  estimator = batch_norm.Estimator(run, phase)
+  sent = []
+
+  class Recorded:
+    shape = (NUM_IMAGES, tiny_network.SIZE, tiny_network.SIZE, 1)
+    places = estimator._images.places
+
+    def __getitem__(self, places, images=estimator._images):
+      sent.append(images[places])
+      return sent[-1]
+
+  estimator._images = Recorded()
+  on_devices = run.layout.of(phase.population.size).put_members(variables)
+  estimator(on_devices, num_batches=NUM_BATCHES)
+  for index, images in enumerate(sent):
+    for member, seed in enumerate(phase.population.seeds):
+      epoch, place = divmod(index, NUM_IMAGES // BATCH)
+      key = jax.random.fold_in(rng.stream(seed, "batch_norm_order"), epoch)
+      order = np.asarray(jax.random.permutation(key, NUM_IMAGES))
+      key = jax.random.fold_in(rng.stream(seed, "batch_norm_crop"), index)
+      expected = augmentation.crop(
+        rng.per_image(key, jnp.arange(BATCH)),
+        jnp.asarray(whole[order[place * BATCH :][:BATCH]]),
+        side=tiny_network.SIZE,
+      )
+      np.testing.assert_array_equal(images[0, member, 0], expected)
+  assert len(sent) == NUM_BATCHES
 
 
 def test_frozen_subtrees_keep_theirs(tmp_path):
