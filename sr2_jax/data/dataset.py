@@ -17,6 +17,7 @@ from sr2_jax.data import (
   cache,
   mnist5k,
   own_images,
+  pairs,
   published,
   selection,
   splitting,
@@ -30,11 +31,13 @@ _DIGITS = tuple("0123456789")
 class Split:
   """Images [N, H, W, C], C-contiguous, and labels, int32 [N].
 
-  Images are uint8, or uint16 of 16-bit files.
+  Images are uint8, or uint16 of 16-bit files. They are high-resolution ones;
+  or, with a `pair_scale`, these and low-resolution ones, packed by `pairs`.
   """
 
   images: selection.Images
   labels: np.ndarray
+  pair_scale: int = 0
 
   def __post_init__(self) -> None:
     assert self.images.dtype in (np.uint8, np.uint16), self.images.dtype
@@ -43,6 +46,14 @@ class Split:
       assert self.images.flags.c_contiguous
     assert self.labels.dtype == np.int32, self.labels.dtype
     assert self.labels.shape == self.images.shape[:1], self.labels.shape
+
+  @property
+  def image_shape(self) -> tuple[int, int, int]:
+    """(H, W, C) of the high-resolution images."""
+    if self.pair_scale:
+      return pairs.shape_of(self.images.shape[1:], self.pair_scale)
+    height, width, channels = self.images.shape[1:]
+    return height, width, channels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +169,11 @@ def _folder(config_data: ml_collections.ConfigDict, needs: Needs) -> Dataset:
   return _assemble(
     config_data,
     **{
-      name: Split(selection.Selection(own.images, part), own.labels[part])
+      name: Split(
+        selection.Selection(own.images, part),
+        own.labels[part],
+        own.pair_scale,
+      )
       for name, part in own.parts.items()
     },
     class_names=own.class_names,
@@ -202,7 +217,9 @@ def _assemble(
         f"validation_fraction={config_data.validation_fraction}."
       )
   if limit := config_data.max_train_images:
-    splits["train"] = Split(train.images[:limit], train.labels[:limit])
+    splits["train"] = dataclasses.replace(
+      train, images=train.images[:limit], labels=train.labels[:limit]
+    )
   return Dataset(
     name=config_data.name,
     **splits,

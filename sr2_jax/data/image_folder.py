@@ -12,7 +12,14 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from sr2_jax import errors, paths
-from sr2_jax.data import fitting, image_file, mapped_images, pixels
+from sr2_jax.data import (
+  fitting,
+  image_file,
+  mapped_images,
+  pairs,
+  partners,
+  pixels,
+)
 from sr2_jax.data import sizes as sizes_lib
 
 _SIDES = "(height x width)"
@@ -30,7 +37,8 @@ class Form(NamedTuple):
     size: of `data.size`; None: the one that all have.
     fit: how images get this size, a value of `data.fit`.
     channels: "1", "3" or "auto", which is 3 if any file has colors.
-    multiple_of: divides both sides of what is cropped to no given size.
+    multiple_of: the scale, which divides both sides of what is cropped to no
+      given size.
   """
 
   size: sizes_lib.Size | None = None
@@ -40,7 +48,11 @@ class Form(NamedTuple):
 
 
 def read(
-  files: Sequence[Path], form: Form, *, source: str
+  files: Sequence[Path],
+  form: Form,
+  *,
+  source: str,
+  low_res: Sequence[Path] = (),
 ) -> mapped_images.Images:
   """Decodes images, or takes them from the cache.
 
@@ -48,10 +60,12 @@ def read(
     files: paths of the images.
     form: what all of them become.
     source: where they come from, for messages.
+    low_res: of each image the file of its low-resolution one, or none at all.
 
   Returns:
     The images in the order of their paths, with C of 1 or 3; uint16 if any file
-    has 16 bits, and uint8 otherwise.
+    has 16 bits, and uint8 otherwise. With low-resolution ones they are packed
+    by `pairs`.
 
   Raises:
     UserError: names those that cannot be read, or not in this form.
@@ -59,9 +73,13 @@ def read(
 
   def decode(target: mapped_images.Target) -> tuple[str, ...]:
     print(f"decoding {source}: {len(files):,} images ...", file=sys.stderr)
-    return _decode_all(files, form, target)
+    return _decode_all(files, low_res, form, target)
 
-  return mapped_images.kept("folder", _identity(files, form), decode=decode)
+  return mapped_images.kept(
+    "pairs" if low_res else "folder",
+    _identity([*files, *low_res], form),
+    decode=decode,
+  )
 
 
 def _identity(files: Sequence[Path], form: Form) -> str:
@@ -82,12 +100,20 @@ class Uniform(NamedTuple):
   fit: str
 
 
-def uniform_of(headers: Sequence[image_file.Header], form: Form) -> Uniform:
-  """What images with these headers become; those that misfit count as well."""
-  channels = 3 if any(header.is_color for header in headers) else 1
+def uniform_of(
+  headers: Sequence[image_file.Header],
+  form: Form,
+  low_res: Sequence[image_file.Header] = (),
+) -> Uniform:
+  """What images with these headers become; those that misfit count as well.
+
+  Of the low-resolution ones of pairs, colors and bits count.
+  """
+  every = (*headers, *low_res)
+  channels = 3 if any(header.is_color for header in every) else 1
   if form.channels != "auto":
     channels = int(form.channels)
-  bits = 16 if any(header.bits == 16 for header in headers) else 8
+  bits = 16 if any(header.bits == 16 for header in every) else 8
   size = sizes_of([header.size for header in headers], form).size
   return Uniform(size, channels, bits, form.fit)
 
@@ -114,29 +140,69 @@ def decoded(path: Path, uniform: Uniform) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def _decode_all(
-  files: Sequence[Path], form: Form, target: mapped_images.Target
+  files: Sequence[Path],
+  low_res: Sequence[Path],
+  form: Form,
+  target: mapped_images.Target,
 ) -> tuple[str, ...]:
   """Puts the images where they are stored, and returns notes."""
-  headers = _each(lambda index: image_file.header(files[index]), files)
-  _check_sizes(files, headers, form)
-  uniform = uniform_of(headers, form)
+  every, count = [*files, *low_res], len(files)
+  headers = _each(lambda index: image_file.header(every[index]), every)
+  scale = form.multiple_of if low_res else 1
+  if low_res:
+    _check_pairs(every, headers, scale)
+  _check_sizes(files, headers[:count], form)
+  uniform = uniform_of(headers[:count], form, headers[count:])
+  # Of packed pairs.
+  height, width = (side // scale for side in uniform.size)
+  depth = uniform.channels * (scale**2 + 1 if low_res else 1)
   target.begin(
-    (len(files), *uniform.size, uniform.channels), f"uint{uniform.bits}"
+    (count, height, width, depth),
+    f"uint{uniform.bits}",
+    parts=2 if low_res else 1,
   )
 
+  def as_stored(index: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    own = uniform._replace(size=headers[index].size, fit="refuse")
+    return decoded(every[index], own)
+
   def place(index: int) -> tuple[str, ...]:
-    image, notes = decoded(files[index], uniform)
-    target.put(index, image)
-    return notes
+    if not low_res:
+      image, notes = decoded(files[index], uniform)
+      target.put(index, image)
+      return notes
+    (large, notes), (small, more) = as_stored(index), as_stored(count + index)
+    # Pairs are cut in one piece, so that their pixels still correspond.
+    image, words = fitting.fitted(
+      pairs.packed(large, small), (height, width), how=form.fit
+    )
+    target.put(index, image, *pairs.unpacked(image, scale))
+    return (*notes, *more, *words, *words)
 
   notes = collections.Counter(
     note for of_file in _each(place, files) for note in of_file
   )
   notes.update(of_some(headers, form))
   return tuple(
-    f"{count:,} of {len(files):,} images: {note}"
+    f"{count:,} of {len(every):,} images: {note}"
     for note, count in sorted(notes.items())
   )
+
+
+def _check_pairs(
+  every: Sequence[Path], headers: Sequence[image_file.Header], scale: int
+) -> None:
+  """Refuses pairs of another ratio; `every` has all large ones first."""
+  count = len(every) // 2
+  sizes = [header.size for header in headers]
+  found = map(
+    partners.Pair, every[:count], sizes[:count], every[count:], sizes[count:]
+  )
+  problems = partners.about_sizes(list(found), scale)
+  if problems:
+    first, *others = problems
+    more = f" And {len(others):,} more.{CHECK}" if others else ""
+    raise errors.UserError(f"{first}{more}")
 
 
 def of_some(headers: Sequence[image_file.Header], form: Form) -> dict[str, int]:

@@ -187,7 +187,7 @@ def find_labeled(root: Path, labels: Mapping[str, str], *, source: str) -> Tree:
       f"{paths.listed(outside)}.\nMove them into one, or remove their lines."
     )
   notes = []
-  num_others = sum(name not in labels for name in _image_names(root))
+  num_others = sum(name not in labels for name in image_names(root))
   if num_others:
     notes.append(f"left out {_count(num_others, 'image')} not in {source}")
   return Tree(images, tuple(notes), tuple(reader.problems))
@@ -195,11 +195,11 @@ def find_labeled(root: Path, labels: Mapping[str, str], *, source: str) -> Tree:
 
 def unarranged(root: Path, problem: str) -> Tree:
   """All images below a folder, of which a problem hides what they are."""
-  images = [Listed(root / name) for name in sorted(_image_names(root))]
+  images = [Listed(root / name) for name in sorted(image_names(root))]
   return Tree(images, (), (problem,))
 
 
-def _image_names(root: Path) -> list[str]:
+def image_names(root: Path) -> list[str]:
   """Paths of all files with an image's suffix, relative, with slashes.
 
   What is hidden or left behind by a system is not among them.
@@ -297,7 +297,7 @@ def _of_folder(
     if not own and not below and entry not in reader.unreadable:
       empty.append(entry)
     # A file of another kind is not ignored here: it may be an image.
-    own += [x / name for x in below for name in sorted(_image_names(x))]
+    own += [x / name for x in below for name in sorted(image_names(x))]
     found += [Listed(path, entry.name) for path in own]
   if deep:
     reader.problems.append(

@@ -2,13 +2,19 @@
 
 import collections
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent import futures
 from pathlib import Path
 from typing import NamedTuple
 
 from sr2_jax import errors, paths
-from sr2_jax.data import duplicates, image_file, image_folder, own_images
+from sr2_jax.data import (
+  duplicates,
+  image_file,
+  image_folder,
+  own_images,
+  partners,
+)
 from sr2_jax.data import sizes as sizes_lib
 
 # Sizes and kinds of files that are listed.
@@ -76,6 +82,13 @@ def _header_of(path: Path) -> Seen:
     return Seen(None, problem=str(error))
 
 
+def examine_low_res(plan: own_images.Plan) -> dict[int, Seen]:
+  """Likewise the low-resolution images that there are, by their index."""
+  form = image_folder.Form(channels=plan.form.channels)
+  seen = examine(list(plan.low_res.values()), form)
+  return dict(zip(plan.low_res, seen, strict=True))
+
+
 def seen_well(seen: Sequence[Seen]) -> list[int]:
   """Indices of the files that can be read."""
   return [index for index, one in enumerate(seen) if one.header is not None]
@@ -92,6 +105,7 @@ def size_of(
 def problems_of(
   plan: own_images.Plan,
   seen: Sequence[Seen],
+  low_res: Mapping[int, Seen],
   *,
   duplicates_are_allowed: bool = False,
 ) -> list[str]:
@@ -102,10 +116,13 @@ def problems_of(
   Args:
     plan: the images.
     seen: what each file turned out to be.
+    low_res: likewise of low-resolution images.
     duplicates_are_allowed: whether images may be in two splits.
   """
-  problems = [*plan.problems, *(one.problem for one in seen if one.problem)]
+  every = (*seen, *low_res.values())
+  problems = [*plan.problems, *(one.problem for one in every if one.problem)]
   problems += _about_sizes(plan, seen)
+  problems += _about_pairs(plan, seen, low_res)
   if not plan.problems:
     # Files that cannot be read have one digest, but are no duplicates.
     digests = [one.digest or str(i).encode() for i, one in enumerate(seen)]
@@ -142,8 +159,27 @@ def _about_sizes(plan: own_images.Plan, seen: Sequence[Seen]) -> list[str]:
   return misfits
 
 
+def _about_pairs(
+  plan: own_images.Plan, seen: Sequence[Seen], low_res: Mapping[int, Seen]
+) -> list[str]:
+  """Pairs whose sizes do not have the ratio of the scale."""
+  found = [
+    partners.Pair(plan.files[i], high.size, plan.low_res[i], low.header.size)
+    for i, low in low_res.items()
+    if (high := seen[i].header) is not None and low.header is not None
+  ]
+  problems = partners.about_sizes(found, plan.form.multiple_of)
+  if (more := len(problems) - _MOST_MISFITS) > 0:
+    problems[_MOST_MISFITS:] = [f"{more:,} more pairs have another ratio."]
+  return problems
+
+
 def described(
-  plan: own_images.Plan, seen: Sequence[Seen], *, title: str
+  plan: own_images.Plan,
+  seen: Sequence[Seen],
+  low_res: Mapping[int, Seen],
+  *,
+  title: str,
 ) -> list[str]:
   """What the images are, in lines."""
   count, num_classes = f"{len(plan.files):,}", len(plan.class_names)
@@ -167,8 +203,14 @@ def described(
     )
   headers = [one.header for one in seen if one.header is not None]
   lines += _counted("sizes", [sizes_lib.named(x.size) for x in headers])
+  small = [x.header for x in low_res.values() if x.header is not None]
+  sizes = [sizes_lib.named(x.size) for x in small]
+  lines += _counted("low-resolution sizes", sizes)
+  headers += small
   lines += _counted("stored as", [_kind(header) for header in headers])
-  notes = collections.Counter(note for one in seen for note in one.notes)
+  every = (*seen, *low_res.values())
+  count = f"{len(every):,}"
+  notes = collections.Counter(note for one in every for note in one.notes)
   notes.update(image_folder.of_some(headers, plan.form))
   lines += [
     f"note: {number:,} of {count} {images}: {note}"

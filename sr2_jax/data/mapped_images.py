@@ -41,7 +41,8 @@ class Images(NamedTuple):
   Attributes:
     pixels: [N, H, W, C], uint8 or uint16; not to be written to.
     notes: what was changed or could not be kept, and in how many images.
-    digests: of each image, as `duplicates.digest` gives them, uint8 [N, 16].
+    digests: of each image, as `duplicates.digest` gives them, uint8 [N, 16];
+      of pairs both, one after the other, [N, 32].
   """
 
   pixels: np.ndarray
@@ -56,16 +57,32 @@ class Target(abc.ABC):
     self.digests = np.empty((0, duplicates.DIGEST_BYTES), np.uint8)
     self.nbytes = 0
 
-  def begin(self, shape: tuple[int, ...], dtype: str) -> None:
-    """Makes room for images [N, H, W, C]; called once, before `put`."""
-    self.digests = np.empty((shape[0], duplicates.DIGEST_BYTES), np.uint8)
+  def begin(
+    self, shape: tuple[int, ...], dtype: str, *, parts: int = 1
+  ) -> None:
+    """Makes room for images [N, H, W, C]; called once, before `put`.
+
+    Args:
+      shape: of all images.
+      dtype: of their pixels.
+      parts: of an image that have digests of their own.
+    """
+    width = parts * duplicates.DIGEST_BYTES
+    self.digests = np.empty((shape[0], width), np.uint8)
     self.nbytes = math.prod(shape) * np.dtype(dtype).itemsize
     self._begin(shape, np.dtype(dtype))
 
-  def put(self, index: int, image: np.ndarray) -> None:
-    """Takes an image [H, W, C]; several threads may call it at once."""
+  def put(self, index: int, image: np.ndarray, *parts: np.ndarray) -> None:
+    """Takes an image [H, W, C]; several threads may call it at once.
+
+    Args:
+      index: of the image.
+      image: its pixels.
+      parts: what has digests of its own; none: the image.
+    """
     image = np.ascontiguousarray(image)
-    self.digests[index] = np.frombuffer(duplicates.digest(image), np.uint8)
+    digests = b"".join(map(duplicates.digest, parts or (image,)))
+    self.digests[index] = np.frombuffer(digests, np.uint8)
     self._put(index, image)
 
   @abc.abstractmethod

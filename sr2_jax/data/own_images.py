@@ -13,6 +13,7 @@ from sr2_jax.data import (
   duplicates,
   image_folder,
   image_tree,
+  partners,
   splitting,
 )
 from sr2_jax.data import sizes as sizes_lib
@@ -23,6 +24,8 @@ class Plan(NamedTuple):
 
   Attributes:
     files: the images.
+    low_res: the low-resolution image of each, by its index; {} if these are
+      made of the others. Some may be missing, which is a problem then.
     labels: int32 [N], which index `class_names`; 0 without classes.
     class_names: sorted; () without classes.
     parts: indices of the images for "train", "validation" and "test".
@@ -32,6 +35,7 @@ class Plan(NamedTuple):
   """
 
   files: list[Path]
+  low_res: dict[int, Path]
   labels: np.ndarray
   class_names: tuple[str, ...]
   parts: dict[str, np.ndarray]
@@ -41,9 +45,14 @@ class Plan(NamedTuple):
 
 
 class Own(NamedTuple):
-  """The content of `data.path`: images in the cache, and as in Plan."""
+  """The content of `data.path`: images in the cache, and as in Plan.
+
+  With `data.low_res_path` images are packed pairs of the scale `pair_scale`,
+  which is 0 otherwise; and `digests` have a second half for the small ones.
+  """
 
   images: np.ndarray
+  pair_scale: int
   digests: np.ndarray
   labels: np.ndarray
   class_names: tuple[str, ...]
@@ -61,8 +70,8 @@ def load(
 
   Args:
     config_data: `config.data`.
-    multiple_of: what divides both sides of images that are cropped to no given
-      size: the scale.
+    multiple_of: the scale, which divides both sides of images that are cropped
+      to no given size.
     classifies: whether classes are needed.
 
   Raises:
@@ -76,12 +85,17 @@ def load(
     more = f"\nAnd {len(others):,} more.{image_folder.CHECK}" if others else ""
     raise errors.UserError(f"{first}{more}")
   images, notes, digests = image_folder.read(
-    found.files, found.form, source=paths.shown(root)
+    found.files,
+    found.form,
+    source=paths.shown(root),
+    low_res=[found.low_res[index] for index in sorted(found.low_res)],
   )
   if config_data.duplicates == "refuse":
-    duplicates.check(digests, found.files, found.parts)
+    of_high_res = digests[:, : duplicates.DIGEST_BYTES]
+    duplicates.check(of_high_res, found.files, found.parts)
   return Own(
     images,
+    multiple_of if found.low_res else 0,
     digests,
     found.labels,
     found.class_names,
@@ -120,11 +134,22 @@ def plan(
     [places[x.label] if x.label is not None else 0 for x in listed], np.int32
   )
   parts = _parts(listed, labels, config_data)
+  files = [x.path for x in listed]
+  low_res, about_pairs = partners.Partners({}, ()), []
+  if config_data.low_res_path:
+    folder = Path(config_data.low_res_path)
+    low_res = partners.find(root, folder, files)
+    about_pairs = [
+      f"pairs: low-resolution images of {folder}; config.degradation's blur "
+      "and config.augmentation.max_rotation are not used"
+    ]
+    problems += low_res.problems
   if not tree.problems:
     problems += _about_unknown(listed, parts)
     problems += _about_few(root, len(names)) if classifies else []
   return Plan(
-    [x.path for x in listed],
+    files,
+    low_res.files,
     labels,
     names,
     parts,
@@ -136,6 +161,7 @@ def plan(
     ),
     (
       *_about_split(listed, config_data.split_seed),
+      *about_pairs,
       *tree.notes,
       *_about_choice(len(tree.images) - len(listed)),
       *_about_rare(labels, names, parts),

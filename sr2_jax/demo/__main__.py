@@ -72,6 +72,11 @@ def run(command: command_line.Command) -> None:
     UserError: says what to change; nothing has been written.
   """
   chosen = command.find()
+  if chosen.low_res_path:
+    raise errors.UserError(
+      "The page shrinks images as the run did, but this network was trained on "
+      f"pairs (config.data.low_res_path={chosen.low_res_path})."
+    )
   if command.out.exists() and not command.force:
     raise errors.UserError(f"{command.out} exists; --force replaces it.")
   for note in chosen.notes:

@@ -15,6 +15,7 @@ import numpy as np
 from flax import traverse_util
 
 from sr2_jax import rng
+from sr2_jax.config import derived
 from sr2_jax.training import crops, population, steps
 from sr2_jax.training import phase as phase_lib
 from sr2_jax.training import run as run_lib
@@ -42,7 +43,7 @@ class Estimator:
     )
     self._orders: dict[int, np.ndarray] = {}
     self._images = crops.OnHost(
-      run.dataset.train.images, run.config.augmentation.crop
+      run.dataset.train.images, derived.crop_in_memory(run.config)
     )
 
   def __call__(

@@ -212,6 +212,7 @@ def _settings(
     axis_name=None if layout is None else layout.axis_name,
     corrupt=corrupt,
     class_weights=run.class_weights,
+    pair_scale=derived.pair_scale(config),
   )
 
 

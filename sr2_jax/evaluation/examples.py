@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sr2_jax.config import derived
+from sr2_jax.data import pairs
 from sr2_jax.evaluation import methods, program
 from sr2_jax.imaging import degradation
 from sr2_jax.records import arrays as arrays_lib
@@ -25,10 +27,14 @@ def of_method(run: run_lib.Run, method: methods.Method) -> arrays_lib.Examples:
   positions = _positions(run.dataset.test.labels)
   images = run.dataset.test.images[positions]
   # Not in the program below: it keeps the bits of files that get more levels.
-  high_res = np.asarray(steps.to_float(jnp.asarray(images)))
+  images = np.asarray(steps.to_float(jnp.asarray(images)))
+  high_res, clean = images, None
+  if scale := derived.pair_scale(run.config):
+    high_res, clean = pairs.unpacked(images, scale)
   low_res = np.asarray(
     _low_res(
       high_res,
+      clean,
       positions.astype(np.int32),
       inputs.operators_of(run.config, *run.image_shape[:2]),
       noise_variances.astype(np.float32),
@@ -75,6 +81,7 @@ def _positions(labels: np.ndarray) -> np.ndarray:
 @functools.partial(jax.jit, static_argnames="noise_seed")
 def _low_res(
   high_res: jax.Array,
+  clean: jax.Array | None,
   positions: jax.Array,
   operators: tuple[jax.Array, jax.Array],
   noise_variances: jax.Array,
@@ -82,5 +89,6 @@ def _low_res(
   noise_seed: int,
 ) -> jax.Array:
   """Low-resolution inputs of the evaluation, [V, B, h, w, C]; one program."""
-  clean = degradation.degrade(high_res, *operators)
+  if clean is None:
+    clean = degradation.degrade(high_res, *operators)
   return program.with_noise(clean, positions, noise_variances, seed=noise_seed)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from sr2_jax import rng
+from sr2_jax.data import pairs
 from sr2_jax.imaging import metrics, noise
 from sr2_jax.training import inputs, network, steps
 
@@ -19,7 +20,7 @@ class EvalBatch:
   """Images of a split; the last batch is padded.
 
   Attributes:
-    images: uint8 or uint16 [B, H, W, C].
+    images: uint8 or uint16 [B, H, W, C], or packed pairs [B, h, w, values].
     labels: int32 [B].
     positions: int32 [B], places in the split, which choose the noise.
     mask: float32 [B], 1 for images and 0 for padding.
@@ -46,6 +47,8 @@ class Settings:
     corrupt: makes the inputs of V conditions in place of Gaussian noise; the
       noise variances are then only an argument of `apply`.
     class_weights: as in training, for the classifier's loss.
+    pair_scale: of images that are pairs, whose low-resolution ones are taken in
+      place of what `degrade` makes; 0: they are no pairs.
   """
 
   apply: network.Apply
@@ -57,6 +60,7 @@ class Settings:
   axis_name: str | None
   corrupt: inputs.Corrupt | None = None
   class_weights: tuple[float, ...] | None = None
+  pair_scale: int = 0
 
 
 def image_scores(
@@ -85,8 +89,10 @@ def create(settings: Settings) -> steps.Program:
     del of_members
     batch, noise_variances = shared
     batch = _part_of(batch, shard, settings.num_shards)
-    high_res = steps.to_float(batch.images)
-    low_res = _low_res(settings, high_res, batch.positions, noise_variances)
+    high_res, clean = _clean_pairs(settings, batch)
+    low_res = _low_res(
+      settings, high_res, clean, batch.positions, noise_variances
+    )
 
     def at_level(
       variables: Any, low_res: jax.Array, noise_variance: jax.Array
@@ -112,14 +118,24 @@ def _part_of(batch: EvalBatch, shard: jax.Array, num_shards: int) -> EvalBatch:
   )
 
 
+def _clean_pairs(
+  settings: Settings, batch: EvalBatch
+) -> tuple[jax.Array, jax.Array]:
+  """High-resolution images of a batch, and their low-resolution ones."""
+  images = steps.to_float(batch.images)
+  if settings.pair_scale:
+    return pairs.unpacked(images, settings.pair_scale)
+  return images, settings.degrade(images)
+
+
 def _low_res(
   settings: Settings,
   high_res: jax.Array,
+  clean: jax.Array,
   positions: jax.Array,
   noise_variances: jax.Array,
 ) -> jax.Array:
   """Low-resolution inputs of all conditions, [V, B, h, w, C]."""
-  clean = settings.degrade(high_res)
   if settings.corrupt is not None:
     return settings.corrupt(high_res, clean, positions)
   return with_noise(clean, positions, noise_variances, seed=settings.noise_seed)

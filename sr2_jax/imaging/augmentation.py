@@ -105,6 +105,51 @@ def augment(
   )
 
 
+def shift_pairs(
+  keys: jax.Array,
+  high_res: jax.Array,
+  low_res: jax.Array,
+  *,
+  max_shift: int,
+  fill: str,
+) -> tuple[jax.Array, jax.Array]:
+  """Shifts both images of each pair alike, at random.
+
+  Args:
+    keys: Typed PRNG keys [B].
+    high_res: Images [B, scale h, scale w, C].
+    low_res: Images [B, h, w, C].
+    max_shift: Shifts are whole low-resolution pixels, uniform in [-max_shift,
+      max_shift] on each axis.
+    fill: What enters at the border, "zero" or "edge" (the nearest pixel).
+
+  Returns:
+    Images of the same shapes; the input itself if `max_shift` is 0.
+  """
+  if max_shift == 0:
+    return high_res, low_res
+  scale = high_res.shape[1] // low_res.shape[1]
+  shifts = jax.vmap(
+    lambda key: jax.random.randint(key, (2,), -max_shift, max_shift + 1)
+  )(keys)
+
+  def shifted(images: jax.Array, shifts: jax.Array, most: int) -> jax.Array:
+    """Images by whole pixels, exact on every platform."""
+    margin = [(0, 0), (most, most), (most, most), (0, 0)]
+    padded = jnp.pad(images, margin, mode=_BORDER[fill])
+
+    def of_image(image: jax.Array, shift: jax.Array) -> jax.Array:
+      top, left = most - shift
+      return lax.dynamic_slice(image, (top, left, 0), images.shape[1:])
+
+    return jax.vmap(of_image)(padded, shifts)
+
+  return (
+    shifted(high_res, scale * shifts, scale * max_shift),
+    shifted(low_res, shifts, max_shift),
+  )
+
+
 def shift_and_rotate(
   images: jax.Array,
   shifts: jax.Array,

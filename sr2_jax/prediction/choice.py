@@ -55,6 +55,11 @@ class Choice:
     return self.origins[0].config["model"]["trunk"]
 
   @property
+  def low_res_path(self) -> str:
+    """Where its low-resolution images came from; "": made by its run."""
+    return self.origins[0].config["data"].get("low_res_path", "")
+
+  @property
   def classifies(self) -> bool:
     """Whether the network has a classifier."""
     origin = self.origins[0]

@@ -39,6 +39,11 @@ def prepare(command: command_line.Command) -> Plan:
     raise errors.UserError(
       f"--classify=yes: {chosen.origins[0].method} has no classifier."
     )
+  if command.degrade is not None and chosen.low_res_path:
+    raise errors.UserError(
+      "--degrade: this network was trained on pairs (config.data.low_res_path="
+      f"{chosen.low_res_path}); how they were degraded is not known."
+    )
   if command.uncertainty and len(chosen.paths) < 2:
     raise errors.UserError(
       "--uncertainty: one network has no spread; it needs two seeds or more."

@@ -192,9 +192,11 @@ class Session:
     low = network.low_res_size
     made = tuple(network.scale * side for side in low)
     if given.shape[:2] == made and self._degrade is None:
+      way_out = "; --degrade makes that first"
       notes.append(
         f"{sizes.named(made)} is the size that this network makes, not takes "
-        f"({sizes.named(low)}); --degrade makes that first"
+        f"({sizes.named(low)})"
+        f"{'' if self._plan.chosen.low_res_path else way_out}"
       )
     return notes
 

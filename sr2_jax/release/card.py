@@ -169,13 +169,21 @@ def _use(about: Mapping[str, Any], data: Data) -> str:
   blur = about["config"]["degradation"]
   scale = about["scale"]
   smooth = blur["blur_sigma_per_scale"] * scale
-  return (
-    f"```\npython -m sr2_jax.predict IMAGES --weights={about['name']}\n```\n\n"
-    f"An image is {data.looks}, with values from 0 to 1, and has the low "
-    "resolution. In training it was made of the true image by a Gaussian blur "
+  made = (
+    "In training it was made of the true image by a Gaussian blur "
     f"with a standard deviation of {smooth:g} px"
     f"{', anti-aliasing' * bool(blur['anti_aliasing'])} and bilinear "
     f"interpolation to 1/{scale}, without noise. `--degrade` does the same."
+  )
+  if about["config"]["data"].get("low_res_path"):
+    made = (
+      "In training it was an image of its own, which came with the true one; "
+      "so there is no `--degrade`."
+    )
+  return (
+    f"```\npython -m sr2_jax.predict IMAGES --weights={about['name']}\n```\n\n"
+    f"An image is {data.looks}, with values from 0 to 1, and has the low "
+    f"resolution. {made}"
   )
 
 

@@ -122,7 +122,10 @@ def origin(found: weights_lib.Origin) -> weights_lib.Origin:
   """The metadata of a released file: without paths of the machine."""
   config = {**found.config, "data": {**found.config["data"]}}
   data = config["data"]
-  for fields, key in ((config, "init_from"), (data, "path"), (data, "labels")):
+  for fields, key in (
+    (config, "init_from"),
+    *((data, key) for key in ("path", "low_res_path", "labels")),
+  ):
     if fields.get(key):
       fields[key] = pathlib.PurePath(fields[key]).name
   return dataclasses.replace(found, config=config)

@@ -32,8 +32,8 @@ _FIELDS = {
   **{
     name: f"data.{name}"
     for name in (
-      "labels", "classes", "size", "fit", "channels", "duplicates",
-      "validation_fraction", "split_seed",
+      "low_res_path", "labels", "classes", "size", "fit", "channels",
+      "duplicates", "validation_fraction", "split_seed",
     )
   },
 }  # fmt: skip
@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
   for name, what in (
     ("scale", "super-resolution factor (2)"),
     ("crop", "side of crops to train on (none)"),
+    ("low_res_path", "low-resolution images of the same names (made of them)"),
     ("labels", "a CSV file with columns file and label"),
     ("classes", "classes to keep, join and leave out"),
     ("size", "height x width of all images, as in 32x16"),
@@ -152,8 +153,12 @@ def _problems(
     classifies=derived.classifies(config),
   )
   seen = inspection.examine(plan.files, plan.form)
+  low_res = inspection.examine_low_res(plan)
   problems = inspection.problems_of(
-    plan, seen, duplicates_are_allowed=config.data.duplicates == "allow"
+    plan,
+    seen,
+    low_res,
+    duplicates_are_allowed=config.data.duplicates == "allow",
   )
   notes = []
   try:
@@ -173,7 +178,8 @@ def _problems(
     notes.append(
       "a classifier needs two classes; config.model.wiring=none does without."
     )
-  print("\n".join(inspection.described(plan, seen, title=config.data.path)))
+  lines = inspection.described(plan, seen, low_res, title=config.data.path)
+  print("\n".join(lines))
   for note in notes:
     print(f"note: {note}")
   if options.sheet:

@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from sr2_jax import parallel, rng
+from sr2_jax.config import derived
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.data import selection
 from sr2_jax.training import batches, crops, population
@@ -82,7 +83,8 @@ def plan(
   if not steps_per_call:
     steps_per_call = _STEPS_PER_CALL_ON_CPU if on_cpu else _STEPS_PER_CALL
     if streams:
-      sent = crops.OnHost(images, config.augmentation.crop).shape[1:]
+      crop = derived.crop_in_memory(config)
+      sent = crops.OnHost(images, crop).shape[1:]
       step_bytes = (
         math.prod(sent)
         * images.dtype.itemsize
@@ -154,7 +156,7 @@ def calls(
       ranges,
       batch_size=config.batch_size,
       steps_per_call=how.steps_per_call,
-      crop=config.augmentation.crop,
+      crop=derived.crop_in_memory(config),
     )
   return _on_devices(phase, layout, split, ranges)
 

@@ -26,19 +26,19 @@ def load(config: ConfigDict | FrozenConfigDict) -> dataset_lib.Dataset:
       classifies=derived.classifies(config),
     ),
   )
-  height, width = dataset.train.images.shape[1:3]
+  height, width, _ = dataset.train.image_shape
   checks.validate_image_size(config, height, width)
   splitting.check_fills_a_batch(
     len(dataset.train.images), config.batch_size, name=dataset.name
   )
-  side = config.augmentation.crop
+  side = derived.crop_in_memory(config)
   if not side:
     return dataset
   return dataclasses.replace(
     dataset,
     **{
-      name: dataset_lib.Split(
-        selection.of(split.images).middle((side, side)), split.labels
+      name: dataclasses.replace(
+        split, images=selection.of(split.images).middle((side, side))
       )
       for name, split in (
         ("validation", dataset.validation),

@@ -9,7 +9,15 @@ import numpy as np
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from sr2_jax import rng
-from sr2_jax.imaging import blur_kernels, corruptions, degradation, noise
+from sr2_jax.config import derived
+from sr2_jax.data import pairs
+from sr2_jax.imaging import (
+  augmentation,
+  blur_kernels,
+  corruptions,
+  degradation,
+  noise,
+)
 
 Config = ConfigDict | FrozenConfigDict
 
@@ -20,6 +28,8 @@ Degrade = Callable[[jax.Array], jax.Array]
 DegradeForTraining = Callable[
   [jax.Array, jax.Array], tuple[jax.Array, jax.Array | None]
 ]
+# Maps keys [B] and packed pairs to augmented high_res and low_res.
+OfPairs = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 # Maps noise variances [B] to descriptions of the evaluation's degradation.
 Describe = Callable[[jax.Array], jax.Array]
 # Maps high_res, its clean low_res and positions in the split to
@@ -191,3 +201,28 @@ def degradation_for_training(
     )
   degrade = degradation_of(config, height, width)
   return lambda keys, high_res: (degrade(high_res), None)
+
+
+def pairs_for_training(config: Config, *, max_shift: int) -> OfPairs | None:
+  """What makes inputs of pairs in memory; None if there are no pairs.
+
+  Args:
+    config: resolved.
+    max_shift: in high-resolution pixels; rounded down to whole low-resolution
+      ones.
+  """
+  scale = derived.pair_scale(config)
+  if not scale:
+    return None
+
+  def of_pairs(
+    keys: jax.Array, images: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
+    return augmentation.shift_pairs(
+      keys,
+      *pairs.unpacked(images, scale),
+      max_shift=max_shift // scale,
+      fill=config.augmentation.fill,
+    )
+
+  return of_pairs

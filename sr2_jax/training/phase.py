@@ -33,7 +33,8 @@ class Phase:
       rest of its order.
     num_steps: steps of the whole phase.
     image_shape: (H, W, C) of the high-resolution images that are trained on.
-    stored_shape: (H, W, C) of those in memory, from which they may be cropped.
+    stored_shape: (H, W, C) of those in memory, from which they may be cropped;
+      of packed pairs that is (h, w, values).
     network: for one member, without weights.
     optimizer: for one member.
     degrade: turns high-resolution into low-resolution training images; at
@@ -187,22 +188,24 @@ def settings_of_steps(
     b1=config.adam.b1,
     eps=config.adam.eps,
   )
+  max_shift = derived.max_shift(config, *phase.image_shape[:2])
   return steps.Settings(
     model=phase.network.model,
     optimizer=phase.optimizer,
     augment=functools.partial(
       augmentation.augment,
       interpolation=augmentation.for_platform(layout.platform),
-      max_shift=derived.max_shift(config, *phase.image_shape[:2]),
+      max_shift=max_shift,
       max_rotation=config.augmentation.max_rotation,
       fill=config.augmentation.fill,
     ),
     degrade=phase.degrade,
+    of_pairs=inputs.pairs_for_training(config, max_shift=max_shift),
     sr_loss=config.loss.super_resolution,
     normalize_weights=config.loss.normalize_weights,
     batch_size=config.batch_size,
     image_shape=phase.stored_shape,
-    crop=config.augmentation.crop,
+    crop=derived.crop_in_memory(config),
     class_weights=phase.class_weights,
     num_shards=layout.num_shards,
     axis_name=layout.axis_name,

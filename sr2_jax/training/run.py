@@ -68,8 +68,7 @@ class Run:
 
     Those for training are larger if they are cropped in the training program.
     """
-    height, width, channels = self.dataset.test.images.shape[1:]
-    return height, width, channels
+    return self.dataset.test.image_shape
 
   @property
   def class_weights(self) -> tuple[float, ...] | None:

@@ -72,15 +72,16 @@ class Settings:
     optimizer: for one member; its `update` takes `l2` by name.
     augment: augments high-resolution images.
     degrade: turns high-resolution into low-resolution images.
+    of_pairs: does both for pairs in memory; None: there are none.
     sr_loss: key of `metrics.SR_LOSSES`.
     normalize_weights: divide the total loss by 1 + loss_weight.
     batch_size: images of a step and member, over all devices.
-    image_shape: (H, W, C) of the images in memory.
+    image_shape: (H, W, C) of the images in memory, or (h, w, values) of pairs.
     num_shards: devices that share a batch.
     axis_name: axis of these devices; None: no axis.
     packing: what is joined while steps run.
     by_moments, branches: see `finiteness.keep_finite`.
-    crop: side of the squares that are trained on; 0: whole images.
+    crop: side in memory of the squares that are trained on; 0: whole images.
     class_weights: of each class in the classifier's loss; None: all count 1.
   """
 
@@ -99,6 +100,7 @@ class Settings:
   branches: bool
   crop: int = 0
   class_weights: tuple[float, ...] | None = None
+  of_pairs: inputs.OfPairs | None = None
 
   @property
   def shard_size(self) -> int:
@@ -208,6 +210,8 @@ def inputs_of_batch(
 
   # Names for profiles and benchmarks; they change no number.
   with jax.named_scope("augmentation"):
+    if settings.of_pairs is not None:
+      return *settings.of_pairs(keys_of("augment"), to_float(images)), None
     high_res = settings.augment(keys_of("augment"), to_float(images))
   with jax.named_scope("degradation"):
     return high_res, *settings.degrade(keys_of("degrade"), high_res)
@@ -255,9 +259,8 @@ def train_program(settings: Settings, *, steps_per_call: int = 1) -> Program:
 
   Returns:
     A program of (Running, (Members, order), (images, labels, first_step,
-    num_steps), shard). It returns the new population and {name: [M, K]}: the
-    mean losses and accuracy of each step's batch, and `ALIVE` after the step,
-    with zeros from column `num_steps` on.
+    num_steps), shard). It returns the new population and {name: [M, K]}: means
+    over each step's batch, and `ALIVE` after it; zeros from `num_steps` on.
 
     `first_step` counts from 0 in the phase. A call stays within one epoch, and
     `order`, int32 [M, N], is the epoch's: it indexes images [N, ...], or these
@@ -327,7 +330,6 @@ def _loop(
   The number of steps is an argument, not a constant of the program: one program
   serves calls of every length, and a step gives the same bits in each of them.
   """
-
   if steps_per_call == 1:
     # No loop, because inside one the CPU runs convolutions on one thread.
     running, means = one_step(jnp.int32(0), running)
