@@ -37,9 +37,17 @@ class Model:
     return outputs
 
 
-def origin(seed=0, *, channels=1, wiring="parallel", data="mnist5k", **changes):
+def origin(
+  seed=0,
+  *,
+  channels=1,
+  wiring="parallel",
+  data="mnist5k",
+  low_res_path="",
+  **changes,
+):
   config = default.get_config()
-  config.data.name = data
+  config.data.name, config.data.low_res_path = data, low_res_path
   config.degradation.scale = SCALE
   config.model.wiring = wiring
   member = {"seed": seed, "l2": 0.0, "loss_weight": 1.0}

@@ -216,3 +216,35 @@ def test_images_of_a_folder_can_be_cropped():
 
 def test_image_size_that_fits():
   checks.validate_image_size(default.get_config(), 12, 40)
+
+
+@pytest.mark.parametrize(
+  ("changes", "expected"),
+  [
+    ({"data.low_res_path": "none"}, 'low_res_path is "none", which is not a'),
+    ({"data.fit": "pad", "data.size": "32x32"}, 'fit="pad" is not for pairs'),
+    ({"data.fit": "resize", "data.size": "32x32"}, 'resize" is not for pairs'),
+    (
+      {"data.size": "33x32", "augmentation.crop": 32},
+      "size=33x32 has to be a multiple of config.degradation.scale=2",
+    ),
+    (SRMD, "config.model.trunk=srmd is not for config.data.low_res_path: SRMD"),
+    (
+      {"eval.srmd.weights": "package", "eval.srmd.pca": "x"},
+      "config.eval.srmd.weights is not for config.data.low_res_path",
+    ),
+    ({"eval.corruptions.blur": (2.0,)}, "blur has to be empty with"),
+  ],
+)
+def test_pairs_that_cannot_be(changes, expected, tmp_path):
+  of_pairs = {"data.name": "folder", "data.path": str(tmp_path)}
+  of_pairs["data.low_res_path"] = str(tmp_path)
+  checks.validate(_config(**of_pairs))
+  assert expected in _message(_config(**{**of_pairs, **changes}))
+
+
+def test_pairs_are_for_folders_alone(tmp_path):
+  message = _message(_config(**{"data.low_res_path": str(tmp_path)}))
+  assert 'config.data.low_res_path is only for config.data.name="folder"' in (
+    message
+  )

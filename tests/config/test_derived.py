@@ -142,3 +142,10 @@ def test_an_open_shift_is_that_of_an_earlier_start():
 )
 def test_who_needs_classes(changes, expected):
   assert derived.classifies(_config(**changes)) == expected
+
+
+def test_crops_of_pairs_are_counted_in_low_resolution_pixels():
+  config = _config(**{"degradation.scale": 4, "augmentation.crop": 32})
+  assert (derived.pair_scale(config), derived.crop_in_memory(config)) == (0, 32)
+  config.data.low_res_path = "small"
+  assert (derived.pair_scale(config), derived.crop_in_memory(config)) == (4, 8)

@@ -43,3 +43,11 @@ def test_init_from_for_another_wiring_and_loss_weight():
     "experiment": "sequential",
   }
   source_checks.validate_init_from(_config(**changes), source)
+
+
+def test_pairs_may_move_but_not_come_or_go():
+  source = record.to_dict(_config(**{"data.low_res_path": "small"}))
+  moved = {"init_from": "a", "data.low_res_path": "elsewhere"}
+  source_checks.validate_init_from(_config(**moved), source)
+  with pytest.raises(errors.UserError, match=r"data\.low_res_path"):
+    source_checks.validate_init_from(_config(init_from="a"), source)

@@ -47,7 +47,7 @@ def test_every_file_is_looked_at(plan):
 
 def test_a_description_counts(plan):
   seen = inspection.examine(plan.files, plan.form)
-  lines = inspection.described(plan, seen, title="photos")
+  lines = inspection.described(plan, seen, {}, title="photos")
   assert lines[0] == "photos: 4 images, 2 classes"
   counts = {line.split()[0]: line.split()[1:] for line in lines[1:4]}
   for label, name in enumerate(plan.class_names):
@@ -69,8 +69,37 @@ def test_equal_images_matter_across_splits_alone(plan):
   together = {**apart, "train": np.array([0, 1]), "validation": np.array([2])}
   told = {}
   for name, parts in (("apart", apart), ("together", together)):
-    problems = inspection.problems_of(plan._replace(parts=parts), seen)
+    problems = inspection.problems_of(plan._replace(parts=parts), seen, {})
     told[name] = [x for x in problems if "equal, but in two splits" in x]
   assert len(told["apart"]) == 1
   assert "a/1.png and " in told["apart"][0]
   assert told["together"] == []
+
+
+def test_low_resolution_images_are_looked_at(folder, plan, tmp_path_factory):
+  small = tmp_path_factory.mktemp("small")
+  (small / "a").mkdir()
+  Image.new("L", (3, 2)).save(small / "a/1.png")
+  (small / "a/2.png").write_text("text")
+  plan = plan._replace(
+    low_res={0: small / "a/1.png", 1: small / "a/2.png"},
+    form=plan.form._replace(multiple_of=2),
+  )
+  seen, low_res = (
+    inspection.examine(plan.files),
+    inspection.examine_low_res(plan),
+  )
+  assert low_res[0].header.size == (2, 3)
+  assert low_res[1].header is None
+  problems = inspection.problems_of(plan, seen, low_res)
+  assert any("a/2.png: cannot be read as an image" in x for x in problems)
+  assert not any("ratio" in problem for problem in problems)
+  lines = inspection.described(plan, seen, low_res, title="photos")
+  assert "low-resolution sizes: 2x3 (1)" in lines
+  assert "stored as: gray of 8 bits (3), color of 8 bits (1)" in lines
+
+  plan = plan._replace(form=plan.form._replace(multiple_of=4))
+  problems = inspection.problems_of(plan, seen, low_res)
+  assert any(
+    "ratio of 2, not config.degradation.scale=4" in x for x in problems
+  )

@@ -6,7 +6,7 @@ from PIL import Image
 
 from experiments import default
 from sr2_jax import errors
-from sr2_jax.data import own_images
+from sr2_jax.data import duplicates, own_images, pairs
 
 
 def load(root, *, needs=None, **fields):
@@ -166,3 +166,97 @@ def test_duplicates_across_splits_are_refused(write_images, tmp_path):
   assert problem.startswith("1 image is in two splits: ")
   assert "train/a/0003.png = " in problem
   assert counts(load(root, duplicates="allow"))["test"] == [2]
+
+
+@pytest.fixture
+def pairs_of_files(tmp_path):
+  """Six pairs of two classes at x2, in several formats."""
+  random = np.random.default_rng(0)
+  for index in range(6):
+    name = f"{'ab'[index % 2]}/{index}"
+    for kind, size in (("high", (14, 12)), ("low", (7, 6))):
+      deep = kind == "low" and index == 3
+      color = kind == "low" and index == 2
+      pixels = random.integers(0, 256, (*size, *(3,) * color), np.uint8)
+      suffix = "tif" if deep else "jpg" if color else "png"
+      path = tmp_path / kind / f"{name}.{suffix}"
+      path.parent.mkdir(parents=True, exist_ok=True)
+      image = pixels.astype(np.uint16) * 257 if deep else pixels
+      Image.fromarray(image).save(path)
+  return tmp_path
+
+
+def load_pairs(root, **fields):
+  return load(
+    root / "high",
+    low_res_path=str(root / "low"),
+    validation_fraction=0.3,
+    needs={"multiple_of": 2},
+    **fields,
+  )
+
+
+def test_pairs_are_read_alike_and_cut_where_pixels_correspond(pairs_of_files):
+  own = load_pairs(pairs_of_files, size="8x8", fit="crop")
+  assert own.pair_scale == 2
+  assert own.class_names == ("a", "b")
+  assert own.images.dtype == np.uint16  # Of one small file.
+  high_res, low_res = pairs.unpacked(own.images, 2)
+  assert high_res.shape == (6, 8, 8, 3)  # Colors of another one.
+  files = sorted((pairs_of_files / "high").glob("*/*.png"))
+  for index, path in enumerate(files):
+    large = np.asarray(Image.open(path))[2:10, 2:10].astype(np.uint16) * 257
+    np.testing.assert_array_equal(high_res[index], np.stack([large] * 3, -1))
+    (small,) = (pairs_of_files / "low" / path.parent.name).glob(
+      f"{path.stem}.*"
+    )
+    pixels = np.asarray(Image.open(small))[1:5, 1:5].astype(np.uint16)
+    if small.suffix == ".png":
+      np.testing.assert_array_equal(
+        low_res[index], np.stack([pixels * 257] * 3, -1)
+      )
+    if small.suffix == ".tif":
+      np.testing.assert_array_equal(low_res[index, ..., 0], pixels)
+  notes = " ".join(own.notes)
+  assert "max_rotation are not used" in notes
+  assert "12 of 12 images: cut to the middle" in notes
+  assert "1 of 12 images: stored in color, which makes all" in notes
+  assert "1 of 12 images: of 16 bits, which makes all" in notes
+
+
+def test_a_changed_small_image_changes_the_data_alone(pairs_of_files):
+  """Duplicates are those of large images; digests know both."""
+  before = load_pairs(pairs_of_files)
+  path = pairs_of_files / "low/a/0.png"
+  Image.fromarray(np.asarray(Image.open(path)) // 2).save(path)
+  after = load_pairs(pairs_of_files)
+  changed = (before.digests != after.digests).any(axis=1)
+  np.testing.assert_array_equal(changed, np.arange(6) == 0)
+  half = duplicates.DIGEST_BYTES
+  np.testing.assert_array_equal(
+    before.digests[:, :half], after.digests[:, :half]
+  )
+  own_parts = {i: split for split, x in after.parts.items() for i in x}
+  files = sorted((pairs_of_files / "high").glob("*/*.png"))
+  other = next(i for i in range(6) if own_parts[i] != own_parts[0])
+  files[other].write_bytes(files[0].read_bytes())
+  with pytest.raises(errors.UserError, match="in two splits"):
+    load_pairs(pairs_of_files)
+
+
+def test_wrong_pairs_are_named(pairs_of_files):
+  path = pairs_of_files / "low/b/1.png"
+  content = path.read_bytes()
+  path.write_text("text")
+  with pytest.raises(errors.UserError, match=r"low/b/1\.png: cannot be read"):
+    load_pairs(pairs_of_files)
+  Image.new("L", (5, 7)).save(path)
+  with pytest.raises(errors.UserError) as caught:
+    load_pairs(pairs_of_files)
+  assert "high/b/1.png (14x12) and " in str(caught.value)
+  assert "low/b/1.png (7x5): not 2 times as large" in str(caught.value)
+  path.unlink()
+  with pytest.raises(errors.UserError, match="1 of 6 images have no low-res"):
+    load_pairs(pairs_of_files)
+  path.with_suffix(".gif").write_bytes(content)
+  assert load_pairs(pairs_of_files).pair_scale == 2

@@ -124,3 +124,10 @@ def test_the_whole_command(tmp_path, capsys):
   text = capsys.readouterr().out
   assert "float16 kernels change super-res by at most " in text
   assert f"{out}: 0.2 MB." in text
+
+
+def test_a_network_of_pairs_has_no_page(folder, capsys):
+  tiny_predictor.write(folder / "pairs", low_res_path="photos/small")
+  assert main("--weights=pairs") == errors.TO_FIX
+  assert "was trained on pairs (config.data.low_res" in capsys.readouterr().err
+  assert not (folder / "demo.html").exists()

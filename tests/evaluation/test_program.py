@@ -10,6 +10,7 @@ import pytest
 import skimage.metrics
 
 from sr2_jax import parallel, rng
+from sr2_jax.data import pairs
 from sr2_jax.evaluation import program as program_lib
 from sr2_jax.imaging import degradation, noise
 from sr2_jax.models import sr2
@@ -159,3 +160,45 @@ def test_a_network_is_told_the_noise_of_its_level():
   outputs = over_levels(2.0, low_res, jnp.asarray([0.0, 0.25]))
   np.testing.assert_array_equal(outputs["super_res"][0], 2 * low_res)
   np.testing.assert_array_equal(outputs["super_res"][1], 2 * low_res + 0.5)
+
+
+def test_pairs_bring_the_low_resolution_images(batch):
+  """Noise is added to theirs; nothing is degraded."""
+  random = np.random.default_rng(2)
+  low_res = random.integers(0, 256, (BATCH, 6, 6, 1), np.uint8)
+  paired = batch.replace(images=pairs.packed(batch.images, low_res))
+  seen = []
+
+  def apply(variables, low_res, noise_variance):
+    repeated = jnp.repeat(jnp.repeat(low_res, SCALE, 1), SCALE, 2)
+    return {"super_res": repeated}
+
+  program = program_lib.create(
+    program_lib.Settings(
+      apply=apply,
+      degrade=seen.append,
+      sr_loss="mse",
+      clip=False,
+      noise_seed=5,
+      num_shards=1,
+      axis_name=None,
+      pair_scale=SCALE,
+    )
+  )
+  scores = program(
+    jnp.zeros(1), (), (paired, jnp.asarray(VARIANCES)), jnp.int32(0)
+  )
+  assert not seen
+  clean = low_res.astype(np.float32) / 255
+  keys = rng.per_image(rng.stream(5, "noise"), jnp.arange(BATCH))
+  draw = np.asarray(noise.draw(keys, clean.shape[1:]))
+  for level, variance in enumerate(VARIANCES):
+    noisy = clean
+    if variance:
+      noisy = np.clip(clean + np.sqrt(variance) * draw, 0, 1)
+    difference = noisy.repeat(2, 1).repeat(2, 2) - batch.images / 255
+    np.testing.assert_allclose(
+      scores["loss_sr"][0, level],
+      (difference**2).mean(axis=(1, 2, 3)),
+      rtol=1e-5,
+    )

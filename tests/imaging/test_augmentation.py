@@ -269,3 +269,47 @@ def test_a_crop_of_the_whole_image_is_the_image():
   np.testing.assert_array_equal(
     augmentation.crop(_keys(), images, side=6), images
   )
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+@pytest.mark.parametrize(
+  ("fill", "mode"), [("zero", "constant"), ("edge",) * 2]
+)
+def test_pairs_are_shifted_alike(scale, fill, mode):
+  """Both equal a slice of the padded image, at one of the allowed places."""
+  low_res = _images((5, 7, 2), 64)
+  high_res = _images((5 * scale, 7 * scale, 2), 64)
+  high, low = augmentation.shift_pairs(
+    _keys(64), high_res, low_res, max_shift=2, fill=fill
+  )
+
+  def places(images, found, most, step):
+    """Where each image is found in its padded original."""
+    margin = [(0, 0), (most, most), (most, most), (0, 0)]
+    padded = np.pad(np.asarray(images), margin, mode=mode)
+    height, width = images.shape[1:3]
+    return [
+      [
+        (top // step, left // step)
+        for top in range(0, 2 * most + 1, step)
+        for left in range(0, 2 * most + 1, step)
+        if np.array_equal(image, whole[top : top + height, left : left + width])
+      ]
+      for image, whole in zip(np.asarray(found), padded, strict=True)
+    ]
+
+  of_low = places(low_res, low, 2, 1)
+  assert of_low == places(high_res, high, 2 * scale, scale)
+  assert all(len(found) == 1 for found in of_low)
+  # Every shift from -2 to 2 occurs on both axes.
+  for axis in (0, 1):
+    assert {found[0][axis] for found in of_low} == set(range(5))
+
+
+def test_pairs_that_do_not_move_are_the_input():
+  high_res, low_res = _images((4, 4, 1)), _images((2, 2, 1))
+  high, low = augmentation.shift_pairs(
+    _keys(), high_res, low_res, max_shift=0, fill="zero"
+  )
+  assert high is high_res
+  assert low is low_res

@@ -95,3 +95,10 @@ def test_nothing_is_predicted_that_cannot_be_written(monkeypatch):
   monkeypatch.setattr(paths.os, "access", lambda path, mode: False)
   with pytest.raises(errors.UserError, match=r"^--out=out: nothing can be"):
     prepare()
+
+
+def test_a_network_of_pairs_degrades_nothing():
+  tiny_predictor.write(pathlib.Path("pairs"), low_res_path="photos/small")
+  prepare("--weights=pairs")
+  with pytest.raises(errors.UserError, match=r"low_res_path=photos/small\)"):
+    prepare("--weights=pairs --degrade")

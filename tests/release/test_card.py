@@ -120,3 +120,11 @@ def test_hubs_read_the_head(data, license_, part):
   assert index["name"] == "mine"
   values = {m["type"]: m["value"] for m in index["results"][0]["metrics"]}
   assert values == {"ssim": 0.7004, "accuracy": 0.7004}
+
+
+def test_images_that_came_in_pairs_were_not_blurred():
+  made = about(data="folder")
+  made["config"]["data"]["low_res_path"] = "small"
+  text = card.text(made, rows(), FILES)
+  assert "there is no `--degrade`" in text
+  assert "Gaussian blur" not in text

@@ -23,6 +23,7 @@ def make(folder, *, method="sr2_fsrcnn", step=STEPS, seeds=(0, 1), **options):
   config["batch_size"], config["joint"]["num_epochs"] = 8, 2
   config["init_from"], config["data"]["path"] = "/home/me/old", "/home/me/pics"
   config["data"]["labels"] = "/home/me/labels.csv"
+  config["data"]["low_res_path"] = "/home/me/small"
   for seed in seeds:
     weights_lib.write(
       folder / f"weights/joint_{method}/seed_{seed}/last.safetensors",

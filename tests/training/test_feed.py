@@ -30,7 +30,7 @@ def make_config(*, steps_per_call=3, device_bytes=0, every_steps=5, crop=0):
   return types.SimpleNamespace(
     steps_per_call=steps_per_call,
     batch_size=BATCH,
-    data=types.SimpleNamespace(device_bytes=device_bytes),
+    data=types.SimpleNamespace(device_bytes=device_bytes, low_res_path=""),
     augmentation=types.SimpleNamespace(crop=crop),
     checkpoint=types.SimpleNamespace(every_steps=every_steps),
   )

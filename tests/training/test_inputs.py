@@ -10,7 +10,8 @@ import skimage.transform
 
 from experiments import default
 from sr2_jax.config import derived
-from sr2_jax.imaging import blur_kernels
+from sr2_jax.data import pairs
+from sr2_jax.imaging import augmentation, blur_kernels
 from sr2_jax.training import inputs
 
 SIZE = 12
@@ -137,3 +138,29 @@ def test_training_images_of_srmd_have_the_noise_of_their_description():
   )
   assert np.min(low_res) >= 0
   assert np.max(low_res) <= 1
+
+
+def test_pairs_in_memory_are_unpacked_and_shifted(tmp_path):
+  config = make_config(
+    data__name="folder",
+    data__low_res_path=str(tmp_path),
+    augmentation__fill="edge",
+  )
+  random = np.random.default_rng(0)
+  high_res = random.random((3, 8, 8, 1), np.float32)
+  low_res = random.random((3, 4, 4, 1), np.float32)
+  images = jnp.asarray(pairs.packed(high_res, low_res))
+  keys = jax.random.split(jax.random.key(0), 3)
+  # A pixel at high resolution is none at low resolution.
+  still = inputs.pairs_for_training(config, max_shift=1)
+  for found, expected in zip(
+    still(keys, images), (high_res, low_res), strict=True
+  ):
+    np.testing.assert_array_equal(found, expected)
+  moves = inputs.pairs_for_training(config, max_shift=3)
+  expected = augmentation.shift_pairs(
+    keys, jnp.asarray(high_res), jnp.asarray(low_res), max_shift=1, fill="edge"
+  )
+  for found, wanted in zip(moves(keys, images), expected, strict=True):
+    np.testing.assert_array_equal(found, wanted)
+  assert inputs.pairs_for_training(make_config(), max_shift=3) is None

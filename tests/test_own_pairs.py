@@ -1,0 +1,197 @@
+"""Pairs of images in whole runs: trained, killed, streamed, spread, refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sr2_jax import errors, predict
+from sr2_jax.records import arrays
+from sr2_jax.training import check
+from tests import test_own_images, test_train
+
+surroundings = test_own_images.surroundings
+refused, run = test_own_images.refused, test_own_images.run
+SCALE, SIDE, SIZE = 2, 12, (16, 18)
+
+
+def write(root, *, count=16, size=SIZE, scale=SCALE):
+  """Pairs of two classes: small images are blocks' means, and darker."""
+  random = np.random.default_rng(0)
+  height, width = size[0] // scale, size[1] // scale
+  for index in range(count):
+    high = random.integers(0, 256, size, np.uint8)
+    blocks = high.reshape(height, scale, width, scale)
+    low = (blocks.mean(axis=(1, 3)) / 2).astype(np.uint8)
+    for kind, pixels in (("high", high), ("low", low)):
+      path = root / kind / "ab"[index % 2] / f"{index:02}.png"
+      path.parent.mkdir(parents=True, exist_ok=True)
+      Image.fromarray(pixels).save(path)
+  return root
+
+
+def make_config(root, **changes):
+  """Two members and both phases, on crops that are shifted by a pixel."""
+  return test_own_images.make_config(
+    root / "high",
+    **{
+      "data__low_res_path": str(root / "low"),
+      "model__wiring": "parallel",
+      "joint__num_epochs": 1,
+      "augmentation__crop": SIDE,
+      "augmentation__max_shift": 3,
+      "eval__corruptions__jpeg": (30.0,),
+      "checkpoint__keep": 9,
+      **changes,
+    },
+  )
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+  return write(tmp_path_factory.mktemp("pairs"))
+
+
+@pytest.fixture(scope="module")
+def trained(root, tmp_path_factory, programs_of_runs):
+  workdir = tmp_path_factory.mktemp("runs") / "trained"
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv("SR2_JAX_CACHE_DIR", str(programs_of_runs))
+    run(make_config(root), workdir)
+  return workdir
+
+
+def rows_of(workdir):
+  lines = (workdir / "results.jsonl").read_text().splitlines()
+  return [json.loads(line) for line in lines]
+
+
+def test_a_run_is_of_the_given_images(root, trained):
+  recorded = json.loads((trained / "config.json").read_text())["dataset"]
+  assert recorded["image_shape"] == [SIDE, SIDE, 1]
+  assert recorded["class_names"] == ["a", "b"]
+  assert "pairs: low-resolution images of" in " ".join(recorded["notes"])
+  rows = rows_of(trained)
+  methods = {"bicubic", "fsrcnn", "sr2_fsrcnn"}
+  assert {row["method"] for row in rows} == methods
+  assert {row["corruption"] for row in rows} == {None, "jpeg"}
+  assert np.isfinite([row["value"] for row in rows]).all()
+  # Examples have the middle of the files' own pixels.
+  examples = arrays.read_examples(trained, "fsrcnn")
+  files = sorted((root / "low").glob("*/*.png"))
+  small = np.stack([np.asarray(Image.open(path)) for path in files])
+  large = np.stack(
+    [
+      np.asarray(Image.open(root / "high" / p.parent.name / p.name))
+      for p in files
+    ]
+  )
+  middles = small[:, 1:7, 1:7, None] / np.float32(255)
+  for high, low in zip(examples.high_res, examples.low_res[0], strict=True):
+    (place,) = np.flatnonzero((middles == low).all(axis=(1, 2, 3)))
+    np.testing.assert_array_equal(
+      high[..., 0], large[place, 2:14, 3:15] / np.float32(255)
+    )
+
+
+def test_a_kill_costs_nothing(root, trained, tmp_path):
+  """The run goes on from its first checkpoint to the same bits."""
+  workdir = tmp_path / "resumed"
+  shutil.copytree(trained, workdir)
+  kept = sorted((workdir / "checkpoints/pretrain/last").iterdir())
+  assert len(kept) > 1
+  for path in kept[1:]:
+    shutil.rmtree(path)
+  for name in ("DONE", "results.jsonl"):
+    (workdir / name).unlink()
+  for name in ("weights", "per_image", "examples", "checkpoints/joint"):
+    shutil.rmtree(workdir / name)
+  shutil.rmtree(workdir / "checkpoints/pretrain/best")
+  run(make_config(root), workdir)
+  test_train.assert_same_run(workdir, trained)
+
+
+def test_streamed_pairs_are_the_same(root, trained, tmp_path):
+  """Both images of a crop are cut by the host."""
+  run(make_config(root, data__device_bytes=1), tmp_path / "streamed")
+  test_train.assert_same_run(tmp_path / "streamed", trained)
+
+
+@pytest.mark.parametrize("layout", ["members", "data"])
+def test_two_devices_train_as_one(root, trained, tmp_path, layout):
+  config = make_config(root, parallel__layout=layout, parallel__num_devices=2)
+  run(config, tmp_path / layout)
+  expected = rows_of(trained)
+  found = rows_of(tmp_path / layout)
+  assert len(found) == len(expected)
+  for one, other in zip(found, expected, strict=True):
+    assert one["metric"] == other["metric"]
+    # Of eight images or fewer, one may be classified otherwise.
+    if one["metric"] not in ("accuracy", "f1"):
+      np.testing.assert_allclose(one["value"], other["value"], rtol=2e-3)
+
+
+def test_predictions_take_small_images(root, trained, capsys, tmp_path):
+  network = predict.load(trained)
+  low = np.asarray(Image.open(root / "low/a/00.png"))[1:7, 1:7]
+  assert network(low).super_res.shape == (1, SIDE, SIDE, 1)
+  out = tmp_path / "sr"
+  command = ["predict", str(root / "low/a"), f"--weights={trained}"]
+  command.append(f"--out={out}")
+  assert predict.main([*command, "--degrade"]) == 2
+  assert "trained on pairs" in capsys.readouterr().err
+  assert not out.exists()
+
+
+@pytest.fixture
+def own(tmp_path):
+  return write(tmp_path / "pairs")
+
+
+def problems(root, capsys, *, low="low", high="high", scale=SCALE):
+  """What data.check says of pairs, with exit code 2."""
+  code = check.main(
+    [str(root / high), f"--low_res_path={root / low}", f"--scale={scale}"]
+  )
+  assert code == errors.TO_FIX
+  return capsys.readouterr().err
+
+
+def test_swapped_folders_are_refused(own, tmp_path, capsys):
+  text = problems(own, capsys, low="high", high="low")
+  assert "low_res_path swapped?" in text
+  assert "low/a/00.png (8x9) and " in text
+  assert "high/a/00.png (16x18)" in text
+  config = make_config(own)
+  config.data.path, config.data.low_res_path = (
+    config.data.low_res_path,
+    config.data.path,
+  )
+  assert "swapped?" in refused(config, tmp_path / "run")
+
+
+def test_missing_partners_are_refused(own, tmp_path, capsys):
+  (own / "low/b/03.png").unlink()
+  (own / "high/a/04.png").unlink()
+  (own / "low/a/00.png").write_text("text")
+  text = problems(own, capsys)
+  for part in ("high/b/03.png", "low/a/04.png", "low/a/00.png: cannot be read"):
+    assert part in text
+  assert text.endswith("3 to fix\n")
+  assert "high/b/03.png" in refused(make_config(own), tmp_path / "run")
+
+
+def test_another_ratio_is_refused(own, tmp_path, capsys):
+  text = problems(own, capsys, scale=4)
+  assert (
+    "All 16 pairs have a ratio of 2, not config.degradation.scale=4" in text
+  )
+  config = make_config(own, degradation__scale=4)
+  text = refused(config, tmp_path / "run")
+  assert "config.degradation.scale=2 takes them." in text
+  Image.new("L", (8, 8)).save(own / "low/a/00.png")
+  text = problems(own, capsys)
+  assert "high/a/00.png (16x18) and " in text
+  assert "low/a/00.png (8x8): not 2 times as large" in text
