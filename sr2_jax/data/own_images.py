@@ -135,15 +135,10 @@ def plan(
   )
   parts = _parts(listed, labels, config_data)
   files = [x.path for x in listed]
-  low_res, about_pairs = partners.Partners({}, ()), []
+  low_res = partners.Partners({}, ())
   if config_data.low_res_path:
-    folder = Path(config_data.low_res_path)
-    low_res = partners.find(root, folder, files)
-    about_pairs = [
-      f"pairs: low-resolution images of {folder}; config.degradation's blur "
-      "and config.augmentation.max_rotation are not used"
-    ]
-    problems += low_res.problems
+    low_res = partners.find(root, Path(config_data.low_res_path), files)
+  problems += low_res.problems
   if not tree.problems:
     problems += _about_unknown(listed, parts)
     problems += _about_few(root, len(names)) if classifies else []
@@ -161,7 +156,7 @@ def plan(
     ),
     (
       *_about_split(listed, config_data.split_seed),
-      *about_pairs,
+      *_about_pairs(config_data.low_res_path),
       *tree.notes,
       *_about_choice(len(tree.images) - len(listed)),
       *_about_rare(labels, names, parts),
@@ -281,6 +276,16 @@ def _about_split(listed: Sequence[image_tree.Listed], seed: int) -> list[str]:
   if not missing:
     return []
   return [f"{' and '.join(missing)} split off by split_seed={seed}"]
+
+
+def _about_pairs(folder: str) -> list[str]:
+  """A note about low-resolution images that are there already."""
+  if not folder:
+    return []
+  return [
+    f"pairs: low-resolution images of {folder}; config.degradation's blur and "
+    "config.augmentation.max_rotation are not used"
+  ]
 
 
 def _about_choice(num_left_out: int) -> list[str]:

@@ -33,6 +33,7 @@ TYPED = {
   "fine_tune": ("false", False),
   "data.name": ("mnist", "mnist"),
   "data.path": ("", ""),
+  "data.low_res_path": ("", ""),
   "data.labels": ("", ""),
   "data.classes": ("0,even=2+4", "0,even=2+4"),
   "data.size": ("32x16", "32x16"),

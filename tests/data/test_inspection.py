@@ -86,7 +86,7 @@ def test_low_resolution_images_are_looked_at(folder, plan, tmp_path_factory):
     form=plan.form._replace(multiple_of=2),
   )
   seen, low_res = (
-    inspection.examine(plan.files),
+    inspection.examine(plan.files, plan.form),
     inspection.examine_low_res(plan),
   )
   assert low_res[0].header.size == (2, 3)

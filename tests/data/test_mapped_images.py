@@ -232,7 +232,10 @@ assert (found.pixels == 700).all()
   ]
   said = sorted(process.stdout.readline() for process in processes)
   assert said == ["decoding\n", "waiting for another process that reads both\n"]
+  for process in processes:  # Both: either may be decoding.
+    process.stdin.write("go\n")
+    process.stdin.flush()
   for process in processes:
-    rest, _ = process.communicate("go\n", timeout=60)
+    rest, _ = process.communicate(timeout=60)
     assert (rest, process.returncode) == ("", 0)
   assert len(list(folder.iterdir())) == 1
