@@ -85,8 +85,8 @@ def get_config() -> ml_collections.ConfigDict:
   # Keep only the first so many training images; 0 keeps all.
   config.data.max_train_images = 0
   # Bytes of training images that may live on each device, >= 1; more of them
-  # are streamed from host memory, with the same results. 0 is 8 GB, and 256 MB
-  # on the CPU, whose memory holds them already.
+  # are streamed from the host, with the same results. 0 is 8 GB, and 256 MB on
+  # the CPU, whose memory the host has as well.
   config.data.device_bytes = 0
 
   config.degradation = ml_collections.ConfigDict()

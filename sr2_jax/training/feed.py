@@ -31,7 +31,7 @@ _STEPS_PER_CALL = 50
 _STEPS_PER_CALL_ON_CPU = 1
 
 # Meaning of `data.device_bytes` 0. On the CPU the device's memory is the
-# host's, which already holds the images: only small data sets are copied.
+# host's, where the images already are: only small data sets are copied.
 _DEVICE_BYTES = 8_000_000_000
 _DEVICE_BYTES_ON_CPU = 256_000_000
 

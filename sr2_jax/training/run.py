@@ -47,7 +47,7 @@ class Run:
   Attributes:
     config: resolved.
     folder: where everything goes.
-    dataset: images in memory.
+    dataset: the images.
     layout: the devices.
     stop: requests to stop.
     released_srmd: the network that `eval.srmd` names, or None.
@@ -66,7 +66,7 @@ class Run:
   def image_shape(self) -> tuple[int, int, int]:
     """(H, W, C) of the high-resolution images that the network makes.
 
-    Those for training are larger if they are cropped in the training program.
+    Those for training are larger if they are cropped at each step.
     """
     return self.dataset.test.image_shape
 
