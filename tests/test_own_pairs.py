@@ -33,13 +33,11 @@ def write(root, *, count=16, size=SIZE, scale=SCALE):
 
 
 def make_config(root, **changes):
-  """Two members and both phases, on crops that are shifted by a pixel."""
+  """Two members on crops that are shifted by a low-resolution pixel."""
   return test_own_images.make_config(
     root / "high",
     **{
       "data__low_res_path": str(root / "low"),
-      "model__wiring": "parallel",
-      "joint__num_epochs": 1,
       "augmentation__crop": SIDE,
       "augmentation__max_shift": 3,
       "eval__corruptions__jpeg": (30.0,),
@@ -74,8 +72,7 @@ def test_a_run_is_of_the_given_images(root, trained):
   assert recorded["class_names"] == ["a", "b"]
   assert "pairs: low-resolution images of" in " ".join(recorded["notes"])
   rows = rows_of(trained)
-  methods = {"bicubic", "fsrcnn", "sr2_fsrcnn"}
-  assert {row["method"] for row in rows} == methods
+  assert {row["method"] for row in rows} == {"bicubic", "fsrcnn"}
   assert {row["corruption"] for row in rows} == {None, "jpeg"}
   assert np.isfinite([row["value"] for row in rows]).all()
   # Examples have the middle of the files' own pixels.
@@ -90,9 +87,9 @@ def test_a_run_is_of_the_given_images(root, trained):
   )
   middles = small[:, 1:7, 1:7, None] / np.float32(255)
   for high, low in zip(examples.high_res, examples.low_res[0], strict=True):
-    (place,) = np.flatnonzero((middles == low).all(axis=(1, 2, 3)))
-    np.testing.assert_array_equal(
-      high[..., 0], large[place, 2:14, 3:15] / np.float32(255)
+    (place,) = np.flatnonzero(np.abs(middles - low).max(axis=(1, 2, 3)) < 1e-6)
+    np.testing.assert_allclose(
+      high[..., 0], large[place, 2:14, 2:14] / np.float32(255), atol=1e-6
     )
 
 
@@ -106,9 +103,8 @@ def test_a_kill_costs_nothing(root, trained, tmp_path):
     shutil.rmtree(path)
   for name in ("DONE", "results.jsonl"):
     (workdir / name).unlink()
-  for name in ("weights", "per_image", "examples", "checkpoints/joint"):
+  for name in ("weights", "per_image", "examples", "checkpoints/pretrain/best"):
     shutil.rmtree(workdir / name)
-  shutil.rmtree(workdir / "checkpoints/pretrain/best")
   run(make_config(root), workdir)
   test_train.assert_same_run(workdir, trained)
 
@@ -128,9 +124,7 @@ def test_two_devices_train_as_one(root, trained, tmp_path, layout):
   assert len(found) == len(expected)
   for one, other in zip(found, expected, strict=True):
     assert one["metric"] == other["metric"]
-    # Of eight images or fewer, one may be classified otherwise.
-    if one["metric"] not in ("accuracy", "f1"):
-      np.testing.assert_allclose(one["value"], other["value"], rtol=2e-3)
+    np.testing.assert_allclose(one["value"], other["value"], rtol=2e-3)
 
 
 def test_predictions_take_small_images(root, trained, capsys, tmp_path):

@@ -135,9 +135,7 @@ def plan(
   )
   parts = _parts(listed, labels, config_data)
   files = [x.path for x in listed]
-  low_res = partners.Partners({}, ())
-  if config_data.low_res_path:
-    low_res = partners.find(root, Path(config_data.low_res_path), files)
+  low_res = _low_res(root, config_data.low_res_path, files)
   problems += low_res.problems
   if not tree.problems:
     problems += _about_unknown(listed, parts)
@@ -177,6 +175,15 @@ def _tree(
     return image_tree.unarranged(root, str(error))
   tree = image_tree.find_labeled(root, labels, source=paths.shown(table))
   return tree._replace(problems=(*problems, *tree.problems))
+
+
+def _low_res(
+  root: Path, folder: str, files: Sequence[Path]
+) -> partners.Partners:
+  """The low-resolution images of files below root, if there are any."""
+  if not folder:
+    return partners.Partners({}, ())
+  return partners.find(root, Path(folder), files)
 
 
 def _names(listed: Sequence[image_tree.Listed]) -> tuple[str, ...]:

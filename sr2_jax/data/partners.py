@@ -71,7 +71,9 @@ def find(root: Path, folder: Path, files: Sequence[Path]) -> Partners:
     return Partners({}, (problem,))
   names = [path.relative_to(root) for path in files]
   high = _by_stem([*names, *map(Path, image_tree.image_names(root))])
-  low = _by_stem(map(Path, image_tree.image_names(folder)))
+  # What ends otherwise may be an image as well, in the folder of a class.
+  others = [x for x in names if not _is_image(x) and (folder / x).is_file()]
+  low = _by_stem([*others, *map(Path, image_tree.image_names(folder))])
   problems = [
     f"{_shown(place, twice)}: of one name, so that it is not clear which one "
     "makes the pair. Remove or rename all but one."
@@ -116,8 +118,11 @@ def _by_stem(names: Iterable[Path]) -> dict[Path, list[Path]]:
 
 def _stem(name: Path) -> Path:
   """A name without an image's suffix; "scan.0001" has none."""
-  is_image = name.suffix.lower() in image_file.SUFFIXES
-  return name.with_suffix("") if is_image else name
+  return name.with_suffix("") if _is_image(name) else name
+
+
+def _is_image(name: Path) -> bool:
+  return name.suffix.lower() in image_file.SUFFIXES
 
 
 def _shown(folder: Path, names: Iterable[Path]) -> str:

@@ -26,10 +26,10 @@ def find(root, names):
 
 
 def test_names_are_alike_but_for_what_they_end_with(tmp_path, write):
-  names = ["a/1.png", "a/scan.0001", "b/1.PNG", "b/2.tif"]
+  names = ["a/1.png", "a/scan.0001", "b/1.PNG", "b/2.tif", "b/scan"]
   write(*(f"high/{name}" for name in names))
   write("low/a/1.jpg", "low/b/1.png", "low/b/2.tif", "low/Thumbs.db")
-  write("low/a/scan.0001.png")
+  write("low/a/scan.0001.png", "low/b/scan")
   found = find(tmp_path, names)
   assert found.problems == ()
   assert found.files == {
@@ -37,6 +37,7 @@ def test_names_are_alike_but_for_what_they_end_with(tmp_path, write):
     1: tmp_path / "low/a/scan.0001.png",
     2: tmp_path / "low/b/1.png",
     3: tmp_path / "low/b/2.tif",
+    4: tmp_path / "low/b/scan",
   }
 
 

@@ -241,13 +241,18 @@ def test_what_looks_wrong_is_said(work):
   save(RNG.integers(0, 99, (14, 14), np.uint8), "made.png")
   _, _, err, _ = work("--classify=no")
   assert "note: 1 image: looks inverted, dark on light; --invert" in err
-  assert "14x14 is the size that this network makes, not takes (7x7)" in err
+  made = "14x14 is the size that this network makes, not takes (7x7)"
+  assert f"{made}; --degrade makes that first" in err
   _, _, err, _ = work("--invert --force")
   assert "looks inverted" not in err
   np.testing.assert_array_equal(
     read("paper_x2.png").pixels[..., 0],
     expected(np.full((7, 7), 55, np.uint8)),
   )
+  tiny_predictor.write(pathlib.Path("pairs"), low_res_path="small")
+  _, _, err, _ = work("--weights=pairs --force")
+  assert made in err
+  assert "--degrade" not in err
 
 
 def test_degrading_first_makes_the_size_of_the_original(work):
