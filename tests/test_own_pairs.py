@@ -130,7 +130,7 @@ def test_two_devices_train_as_one(root, trained, tmp_path, layout):
 def test_predictions_take_small_images(root, trained, capsys, tmp_path):
   network = predict.load(trained)
   low = np.asarray(Image.open(root / "low/a/00.png"))[1:7, 1:7]
-  assert network(low).super_res.shape == (1, SIDE, SIDE, 1)
+  assert network(low).super_res.shape == (SIDE, SIDE)
   out = tmp_path / "sr"
   command = ["predict", str(root / "low/a"), f"--weights={trained}"]
   command.append(f"--out={out}")
