@@ -24,6 +24,9 @@ import sys
 import tempfile
 import time
 
+import numpy as np
+from PIL import Image
+
 from sr2_jax.peers import meeting
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -411,7 +414,45 @@ def falls_silent(world, *, timeout):
   return f"{seconds:.1f} s"
 
 
+def own_images(world):
+  """Pairs in crops, streamed, from released weights; one process is killed.
+
+  It ends with the same weights and rows as without, to the bit.
+  """
+  random = np.random.default_rng(0)
+  for folder, side in (("high", 24), ("low", 6)):
+    (world.folder / folder).mkdir()
+    for number in range(40):
+      pixels = random.integers(0, 256, (side, side), np.uint8)
+      path = world.folder / folder / f"{number:02}.png"
+      Image.fromarray(pixels).save(path)
+  flags = (
+    "--config.data.name=folder", f"--config.data.path={world.folder}/high",
+    f"--config.data.low_res_path={world.folder}/low",
+    "--config.data.max_train_images=0", "--config.data.device_bytes=1",
+    "--config.augmentation.crop=16", "--config.model.wiring=none",
+    "--config.init_from=fsrcnn_x4_mnist", "--config.fine_tune=true",
+    "--config.num_seeds=2", "--config.batch_size=4",
+  )  # fmt: skip
+  whole = world.folder / "whole"
+  assert codes(*world.pair(*flags, f"--workdir={whole}")) == [0, 0]
+  world.processes.clear()
+  pair = world.pair(*flags)
+  until(lambda: MOMENTS["step"](world), *pair)
+  pair[1].popen.kill()
+  assert codes(*pair) == [5, -9]
+  world.processes.clear()
+  assert codes(*world.pair(*flags)) == [0, 0]
+  names = ("results.jsonl", "metrics.jsonl", "weights/*/*/last.safetensors")
+  expected = [path for name in names for path in sorted(whole.glob(name))]
+  assert len(expected) == 4
+  for path in expected:
+    found = world.run / path.relative_to(whole)
+    assert found.read_bytes() == path.read_bytes(), found
+
+
 CASES = {
+  "own_images": own_images,
   **{
     f"differ_{what}_{when}": functools.partial(differ, what=what, when=when)
     for what, when in itertools.product(DIFFERENCES, ("start", "resume"))
