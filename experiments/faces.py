@@ -1,12 +1,13 @@
-"""Faces and no faces: a small set of own images, and a network fine-tuned.
+"""Faces and other patches: few images of your own, and a fine-tuned network.
 
 This writes 200 gray images of 25x25 pixels, 100 of them faces, which come with
 scikit-image (`pip install scikit-image`):
 
   python -m experiments.faces --out=data/faces
 
-SR2_FSRCNN at x4 on half of them, five seeds, from new weights and from released
-ones that were trained on digits. docs/own-data.md has what came out:
+These train SR2_FSRCNN at x4 on half of them, five seeds, first from new weights
+and then from released ones that were trained on digits. The last command
+compares them; docs/own-data.md has what came out:
 
   python -m sr2_jax.main --config=experiments/faces.py
   python -m sr2_jax.main --config=experiments/faces.py \\
@@ -109,8 +110,8 @@ def write(out: pathlib.Path) -> int:
 def compared(first: pathlib.Path, second: pathlib.Path) -> list[str]:
   """A line for each phase, number of epochs and metric, without noise.
 
-  Means of both runs on test images, and the second less the first, paired by
-  seed; each with half its 95 % interval over seeds (Student's t).
+  It has the means of both runs on test images, and the second less the first,
+  paired by seed, each ± half its 95 % interval over seeds (Student's t).
 
   Args:
     first: a run folder.
