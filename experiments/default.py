@@ -39,9 +39,9 @@ def get_config() -> ml_collections.ConfigDict:
   # folder in there, a file, or the name of released weights. "" trains its own.
   config.init_from = ""
   # True takes the network in init_from for other images than it was trained on.
-  # Its weights start the first phase of this run, and both phases have epochs
-  # of their own. Size, noise and classes may differ; for other classes the last
-  # layer starts anew.
+  # The first phase of this run starts from its weights, and both phases have
+  # epochs of their own. Size, blur and classes may differ; for other classes
+  # the last layer starts from new weights.
   config.fine_tune = False
 
   config.data = ml_collections.ConfigDict()
@@ -51,10 +51,10 @@ def get_config() -> ml_collections.ConfigDict:
   # The image folder of "folder", as the next seven fields are for it alone:
   # images, or one subfolder of images per class.
   config.data.path = ""
-  # Low-resolution images that exist already, arranged and named as those in
-  # data.path but for what the names end with. In training they take the place
-  # of degradation's, of which only the scale is left; both images are shifted
-  # alike. "" makes them of the others.
+  # Folder of low-resolution images that exist already, arranged and named as
+  # those in data.path; only suffixes may differ. They replace those that the
+  # run makes, in training and evaluation; of degradation only the scale is
+  # used. Both images are shifted alike. "" makes them from data.path.
   config.data.low_res_path = ""
   # A CSV file with the columns "file", relative to data.path, and "label", in
   # place of a subfolder per class; "" reads none.
@@ -86,7 +86,7 @@ def get_config() -> ml_collections.ConfigDict:
   config.data.max_train_images = 0
   # Bytes of training images that may live on each device, >= 1; more of them
   # are streamed from the host, with the same results. 0 is 8 GB, and 256 MB on
-  # the CPU, whose memory the host has as well.
+  # the CPU, whose memory is the host's.
   config.data.device_bytes = 0
 
   config.degradation = ml_collections.ConfigDict()
@@ -107,8 +107,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.augmentation.crop = 0
   # Largest shift along each axis, whole high-resolution pixels, >= 0 (paper:
   # 3). -1 is 3 from 28 to 32 px, in proportion to the shorter side of other
-  # images, and 0 with crops. Of pairs (data.low_res_path) it is rounded down to
-  # whole low-resolution pixels.
+  # images, and 0 with crops. With pairs (data.low_res_path) it is rounded down
+  # to whole low-resolution pixels.
   config.augmentation.max_shift = -1
   # Largest rotation either way, degrees, in [0, 180] (paper: 10). It is the
   # same for all sizes. Pairs are not rotated.
@@ -186,8 +186,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.loss.normalize_weights = False
   # Weight of each class in the classifier's cross-entropy: "none" is 1, and
   # "balanced" is n / (K n_k) for a class with n_k of the n training images and
-  # one of K classes, so that all classes count the same, and an image 1 on
-  # average.
+  # one of K classes, so that all classes count the same. The mean over the
+  # training images is 1.
   config.loss.class_weights = "none"
 
   # Adam (authors: Keras' defaults): moment decays in [0, 1), epsilon > 0.

@@ -18,8 +18,8 @@ estimates for two free cores.
 Every network is evaluated with BatchNorm's statistics re-estimated and, as the
 authors do, with the running ones. While a phase goes on, the test images are
 evaluated after 1, 3, 10 and 30 of its epochs, but for P0b. Pretraining is a run
-of its own, so that a cut costs one phase at most. Its rows share the name of
-SR2's, as rows of other seeds do: an experiment is one file in results/.
+of its own, so that a cut costs one phase at most. Its rows have the same name
+as SR2's, and so do those of other seeds: an experiment is one file in results/.
 
 Pretrained networks are kept in results/weights/, so that run folders may be
 lost; docs/reproduction.md has the commands.
@@ -64,8 +64,8 @@ def sweep(budget: str = "P1") -> list[runs.Run]:
 def _p0b() -> list[runs.Run]:
   """One run for each lambda, all from the same pretraining.
 
-  A choice needs neither the way there nor other corruptions than noise, which
-  take longer than the training.
+  To choose lambda, neither the evaluations during a phase nor corruptions are
+  needed, which take longer than the training.
   """
   pretrained = _pretrained(
     "P0b_mnist",
@@ -159,9 +159,9 @@ def _pretrained(
   *,
   suffix: str = "",
 ) -> runs.Run:
-  """Pretraining alone, of an experiment file.
+  """Only the pretraining of an experiment file.
 
-  It knows nothing of lambda, which may be chosen after it.
+  It does not depend on lambda, which may be chosen after it.
   """
   return runs.Run(
     name=_name(f"{prefix}_pretrained_{file}{suffix}", seeds),

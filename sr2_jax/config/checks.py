@@ -41,7 +41,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
 
 
 def validate_fields(config: ml_collections.ConfigDict) -> None:
-  """Checks a config, whatever the size of its images may be.
+  """Checks a config, except for the size of its images.
 
   Raises:
     UserError: names the field and what it accepts.
@@ -94,7 +94,7 @@ def _validate_seeds(config: ml_collections.ConfigDict) -> None:
 
 def _validate_data(config: ml_collections.ConfigDict) -> None:
   data = config.data
-  # Those of pathlib raise where a folder above may not be looked into.
+  # pathlib's checks raise if a folder above cannot be entered.
   if data.name == "folder" and not os.path.isdir(data.path):
     raise errors.UserError(
       f'config.data.path is "{data.path}", which is not a folder; '
@@ -126,7 +126,7 @@ def _validate_data(config: ml_collections.ConfigDict) -> None:
 
 
 def _validate_pairs(config: ml_collections.ConfigDict) -> None:
-  """What images need whose low-resolution ones are there already."""
+  """Checks the fields that pairs restrict."""
   folder = config.data.get("low_res_path")
   if not folder:
     return

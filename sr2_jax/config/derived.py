@@ -92,7 +92,7 @@ def pair_scale(config: Any) -> int:
 def crop_in_memory(config: Any) -> int:
   """Side of `augmentation.crop` in pixels of the images in memory.
 
-  Those of pairs are the low-resolution ones.
+  With pairs these are low-resolution pixels.
   """
   return config.augmentation.crop // (pair_scale(config) or 1)
 
@@ -126,8 +126,8 @@ def classifies(config: ml_collections.ConfigDict) -> bool:
 def phases(config: ml_collections.ConfigDict) -> tuple[str, ...]:
   """The phases that a run trains, in order.
 
-  `pretrain` runs unless it has no epochs or `init_from` replaces it, which it
-  does not with `fine_tune`; `joint` runs unless it has no epochs. With wiring
+  `pretrain` runs unless it has no epochs, or `init_from` replaces it (without
+  `fine_tune`). `joint` runs unless it has no epochs. With wiring
   "none" there is no classifier: `joint` then continues super-resolution only,
   the control at lambda = 0.
   """

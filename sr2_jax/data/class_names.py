@@ -17,7 +17,7 @@ class Labels(NamedTuple):
 
   Attributes:
     classes: by path, relative and with slashes.
-    problems: lines that say nothing that can be used, by kind.
+    problems: one message for each kind of line that cannot be used.
   """
 
   classes: dict[str, str]

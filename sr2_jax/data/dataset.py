@@ -242,8 +242,8 @@ def _fingerprint(splits: dict[str, Split]) -> str:
 def _kept_fingerprint(own: own_images.Own, splits: dict[str, Split]) -> str:
   """The fingerprint of own images, from the cache unless it is new.
 
-  What it depends on is known by the digests, so that only the first start
-  reads all images for it.
+  The digests tell whether anything has changed, so only the first start reads
+  all images for it.
   """
   source = hashlib.sha256(own.digests.tobytes())
   source.update(f"{own.images.dtype.str} {own.images.shape}".encode())

@@ -60,7 +60,7 @@ def read(
     files: paths of the images.
     form: what all of them become.
     source: where they come from, for messages.
-    low_res: of each image the file of its low-resolution one, or none at all.
+    low_res: the low-resolution file of each image; empty without pairs.
 
   Returns:
     The images in the order of their paths, with C of 1 or 3; uint16 if any file

@@ -83,7 +83,7 @@ def _header_of(path: Path) -> Seen:
 
 
 def examine_low_res(plan: own_images.Plan) -> dict[int, Seen]:
-  """Likewise the low-resolution images that there are, by their index."""
+  """The low-resolution images that exist, decoded likewise, by index."""
   form = image_folder.Form(channels=plan.form.channels)
   seen = examine(list(plan.low_res.values()), form)
   return dict(zip(plan.low_res, seen, strict=True))
@@ -111,7 +111,7 @@ def problems_of(
 ) -> list[str]:
   """Everything that stops a run on these images, one or two lines each.
 
-  What their size does to a config is not among it.
+  Whether a config can take their size is not checked here.
 
   Args:
     plan: the images.

@@ -97,7 +97,7 @@ class Target(abc.ABC):
 
 
 class _Memory(Target):
-  """What takes few images if the cache does not, because of an error."""
+  """Memory, for few images that the cache cannot take because of an error."""
 
   def __init__(self, folder: Path, error: OSError) -> None:
     super().__init__()
@@ -124,7 +124,7 @@ class _File(Target):
 
   def _begin(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     if shutil.disk_usage(self._folder).free < self.nbytes:
-      # Not after an hour of decoding.
+      # Fails now, not after an hour of decoding.
       raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     form = {"descr": dtype.str, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(self._file, form)
@@ -266,6 +266,6 @@ def mapped(
     first: byte that it begins with.
   """
   array = np.memmap(file, dtype, "r", first, shape)
-  # Otherwise the system reads far more around a pixel, for one who reads on.
+  # Otherwise the system reads ahead, far beyond the pixels that are needed.
   array._mmap.madvise(mmap.MADV_RANDOM)  # pyright: ignore
   return array

@@ -24,8 +24,8 @@ class Plan(NamedTuple):
 
   Attributes:
     files: the images.
-    low_res: the low-resolution image of each, by its index; {} if these are
-      made of the others. Some may be missing, which is a problem then.
+    low_res: the low-resolution image of each, by its index; {} if the run
+      makes them. A missing one is among the problems.
     labels: int32 [N], which index `class_names`; 0 without classes.
     class_names: sorted; () without classes.
     parts: indices of the images for "train", "validation" and "test".
@@ -234,7 +234,7 @@ def _parts(
 
 
 def _about_names(names: Sequence[str]) -> list[str]:
-  """A problem of names that pictures, tables and weights cannot hold."""
+  """The problem of names that pictures, tables and weights cannot hold."""
   # Python keeps what is no UTF-8 as halves of pairs (surrogates).
   wrong = [x for x in names if x.encode(errors="replace").decode() != x]
   if not wrong:

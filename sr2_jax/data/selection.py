@@ -43,7 +43,7 @@ class Selection:
 
   @property
   def dtype(self) -> np.dtype[Any]:
-    """Of the pixels."""
+    """Type of the pixels."""
     return self.source.dtype
 
   @property

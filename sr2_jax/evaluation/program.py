@@ -47,8 +47,8 @@ class Settings:
     corrupt: makes the inputs of V conditions in place of Gaussian noise; the
       noise variances are then only an argument of `apply`.
     class_weights: as in training, for the classifier's loss.
-    pair_scale: of images that are pairs, whose low-resolution ones are taken in
-      place of what `degrade` makes; 0: they are no pairs.
+    pair_scale: scale of pairs, whose low-resolution images replace what
+      `degrade` makes; 0 without pairs.
   """
 
   apply: network.Apply

@@ -29,7 +29,7 @@ def recalls(of_classes: np.ndarray) -> np.ndarray:
 
 
 def balanced_accuracy(of_classes: np.ndarray) -> np.ndarray:
-  """Mean over the classes of what was read right, [...]; rare ones count alike.
+  """Mean of the recalls, [...]; rare classes count as much as others.
 
   A class without images does not count.
   """

@@ -7,9 +7,9 @@ Shows classes, splits, sizes and kinds of files on standard output, and every
 problem on standard error. Flags set fields of the config: those named as fields
 of `config.data`, --scale (`config.degradation.scale`) and --crop
 (`config.augmentation.crop`); --config.FIELD=VALUE sets any. With --config a few
-steps are trained as well, if nothing is wrong, and show how long a run takes
-and how much memory. Exit codes: 0 nothing is wrong, 2 something is to be fixed,
-130 stopped by Ctrl-C.
+steps are trained as well, if nothing is wrong, and show how much time and
+memory training takes. Exit codes: 0 nothing is wrong, 2 something is to be
+fixed, 130 stopped by Ctrl-C.
 """
 
 import argparse
@@ -84,11 +84,11 @@ def _parser() -> argparse.ArgumentParser:
   )
   add = parser.add_argument
   add("path", nargs="?", help="the folder of images; else that of --config")
-  add("--config", help="experiment file of the run that is to be")
+  add("--config", help="experiment file of the planned run")
   for name, what in (
     ("scale", "super-resolution factor (2)"),
     ("crop", "side of crops to train on (none)"),
-    ("low_res_path", "low-resolution images of the same names (made of them)"),
+    ("low_res_path", "folder of low-resolution images (the run makes them)"),
     ("labels", "a CSV file with columns file and label"),
     ("classes", "classes to keep, join and leave out"),
     ("size", "height x width of all images, as in 32x16"),
@@ -125,7 +125,7 @@ def _config(
     options.config or "experiments/default.py", ["", *given, *rest]
   )
   if not options.config:
-    # Nobody has said yet that there will be a classifier.
+    # Without a config, no classifier is asked for yet.
     config.model.wiring = "none"
   checks.validate_fields(config)
   return config
@@ -172,7 +172,7 @@ def _problems(
         len(plan.parts["train"]), config.batch_size, name=config.data.name
       )
   except errors.UserError as error:
-    # Without a config nobody has said yet how large batches will be.
+    # Without a config, the size of a batch is not known yet.
     (problems if options.config else notes).append(str(error))
   if not (options.config or plan.problems or len(plan.class_names) > 1):
     notes.append(
@@ -195,10 +195,10 @@ def _problems(
 def _try_out(config: Any) -> None:
   """Shows what training takes.
 
-  JAX is only loaded here, as the check of a folder does without it.
+  JAX is loaded only here, because the check of a folder does not need it.
 
   Raises:
-    UserError: if something stops a run in spite of all.
+    UserError: if something else stops a run.
   """
   from sr2_jax import cpu_tuning
 

@@ -1,7 +1,7 @@
 """Random crops of training images, from where the images are.
 
 Images on the devices are cut in the training program. Otherwise the host cuts
-them and sends only the crops. Both cut the same squares: where they lie depends
+them and sends only the crops. Both cut the same squares: where they are depends
 on the seed, the step and an image's place in the batch.
 """
 

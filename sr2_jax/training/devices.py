@@ -15,7 +15,7 @@ def spread(
 ) -> tuple[Any, parallel.Layout]:
   """The config with what depends on the devices here, and the layout.
 
-  A run that an earlier version started has a shift where it is open now.
+  If `augmentation.max_shift` is open, the shift of an earlier start is kept.
 
   Args:
     config: resolved.

@@ -15,7 +15,7 @@ from sr2_jax.training import carried, devices, feed, preemption, steps
 from sr2_jax.training import phase as phase_lib
 from sr2_jax.training import run as run_lib
 
-# Seconds of each phase that are measured, and least calls.
+# Seconds of each phase that are measured, and the fewest calls.
 _SECONDS = 3.0
 _LEAST_CALLS = 3
 

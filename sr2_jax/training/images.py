@@ -12,9 +12,9 @@ from sr2_jax.data import selection, splitting
 def load(config: ConfigDict | FrozenConfigDict) -> dataset_lib.Dataset:
   """The data set of a config, if its images fit the config.
 
-  With `augmentation.crop` images for evaluation are the middle of themselves:
-  the network sees the size that it is trained on. Images for training are
-  whole, and cropped at each step.
+  With `augmentation.crop` only the middle of evaluation images is kept: the
+  network sees the size that it is trained on. Training images stay whole, and
+  are cropped at each step.
 
   Raises:
     UserError: the data are missing or damaged, or do not fit the config.

@@ -2,10 +2,10 @@
 
   python -m sr2_jax.report.reproduction [--add FOLDER]
 
-The prose of the page is written by hand. What stands between `<!-- rendered:
+The prose of the page is written by hand. What is between `<!-- rendered:
 NAME -->` and `<!-- end -->` comes from the rows in results/, and is written
-again by this command: after new rows, nobody types a number. --add first takes
-the rows and pretrained weights of finished runs into results/.
+again by this command: after new rows, no number is typed by hand. --add first
+takes the rows and pretrained weights of finished runs into results/.
 """
 
 import argparse
