@@ -30,12 +30,14 @@ class Source:
     seeds: of its members.
     class_names: of its classifier; () without one.
     wiring: of its classifier, or "none".
+    strides: of its classifier.
   """
 
   variables: dict[str, Any]
   seeds: tuple[int, ...]
   class_names: tuple[str, ...]
   wiring: str
+  strides: tuple[int, ...]
 
 
 def read(config: Any, *, channels: int) -> Source:
@@ -72,6 +74,7 @@ def read(config: Any, *, channels: int) -> Source:
     seeds,
     origin.class_names if classifies else (),
     origin.config["model"]["wiring"] if classifies else "none",
+    origin.classifier_strides,
   )
 
 
@@ -107,8 +110,8 @@ def started(
 ) -> steps.TrainState:
   """A phase's initial state with the weights of another network.
 
-  The classifier is taken as well if it is attached in the same way; its last
-  layer only if the classes are the same.
+  The classifier is taken as well if it is attached in the same way and has the
+  same strides; its last layer only if the classes are the same.
 
   Args:
     source: the other network.
@@ -127,7 +130,11 @@ def started(
   def is_taken(subtree: str, layer: str) -> bool:
     if subtree != "classifier":
       return takes_trunk
-    if phase.network.model.wiring != source.wiring:
+    model = phase.network.model
+    if (model.wiring, model.classifier_strides) != (
+      source.wiring,
+      source.strides,
+    ):
       return False
     return same_classes or (subtree, layer) != _LAST_LAYER
 

@@ -146,10 +146,14 @@ def test_after_pretraining_of_its_own_only_the_classifier_is_taken(
   )
 
 
-def test_a_classifier_that_sees_something_else_starts_anew(stored, trained):
-  initial, actual = started(
-    read(stored), classes=DIGITS, model__wiring="sequential"
-  )
+@pytest.mark.parametrize(
+  "changes",
+  [{"model__wiring": "sequential"}, {"model__classifier_strides": (2, 2, 2)}],
+)
+def test_a_classifier_that_sees_something_else_starts_anew(
+  stored, trained, changes
+):
+  initial, actual = started(read(stored), classes=DIGITS, **changes)
   assert_taken(
     actual, initial, trained, taken=lambda tree, _: tree != "classifier"
   )
