@@ -11,7 +11,7 @@ from sr2_jax.config import derived
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import provenance
-from sr2_jax.training import carried, devices, feed, preemption, steps
+from sr2_jax.training import devices, feed, preemption, steps
 from sr2_jax.training import phase as phase_lib
 from sr2_jax.training import run as run_lib
 
@@ -77,10 +77,9 @@ def measure(config: Any, dataset: dataset_lib.Dataset) -> Effort:
     layout,
     preemption.StopRequest(),
   )
-  if config.init_from:
-    # These weights are not used, but a run without them is refused.
-    carried.check_source(config.init_from)
-    run_lib.pretrained_state(run)
+  # These weights are not used, but a run without them is refused.
+  run_lib.check_source(config)
+  run_lib.check_weights(run)
   phases = tuple(
     _of_phase(run, run.phase(name)) for name in derived.phases(config)
   )

@@ -1,6 +1,7 @@
 """A run that goes on from a network trained on other images (`fine_tune`)."""
 
 import dataclasses
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,6 +41,11 @@ class Source:
   strides: tuple[int, ...]
 
 
+def files_of(config: Any) -> list[pathlib.Path]:
+  """The files that `init_from` names; raises UserError if there are none."""
+  return networks.files_of(config.init_from, flag="config.init_from")
+
+
 def read(config: Any, *, channels: int) -> Source:
   """The network in `init_from`, with the running statistics of BatchNorm.
 
@@ -52,8 +58,7 @@ def read(config: Any, *, channels: int) -> Source:
       or lacks a seed of the run.
   """
   place = f"config.init_from={config.init_from}"
-  files = networks.files_of(config.init_from, flag="config.init_from")
-  trained = network.from_files(files, batch_norm="running")
+  trained = network.from_files(files_of(config), batch_norm="running")
   origin = trained.origins[0]
   _check(place, origin, config, channels)
   seeds = tuple(x.member.seed or 0 for x in trained.origins)

@@ -153,8 +153,24 @@ def _check_config(
   elif folder.has_begun:
     free = (*fields.FREE_ON_RESUME, *_open_fields(folder, config))
     folder.check(record.to_dict(config), ignore=free)
-  elif config.init_from and not config.fine_tune:
+  else:
+    check_source(config)
+
+
+def check_source(config: Any) -> None:
+  """Raises UserError if `init_from` is nothing that a run can start from."""
+  if config.fine_tune:
+    fine_tuning.files_of(config)
+  elif config.init_from:
     carried.check_source(config.init_from)
+
+
+def check_weights(run: Run) -> None:
+  """Raises UserError if the weights in `init_from` do not fit a run."""
+  if run.config.fine_tune:
+    fine_tuning.read(run.config, channels=run.image_shape[2])
+  elif run.config.init_from:
+    pretrained_state(run)
 
 
 def _recorded(
@@ -286,11 +302,8 @@ def _check_or_record(run: Run, *, evaluate_only: bool) -> Run:
   run = dataclasses.replace(run, choice=choice)
   new = record_of(run)
   if is_new:
-    # These raise before anything is recorded.
-    if run.config.fine_tune:
-      fine_tuning.read(run.config, channels=run.image_shape[2])
-    elif run.config.init_from:
-      pretrained_state(run)
+    # Before anything is recorded.
+    check_weights(run)
     if is_first:
       run.folder.record(new)
     return run

@@ -68,6 +68,22 @@ def test_weights_that_a_run_would_not_find_are_refused():
     measured(pretrain__num_epochs=1, init_from="runs/none")
 
 
+def test_a_network_of_other_images_may_be_fine_tuned(monkeypatch):
+  """It has trained `joint`, from which no other run would start."""
+  monkeypatch.setattr(
+    phase_lib,
+    "train_steps",
+    lambda *_, **__: lambda running, *_: (running, ()),
+  )
+  changes = {"init_from": "sr2_fsrcnn_x4_mnist", "pretrain__num_epochs": 1}
+  found = measured(fine_tune=True, **changes)
+  assert [phase.name for phase in found.phases] == ["pretrain", "joint"]
+  with pytest.raises(errors.UserError, match="that is another network"):
+    measured(fine_tune=True, degradation__scale=2, **changes)
+  with pytest.raises(errors.UserError, match="no such file or folder"):
+    measured(fine_tune=True, init_from="runs/none")
+
+
 def test_lines_of_an_effort():
   phases = (
     effort.OfPhase("pretrain", 3600, 2, 61.0, 0.5),
