@@ -5,7 +5,7 @@ Nothing is opened here but folders, and a file of labels.
 
 import collections
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -202,13 +202,13 @@ def unarranged(root: Path, problem: str) -> Tree:
 def image_names(root: Path) -> list[str]:
   """Paths of all files with an image's suffix, relative, with slashes.
 
-  What is hidden or left behind by a system is not among them.
+  What is hidden or left behind by a system is not among them. Links to folders
+  are followed, as `find` does, but not back to where they are.
   """
   names = [
-    (Path(folder) / name).relative_to(root)
-    for folder, _, names in os.walk(root)
-    for name in names
-    if Path(name).suffix.lower() in image_file.SUFFIXES
+    path.relative_to(root)
+    for path in _files_below(root)
+    if path.suffix.lower() in image_file.SUFFIXES
   ]
   return [
     name.as_posix()
@@ -218,6 +218,19 @@ def image_names(root: Path) -> list[str]:
       for part in name.parts
     )
   ]
+
+
+def _files_below(root: Path) -> Iterator[Path]:
+  for folder, folders, names in os.walk(root, followlinks=True):
+    here = Path(folder)
+    above = {os.path.realpath(x) for x in (here, *here.parents)}
+    # Path.is_symlink raises where a folder may not be looked into.
+    folders[:] = [
+      x
+      for x in folders
+      if not os.path.islink(here / x) or os.path.realpath(here / x) not in above
+    ]
+    yield from (here / name for name in names)
 
 
 def _split_folders(

@@ -87,7 +87,7 @@ def find(root: Path, folder: Path, files: Sequence[Path]) -> Partners:
     problems.append(
       f"{len(without):,} of {len(files):,} images have no low-resolution image "
       f"in {paths.shown(folder)}: {paths.listed(without)}.\nIt has the same "
-      "place and name; only what the name ends with may differ."
+      "place and name; only the suffix may differ, as in 1.png and 1.jpg."
     )
   alone = [folder / low[stem][0] for stem in low if stem not in high]
   if alone:

@@ -41,6 +41,17 @@ def test_names_are_alike_but_for_what_they_end_with(tmp_path, write):
   }
 
 
+def test_folders_of_classes_may_be_links(tmp_path, write):
+  write("large/1.png", "large/2.png", "small/1.png", "small/2.png")
+  for name in ("high", "low"):
+    (tmp_path / name).mkdir()
+  (tmp_path / "high/a").symlink_to(tmp_path / "large")
+  (tmp_path / "low/a").symlink_to(tmp_path / "small")
+  # Nobody asks for a/2.png.
+  found = find(tmp_path, ["a/1.png"])
+  assert found == ({0: tmp_path / "low/a/1.png"}, ())
+
+
 def test_missing_partners_are_named_on_either_side(tmp_path, write):
   write("high/a/1.png", "high/a/2.png", "high/b/3.png")
   write("low/a/1.png", "low/b/3.png", "low/b/4.png")
