@@ -46,6 +46,16 @@ def test_there_are_none_unless_asked_for_and_classified(tmp_path, changes):
   )
 
 
+def test_pretraining_alone_needs_no_classes(tmp_path):
+  """Nothing is divided by their number, and none may be rare."""
+  run = make_run(
+    tmp_path, [0] * 8, loss__class_weights="balanced", joint__num_epochs=0
+  )
+  assert run.class_weights is None
+  unlabeled = dataclasses.replace(run.dataset, class_names=())
+  assert class_weights.of(run.config, unlabeled) is None
+
+
 def test_a_class_without_training_images_is_refused(tmp_path):
   """As `data.max_train_images` may leave it."""
   run = make_run(
