@@ -18,6 +18,7 @@ from sr2_jax.report.paper import values as paper_values
 
 # What the networks of one data set and scale should have in common.
 _RECIPE = (
+  "fine_tune",
   "batch_size",
   "degradation",
   "augmentation",
@@ -212,6 +213,10 @@ def _recipe(run: TrainedRun) -> Iterator[tuple[str, Any]]:
     phase = field.partition(".")[0]
     if phase in names.PHASES and phase not in run.phases:
       continue
+    if (
+      field == "fine_tune" and complete.get("init_from") and not complete[field]
+    ):
+      continue  # Its pretraining is that of another run, which says so.
     value: Any = complete
     for name in field.split("."):
       value = value.get(name) if isinstance(value, dict) else None

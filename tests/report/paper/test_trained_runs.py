@@ -51,6 +51,23 @@ def test_another_recipe_is_named(tmp_path):
   assert "x2:" not in text
 
 
+def test_a_network_that_was_fine_tuned_is_named(tmp_path):
+  """Its control says nothing of that, nor does that of another run."""
+
+  def set_fields(path, **fields):
+    description = json.loads((path / "config.json").read_text())
+    description["config"].update(fields)
+    (path / "config.json").write_text(json.dumps(description))
+
+  tuned = _write(tmp_path, "sr2_fsrcnn")
+  control = _write(tmp_path, "sr_continued_fsrcnn")
+  set_fields(tuned, init_from="digits", fine_tune=True)
+  set_fields(control, init_from="runs/sr2_fsrcnn", fine_tune=False)
+  assert "differ" not in _training(tmp_path)
+  _write(tmp_path, "fsrcnn")
+  assert "on mnist x4: fine_tune differ" in _training(tmp_path)
+
+
 def test_fields_that_an_older_version_did_not_know_are_no_difference(tmp_path):
   paths = [_write(tmp_path, name) for name in ("fsrcnn", "sr2_fsrcnn")]
   for path, augmentation in zip(
