@@ -301,7 +301,7 @@ def _training(about: Mapping[str, Any], data: Data) -> str:
   return (
     f"{epochs} with learning rate "
     f"{', '.join(f'{rate:g}' for rate in dict.fromkeys(rates.values()))}; "
-    f"{'; '.join(parts)}.{took}{_choice(about)}\n\n"
+    f"{'; '.join(parts)}.{took}{_choice(about)}{_origin(config)}\n\n"
     f"Revision {made['revision']}, JAX {made['packages'].get('jax', '?')}, "
     f"Python {made['python']}. `config.json` has every setting of the run."
   )
@@ -315,6 +315,16 @@ def _choice(about: Mapping[str, Any]) -> str:
   return (
     " These weights had the lowest validation loss of the run, which went on "
     f"to {epochs} epochs."
+  )
+
+
+def _origin(config: Mapping[str, Any]) -> str:
+  """Says that training did not begin with random weights, where it did not."""
+  if not config.get("fine_tune"):
+    return ""
+  return (
+    f" It began with the weights {config['init_from']}, which were trained on "
+    "other images; the terms of those hold as well."
   )
 
 

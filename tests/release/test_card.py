@@ -122,6 +122,14 @@ def test_hubs_read_the_head(data, license_, part):
   assert values == {"ssim": 0.7004, "accuracy": 0.7004}
 
 
+def test_weights_that_were_fine_tuned_say_so():
+  assert "It began with" not in card.text(about(), rows(), FILES)
+  tuned = about(data="folder")
+  tuned["config"] |= {"fine_tune": True, "init_from": "sr2_fsrcnn_x4_svhn"}
+  text = card.text(tuned, rows(), FILES)
+  assert "It began with the weights sr2_fsrcnn_x4_svhn, which were" in text
+
+
 def test_images_that_came_in_pairs_were_not_blurred():
   made = about(data="folder")
   made["config"]["data"]["low_res_path"] = "small"
