@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,33 @@ class Source:
 def files_of(config: Any) -> list[pathlib.Path]:
   """The files that `init_from` names; raises UserError if there are none."""
   return networks.files_of(config.init_from, flag="config.init_from")
+
+
+def record_of(config: Any) -> dict[str, list[str]]:
+  """What config.json has of these files at the first start: their sha256."""
+  digests = sorted(weights_lib.digest(path) for path in files_of(config))
+  return {"fine_tuned_from": digests}
+
+
+def check_same(config: Any, recorded: Mapping[str, Any]) -> None:
+  """Refuses another network than the one that a run has started from.
+
+  The run reads it a second time, at the start of `joint`.
+
+  Args:
+    config: of the run.
+    recorded: what config.json holds.
+
+  Raises:
+    UserError: if the files in `init_from` are others, or gone.
+  """
+  found = record_of(config)
+  if any(recorded.get(name, of) != of for name, of in found.items()):
+    raise errors.UserError(
+      f"config.init_from={config.init_from} has another network now than when "
+      "this run was started.\nGive the path of that one, or another --workdir "
+      "to start a new run."
+    )
 
 
 def read(config: Any, *, channels: int) -> Source:

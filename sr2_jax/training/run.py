@@ -153,6 +153,9 @@ def _check_config(
   elif folder.has_begun:
     free = (*fields.FREE_ON_RESUME, *_open_fields(folder, config))
     folder.check(record.to_dict(config), ignore=free)
+    old = folder.read() or {"config": {}}
+    if config.fine_tune and config.init_from != old["config"].get("init_from"):
+      fine_tuning.check_same(config, old)
   else:
     check_source(config)
 
@@ -305,7 +308,8 @@ def _check_or_record(run: Run, *, evaluate_only: bool) -> Run:
     # Before anything is recorded.
     check_weights(run)
     if is_first:
-      run.folder.record(new)
+      source = fine_tuning.record_of(run.config) if run.config.fine_tune else {}
+      run.folder.record({**new, **source})
     return run
   if old is None:
     return run  # Process 0 compares.

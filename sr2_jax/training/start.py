@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from sr2_jax import agreement, messages
+from sr2_jax import agreement, messages, parallel
 from sr2_jax.records import divergence as records
 from sr2_jax.records import metrics_log
 from sr2_jax.training import (
@@ -80,6 +80,8 @@ def of_next_phase(
   run: run_lib.Run, name: str, state: steps.TrainState
 ) -> Start:
   """The start of `joint` from the end of this run's own `pretrain`."""
+  if run.config.fine_tune and parallel.is_main_process():
+    fine_tuning.check_same(run.config, run.folder.read() or {})
   messages.say(f"preparing {name}")
   phase = run.phase(name)
   before = run.phase("pretrain").population

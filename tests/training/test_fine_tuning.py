@@ -1,6 +1,7 @@
 """Runs that start from networks trained on other images."""
 
 import dataclasses
+import shutil
 
 import jax
 import numpy as np
@@ -12,8 +13,9 @@ from sr2_jax import errors, train
 from sr2_jax.config import checks, derived, record, source_checks
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.records import weights
-from sr2_jax.training import fine_tuning, network
+from sr2_jax.training import fine_tuning, network, start
 from sr2_jax.training import phase as phase_lib
+from sr2_jax.training import run as run_lib
 from tests import tiny
 
 DIGITS = tuple("0123456789")
@@ -219,6 +221,31 @@ def test_a_run_of_other_images_names_the_way(stored):
   config = make_config(init_from=str(stored), data__name="mnist5k")
   with pytest.raises(errors.UserError, match="fine_tune=true trains it"):
     source_checks.validate_init_from(config, record.to_dict(make_config()))
+
+
+def test_a_run_goes_on_from_the_network_it_has_started_from(
+  stored, tmp_path, monkeypatch, settings_of_jax
+):
+  """Wherever that lies now; `joint` reads it again."""
+  monkeypatch.setenv("SR2_JAX_CACHE_DIR", str(tmp_path / "cache"))
+  config = tiny.get_config()
+  config.seed, config.fine_tune = 3, True
+  config.init_from = str(shutil.copytree(stored, tmp_path / "source"))
+  workdir = tmp_path / "run"
+  with run_lib.open_run(config, workdir):
+    (workdir / "metrics.jsonl").write_text("{}\n")
+  config.init_from = str((tmp_path / "source").rename(tmp_path / "moved"))
+  with run_lib.open_run(config, workdir) as run:
+    (path,) = (tmp_path / "moved").glob("weights/*/seed_4/last.safetensors")
+    arrays, origin = weights.read(path)
+    weights.write(path, arrays, dataclasses.replace(origin, step=71))
+    with pytest.raises(errors.UserError, match="has another network now"):
+      start.of_next_phase(run, "joint", None)
+  with (
+    pytest.raises(errors.UserError, match="moved has another network now"),
+    run_lib.open_run(config, workdir),
+  ):
+    raise AssertionError("opened")
 
 
 def test_both_phases_have_epochs_of_their_own(stored):
