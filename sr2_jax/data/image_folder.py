@@ -75,6 +75,9 @@ def read(
     print(f"decoding {source}: {len(files):,} images ...", file=sys.stderr)
     return _decode_all(files, low_res, form, target)
 
+  if not low_res and (form.size or form.fit != "crop"):
+    # Nothing depends on the scale: runs of several share the decoded images.
+    form = form._replace(multiple_of=1)
   return mapped_images.kept(
     "pairs" if low_res else "folder",
     _identity([*files, *low_res], form),

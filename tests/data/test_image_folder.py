@@ -86,6 +86,17 @@ def test_the_cache_tells_forms_apart(folder, form, shape):
   assert _read(folder, **form).pixels.shape == shape
 
 
+def test_runs_of_several_scales_share_what_is_decoded(folder, capsys):
+  """Unless images are cut to a multiple of the scale."""
+  for scale in (2, 4):
+    _read(folder, multiple_of=scale)
+    _read(folder, multiple_of=scale, size=(4, 4), fit="crop")
+  assert len(capsys.readouterr().err.splitlines()) == 2
+  for scale, size in ((4, (4, 4)), (2, (6, 4))):
+    found = _read(folder, multiple_of=scale, fit="crop")
+    assert found.pixels.shape[1:3] == size
+
+
 def test_one_color_file_makes_all_rgb(folder):
   color = _rgb()
   _save(folder / "b/2.png", color)
