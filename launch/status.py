@@ -138,9 +138,10 @@ def is_finished(job: jobs_lib.Job) -> bool:
     return False
   job.folder.check(
     record.to_dict(job.config),
-    # The path of its source may be spelled in several ways.
+    # The path of a run in the sweep may be spelled in several ways. Any other
+    # network that is fine-tuned is what the run is about.
     ignore=(
-      "init_from",
+      *("init_from",) * (not job.config.fine_tune or job.source is not None),
       *fields.FREE_ON_RESUME,
       *derived.open_fields(job.config),
     ),

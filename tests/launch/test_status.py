@@ -167,6 +167,22 @@ def test_finished_with_the_same_config_or_another(tmp_path):
     status.is_finished(changed)
 
 
+def test_another_network_that_is_fine_tuned_is_another_run(tmp_path):
+  def load(source):
+    sweep = test_jobs.write_sweep(
+      tmp_path,
+      "return [runs.Run('a', 'tests/tiny.py', {",
+      f"  'fine_tune': True, 'init_from': {source!r}}})]",
+    )
+    [job] = jobs_lib.load(sweep, tmp_path)
+    return job
+
+  begin(load("sr2_fsrcnn_x4_mnist"), done=True)
+  assert status.is_finished(load("sr2_fsrcnn_x4_mnist"))
+  with pytest.raises(errors.UserError, match="init_from"):
+    status.is_finished(load("fsrcnn_x4_mnist"))
+
+
 def test_a_moved_workdir_stays_finished(tmp_path):
   """A new path of its source is no reason to train a run again."""
   begin(jobs_lib.load(test_jobs.PAIR, tmp_path / "old")[1], done=True)
