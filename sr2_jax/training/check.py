@@ -124,7 +124,8 @@ def _config(
   config = command_line.read_config(
     options.config or "experiments/default.py", ["", *given, *rest]
   )
-  if not options.config:
+  says_wiring = any("config.model.wiring" in word for word in rest)
+  if not options.config and not says_wiring:
     # Without a config, no classifier is asked for yet.
     config.model.wiring = "none"
   checks.validate_fields(config)

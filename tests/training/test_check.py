@@ -390,3 +390,13 @@ def test_a_data_set_with_a_name_has_no_folder_to_check(run):
   )
   assert (code, out) == (2, [])
   assert err[0] == "--sheet shows the images of a folder, not those of mnist5k."
+
+
+def test_a_wiring_asks_for_classes_without_a_config_too(folder, run):
+  for path in (folder / "dog").iterdir():
+    path.unlink()
+  (folder / "dog").rmdir()
+  assert run(folder)[0] == 0
+  code, _, err = run(folder, "--config.model.wiring=parallel")
+  assert code == 2
+  assert "has one class; the classifier of joint needs two" in err[0]
