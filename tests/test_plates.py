@@ -157,7 +157,7 @@ def test_the_config_trains_on_the_images(folder, tmp_path, monkeypatch):
   data = dataset.load(config.data)
   assert sorted(data.class_names) == sorted(plates.CLASSES)
   assert len(data.test.labels) == 36
-  images, labels = data.train.images[:8], data.train.labels[:8]
+  images, labels = np.asarray(data.train.images[:8]), data.train.labels[:8]
   phase = phase_lib.create(
     config, "joint", image_shape=images.shape[1:], num_train_images=8,
     num_classes=data.num_classes,

@@ -152,7 +152,8 @@ def test_run_folder_has_what_the_design_lists(uninterrupted):
   for name in ("config.json", "metrics.jsonl", "results.jsonl", "DONE"):
     assert (workdir / name).is_file(), name
   assert {path.name for path in (workdir / "images").iterdir()} == {
-    "pretrain_examples.png", "joint_examples.png", "curves_test.png",
+    "pretrain_examples.png", "joint_examples.png", "joint_confusion.png",
+    "curves_test.png",
   }  # fmt: skip
   methods = ("bicubic", "fsrcnn", "sr2_fsrcnn")
   assert arrays(workdir).keys() == {

@@ -33,9 +33,11 @@ def test_it_is_the_input_of_the_evaluation(variance):
     num_shards=1,
     axis_name=None,
   )
+  high_res = jnp.asarray(IMAGES / np.float32(255))
   expected = program._low_res(
     settings,
-    jnp.asarray(IMAGES / np.float32(255)),
+    high_res,
+    settings.degrade(high_res),
     jnp.arange(3),
     jnp.float32([variance]),
   )[0]

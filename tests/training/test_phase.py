@@ -422,6 +422,7 @@ def test_train_step_has_the_fields_of_the_config(monkeypatch):
     "model": phase.network.model,
     "optimizer": phase.optimizer,
     "degrade": phase.degrade,
+    "of_pairs": None,
     "sr_loss": "l1",
     "normalize_weights": True,
     "batch_size": 8,
