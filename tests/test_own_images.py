@@ -120,15 +120,7 @@ def test_photos_are_refused_and_then_train(photos, sized, trained, tmp_path):
 def test_crops_resume_to_the_bit(photos, sized, trained, tmp_path):
   """From the first checkpoint, as after a kill there."""
   workdir = tmp_path / "resumed"
-  shutil.copytree(trained, workdir)
-  kept = sorted((workdir / "checkpoints/pretrain/last").iterdir())
-  assert len(kept) > 1
-  for path in kept[1:]:
-    shutil.rmtree(path)
-  for name in ("DONE", "results.jsonl"):
-    (workdir / name).unlink()
-  for name in ("weights", "per_image", "examples", "checkpoints/pretrain/best"):
-    shutil.rmtree(workdir / name)
+  test_train.copy_at_first_checkpoint(trained, workdir)
   run(make_config(photos, checkpoint__keep=9, **sized), workdir)
   test_train.assert_same_run(workdir, trained)
 

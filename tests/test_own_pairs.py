@@ -1,7 +1,6 @@
 """Pairs of images in whole runs: trained, killed, streamed, spread, refused."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -96,15 +95,7 @@ def test_a_run_is_of_the_given_images(root, trained):
 def test_a_kill_costs_nothing(root, trained, tmp_path):
   """The run goes on from its first checkpoint to the same bits."""
   workdir = tmp_path / "resumed"
-  shutil.copytree(trained, workdir)
-  kept = sorted((workdir / "checkpoints/pretrain/last").iterdir())
-  assert len(kept) > 1
-  for path in kept[1:]:
-    shutil.rmtree(path)
-  for name in ("DONE", "results.jsonl"):
-    (workdir / name).unlink()
-  for name in ("weights", "per_image", "examples", "checkpoints/pretrain/best"):
-    shutil.rmtree(workdir / name)
+  test_train.copy_at_first_checkpoint(trained, workdir)
   run(make_config(root), workdir)
   test_train.assert_same_run(workdir, trained)
 

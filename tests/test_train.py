@@ -132,6 +132,19 @@ def arrays(workdir):
   }
 
 
+def copy_at_first_checkpoint(run, workdir):
+  """A finished run that only pretrained, as a kill there would have left it."""
+  shutil.copytree(run, workdir)
+  kept = sorted((workdir / "checkpoints/pretrain/last").iterdir())
+  assert len(kept) > 1
+  for path in kept[1:]:
+    shutil.rmtree(path)
+  for name in ("DONE", "results.jsonl"):
+    (workdir / name).unlink()
+  for name in ("weights", "per_image", "examples", "checkpoints/pretrain/best"):
+    shutil.rmtree(workdir / name)
+
+
 def assert_same_run(actual, expected):
   """Same parameters, optimizer, statistics, rows and arrays, bit for bit."""
   for name in ("metrics.jsonl", "results.jsonl"):

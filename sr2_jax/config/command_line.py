@@ -254,23 +254,13 @@ def _apply_overrides(
     )
   for field in fields_typed:
     group, name = _place(config, field)
-    value = values[f"config.{field}"].value
-    # The last counts, of a list as well: a command may end with what replaces
-    # a script's.
-    group[name] = value[-1] if isinstance(value, list) else value
+    group[name] = values[f"config.{field}"].value
 
 
 def _define(name: str, kind: type, values: flags.FlagValues) -> None:
   """Defines the flag of a field with values of a type."""
   if issubclass(kind, tuple | list):
-    flags.DEFINE_multi(
-      _TupleParser(),
-      flags.ArgumentSerializer(),
-      name,
-      None,
-      "",
-      flag_values=values,
-    )
+    flags.DEFINE(_TupleParser(), name, None, "", flag_values=values)
     return
   define = {
     bool: flags.DEFINE_boolean,

@@ -245,9 +245,8 @@ def _split_folders(
     if split := _SPLITS.get(folder.name.casefold()):
       found[split].append(folder)
   num_others = len(folders) - sum(map(len, found.values()))
-  if num_others and (len(found) < 2 or "train" not in found):
-    return {}
-  if len(found) < 2 and "train" not in found:
+  against = (num_others > 0, len(found) < 2, "train" not in found)
+  if sum(against) >= 2:
     return {}
   if "train" not in found:
     reader.problems.append(

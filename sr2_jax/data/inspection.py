@@ -2,7 +2,7 @@
 
 import collections
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent import futures
 from pathlib import Path
 from typing import NamedTuple
@@ -49,7 +49,7 @@ def examine(files: Sequence[Path], form: image_folder.Form) -> list[Seen]:
   """
   with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     seen = list(pool.map(_header_of, files))
-    headers = [one.header for one in seen if one.header is not None]
+    headers = _headers_of(seen)
     if not headers:
       return seen
     uniform, well = image_folder.uniform_of(headers, form), seen_well(seen)
@@ -83,7 +83,7 @@ def _header_of(path: Path) -> Seen:
 
 
 def examine_low_res(plan: own_images.Plan) -> dict[int, Seen]:
-  """The low-resolution images that exist, decoded likewise, by index."""
+  """The low-resolution images that exist, by index, decoded in the same way."""
   form = image_folder.Form(channels=plan.form.channels)
   seen = examine(list(plan.low_res.values()), form)
   return dict(zip(plan.low_res, seen, strict=True))
@@ -94,11 +94,16 @@ def seen_well(seen: Sequence[Seen]) -> list[int]:
   return [index for index, one in enumerate(seen) if one.header is not None]
 
 
+def _headers_of(seen: Iterable[Seen]) -> list[image_file.Header]:
+  """Those of the files that can be read."""
+  return [one.header for one in seen if one.header is not None]
+
+
 def size_of(
   plan: own_images.Plan, seen: Sequence[Seen]
 ) -> sizes_lib.Size | None:
   """The size that all images get; None if no file can be read."""
-  found = [one.header.size for one in seen if one.header is not None]
+  found = [header.size for header in _headers_of(seen)]
   return image_folder.sizes_of(found, plan.form).size if found else None
 
 
@@ -143,7 +148,7 @@ def problems_of(
 def _about_sizes(plan: own_images.Plan, seen: Sequence[Seen]) -> list[str]:
   """Images that cannot get the size of the others."""
   read = seen_well(seen)
-  found = [one.header.size for one in seen if one.header is not None]
+  found = [header.size for header in _headers_of(seen)]
   if not found:
     return []
   sizes = image_folder.sizes_of(found, plan.form)
@@ -201,9 +206,9 @@ def described(
     lines.append(
       "  ".join([f"  {name:<{widths[0]}}", *(f"{x:>{w}}" for x, w in cells)])
     )
-  headers = [one.header for one in seen if one.header is not None]
+  headers = _headers_of(seen)
   lines += _counted("sizes", [sizes_lib.named(x.size) for x in headers])
-  small = [x.header for x in low_res.values() if x.header is not None]
+  small = _headers_of(low_res.values())
   sizes = [sizes_lib.named(x.size) for x in small]
   lines += _counted("low-resolution sizes", sizes)
   headers += small

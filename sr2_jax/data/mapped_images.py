@@ -29,7 +29,7 @@ from sr2_jax.data import cache, duplicates
 # Bytes of pixels that every start reads to verify them, which takes a second or
 # two, and most that are kept in memory if the cache cannot be written.
 _FEW = 2_000_000_000
-# A file that nobody has written to for so long is what a kill has left.
+# A temporary file this old was left behind by a process that was killed.
 _SECONDS_ABANDONED = 3600
 
 _DIGEST_BYTES = hashlib.sha256().digest_size

@@ -5,6 +5,7 @@ import time
 from typing import Any, NamedTuple
 
 import jax
+import tqdm
 
 from sr2_jax import compilation
 from sr2_jax.config import derived
@@ -152,6 +153,4 @@ def _epochs(number: int) -> str:
 
 def _minutes(seconds: float) -> str:
   """A duration as h:mm:ss or m:ss."""
-  minutes, rest = divmod(round(seconds), 60)
-  hours, minutes = divmod(minutes, 60)
-  return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+  return tqdm.tqdm.format_interval(round(seconds)).removeprefix("0")

@@ -1,13 +1,10 @@
 """The cache returns what was decoded, and never anything else."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from sr2_jax.data import cache
+from tests import shared_cache
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 6, 5, 3), np.uint8)
 LABELS = np.arange(50, dtype=np.int32)
@@ -136,27 +133,7 @@ def decode():
 images, labels = cache.decoded("both", "same", decode=decode)
 assert (images == 7).all() and (labels == np.arange(500)).all()
 """
-  processes = [
-    subprocess.Popen(
-      [sys.executable, "-c", program],
-      cwd=Path(__file__).parents[2],
-      stdin=subprocess.PIPE,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.STDOUT,
-      text=True,
-    )
-    for _ in range(3)
-  ]
-  said = sorted(process.stdout.readline() for process in processes)
-  waiting = "waiting for another process that reads both\n"
-  assert said == ["decoding\n", waiting, waiting]
-  for process in processes:  # All of them: any one may be decoding.
-    process.stdin.write("go\n")
-    process.stdin.flush()
-  for process in processes:
-    rest, _ = process.communicate(timeout=60)
-    assert (rest, process.returncode) == ("", 0)
-  assert len(list(folder.iterdir())) == 1
+  shared_cache.assert_one_decodes(program, folder, count=3)
 
   def never():
     raise AssertionError("the entry is not usable")

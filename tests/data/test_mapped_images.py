@@ -4,16 +4,14 @@ import collections
 import errno
 import os
 import shutil
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sr2_jax import errors
 from sr2_jax.data import duplicates, mapped_images
+from tests import shared_cache
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 6, 5, 3), np.uint8)
 NOTES = ("2 of 50 images: padded",)
@@ -219,23 +217,4 @@ def decode(target):
 found = mapped_images.kept("both", "same", decode=decode)
 assert (found.pixels == 700).all()
 """
-  processes = [
-    subprocess.Popen(
-      [sys.executable, "-c", program],
-      cwd=Path(__file__).parents[2],
-      stdin=subprocess.PIPE,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.STDOUT,
-      text=True,
-    )
-    for _ in range(2)
-  ]
-  said = sorted(process.stdout.readline() for process in processes)
-  assert said == ["decoding\n", "waiting for another process that reads both\n"]
-  for process in processes:  # Both: either may be decoding.
-    process.stdin.write("go\n")
-    process.stdin.flush()
-  for process in processes:
-    rest, _ = process.communicate(timeout=60)
-    assert (rest, process.returncode) == ("", 0)
-  assert len(list(folder.iterdir())) == 1
+  shared_cache.assert_one_decodes(program, folder, count=2)

@@ -14,8 +14,9 @@ from sr2_jax.config import derived, record
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.records import weights
-from sr2_jax.training import carried, network
+from sr2_jax.training import carried
 from sr2_jax.training import phase as phase_lib
+from tests import stored_weights
 
 CLASSES = tuple("0123456789")
 
@@ -58,33 +59,20 @@ def stored(state, tmp_path_factory):
 
 
 def write(folder, state, *, phase, method):
-  for place, seed in enumerate((3, 4)):
-    member = jax.tree.map(lambda x, place=place: x[place], state.variables)
-    arrays = network.flatten(member)
-    running = {
-      name.replace("batch_stats", weights.RUNNING, 1): array
-      for name, array in arrays.items()
-      if name.startswith("batch_stats")
-    }
-    # The re-estimated ones are not those that training goes on with.
-    others = {name.replace(weights.RUNNING, "batch_stats"): array + 1
-              for name, array in running.items()}  # fmt: skip
-    weights.write(
-      weights.network_folder(folder, phase, method)
-      / f"seed_{seed}"
-      / "last.safetensors",
-      {**arrays, **others, **running},
-      weights.Origin(
-        config=record.to_dict(make_config()),
-        image_shape=(28, 28, 1),
-        class_names=CLASSES,
-        phase=phase,
-        method=method,
-        member=rows_lib.Member(seed=seed, l2=make_config().loss.l2[0]),
-        step=70,
-        batch_norm="reestimated",
-      ),
+  origins = [
+    weights.Origin(
+      config=record.to_dict(make_config()),
+      image_shape=(28, 28, 1),
+      class_names=CLASSES,
+      phase=phase,
+      method=method,
+      member=rows_lib.Member(seed=seed, l2=make_config().loss.l2[0]),
+      step=70,
+      batch_norm="reestimated",
     )
+    for seed in (3, 4)
+  ]
+  stored_weights.write(folder, state.variables, origins)
 
 
 def read(path, **changes):

@@ -13,10 +13,10 @@ from sr2_jax import errors, train
 from sr2_jax.config import checks, derived, record, source_checks
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.records import weights
-from sr2_jax.training import fine_tuning, network, start
+from sr2_jax.training import fine_tuning, start
 from sr2_jax.training import phase as phase_lib
 from sr2_jax.training import run as run_lib
-from tests import tiny
+from tests import stored_weights, tiny
 
 DIGITS = tuple("0123456789")
 LETTERS = ("a", "b")
@@ -57,33 +57,20 @@ def trained():
 @pytest.fixture(scope="module")
 def stored(trained, tmp_path_factory):
   folder = tmp_path_factory.mktemp("runs") / "digits"
-  for place, seed in enumerate((3, 4)):
-    member = jax.tree.map(lambda x, place=place: x[place], trained)
-    arrays = network.flatten(member)
-    running = {
-      name.replace("batch_stats", weights.RUNNING, 1): array
-      for name, array in arrays.items()
-      if name.startswith("batch_stats")
-    }
-    # Training does not go on with the re-estimated ones.
-    others = {name.replace(weights.RUNNING, "batch_stats"): array + 1
-              for name, array in running.items()}  # fmt: skip
-    weights.write(
-      weights.network_folder(folder, "joint", "sr2_fsrcnn")
-      / f"seed_{seed}"
-      / "last.safetensors",
-      {**arrays, **others, **running},
-      weights.Origin(
-        config=record.to_dict(make_config()),
-        image_shape=(28, 28, 1),
-        class_names=DIGITS,
-        phase="joint",
-        method="sr2_fsrcnn",
-        member=rows_lib.Member(seed=seed, l2=0.1, loss_weight=9.0),
-        step=70,
-        batch_norm="reestimated",
-      ),
+  origins = [
+    weights.Origin(
+      config=record.to_dict(make_config()),
+      image_shape=(28, 28, 1),
+      class_names=DIGITS,
+      phase="joint",
+      method="sr2_fsrcnn",
+      member=rows_lib.Member(seed=seed, l2=0.1, loss_weight=9.0),
+      step=70,
+      batch_norm="reestimated",
     )
+    for seed in (3, 4)
+  ]
+  stored_weights.write(folder, trained, origins)
   return folder
 
 
