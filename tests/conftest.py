@@ -9,6 +9,9 @@ import jax
 import pytest
 
 from sr2_jax import cpu_tuning
+from tests.faults import pytest_addoption, pytest_configure
+
+__all__ = ["pytest_addoption", "pytest_configure"]
 
 cpu_tuning.convolve_without_ynnpack()  # As sr2_jax.main does.
 jax.config.update("jax_num_cpu_devices", 4)

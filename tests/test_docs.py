@@ -183,6 +183,8 @@ def test_commands_are_understood(module, arguments, monkeypatch):
       _argparse_parses(f"{module}.__main__", arguments, monkeypatch)
     case "experiments.plates" | "experiments.faces":
       _argparse_parses(module, arguments, monkeypatch)
+    case "tests.faults":
+      _argparse_parses(module, arguments, monkeypatch)
     case "tests.processes":
       for name in arguments:
         assert any(case.startswith(name) for case in processes.CASES)
