@@ -204,9 +204,9 @@ def _try_out(config: Any) -> None:
   from sr2_jax import cpu_tuning
 
   cpu_tuning.prepare()
-  from sr2_jax.training import effort, images
+  from sr2_jax.training import images, trial
 
   config = derived.resolve(config)
   print("training a few steps ...", file=sys.stderr)
-  found = effort.measure(config, images.load(config))
-  print("\n".join(effort.described(found)))
+  found = trial.measure(config, images.load(config))
+  print("\n".join(trial.described(found)))

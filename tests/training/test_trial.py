@@ -7,7 +7,7 @@ import pytest
 
 from sr2_jax import errors
 from sr2_jax.config import derived
-from sr2_jax.training import effort, images
+from sr2_jax.training import images, trial
 from sr2_jax.training import phase as phase_lib
 from tests import tiny
 
@@ -26,7 +26,7 @@ def measured(**changes):
     {name.replace("__", "."): value for name, value in changes.items()}
   )
   config = derived.resolve(config)
-  return effort.measure(config, images.load(config))
+  return trial.measure(config, images.load(config))
 
 
 def test_seconds_of_a_step_leave_out_compiling(monkeypatch):
@@ -42,7 +42,7 @@ def test_seconds_of_a_step_leave_out_compiling(monkeypatch):
     return call
 
   monkeypatch.setattr(phase_lib, "train_steps", slow_at_first)
-  monkeypatch.setattr(effort, "_SECONDS", 0.1)
+  monkeypatch.setattr(trial, "_SECONDS", 0.1)
   found = measured(pretrain__num_epochs=9, joint__num_epochs=0)
   (phase,) = found.phases
   assert phase.name == "pretrain"
@@ -84,12 +84,12 @@ def test_a_network_of_other_images_may_be_fine_tuned(monkeypatch):
     measured(fine_tune=True, init_from="runs/none")
 
 
-def test_lines_of_an_effort():
+def test_lines_of_a_trial():
   phases = (
-    effort.OfPhase("pretrain", 3600, 2, 61.0, 0.5),
-    effort.OfPhase("joint", 10_000, 1, 9.6, 0.9),
+    trial.OfPhase("pretrain", 3600, 2, 61.0, 0.5),
+    trial.OfPhase("joint", 10_000, 1, 9.6, 0.9),
   )
-  assert effort.described(effort.Effort(phases, "8 x TPU", 2e9, 31e9)) == [
+  assert trial.described(trial.Trial(phases, "8 x TPU", 2e9, 31e9)) == [
     "pretrain: 500 ms a step, 3,600 steps in 2 epochs take 30:00; compiling "
     "took 1:01",
     "joint: 900 ms a step, 10,000 steps in 1 epoch take 2:30:00; compiling "

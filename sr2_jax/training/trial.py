@@ -39,8 +39,8 @@ class OfPhase(NamedTuple):
   step: float
 
 
-class Effort(NamedTuple):
-  """What a run takes.
+class Trial(NamedTuple):
+  """What a run takes, as its first steps tell.
 
   Attributes:
     phases: of the run, in order.
@@ -55,7 +55,7 @@ class Effort(NamedTuple):
   device_bytes: int | None
 
 
-def measure(config: Any, dataset: dataset_lib.Dataset) -> Effort:
+def measure(config: Any, dataset: dataset_lib.Dataset) -> Trial:
   """Trains a few steps of each phase from new weights, and keeps nothing.
 
   The compiled programs stay in the cache, where the run finds them.
@@ -86,7 +86,7 @@ def measure(config: Any, dataset: dataset_lib.Dataset) -> Effort:
   )
   device = layout.devices[0]
   statistics = device.memory_stats() or {}
-  return Effort(
+  return Trial(
     phases,
     f"{len(layout.devices)} x {device.device_kind}",
     provenance.peak_bytes(),
@@ -128,20 +128,20 @@ def _of_phase(run: run_lib.Run, phase: phase_lib.Phase) -> OfPhase:
   )
 
 
-def described(effort: Effort) -> list[str]:
-  """An effort in lines."""
+def described(trial: Trial) -> list[str]:
+  """What training takes, in lines."""
   lines = [
     f"{x.name}: {1000 * x.step:,.0f} ms a step, {x.num_steps:,} steps in "
     f"{_epochs(x.num_epochs)} take {_minutes(x.num_steps * x.step)}; compiling "
     f"took {_minutes(x.compiling)}"
-    for x in effort.phases
+    for x in trial.phases
   ]
-  total = sum(x.num_steps * x.step for x in effort.phases)
-  memory = f"{effort.host_bytes / 1e9:.1f} GB of memory"
-  if effort.device_bytes is not None:
-    memory += f" and {effort.device_bytes / 1e9:.1f} GB of each device's"
+  total = sum(x.num_steps * x.step for x in trial.phases)
+  memory = f"{trial.host_bytes / 1e9:.1f} GB of memory"
+  if trial.device_bytes is not None:
+    memory += f" and {trial.device_bytes / 1e9:.1f} GB of each device's"
   lines.append(
-    f"training: {_minutes(total)} on {effort.devices}, with {memory}; "
+    f"training: {_minutes(total)} on {trial.devices}, with {memory}; "
     "evaluations come on top"
   )
   return lines
