@@ -7,6 +7,7 @@ reads pixels when they are looked at, and may forget them again.
 """
 
 import abc
+import contextlib
 import errno
 import hashlib
 import io
@@ -17,7 +18,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,28 +116,43 @@ class _Memory(Target):
 
 
 class _File(Target):
-  """A new entry of the cache."""
+  """A new entry of the cache.
+
+  Attributes:
+    errors: that kept images from being written; threads may meet several.
+  """
 
   def __init__(self, file: io.BufferedRandom, folder: Path) -> None:
     super().__init__()
+    self.errors: list[OSError] = []
     self._file, self._folder, self._first = file, folder, 0
     file.write(bytes(_DIGEST_BYTES))
 
+  @contextlib.contextmanager
+  def _writing(self) -> Iterator[None]:
+    try:
+      yield
+    except OSError as error:
+      self.errors.append(error)
+      raise
+
   def _begin(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    if shutil.disk_usage(self._folder).free < self.nbytes:
-      # Fails now, not after an hour of decoding.
-      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    form = {"descr": dtype.str, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(self._file, form)
-    self._file.flush()
-    self._first = self._file.tell()
+    with self._writing():
+      if shutil.disk_usage(self._folder).free < self.nbytes:
+        # Fails now, not after an hour of decoding.
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+      form = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+      np.lib.format.write_array_header_1_0(self._file, form)
+      self._file.flush()
+      self._first = self._file.tell()
 
   def _put(self, index: int, image: np.ndarray) -> None:
     # Not by a map: on a full disk that kills the process.
     rest, place = image.data.cast("B"), self._first + index * image.nbytes
-    while rest:
-      count = os.pwrite(self._file.fileno(), rest, place)
-      rest, place = rest[count:], place + count
+    with self._writing():
+      while rest:
+        count = os.pwrite(self._file.fileno(), rest, place)
+        rest, place = rest[count:], place + count
 
   def end(self, notes: tuple[str, ...]) -> Images:
     file = self._file
@@ -166,23 +182,30 @@ def kept(
   Args:
     name: what the images are, as part of a file name.
     source: everything that can change their content, in any format.
-    decode: puts all images into the target, and returns the notes.
+    decode: puts all images into the target, and returns the notes. What it
+      raises itself goes on to the caller, an OSError as well.
 
   Raises:
     UserError: there are many images, and the cache cannot be written.
   """
 
   def make(path: Path) -> Images:
-    folder, size = path.parent, 0
+    folder, size, is_of_cache = path.parent, 0, True
     try:
       _remove_abandoned(path)
       with files.replacing(path, shared=True) as file:
         target = _File(file, folder)
         try:
-          return target.end(decode(target))
+          notes = decode(target)
+        except OSError as error:
+          is_of_cache = error in target.errors
+          raise
         finally:
           size = target.nbytes
+        return target.end(notes)
     except OSError as error:
+      if not is_of_cache:
+        raise
       _refuse_many(size, folder, error)
       cache.warn_of_failure(error)
       target = _Memory(folder, error)

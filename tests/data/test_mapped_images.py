@@ -188,6 +188,46 @@ def test_an_error_or_interrupt_leaves_nothing_behind(folder):
   assert list(folder.iterdir()) == []
 
 
+def test_an_error_of_decoding_is_none_of_the_cache(folder, capsys):
+  """As of a terminal that is gone: decoding again would not help."""
+  calls = []
+
+  def fails(target):
+    calls.append(target)
+    target.begin(IMAGES.shape, "uint8")
+    raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+  with pytest.raises(BrokenPipeError):
+    _load(fails)
+  assert len(calls) == 1
+  assert list(folder.iterdir()) == []
+  assert capsys.readouterr().err == ""
+
+
+def test_any_thread_may_find_the_disk_full(folder, monkeypatch, capsys):
+  """The error that decoding ends with need not be the last one."""
+  monkeypatch.setattr(os, "pwrite", _full)
+  seen = []
+
+  def decode(target):
+    target.begin(IMAGES.shape, "uint8")
+    for index, image in enumerate(IMAGES):
+      try:
+        target.put(index, image)
+      except OSError as error:
+        seen.append(error)
+    if seen:
+      raise seen.pop(0)
+    return NOTES
+
+  def once(target):
+    seen.clear()
+    return decode(target)
+
+  _load(once)
+  assert "cannot write the data cache" in capsys.readouterr().err
+
+
 def test_what_a_kill_has_left_is_removed(folder, capsys):
   _load(Decoder())
   [entry] = folder.iterdir()
