@@ -11,22 +11,15 @@ from sr2_jax.training import layout
 # Of a chip. Cycles of another generation have not been counted at this
 # revision.
 CYCLES_PER_SECOND = {"v5e": 1.5e9}
-# Of a step of one member on a chip, in `joint` of SR2 on MNIST, float32, batch
-# 64, by trunk and scale. benchmarks/results/accelerators.json has them, by
-# `python -m benchmarks.accelerators`. Several members on a chip take at most
+# Of a step of one member on a chip, in `joint` of SR2 on MNIST with the usual
+# settings, by trunk and scale. benchmarks/results/accelerators.json has them,
+# by `python -m benchmarks.accelerators`. Several members on a chip take at most
 # so many times as long.
 CYCLES: dict[tuple[str, int], float] = {
   ("fsrcnn", 2): 2_356_451,
   ("fsrcnn", 4): 1_186_841,
   ("wdsr", 2): 4_346_096,
 }
-_BATCH_SIZE = 64
-# Other networks are other programs.
-_MODEL = {
-  "shared_layers": 1, "expansion": 1, "batch_norm": True,
-  "transposed_convolution": False, "dtype": "float32",
-  "classifier_strides": (1, 2, 2),
-}  # fmt: skip
 
 
 def seconds_left(
@@ -51,8 +44,7 @@ def seconds_left(
     or parts is None
     or not config.data.name.startswith("mnist")
     or config.model.wiring == "sequential"
-    or any(config.model[field] != value for field, value in _MODEL.items())
-    or config.batch_size != _BATCH_SIZE
+    or any(status.unusual(config, part.phase) for part in parts)
     or (choice.layout == "data" and choice.num_devices > 1)
   ):
     return None

@@ -17,6 +17,23 @@ from sr2_jax.records import folder as folder_lib
 # So many bytes at the end of metrics.jsonl are certain to hold a whole row.
 _TAIL = 1 << 16
 
+# Fields that make a step longer or shorter, and the values that most runs have.
+_USUAL: dict[str, Any] = {
+  "batch_size": 64,
+  "data.path": "",
+  "data.size": "",
+  "augmentation.crop": 0,
+  "model.expansion": 1,
+  "model.batch_norm": True,
+  "model.transposed_convolution": False,
+  "model.dtype": "float32",
+}
+# Likewise where there is a classifier.
+_USUAL_OF_CLASSIFIER = {
+  "model.shared_layers": 1,
+  "model.classifier_strides": (1, 2, 2),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Part:
@@ -24,7 +41,7 @@ class Part:
 
   Attributes:
     phase: "pretrain" or "joint".
-    kind: method, scale and data set, which its speed depends on.
+    kind: method, scale, data set and what else its speed depends on.
     num_members: of the population.
     num_steps: of the phase.
   """
@@ -48,15 +65,39 @@ def parts(job: jobs_lib.Job) -> list[Part] | None:
   return [
     Part(
       phase=phase,
-      kind=(
-        f"{derived.method(config, phase).key}_x{config.degradation.scale} "
-        f"{config.data.name}"
-      ),
+      kind=_kind(config, phase),
       num_members=derived.population_size(config, phase),
       num_steps=config[phase].num_epochs * steps_per_epoch,
     )
     for phase in derived.phases(config)
   ]
+
+
+def _kind(config: Any, phase: str) -> str:
+  """As "sr2_fsrcnn_x4 mnist", then what is unusual about it."""
+  name = f"{derived.method(config, phase).key}_x{config.degradation.scale}"
+  return ", ".join(
+    (
+      f"{name} {config.data.name}",
+      *(
+        f"{field}={fields.in_words(value)}"
+        for field, value in unusual(config, phase).items()
+      ),
+    )
+  )
+
+
+def unusual(config: Any, phase: str) -> dict[str, Any]:
+  """What makes the steps of a phase unlike those of most runs, by field."""
+  usual = dict(_USUAL)
+  if phase == "joint" and derived.classifies(config):
+    usual.update(_USUAL_OF_CLASSIFIER)
+  values = record.flatten(config)
+  return {
+    field: values[field]
+    for field, value in usual.items()
+    if values[field] != value
+  }
 
 
 def has_recorded(job: jobs_lib.Job) -> bool:

@@ -63,6 +63,7 @@ def test_seconds_by_hand(tmp_path):
     ("mnist_wdsr_x2", {"batch_size": "32"}),
     ("mnist_wdsr_x2", {"model.dtype": "bfloat16"}),
     ("mnist_wdsr_x2", {"model.expansion": "4"}),
+    ("mnist_wdsr_x2", {"model.classifier_strides": "2,2,2"}),
   ],
 )
 def test_what_was_not_compiled_is_not_guessed(tmp_path, name, settings):

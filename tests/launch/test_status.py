@@ -60,10 +60,42 @@ def test_steps_by_the_official_sizes(tmp_path):
   assert status.parts(jobs["mnist_sr_continued_wdsr_x2"]) == [
     status.Part("joint", "sr_continued_wdsr_x2 mnist", 3, 750)
   ]
-  joint = status.parts(jobs["svhn_wdsr_x4_4_shared"])[1]
+  pretrain, joint = status.parts(jobs["svhn_wdsr_x4_4_shared"])
+  assert pretrain.kind == "wdsr_x4 svhn_cropped"
+  assert joint.kind == "sr2_wdsr_x4 svhn_cropped, model.shared_layers=4"
   assert joint.num_steps == (58_606 + 126_743) // 64
   [first, _] = jobs_lib.load(test_jobs.PAIR, tmp_path)
   assert status.parts(first)[0].num_steps == 5 * (32 // 8)
+
+
+@pytest.mark.parametrize(
+  ("settings", "in_pretrain", "in_joint"),
+  [
+    ({"model.classifier_strides": "2,2,2"}, False, True),
+    ({"model.dtype": "bfloat16"}, True, True),
+    ({"batch_size": "32", "data.max_train_images": "64"}, True, True),
+    ({"joint.learning_rate.sr": "0"}, False, False),
+    ({"seed": "3"}, False, False),
+  ],
+)
+def test_a_kind_is_of_what_makes_steps_longer(
+  tmp_path, settings, in_pretrain, in_joint
+):
+  """Speeds of one kind stand for all runs of it."""
+
+  def kinds(**changes):
+    [job] = jobs_lib.load(
+      "experiments/paper.py:paper",
+      tmp_path,
+      only=["mnist_wdsr_x2"],
+      settings=changes,
+    )
+    return [part.kind for part in status.parts(job)]
+
+  changed = [
+    one != other for one, other in zip(kinds(), kinds(**settings), strict=True)
+  ]
+  assert changed == [in_pretrain, in_joint]
 
 
 def test_steps_by_what_a_run_has_recorded(tmp_path):
