@@ -19,6 +19,7 @@ def files_of(
   *,
   flag: str = "--weights",
   method: str | None = None,
+  phase: str | None = None,
   checkpoint: str | None = None,
 ) -> list[pathlib.Path]:
   """Files of all members of a network.
@@ -28,6 +29,7 @@ def files_of(
     flag: what it was given as, for messages.
     method: key of the network, where a folder has several; None: the last one
       that was trained.
+    phase: that the network is of, where a folder has several; None: any.
     checkpoint: "last" or "best", where a folder has both; None: "last".
 
   Raises:
@@ -44,7 +46,16 @@ def files_of(
   if not path.is_dir():
     raise errors.UserError(_nowhere(flag, given, known))
   folder, name = path, f"{checkpoint or 'last'}.safetensors"
-  networks = weights_lib.network_folders(path) or weights_lib.networks_in(path)
+  every = weights_lib.network_folders(path) or weights_lib.networks_in(path)
+  networks = {
+    key: network
+    for key, network in every.items()
+    if phase is None or network.name.startswith(f"{phase}_")
+  }
+  if every and not networks:
+    raise errors.UserError(
+      f"{flag}={given}: has {', '.join(every)}, and no weights of {phase}."
+    )
   if networks:
     folder = networks.get(method or list(networks)[-1])
     if folder is None:

@@ -10,43 +10,29 @@ from typing import Any
 
 from sr2_jax import errors
 from sr2_jax.config import derived, record, source_checks
-from sr2_jax.records import divergence, released
+from sr2_jax.records import divergence, networks
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import weights as weights_lib
 from sr2_jax.training import network, population, steps
 
-_LAST = "last.safetensors"
-# Where they may be in what `init_from` names.
-_PLACES = (
-  f"weights/pretrain_*/*/{_LAST}",
-  f"pretrain_*/*/{_LAST}",
-  f"*/{_LAST}",
-)
+_FLAG = "config.init_from"
 
 
 def files_in(init_from: str) -> list[pathlib.Path]:
-  """The weights files at a path; none in a folder with checkpoints."""
+  """The weights files at a path; none in a run folder that has better.
+
+  A run folder has checkpoints, which come first, or has not got to any weights.
+
+  Raises:
+    UserError: if it is neither a run folder nor a network's weights.
+  """
   path = pathlib.Path(init_from)
-  if path.is_file():
-    return [path]
-  if not path.exists() and init_from in released.of_package():
-    return released.find(released.of_package()[init_from])
-  if any(path.glob("checkpoints/pretrain/last/*")):
+  if folder_lib.RunFolder(path).read() is not None and (
+    any(path.glob("checkpoints/pretrain/last/*"))
+    or not weights_lib.network_folders(path)
+  ):
     return []
-  for place in _PLACES:
-    if found := sorted(path.glob(place)):
-      return found
-  return []
-
-
-def check_source(init_from: str) -> None:
-  """Raises UserError if a path is neither a run folder nor of weights."""
-  if files_in(init_from) or folder_lib.RunFolder(init_from).read():
-    return
-  raise errors.UserError(
-    f'config.init_from is "{init_from}", which is not a run folder: it has no '
-    "config.json, and no weights of pretrain."
-  )
+  return networks.files_of(init_from, flag=_FLAG, phase="pretrain")
 
 
 def pretrain_epochs(init_from: str) -> int | None:
@@ -76,7 +62,7 @@ def read(
     UserError: if they are not of a pretraining, of a different one, damaged, or
       of other members than this run needs.
   """
-  place = f"config.init_from={config.init_from}"
+  place = f"{_FLAG}={config.init_from}"
   origins = [weights_lib.read_origin(path) for path in paths]
   for origin in origins:
     if origin.phase != "pretrain":

@@ -165,7 +165,7 @@ def check_source(config: Any) -> None:
   if config.fine_tune:
     fine_tuning.files_of(config)
   elif config.init_from:
-    carried.check_source(config.init_from)
+    carried.files_in(config.init_from)
 
 
 def check_weights(run: Run) -> None:

@@ -152,12 +152,29 @@ def test_damaged_weights_are_refused(stored, tmp_path):
     read(folder)
 
 
-def test_what_is_neither_run_nor_weights_is_named(stored, tmp_path):
-  carried.check_source(str(stored))
-  carried.check_source(str(stored / "weights"))
-  for path in (tmp_path, tmp_path / "none"):
-    with pytest.raises(errors.UserError, match="not a run folder"):
-      carried.check_source(str(path))
+def test_what_is_neither_run_nor_weights_is_named(tmp_path):
+  for path, message in (
+    (tmp_path, f"{tmp_path}: no last.safetensors"),
+    (tmp_path / "none", "there is no such file or folder"),
+  ):
+    with pytest.raises(errors.UserError, match=message) as caught:
+      carried.files_in(str(path))
+    assert str(caught.value).startswith("config.init_from=")
+
+
+def test_a_run_without_weights_yet_is_a_run(stored, tmp_path):
+  """What it lacks, its checkpoints tell."""
+  shutil.copy(stored / "config.json", tmp_path)
+  assert carried.files_in(str(tmp_path)) == []
+
+
+def test_a_folder_with_weights_of_joint_alone(state, tmp_path):
+  write(tmp_path, state, phase="joint", method="sr2_fsrcnn")
+  with pytest.raises(errors.UserError, match="no weights of pretrain"):
+    carried.files_in(str(tmp_path))
+  write(tmp_path, state, phase="pretrain", method="fsrcnn")
+  found = carried.files_in(str(tmp_path))
+  assert {path.parent.parent.name for path in found} == {"pretrain_fsrcnn"}
 
 
 def test_epochs_of_the_pretraining(stored, tmp_path):
