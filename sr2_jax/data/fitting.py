@@ -7,7 +7,7 @@ from sr2_jax.data import sizes
 
 
 def fitted(
-  pixels: np.ndarray, size: sizes.Size, *, how: str
+  pixels: np.ndarray, size: sizes.Size, *, how: str, step: int = 1
 ) -> tuple[np.ndarray, tuple[str, ...]]:
   """An image in another size, and in words what was done for that.
 
@@ -15,12 +15,13 @@ def fitted(
     pixels: [H, W, C], uint8 or uint16.
     size: of the result, one that this way `takes`.
     how: a value of `data.fit`.
+    step: as `cropped` takes it.
   """
   height, width = pixels.shape[:2]
   assert sizes.takes((height, width), size, how=how)
   words = []
   if how == "crop" and (height, width) != size:
-    pixels = cropped(pixels, size)
+    pixels = cropped(pixels, size, step=step)
     words.append("cut to the middle")
   factor = min(size[0] / height, size[1] / width)
   if how == "resize" and factor != 1:
@@ -35,10 +36,20 @@ def fitted(
   return pixels, tuple(words)
 
 
-def cropped(pixels: np.ndarray, size: sizes.Size) -> np.ndarray:
-  """The middle of images [..., H, W, C]; of odd rests, less at top and left."""
+def cropped(
+  pixels: np.ndarray, size: sizes.Size, *, step: int = 1
+) -> np.ndarray:
+  """The middle of images [..., H, W, C]; of odd rests, less at top and left.
+
+  Args:
+    pixels: the images.
+    size: of the result.
+    step: pixels that are cut as one: for the high-resolution images of pairs,
+      the scale.
+  """
   top, left = (
-    (old - new) // 2 for old, new in zip(pixels.shape[-3:-1], size, strict=True)
+    (old - new) // step // 2 * step
+    for old, new in zip(pixels.shape[-3:-1], size, strict=True)
   )
   return pixels[..., top : top + size[0], left : left + size[1], :]
 

@@ -95,12 +95,16 @@ def _identity(files: Sequence[Path], form: Form) -> str:
 
 
 class Uniform(NamedTuple):
-  """What every image of a set becomes, in figures."""
+  """What every image of a set becomes, in figures.
+
+  The high-resolution images of pairs are cut by `step` pixels, the scale.
+  """
 
   size: sizes_lib.Size
   channels: int
   bits: int
   fit: str
+  step: int = 1
 
 
 def uniform_of(
@@ -138,7 +142,9 @@ def decoded(path: Path, uniform: Uniform) -> tuple[np.ndarray, tuple[str, ...]]:
       f"{paths.shown(path)}: its EXIF rotation stands behind its pixels; "
       "save it upright."
     )
-  values, words = fitting.fitted(values, uniform.size, how=uniform.fit)
+  values, words = fitting.fitted(
+    values, uniform.size, how=uniform.fit, step=uniform.step
+  )
   return values, (*notes, *words)
 
 

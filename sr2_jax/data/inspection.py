@@ -40,19 +40,33 @@ class Seen(NamedTuple):
   problem: str = ""
 
 
-def examine(files: Sequence[Path], form: image_folder.Form) -> list[Seen]:
-  """Decodes every file as a run does, whatever is wrong with others.
+def examine(plan: own_images.Plan) -> list[Seen]:
+  """Decodes every image as a run does, whatever is wrong with others.
 
-  Args:
-    files: the images.
-    form: what all of them become; those that cannot stay as they are.
+  Those that cannot get the form of all stay as they are. Of pairs it is the
+  high-resolution ones.
   """
+  scale = plan.form.multiple_of if plan.low_res else 1
+  return _examined(plan.files, plan.form, step=scale)
+
+
+def examine_low_res(plan: own_images.Plan) -> dict[int, Seen]:
+  """The low-resolution images that exist, by index, decoded in the same way."""
+  form = image_folder.Form(channels=plan.form.channels)
+  seen = _examined(list(plan.low_res.values()), form)
+  return dict(zip(plan.low_res, seen, strict=True))
+
+
+def _examined(
+  files: Sequence[Path], form: image_folder.Form, *, step: int = 1
+) -> list[Seen]:
   with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     seen = list(pool.map(_header_of, files))
     headers = _headers_of(seen)
     if not headers:
       return seen
-    uniform, well = image_folder.uniform_of(headers, form), seen_well(seen)
+    uniform = image_folder.uniform_of(headers, form)._replace(step=step)
+    well = seen_well(seen)
     misfits = {
       well[i]
       for i in image_folder.sizes_of([x.size for x in headers], form).misfits
@@ -80,13 +94,6 @@ def _header_of(path: Path) -> Seen:
     return Seen(image_file.header(path))
   except errors.UserError as error:
     return Seen(None, problem=str(error))
-
-
-def examine_low_res(plan: own_images.Plan) -> dict[int, Seen]:
-  """The low-resolution images that exist, by index, decoded in the same way."""
-  form = image_folder.Form(channels=plan.form.channels)
-  seen = examine(list(plan.low_res.values()), form)
-  return dict(zip(plan.low_res, seen, strict=True))
 
 
 def seen_well(seen: Sequence[Seen]) -> list[int]:

@@ -153,7 +153,7 @@ def _problems(
     multiple_of=config.degradation.scale,
     classifies=derived.classifies(config),
   )
-  seen = inspection.examine(plan.files, plan.form)
+  seen = inspection.examine(plan)
   low_res = inspection.examine_low_res(plan)
   problems = inspection.problems_of(
     plan,

@@ -30,6 +30,13 @@ def test_the_middle_is_kept():
   np.testing.assert_array_equal(fitting.cropped(image[None], (6, 6))[0], found)
 
 
+def test_what_is_cut_as_one_stays_together():
+  """An odd rest of two low-resolution pixels: one fewer at the top."""
+  image = pixels(24, 16)
+  found, _ = fitting.fitted(image, (12, 8), how="crop", step=4)
+  np.testing.assert_array_equal(found, image[4:16, 4:12])
+
+
 def test_the_outermost_pixels_are_repeated():
   image = pixels(3, 4)
   found, words = fitting.fitted(image, (4, 7), how="pad")

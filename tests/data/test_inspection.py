@@ -31,7 +31,7 @@ def plan(folder):
 
 
 def test_every_file_is_looked_at(plan):
-  seen = inspection.examine(plan.files, plan.form)
+  seen = inspection.examine(plan)
   assert [one.header and one.header.size for one in seen] == [
     (4, 6), (4, 6), (4, 5), None,
   ]  # fmt: skip
@@ -46,7 +46,7 @@ def test_every_file_is_looked_at(plan):
 
 
 def test_a_description_counts(plan):
-  seen = inspection.examine(plan.files, plan.form)
+  seen = inspection.examine(plan)
   lines = inspection.described(plan, seen, {}, title="photos")
   assert lines[0] == "photos: 4 images, 2 classes"
   counts = {line.split()[0]: line.split()[1:] for line in lines[1:4]}
@@ -63,7 +63,7 @@ def test_a_description_counts(plan):
 
 
 def test_equal_images_matter_across_splits_alone(plan):
-  seen = inspection.examine(plan.files, plan.form)
+  seen = inspection.examine(plan)
   apart = {"train": np.array([0, 2]), "validation": np.array([1])}
   apart["test"] = np.array([3])
   together = {**apart, "train": np.array([0, 1]), "validation": np.array([2])}
@@ -86,7 +86,7 @@ def test_low_resolution_images_are_looked_at(folder, plan, tmp_path_factory):
     form=plan.form._replace(multiple_of=2),
   )
   seen, low_res = (
-    inspection.examine(plan.files, plan.form),
+    inspection.examine(plan),
     inspection.examine_low_res(plan),
   )
   assert low_res[0].header.size == (2, 3)
@@ -103,3 +103,33 @@ def test_low_resolution_images_are_looked_at(folder, plan, tmp_path_factory):
   assert any(
     "ratio of 2, not config.degradation.scale=4" in x for x in problems
   )
+
+
+@pytest.mark.parametrize("size", ["", "12x12"])
+def test_images_of_pairs_are_cut_as_a_run_cuts_them(
+  tmp_path, monkeypatch, size
+):
+  """Otherwise the check finds other duplicates than the run."""
+  monkeypatch.setenv("SR2_JAX_CACHE_DIR", str(tmp_path / "cache"))
+  random = np.random.default_rng(0)
+  for number in range(9):
+    for name, sides in (("high", (20, 24)), ("low", (5, 6))):
+      path = tmp_path / name / f"a/{number}.png"
+      path.parent.mkdir(parents=True, exist_ok=True)
+      Image.fromarray(random.integers(0, 256, sides, np.uint8)).save(path)
+  config = default.get_config().data
+  config.update(
+    ml_collections.ConfigDict(
+      {
+        "path": str(tmp_path / "high"),
+        "low_res_path": str(tmp_path / "low"),
+        "size": size,
+        "fit": "crop",
+        "validation_fraction": 0.3,
+      }
+    )
+  )
+  seen = inspection.examine(own_images.plan(config, multiple_of=4))
+  of_run = own_images.load(config, multiple_of=4).digests
+  half = of_run.shape[1] // 2
+  assert [one.digest for one in seen] == [x[:half].tobytes() for x in of_run]

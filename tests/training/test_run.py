@@ -403,7 +403,9 @@ def test_a_run_whose_source_has_moved_goes_on(images, source, tmp_path):
 def test_a_new_run_needs_its_source(images, tmp_path):
   config = make_config(images, init_from=str(tmp_path / "none"))
   with (
-    pytest.raises(errors.UserError, match=r"none: there is no such file or folder"),
+    pytest.raises(
+      errors.UserError, match=r"none: there is no such file or folder"
+    ),
     run_lib.open_run(config, tmp_path / "run"),
   ):
     raise AssertionError("opened")
