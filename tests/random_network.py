@@ -12,9 +12,18 @@ from sr2_jax.records import rows, weights
 from sr2_jax.training import network as network_lib
 
 
-def make(trunk="fsrcnn", wiring="none", scale=2, channels=1, *, seeds=(0,)):
+def make(
+  trunk="fsrcnn",
+  wiring="none",
+  scale=2,
+  channels=1,
+  *,
+  seeds=(0,),
+  low_res_path="",
+):
   """A network whose low-resolution images have 7x7 pixels."""
   config = default.get_config()
+  config.data.low_res_path = low_res_path
   config.data.name = "mnist5k"
   config.degradation.scale = scale
   config.model.trunk = trunk

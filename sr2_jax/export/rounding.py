@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from sr2_jax.config import derived, record
 from sr2_jax.data import mnist5k
 from sr2_jax.training import inputs
 from sr2_jax.training import network as network_lib
@@ -49,17 +50,22 @@ def digits(trained: network_lib.Trained) -> np.ndarray:
   """Low-resolution digits, made as the network's run makes its images.
 
   They are MNIST's, whatever the network was trained on: those come with the
-  requirements.
+  requirements. Where a run has not made its low-resolution images, each pixel
+  is the mean of the block in its place.
   """
   origin, channels = trained.origins[0], trained.network.model.channels
-  config = ConfigDict(dict(origin.config))
+  config = ConfigDict(record.complete(origin.config))
   images, _ = mnist5k.digits()
   # They are sorted by class.
   chosen = images[:: len(images) // NUM_DIGITS].astype(np.float32) / 255
   scale = config.degradation.scale
   side = chosen.shape[1] // scale * scale
-  degrade = inputs.degradation_of(config, side, side)
-  low_res = jax.jit(degrade)(chosen[:, :side, :side])
+  chosen = chosen[:, :side, :side]
+  if derived.pair_scale(config):
+    blocks = chosen.reshape(-1, side // scale, scale, side // scale, scale, 1)
+    low_res = blocks.mean(axis=(2, 4))
+  else:
+    low_res = jax.jit(inputs.degradation_of(config, side, side))(chosen)
   return np.repeat(np.asarray(low_res), channels, axis=-1)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sr2_jax.data import mnist5k
 from sr2_jax.export import rounding
 from tests import random_network
 
@@ -50,3 +51,14 @@ def test_digits_are_degraded_as_in_the_run():
   # 28 is no multiple of 3.
   odd = rounding.digits(random_network.make(scale=3))
   assert odd.shape == (rounding.NUM_DIGITS, 9, 9, 1)
+
+
+def test_digits_for_pairs_have_no_blur_that_the_network_has_never_seen():
+  of_pairs = random_network.make(scale=3, low_res_path="small")
+  images = rounding.digits(of_pairs)
+  assert images.shape == (rounding.NUM_DIGITS, 9, 9, 1)
+  digits, _ = mnist5k.digits()
+  first = digits[0, :27, :27] / 255
+  for row, column in ((4, 4), (5, 3), (8, 8)):
+    block = first[3 * row : 3 * row + 3, 3 * column : 3 * column + 3]
+    assert images[0, row, column, 0] == pytest.approx(block.mean(), abs=1e-6)
