@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from sr2_jax import names
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import tables
+from sr2_jax.report.own_data import starts
 from sr2_jax.report.paper import (
   budgets,
   claim_cards,
@@ -20,6 +21,7 @@ from sr2_jax.report.paper import (
 )
 from sr2_jax.report.paper import measurements as measurements_lib
 
+_FAMILIES = ("sr2", "sr_continued")
 _SENTENCES = {
   verdicts.Verdict.HOLDS: "Classification helps super-resolution.",
   verdicts.Verdict.FAILS: "Classification costs super-resolution.",
@@ -35,23 +37,39 @@ _SENTENCES = {
 def pairs(
   measurements: measurements_lib.Measurements, dataset: str, scale: int
 ) -> list[effect_figure.Pair]:
-  """Every SR² network of a data set and scale that has its control."""
-  found: dict[subjects.Subject, subjects.Subject] = {}
+  """Every SR² network of a data set and scale that has its control.
+
+  A control belongs to the networks that start from the same pretraining.
+  """
+  all_starts = starts.find(measurements.rows)
+  networks: dict[subjects.Subject, list[str]] = {}
   for row, _ in measurements.rows:
-    method = names.method(row.method)
-    if (row.dataset, row.scale) != (dataset, scale) or method.family != "sr2":
-      continue
-    own = subjects.Subject(
-      row.method, dataset, scale, row.shared_layers, row.loss_weight
-    )
+    family = names.method(row.method).family
+    if (row.dataset, row.scale) == (dataset, scale) and family in _FAMILIES:
+      network = subjects.Subject(
+        row.method, dataset, scale, row.shared_layers, row.loss_weight
+      )
+      if row.experiment not in networks.setdefault(network, []):
+        networks[network].append(row.experiment)
+  found: dict[subjects.Subject, subjects.Subject] = {}
+  for network, experiments in networks.items():
+    method = names.method(network.method)
     control = dataclasses.replace(
-      own, method=f"sr_continued_{method.trunk}", loss_weight=0.0
+      network, method=f"sr_continued_{method.trunk}", loss_weight=0.0
     )
-    if control in measurements:
-      found[own] = control
+    if method.family != "sr2" or control not in networks:
+      continue
+    for start in dict.fromkeys(all_starts[name] for name in experiments):
+      belonging = start.best([(all_starts[x], x) for x in networks[control]])
+      own = tuple(name for name in experiments if all_starts[name] == start)
+      if belonging:
+        found[dataclasses.replace(network, experiments=own)] = (
+          dataclasses.replace(control, experiments=belonging)
+        )
   return [
     effect_figure.Pair(_name(own, [*found]), own, control, metric="ssim")
     for own, control in found.items()
+    if own in measurements and control in measurements
   ]
 
 
@@ -63,6 +81,8 @@ def _name(of: subjects.Subject, among: Sequence[subjects.Subject]) -> str:
     parts.append(f"{of.shared_layers} shared")
   if len({other.loss_weight for other in same}) > 1:
     parts.append(f"λ = {of.loss_weight:g}")
+  if len({other.experiments for other in same}) > 1:
+    parts.append(" and ".join(of.experiments or ()))
   return ", ".join(parts)
 
 

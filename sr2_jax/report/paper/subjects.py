@@ -21,6 +21,7 @@ class Subject:
     loss_weight: as in a row: None in `pretrain`; 0 in `joint` without a
       classifier.
     budget: the epochs of its training; None matches any.
+    experiments: those that may have measured it; None: any.
   """
 
   method: str
@@ -29,6 +30,7 @@ class Subject:
   shared_layers: int | None = None
   loss_weight: float | None = None
   budget: Budget | None = None
+  experiments: tuple[str, ...] | None = None
 
   def matches(self, row: rows_lib.Row) -> bool:
     """Whether the row is of this subject."""
@@ -37,6 +39,7 @@ class Subject:
       == (row.method, row.dataset, row.scale)
       and self.shared_layers in (None, row.shared_layers)
       and rows_lib.is_close(self.loss_weight, row.loss_weight)
+      and (self.experiments is None or row.experiment in self.experiments)
       and self._is_of_budget(row)
     )
 

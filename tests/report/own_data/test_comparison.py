@@ -29,6 +29,21 @@ def test_without_a_control_there_is_no_pair(tmp_path):
   assert comparison.pairs(measurements, "plates", 4) == []
 
 
+def test_each_network_has_the_control_of_its_own_pretraining(tmp_path):
+  """Folders `own` and `control` once with new weights, once fine-tuned."""
+  for kind, gain in (("new", 0.02), ("tuned", -0.03)):
+    worlds.write(tmp_path / kind, gain=gain)
+    tuned = {"fine_tuned_from": ["d1", "d2"]} if kind == "tuned" else {}
+    worlds.rename(tmp_path / kind, kind, tmp_path / "runs", tuned)
+  measurements = measurements_lib.read(tmp_path / "runs", split="test")
+  pairs = comparison.pairs(measurements, "plates", 4)
+  found = {pair.name: pair.estimate(measurements, 0.0).value for pair in pairs}
+  assert found == {
+    "FSRCNN, new": pytest.approx(0.02),
+    "FSRCNN, tuned": pytest.approx(-0.03),
+  }
+
+
 @pytest.mark.parametrize(
   ("gain", "start"),
   [

@@ -48,3 +48,27 @@ def write(folder, *, gain=0.02, control=True, seeds=(0, 1, 2), name="plates"):
 def gain_of(seeds, gain):
   """SR² less its control by seed, as `write` has it."""
   return gain + 1e-3 * (np.array(seeds) - 1)
+
+
+def rename(folder, name, runs, tuned):
+  """Moves what `write` has written to runs/<name> and runs/<name>_control.
+
+  The control starts from the other; `tuned` is added to its config.json.
+  """
+  for old, new, source in (
+    ("own", name, ""),
+    ("control", f"{name}_control", f"elsewhere/{name}/weights"),
+  ):
+    place = runs / new
+    runs.mkdir(exist_ok=True)
+    (folder / old).rename(place)
+    path = place / "config.json"
+    record = json.loads(path.read_text())
+    record["config"].update(experiment=new, init_from=source)
+    record.update({} if source else tuned)
+    path.write_text(json.dumps(record))
+    lines = (place / "results.jsonl").read_text().splitlines()
+    rows = [{**json.loads(line), "experiment": new} for line in lines]
+    (place / "results.jsonl").write_text(
+      "".join(json.dumps(row) + "\n" for row in rows)
+    )
