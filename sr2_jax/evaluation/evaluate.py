@@ -245,6 +245,9 @@ def _rows(
       metric=metric,
       value=values[place, level],
       n=scores.n,
+      class_accuracy=None
+      if metric != "balanced_accuracy" or scores.class_accuracy is None
+      else tuple(scores.class_accuracy[place, level]),
     )
     for place, member, step, epochs in zip(
       method.places, method.members, method.steps, method.epochs, strict=True

@@ -32,6 +32,8 @@ class Scores:
     n: number of images.
     labels: true classes, int32 [N].
     predicted: classes, int32 [M, V, N]; None without a classifier.
+    class_accuracy: part of each class that is read right, float64 [M, V, K],
+      NaN for one without images; None without a classifier.
   """
 
   values: dict[str, np.ndarray]
@@ -39,6 +41,7 @@ class Scores:
   n: int
   labels: np.ndarray
   predicted: np.ndarray | None
+  class_accuracy: np.ndarray | None = None
 
 
 def batches(
@@ -110,8 +113,10 @@ def measure(
     name: scores.mean(axis=-1, dtype=np.float64)
     for name, scores in per_image.items()
   }
+  class_accuracy = None
   if predicted is not None:
     of_classes = confusion.counts(true, predicted, num_classes)
     values["balanced_accuracy"] = confusion.balanced_accuracy(of_classes)
     values["f1"] = confusion.weighted_f1(of_classes)
-  return Scores(values, per_image, len(true), true, predicted)
+    class_accuracy = confusion.recalls(of_classes)
+  return Scores(values, per_image, len(true), true, predicted, class_accuracy)

@@ -1,9 +1,9 @@
 """Rows of results, which every table and figure is drawn from; no JAX.
 
 `results.jsonl` holds one row per line, each with one number. Two rows with the
-same key (every field but `value`, `n` and the epochs) are the same measurement:
-the later one replaces the earlier. A value that is not finite is null in the
-file. docs/rows.md explains every field.
+same key (every field but those of MEASURED) are the same measurement: the later
+one replaces the earlier. A value that is not finite is null in the file.
+docs/rows.md explains every field.
 """
 
 import dataclasses
@@ -21,6 +21,9 @@ from sr2_jax.records import json_lines, row_files
 
 FILE_NAME = "results.jsonl"
 
+# Numbers by class; None for a class without images.
+OfClasses = tuple[float | None, ...]
+
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 _KNOWN = {
@@ -30,12 +33,12 @@ _KNOWN = {
 }
 # What a field may be given as, by its type.
 _ACCEPTED = {str: str, int: numbers.Integral, float: numbers.Real}
-# Fields that follow from others, or that old rows lack.
-_EPOCHS = ("epochs", "pretrain_epochs")
+# What was measured, and what follows from other fields or is not in old rows.
+MEASURED = ("value", "n", "class_accuracy", "epochs", "pretrain_epochs")
 # Fields in which the rows of one member differ.
 _OF_A_MEASUREMENT = (
-  "step", *_EPOCHS, "batch_norm", "noise_variance", "corruption",
-  "corruption_level", "metric", "value", "n",
+  *MEASURED, "step", "batch_norm", "noise_variance", "corruption",
+  "corruption_level", "metric",
 )  # fmt: skip
 
 
@@ -130,6 +133,8 @@ class Row:
     metric: a key of `names.METRICS`.
     value: mean over the images.
     n: number of images.
+    class_accuracy: part of each class that is read right, by label, which a
+      balanced accuracy is the mean of; None for other metrics and in old rows.
 
   Raises:
     ValueError: for a field of the wrong type, an unknown metric, corruption or
@@ -156,6 +161,7 @@ class Row:
   metric: str
   value: float
   n: int
+  class_accuracy: OfClasses | None = None
 
   def __post_init__(self) -> None:
     # NumPy's scalars become Python's, so that a row equals its read-back copy.
@@ -163,9 +169,13 @@ class Row:
       value = getattr(self, name)
       if value is None and optional:
         continue
-      if not isinstance(value, _ACCEPTED[kind]) or isinstance(value, bool):
+      if kind == OfClasses:
+        value = _of_classes(name, value)
+      elif not _is(kind, value):
         raise ValueError(f"{name} is {value!r}, not of type {kind.__name__}")
-      object.__setattr__(self, name, kind(value))
+      else:
+        value = kind(value)
+      object.__setattr__(self, name, value)
     for name, known in _KNOWN.items():
       if getattr(self, name) not in (None, *known):
         choices = ", ".join(known)
@@ -187,12 +197,25 @@ class Row:
 
   @property
   def key(self) -> tuple[Any, ...]:
-    """All fields but value, n and epochs; a row replaces one of its key."""
-    return self.without("value", "n", *_EPOCHS)
+    """All fields but those of MEASURED; a row replaces one of its key."""
+    return self.without(*MEASURED)
 
   def without(self, *fields: str) -> tuple[Any, ...]:
     """All fields but the given ones, in the order of FIELDS."""
     return tuple(getattr(self, name) for name in FIELDS if name not in fields)
+
+
+def _is(kind: type, value: Any) -> bool:
+  return isinstance(value, _ACCEPTED[kind]) and not isinstance(value, bool)
+
+
+def _of_classes(name: str, values: Any) -> OfClasses:
+  if not isinstance(values, list | tuple) or not all(
+    x is None or _is(float, x) for x in values
+  ):
+    raise ValueError(f"{name} is {values!r}, not a list of numbers")
+  # Not NaN, so that a row equals its read-back copy.
+  return tuple(None if x is None or x != x else float(x) for x in values)
 
 
 # The type of each field, and NoneType after it if the field may be None.

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import pathlib
 from collections.abc import Iterable
+from typing import Any
 
 from sr2_jax import errors, files
 from sr2_jax.records import rows as rows_lib
@@ -22,8 +23,8 @@ def write(
   """Writes rows in the order given; returns how many.
 
   A cell without a value is empty. Numbers have as many digits as it takes to
-  read the same ones again. Of two rows of a file with the same key the later
-  counts, as when it was written.
+  read the same ones again; several of them have spaces between them. Of two
+  rows of a file with the same key the later counts, as when it was written.
 
   Args:
     path: the CSV file.
@@ -49,8 +50,14 @@ def write(
   writer = csv.writer(buffer, lineterminator="\n")
   writer.writerow(COLUMNS)
   for (file, _), row in rows.items():
-    writer.writerow([*dataclasses.astuple(row), file])
+    writer.writerow([*map(_cell, dataclasses.astuple(row)), file])
   # Names of files may be no UTF-8; they are written as they are on disk.
   text = buffer.getvalue().encode(errors="surrogateescape")
   files.write_atomically(path, text)
   return len(rows)
+
+
+def _cell(value: Any) -> Any:
+  if not isinstance(value, tuple):
+    return value
+  return " ".join("nan" if x is None else repr(x) for x in value)

@@ -20,7 +20,7 @@ OTHER_RECIPES = "why_"
 _FOLDER = "folder"
 
 # Fields of a row in which one run may differ from itself.
-_OF_A_TIME = ("value", "n", "step", "epochs", "pretrain_epochs")
+_OF_A_TIME = (*rows_lib.MEASURED, "step")
 
 RowsWithFiles = list[tuple[rows_lib.Row, pathlib.Path]]
 

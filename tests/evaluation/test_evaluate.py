@@ -245,6 +245,27 @@ def test_numbers_equal_a_loop_over_images(evaluated, variance):
       np.testing.assert_allclose(found, value, rtol=2e-5, err_msg=metric)
 
 
+def test_balanced_accuracy_is_the_mean_of_the_classes_beside_it(evaluated):
+  run, rows = evaluated[0], rows_of(evaluated)
+  found = [row for row in rows if row.class_accuracy is not None]
+  assert {row.metric for row in found} == {"balanced_accuracy"}
+  assert len(found) == sum(row.metric == "balanced_accuracy" for row in rows)
+  for row in found:
+    labels = getattr(run.dataset, row.split).labels[: row.n]
+    counts = np.bincount(labels, minlength=run.dataset.num_classes)
+    assert [x is None for x in row.class_accuracy] == (counts == 0).tolist()
+    own = np.float64([x or 0 for x in row.class_accuracy])
+    assert own[counts > 0].mean() == pytest.approx(row.value)
+    [accuracy] = [
+      other.value
+      for other in rows
+      if other.metric == "accuracy"
+      and other.without(*rows_lib.MEASURED, "metric")
+      == row.without(*rows_lib.MEASURED, "metric")
+    ]
+    assert own @ counts / counts.sum() == pytest.approx(accuracy)
+
+
 def test_bicubic_gets_the_inputs_of_the_networks(evaluated):
   run, *_ = evaluated
   split = run.dataset.test

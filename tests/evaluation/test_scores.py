@@ -123,6 +123,10 @@ def test_accuracy_and_f1_are_those_of_the_whole_split():
     scores.values["balanced_accuracy"],
     sklearn.metrics.balanced_accuracy_score(true.ravel(), predicted.ravel()),
   )
+  np.testing.assert_allclose(
+    scores.class_accuracy[0, 0],
+    sklearn.metrics.recall_score(true.ravel(), predicted.ravel(), average=None),
+  )
   np.testing.assert_array_equal(scores.labels, true.ravel())
   np.testing.assert_array_equal(scores.predicted[0, 0], predicted.ravel())
   assert scores.per_image.keys() == {"accuracy"}

@@ -66,6 +66,7 @@ def test_a_row_keeps_the_documented_fields():
     "metric",
     "value",
     "n",
+    "class_accuracy",
   )
 
 
@@ -77,9 +78,32 @@ def test_numpy_scalars_become_python_numbers():
   assert type(row.loss_weight) is float
 
 
+def test_numbers_by_class_are_read_again(tmp_path):
+  """Of a class without images there is none; old rows have no such field."""
+  row = _row(
+    metric="balanced_accuracy",
+    class_accuracy=tuple(np.array([1 / 3, np.nan, 1.0])),
+  )
+  assert row.class_accuracy == (1 / 3, None, 1.0)
+  assert {row}  # It can be in a set.
+  old = _row(metric="balanced_accuracy")
+  assert old.class_accuracy is None
+  assert row.key == old.key
+  assert rows_lib.member_key(row) == rows_lib.member_key(old)
+  rows_lib.merge(tmp_path, [old])
+  rows_lib.merge(tmp_path, [row])
+  assert rows_lib.read(tmp_path) == [row]
+  [line] = (tmp_path / "results.jsonl").read_text().splitlines()
+  assert json.loads(line)["class_accuracy"] == [1 / 3, None, 1.0]
+
+
 @pytest.mark.parametrize(
   "changes",
   [
+    {"class_accuracy": 0.5},
+    {"class_accuracy": ["0.5"]},
+    {"class_accuracy": [True]},
+    {"class_accuracy": {"a": 0.5}},
     {"metric": "ssmi"},
     {"value": "0.5"},
     {"value": None},
@@ -292,7 +316,10 @@ def test_a_damaged_row_is_named(tmp_path, damage):
 
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "rows.md"
-_WORDS = {"text": str, "whole number": int, "number": float}
+_WORDS = {
+  "text": str, "whole number": int, "number": float,
+  "list of numbers": rows_lib.OfClasses,
+}  # fmt: skip
 
 
 def documented():

@@ -22,6 +22,8 @@ def _cells(path):
 
 def _value(name, cell):
   kind, *optional = rows_lib._TYPES[name]
+  if cell and kind == rows_lib.OfClasses:
+    return [float(number) for number in cell.split(" ")]
   return None if optional and cell == "" else kind(cell)
 
 
@@ -29,6 +31,9 @@ def test_every_field_of_every_row_is_read_again(tmp_path):
   rows = [
     result_rows.row(value=1 / 3, noise_variance=3.2e-5, l2=0.1 + 0.2),
     result_rows.row(seed=1, value=5e-324, epochs=2.0, pretrain_epochs=4),
+    result_rows.row(
+      metric="balanced_accuracy", class_accuracy=(0.1 + 0.2, None, 1.0)
+    ),
     result_rows.row("bicubic", experiment='x, "y"\nz', split="validation"),
     *result_rows.corrupted("wdsr", 0.8, jpeg=(50.0,)),
   ]
