@@ -112,7 +112,7 @@ def store(
     stem: figures.example_grid(shown, run.folder.images / f"{stem}.png")
   }
   matrix = _confusion(run, evaluation)
-  if matrix is not None:
+  if matrix is not None and matrix.is_legible:
     stem = f"{method.phase}_confusion"
     path = run.folder.images / f"{stem}.png"
     pictures[stem] = confusion_matrix.draw(matrix, path)

@@ -43,6 +43,11 @@ class Matrix:
   class_names: tuple[str, ...]
 
   @property
+  def is_legible(self) -> bool:
+    """Whether its picture can be read."""
+    return len(self.class_names) <= MOST_CLASSES
+
+  @property
   def recalls(self) -> np.ndarray:
     """Part of each class that is read right, [K]; NaN for no image."""
     return confusion.recalls(self.counts)
@@ -59,11 +64,10 @@ def of(
   """Matrices at the least and a medium noise variance, or at the only one.
 
   They are of the first member's L2 and loss weight, over all seeds. Empty
-  without a classifier, with more classes than can be shown, and of files whose
-  classes are not known.
+  without a classifier, and of files whose classes are not known.
   """
   predicted, labels = per_image.predicted, per_image.labels
-  if predicted is None or labels is None or len(class_names) > MOST_CLASSES:
+  if predicted is None or labels is None:
     return []
   first = per_image.members[0]
   chosen = [

@@ -48,8 +48,10 @@ def test_what_is_not_known_is_not_shown():
   names = ("a", "b")
   assert not confusion_matrix.of(per_image(None), names)
   assert not confusion_matrix.of(per_image(predicted, labels=None), names)
-  many = tuple(map(str, range(confusion_matrix.MOST_CLASSES + 1)))
-  assert not confusion_matrix.of(per_image(predicted), many)
+  most = tuple(map(str, range(confusion_matrix.MOST_CLASSES)))
+  for many, is_legible in ((most, True), ((*most, "more"), False)):
+    clean, _ = confusion_matrix.of(per_image(predicted), many)
+    assert clean.is_legible == is_legible
   predicted[:, 1] = -1  # Of an older file.
   (medium,) = confusion_matrix.of(per_image(predicted), names)
   assert medium.noise_variance == 1e-3

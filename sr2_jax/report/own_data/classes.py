@@ -18,6 +18,8 @@ def section(
 ) -> list[blocks_lib.Block]:
   """A picture and a table of the classes by each network that classifies.
 
+  There is no picture of more classes than can be read in one.
+
   Args:
     found: rows of a data set and scale, with their files.
     stem: what names of pictures end with.
@@ -52,7 +54,7 @@ def _of_network(
     "diagonal are right."
   )
   pictures = []
-  for place, matrix in enumerate(matrices):
+  for place, matrix in enumerate(x for x in matrices if x.is_legible):
     png = io.BytesIO()
     width = confusion_matrix.draw(matrix, png).shape[1]
     level = tables.display_number(matrix.noise_variance)
@@ -62,6 +64,8 @@ def _of_network(
   details = blocks_lib.Details(
     f"Accuracy of each class, {title}", [_table(matrices)]
   )
+  if not pictures:
+    return [details]
   return [blocks_lib.Figure(pictures, caption), details]
 
 

@@ -1,6 +1,7 @@
 """The page's part on the classes of own images."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -58,6 +59,17 @@ def test_a_picture_for_each_level_and_a_table(world):
     "| C | 0 | — | — | — |",
   ):
     assert line in text
+
+
+def test_many_classes_have_a_table_and_no_picture(world):
+  path = world / "own/config.json"
+  record = json.loads(path.read_text())
+  record["dataset"]["class_names"] = [f"class {x}" for x in range(60)]
+  path.write_text(json.dumps(record))
+  [details] = section_of(world)
+  text = blocks_lib.markdown([details])
+  assert "| class 1 | 2 | 0.833 | 1.000 | class 7 (17%) |" in text
+  assert "| class 59 | 0 | — | — | — |" in text
 
 
 def test_the_section_of_a_data_set_has_it(world):
