@@ -1,7 +1,6 @@
 """Own images in whole runs: what is refused, and the field that trains it."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -120,7 +119,7 @@ def test_photos_are_refused_and_then_train(photos, sized, trained, tmp_path):
 def test_crops_resume_to_the_bit(photos, sized, trained, tmp_path):
   """From the first checkpoint, as after a kill there."""
   workdir = tmp_path / "resumed"
-  test_train.copy_at_first_checkpoint(trained, workdir)
+  test_train.copy_killed(trained, workdir)
   run(make_config(photos, checkpoint__keep=9, **sized), workdir)
   test_train.assert_same_run(workdir, trained)
 
@@ -161,15 +160,7 @@ def test_weighted_classes_resume_and_stream_to_the_bit(unequal, tmp_path):
   test_train.assert_same_run(streamed, whole)
 
   workdir = tmp_path / "resumed"
-  shutil.copytree(whole, workdir)
-  kept = sorted((workdir / "checkpoints/joint/last").iterdir())
-  assert len(kept) > 1
-  for path in kept[1:]:
-    shutil.rmtree(path)
-  for name in ("DONE", "results.jsonl"):
-    (workdir / name).unlink()
-  for name in ("weights", "per_image", "examples", "checkpoints/joint/best"):
-    shutil.rmtree(workdir / name)
+  test_train.copy_killed(whole, workdir, phase="joint")
   run(make_config(unequal, **weighted), workdir)
   test_train.assert_same_run(workdir, whole)
 

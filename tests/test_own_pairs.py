@@ -1,13 +1,15 @@
 """Pairs of images in whole runs: trained, killed, streamed, spread, refused."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from sr2_jax import errors, predict
-from sr2_jax.records import arrays
+from sr2_jax import errors, predict, train
+from sr2_jax.config import checks
+from sr2_jax.records import arrays, released
 from sr2_jax.training import check
 from tests import test_own_images, test_train
 
@@ -95,7 +97,7 @@ def test_a_run_is_of_the_given_images(root, trained):
 def test_a_kill_costs_nothing(root, trained, tmp_path):
   """The run goes on from its first checkpoint to the same bits."""
   workdir = tmp_path / "resumed"
-  test_train.copy_at_first_checkpoint(trained, workdir)
+  test_train.copy_killed(trained, workdir)
   run(make_config(root), workdir)
   test_train.assert_same_run(workdir, trained)
 
@@ -116,6 +118,72 @@ def test_two_devices_train_as_one(root, trained, tmp_path, layout):
   for one, other in zip(found, expected, strict=True):
     assert one["metric"] == other["metric"]
     np.testing.assert_allclose(one["value"], other["value"], rtol=2e-3)
+
+
+TUNED = {
+  "init_from": "sr2_fsrcnn_x4_mnist", "fine_tune": True,
+  "model__wiring": "parallel", "loss__class_weights": "balanced",
+  "joint__num_epochs": 2, "checkpoint__every_steps": 2,
+  "degradation__scale": 4, "augmentation__crop": 16,
+  # One program fewer of each kind.
+  "num_seeds": 1, "eval__batch_norm": ("running",),
+  "eval__corruptions__jpeg": (), "eval__noise_variances": (0.0,),
+  "eval__validation_noise_variances": (0.0,),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def own_tuned(tmp_path_factory, programs_of_runs):
+  """A run of everything at once, and the folder of its images.
+
+  Pairs of unequal classes, fine-tuned from weights of digits, in both phases.
+  """
+  root = write(
+    tmp_path_factory.mktemp("pairs"), count=28, size=(20, 24), scale=4
+  )
+  for path in sorted(root.glob("*/b/*"))[::2]:
+    path.unlink()
+  workdir = tmp_path_factory.mktemp("runs") / "tuned"
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv("SR2_JAX_CACHE_DIR", str(programs_of_runs))
+    run(make_config(root, **TUNED), workdir)
+  return root, workdir
+
+
+def test_pairs_classes_and_fine_tuning_go_together(own_tuned):
+  _, workdir = own_tuned
+  recorded = json.loads((workdir / "config.json").read_text())
+  assert len(recorded["fine_tuned_from"]) == 1
+  rows = rows_of(workdir)
+  assert {row["method"] for row in rows} == {"bicubic", "fsrcnn", "sr2_fsrcnn"}
+  of_classes = [row["class_accuracy"] for row in rows if row["class_accuracy"]]
+  assert {len(found) for found in of_classes} == {2}
+  assert (workdir / "images/joint_confusion.png").is_file()
+  found = predict.load(workdir)(np.zeros((4, 4), np.uint8))
+  assert found.super_res.shape == (16, 16)
+  assert found.class_names == ("a", "b")
+
+
+@pytest.mark.parametrize("at_end", [False, True])
+def test_a_kill_costs_a_fine_tuned_run_nothing(own_tuned, tmp_path, at_end):
+  """In pretrain, and at its end, where it reads those weights again."""
+  root, whole = own_tuned
+  workdir = tmp_path / "resumed"
+  test_train.copy_killed(whole, workdir, at_end=at_end)
+  run(make_config(root, **TUNED), workdir)
+  test_train.assert_same_run(workdir, whole)
+
+
+def test_a_fine_tuned_run_is_evaluated_again(own_tuned, tmp_path, monkeypatch):
+  """Its weights are its own by then: those of digits are not needed."""
+  root, whole = own_tuned
+  workdir = shutil.copytree(whole, tmp_path / "again")
+  (workdir / "results.jsonl").unlink()
+  monkeypatch.setattr(released, "FOLDER", tmp_path)
+  config = make_config(root, **TUNED)
+  checks.validate(config)
+  train.evaluate_checkpoint(config, workdir)
+  test_train.assert_same_run(workdir, whole)
 
 
 def test_predictions_take_small_images(root, trained, capsys, tmp_path):

@@ -16,7 +16,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from sr2_jax import errors
+from sr2_jax import errors, names
 from sr2_jax.peers import meeting
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.records import timing_log
@@ -132,17 +132,30 @@ def arrays(workdir):
   }
 
 
-def copy_at_first_checkpoint(run, workdir):
-  """A finished run that only pretrained, as a kill there would have left it."""
+def copy_killed(run, workdir, *, phase="pretrain", at_end=False):
+  """A finished run as a kill would have left it, with no rows yet.
+
+  Args:
+    run: the run; it has kept every checkpoint.
+    workdir: of the copy.
+    phase: in which it was killed, at its first checkpoint.
+    at_end: whether it was killed at the last one instead.
+  """
   shutil.copytree(run, workdir)
-  kept = sorted((workdir / "checkpoints/pretrain/last").iterdir())
-  assert len(kept) > 1
-  for path in kept[1:]:
-    shutil.rmtree(path)
+  checkpoints = workdir / "checkpoints"
+  gone = names.PHASES[names.PHASES.index(phase) + 1 :]
+  folders = [checkpoints / other for other in gone]
+  if not at_end:
+    later = sorted((checkpoints / phase / "last").iterdir())[1:]
+    assert later
+    folders += [*later, checkpoints / phase / "best"]
+  for folder in ("weights", "per_image", "examples"):
+    folders.append(workdir / folder)
+  for folder in folders:
+    if folder.exists():
+      shutil.rmtree(folder)
   for name in ("DONE", "results.jsonl"):
     (workdir / name).unlink()
-  for name in ("weights", "per_image", "examples", "checkpoints/pretrain/best"):
-    shutil.rmtree(workdir / name)
 
 
 def assert_same_run(actual, expected):
