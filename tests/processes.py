@@ -28,6 +28,7 @@ import numpy as np
 from PIL import Image
 
 from sr2_jax.peers import meeting
+from sr2_jax.records import rows as rows_lib
 
 ROOT = pathlib.Path(__file__).parents[1]
 HOST = socket.gethostname()
@@ -414,25 +415,47 @@ def falls_silent(world, *, timeout):
   return f"{seconds:.1f} s"
 
 
-def own_images(world):
-  """Pairs in crops, streamed, from released weights; one process is killed.
-
-  It ends with the same weights and rows as without, to the bit.
-  """
+def pairs_of(world):
+  """Flags of a run on pairs in crops, streamed, from released weights."""
   random = np.random.default_rng(0)
   for folder, side in (("high", 24), ("low", 6)):
-    (world.folder / folder).mkdir()
     for number in range(40):
       pixels = random.integers(0, 256, (side, side), np.uint8)
-      path = world.folder / folder / f"{number:02}.png"
+      # A third of them are of another class.
+      path = world.folder / folder / "aab"[number % 3] / f"{number:02}.png"
+      path.parent.mkdir(parents=True, exist_ok=True)
       Image.fromarray(pixels).save(path)
-  flags = (
+  return (
     "--config.data.name=folder", f"--config.data.path={world.folder}/high",
     f"--config.data.low_res_path={world.folder}/low",
     "--config.data.max_train_images=0", "--config.data.device_bytes=1",
-    "--config.augmentation.crop=16", "--config.model.wiring=none",
-    "--config.init_from=fsrcnn_x4_mnist", "--config.fine_tune=true",
+    "--config.augmentation.crop=16", "--config.fine_tune=true",
     "--config.num_seeds=2", "--config.batch_size=4",
+  )  # fmt: skip
+
+
+def own_images(world):
+  """One process decodes for both, and they agree on the weights."""
+  flags = (
+    *pairs_of(world), "--config.model.wiring=none",
+    "--config.pretrain.num_epochs=1", "--config.init_from=fsrcnn_x4_mnist",
+  )  # fmt: skip
+  pair = world.pair(*flags)
+  assert codes(*pair) == [0, 0]
+  assert sum("decoding " in process.text for process in pair) == 1
+  found = rows_lib.read(world.run)
+  assert {row.seed for row in found} == {None, 0, 1}
+  assert np.isfinite([row.value for row in found]).all()
+
+
+def own_images_killed(world):
+  """With unequal classes, which have weights; one process is killed.
+
+  It ends with the same weights and rows as without, to the bit.
+  """
+  flags = (
+    *pairs_of(world), "--config.loss.class_weights=balanced",
+    "--config.joint.num_epochs=1", "--config.init_from=sr2_fsrcnn_x4_mnist",
   )  # fmt: skip
   whole = world.folder / "whole"
   assert codes(*world.pair(*flags, f"--workdir={whole}")) == [0, 0]
@@ -445,7 +468,7 @@ def own_images(world):
   assert codes(*world.pair(*flags)) == [0, 0]
   names = ("results.jsonl", "metrics.jsonl", "weights/*/*/last.safetensors")
   expected = [path for name in names for path in sorted(whole.glob(name))]
-  assert len(expected) == 4
+  assert len(expected) == 6
   for path in expected:
     found = world.run / path.relative_to(whole)
     assert found.read_bytes() == path.read_bytes(), found
@@ -453,6 +476,7 @@ def own_images(world):
 
 CASES = {
   "own_images": own_images,
+  "own_images_killed": own_images_killed,
   **{
     f"differ_{what}_{when}": functools.partial(differ, what=what, when=when)
     for what, when in itertools.product(DIFFERENCES, ("start", "resume"))

@@ -126,9 +126,10 @@ def _check(
   pairs["channels"] = (origin.image_shape[2], channels)
   for field, (has, wants) in pairs.items():
     if has != wants:
+      way_out = f"\nconfig.data.channels={has} reads own images so."
       raise errors.UserError(
         f"{place} was trained with {field}={has}, but this run has {wants}: "
-        "that is another network."
+        f"that is another network.{way_out * (field == 'channels')}"
       )
 
 

@@ -41,6 +41,14 @@ def test_names_are_alike_but_for_what_they_end_with(tmp_path, write):
   }
 
 
+def test_letters_may_be_written_as_macos_writes_them(tmp_path, write):
+  """In two characters each; on some disks both spellings are one file."""
+  one, two = "ü/é.png", "u\u0308/e\u0301.png"
+  write(f"high/{one}", f"low/{two}")
+  found = find(tmp_path, [one])
+  assert found == ({0: tmp_path / "low" / two}, ())
+
+
 def test_folders_of_classes_may_be_links(tmp_path, write):
   write("large/1.png", "large/2.png", "small/1.png", "small/2.png")
   for name in ("high", "low"):

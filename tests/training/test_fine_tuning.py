@@ -172,7 +172,10 @@ def test_members_start_from_their_own_seed_or_all_from_one(stored, trained):
     ({"seed": 4}, "has the seeds 3, 4; this run asks for 4 to 5"),
     ({"model__trunk": "wdsr"}, "config.model.trunk=fsrcnn, but this run has w"),
     ({"degradation__scale": 2}, "config.degradation.scale=4, but this run"),
-    ({"channels": 3}, "with channels=1, but this run has 3"),
+    (
+      {"channels": 3},
+      r"with channels=1, but this run has 3.*\n.*data\.channels=1 reads",
+    ),
   ],
 )
 def test_another_network_is_refused(stored, changes, message):
