@@ -115,7 +115,7 @@ def measure(
   }
   class_accuracy = None
   if predicted is not None:
-    of_classes = confusion.counts(true, predicted, num_classes)
+    of_classes = confusion.tallies(true, predicted, num_classes)
     values["balanced_accuracy"] = confusion.balanced_accuracy(of_classes)
     values["f1"] = confusion.weighted_f1(of_classes)
     class_accuracy = confusion.recalls(of_classes)

@@ -50,7 +50,10 @@ class Matrix:
   @property
   def recalls(self) -> np.ndarray:
     """Part of each class that is read right, [K]; NaN for no image."""
-    return confusion.recalls(self.counts)
+    present, right = self.counts.sum(axis=1), self.counts.diagonal()
+    return confusion.recalls(
+      confusion.Tallies(present, self.counts.sum(axis=0), right)
+    )
 
   @property
   def images(self) -> np.ndarray:
@@ -78,7 +81,9 @@ def of(
   return [
     Matrix(
       float(per_image.noise_variances[level]),
-      confusion.counts(labels, read, len(class_names)).sum(axis=0),
+      confusion.counts(
+        np.tile(labels, len(chosen)), read.reshape(-1), len(class_names)
+      ),
       len(chosen),
       tuple(class_names),
     )

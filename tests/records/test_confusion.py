@@ -11,22 +11,17 @@ from sr2_jax.records import confusion
 NUM_CLASSES = 4
 
 
-def confusion_of(true, predicted):
-  counts = np.zeros((NUM_CLASSES, NUM_CLASSES))
-  np.add.at(counts, (true, predicted), 1)
-  return counts
-
-
 def test_confusion_is_scikit_learns():
   random = np.random.default_rng(0)
   true = random.integers(0, NUM_CLASSES, 20)
   predicted = random.integers(0, NUM_CLASSES, (2, 3, 20))
   found = confusion.counts(true, predicted, NUM_CLASSES)
-  assert found.shape == (
-    2,
-    3,
-    NUM_CLASSES,
-    NUM_CLASSES,
+  assert found.shape == (2, 3, NUM_CLASSES, NUM_CLASSES)
+  tallies = confusion.tallies(true, predicted, NUM_CLASSES)
+  np.testing.assert_array_equal(tallies.present, found.sum(axis=-1))
+  np.testing.assert_array_equal(tallies.read, found.sum(axis=-2))
+  np.testing.assert_array_equal(
+    tallies.right, found.diagonal(axis1=-2, axis2=-1)
   )
   for index in np.ndindex(2, 3):
     np.testing.assert_array_equal(
@@ -48,7 +43,9 @@ def test_confusion_is_scikit_learns():
   ],
 )
 def test_scores_are_scikit_learns(true, predicted):
-  of_classes = confusion_of(true, predicted)
+  of_classes = confusion.tallies(
+    np.array(true), np.array(predicted), NUM_CLASSES
+  )
   expected = sklearn.metrics.f1_score(
     true, predicted, average="weighted", zero_division=0.0
   )
@@ -71,7 +68,9 @@ def test_scores_are_scikit_learns(true, predicted):
 
 def test_f1_keeps_leading_axes():
   random = np.random.default_rng(0)
-  counts = random.integers(0, 5, (2, 3, NUM_CLASSES, NUM_CLASSES))
-  f1 = confusion.weighted_f1(counts)
+  true = random.integers(0, NUM_CLASSES, 20)
+  predicted = random.integers(0, NUM_CLASSES, (2, 3, 20))
+  f1 = confusion.weighted_f1(confusion.tallies(true, predicted, NUM_CLASSES))
   assert f1.shape == (2, 3)
-  np.testing.assert_allclose(f1[1, 2], confusion.weighted_f1(counts[1, 2]))
+  one = confusion.tallies(true, predicted[1, 2], NUM_CLASSES)
+  np.testing.assert_allclose(f1[1, 2], confusion.weighted_f1(one))

@@ -28,6 +28,7 @@ def section(
   networks = dict.fromkeys(
     (row.method, file.parent) for row, file in found if row.metric == "accuracy"
   )
+  methods = [method for method, _ in networks]
   blocks: list[blocks_lib.Block] = []
   for place, (method, folder) in enumerate(networks):
     try:
@@ -40,7 +41,10 @@ def section(
       continue
     if matrices := confusion_matrix.of(per_image, class_names):
       end = f"{method}_{stem}" + (f"_{place}" if place else "")
-      blocks += _of_network(matrices, names.method(method).title, end)
+      title = names.method(method).title
+      if methods.count(method) > 1:
+        title += f" ({folder.name})"
+      blocks += _of_network(matrices, title, end)
   return blocks
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -77,6 +78,13 @@ def test_the_section_of_a_data_set_has_it(world):
     sections.sections(measurements_lib.read(world, split="test"))
   )
   assert "Accuracy of each class, SR² FSRCNN" in text
+
+
+def test_networks_of_one_method_are_told_apart_by_their_folders(world):
+  shutil.copytree(world / "own", world / "again")
+  text = blocks_lib.markdown(section_of(world))
+  assert "Accuracy of each class, SR² FSRCNN (again)" in text
+  assert "Accuracy of each class, SR² FSRCNN (own)" in text
 
 
 def test_runs_without_the_classes_that_were_read_have_none(world):
