@@ -24,7 +24,7 @@ AS_THEN = (
   "--config.eval.epochs=",
 )
 # Fields of rows that it did not have.
-NEW = ("epochs", "pretrain_epochs", "batch_norm")
+NEW = ("epochs", "pretrain_epochs", "batch_norm", "class_accuracy")
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,10 @@ def test_rows_of_old_weights_say_what_they_are(resumed):
   assert {
     tuple(row[name] for name in ("method", *NEW))
     for row in map(json.loads, lines)
-  } == {("bicubic", None, None, None), ("fsrcnn", 5.0, None, "running")}
+  } == {
+    ("bicubic", None, None, None, None),
+    ("fsrcnn", 5.0, None, "running", None),
+  }
 
 
 def test_an_old_run_is_evaluated_with_reestimated_statistics(
