@@ -7,7 +7,6 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from sr2_jax.config import derived, record
 from sr2_jax.data import mnist5k
 from sr2_jax.training import inputs
 from sr2_jax.training import network as network_lib
@@ -54,14 +53,14 @@ def digits(trained: network_lib.Trained) -> np.ndarray:
   is the mean of the block in its place.
   """
   origin, channels = trained.origins[0], trained.network.model.channels
-  config = ConfigDict(record.complete(origin.config))
+  config = ConfigDict(dict(origin.config))
   images, _ = mnist5k.digits()
   # They are sorted by class.
   chosen = images[:: len(images) // NUM_DIGITS].astype(np.float32) / 255
   scale = config.degradation.scale
   side = chosen.shape[1] // scale * scale
   chosen = chosen[:, :side, :side]
-  if derived.pair_scale(config):
+  if origin.low_res_path:
     blocks = chosen.reshape(-1, side // scale, scale, side // scale, scale, 1)
     low_res = blocks.mean(axis=(2, 4))
   else:

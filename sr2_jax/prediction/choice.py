@@ -57,7 +57,7 @@ class Choice:
   @property
   def low_res_path(self) -> str:
     """Where its low-resolution images came from; "": made by its run."""
-    return self.origins[0].config["data"].get("low_res_path", "")
+    return self.origins[0].low_res_path
 
   @property
   def classifies(self) -> bool:

@@ -72,6 +72,11 @@ class Origin:
     model = record.complete(self.config)["model"]
     return tuple(model["classifier_strides"])
 
+  @property
+  def low_res_path(self) -> str:
+    """`data.low_res_path`: "" unless the network was trained on pairs."""
+    return record.complete(self.config)["data"]["low_res_path"]
+
 
 def network_folder(
   folder: pathlib.Path, phase: str, method: str
