@@ -50,9 +50,19 @@ def examine(plan: own_images.Plan) -> list[Seen]:
   return _examined(plan.files, plan.form, step=scale)
 
 
-def examine_low_res(plan: own_images.Plan) -> dict[int, Seen]:
-  """The low-resolution images that exist, by index, decoded in the same way."""
+def examine_low_res(
+  plan: own_images.Plan, seen: Sequence[Seen]
+) -> dict[int, Seen]:
+  """The low-resolution images that exist, by index, decoded in the same way.
+
+  Args:
+    plan: the images.
+    seen: the high-resolution ones, whose size says what is cut off.
+  """
   form = image_folder.Form(channels=plan.form.channels)
+  if plan.form.fit == "crop" and (size := size_of(plan, seen)):
+    height, width = (side // plan.form.multiple_of for side in size)
+    form = form._replace(size=(height, width), fit="crop")
   seen = _examined(list(plan.low_res.values()), form)
   return dict(zip(plan.low_res, seen, strict=True))
 

@@ -154,7 +154,7 @@ def _problems(
     classifies=derived.classifies(config),
   )
   seen = inspection.examine(plan)
-  low_res = inspection.examine_low_res(plan)
+  low_res = inspection.examine_low_res(plan, seen)
   problems = inspection.problems_of(
     plan,
     seen,

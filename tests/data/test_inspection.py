@@ -85,10 +85,8 @@ def test_low_resolution_images_are_looked_at(folder, plan, tmp_path_factory):
     low_res={0: small / "a/1.png", 1: small / "a/2.png"},
     form=plan.form._replace(multiple_of=2),
   )
-  seen, low_res = (
-    inspection.examine(plan),
-    inspection.examine_low_res(plan),
-  )
+  seen = inspection.examine(plan)
+  low_res = inspection.examine_low_res(plan, seen)
   assert low_res[0].header.size == (2, 3)
   assert low_res[1].header is None
   problems = inspection.problems_of(plan, seen, low_res)
@@ -129,7 +127,14 @@ def test_images_of_pairs_are_cut_as_a_run_cuts_them(
       }
     )
   )
-  seen = inspection.examine(own_images.plan(config, multiple_of=4))
-  of_run = own_images.load(config, multiple_of=4).digests
-  half = of_run.shape[1] // 2
-  assert [one.digest for one in seen] == [x[:half].tobytes() for x in of_run]
+  plan = own_images.plan(config, multiple_of=4)
+  seen = inspection.examine(plan)
+  low_res = inspection.examine_low_res(plan, seen)
+  of_run = own_images.load(config, multiple_of=4)
+  assert [
+    one.digest + low_res[place].digest for place, one in enumerate(seen)
+  ] == [digests.tobytes() for digests in of_run.digests]
+  # So do the notes.
+  cut = "18 of 18 images: cut to the middle"
+  lines = inspection.described(plan, seen, low_res, title="photos")
+  assert (f"note: {cut}" in lines) == (cut in of_run.notes) == bool(size)
