@@ -80,7 +80,8 @@ def _start(
   if source and not config.get("fine_tune"):
     # It may name weights in the folder.
     parts = pathlib.PurePath(source).parts
-    name = parts[: (*parts, "weights").index("weights")][-1]
+    above = parts[: (*parts, "weights").index("weights")]
+    name = above[-1] if above else source
     record = others.get(name, {})
   if not record:
     return Start(frozenset({name}) if source else frozenset())

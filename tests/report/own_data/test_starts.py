@@ -49,6 +49,12 @@ def test_a_run_that_starts_from_another(tmp_path, source):
   assert found["a"] == found["b"] == Start(frozenset("a"), frozenset())
 
 
+@pytest.mark.parametrize("source", ["weights", "weights/seed_0", "/"])
+def test_weights_in_no_folder_of_their_own(tmp_path, source):
+  found = of(tmp_path, a=config(), b=config(source))
+  assert found["b"].weights is None
+
+
 def test_a_fine_tuned_run_has_a_pretraining_of_its_own(tmp_path):
   found = of(
     tmp_path,
