@@ -1,18 +1,102 @@
-"""Atomic writes that survive a loss of power, and the cache folder; no JAX."""
+"""Files that are what they should be, atomic writes, the cache folder; no JAX.
+
+Nothing here waits for the other end of a pipe, or writes where a link leads.
+"""
 
 import contextlib
+import errno
 import fcntl
 import io
+import itertools
 import os
 import pathlib
 import secrets
+import stat
 import time
 from collections.abc import Callable, Iterator
-from typing import IO
+from typing import IO, Any
 
 from sr2_jax import paths
 
 _SECONDS_BETWEEN_LOOKS = 0.2
+_KINDS = {
+  stat.S_IFDIR: "a folder",
+  stat.S_IFIFO: "a FIFO",
+  stat.S_IFSOCK: "a socket",
+  stat.S_IFCHR: "a device",
+  stat.S_IFBLK: "a device",
+  stat.S_IFLNK: "a link",
+}
+
+
+def not_a_file(mode: int) -> str | None:
+  """What a `st_mode` says that something is, if it is no file."""
+  return _KINDS.get(stat.S_IFMT(mode))
+
+
+def open_regular(
+  path: str | os.PathLike[str], mode: str = "rb", **options: Any
+) -> IO[Any]:
+  """A file, opened as `open` does; a link is followed only to read.
+
+  Raises:
+    OSError: as `open`; or says what it is instead of a file, such as a FIFO.
+  """
+
+  def opener(name: str, flags: int) -> int:
+    look = os.stat
+    if flags & os.O_ACCMODE != os.O_RDONLY:
+      flags, look = flags | os.O_NOFOLLOW, os.lstat
+    # Without O_NONBLOCK, a FIFO would be waited for.
+    try:
+      descriptor = os.open(name, flags | os.O_NONBLOCK, 0o666)
+    except OSError:
+      with contextlib.suppress(FileNotFoundError):
+        _refuse_others(look(name).st_mode, name)
+      raise
+    try:
+      _refuse_others(os.fstat(descriptor).st_mode, name)
+    except OSError:
+      os.close(descriptor)
+      raise
+    return descriptor
+
+  return open(path, mode, opener=opener, **options)
+
+
+def _refuse_others(mode: int, name: str) -> None:
+  kind = not_a_file(mode)
+  if kind is not None:
+    raise OSError(errno.EINVAL, f"it is {kind}, not a file", name)
+
+
+def read(path: str | os.PathLike[str], *, most: int | None = None) -> bytes:
+  """The bytes of a file.
+
+  Args:
+    path: the file.
+    most: of them that are read; None: no limit.
+
+  Raises:
+    OSError: as `open_regular`; or it is larger, or memory does not hold it.
+  """
+  with open_regular(path) as file:
+    size = os.fstat(file.fileno()).st_size
+    if most is not None and size > most:
+      problem = f"it has {size:,} bytes; at most {most:,} make sense"
+      raise OSError(errno.EINVAL, problem, os.fspath(path))
+    try:
+      return file.read()
+    except MemoryError as error:
+      problem = f"its {size:,} bytes do not fit into memory"
+      raise OSError(errno.ENOMEM, problem, os.fspath(path)) from error
+
+
+def in_words(error: Exception) -> str:
+  """What went wrong with a file, for a message that names the file."""
+  if isinstance(error, OSError) and error.strerror:
+    return error.strerror
+  return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 @contextlib.contextmanager
@@ -35,8 +119,10 @@ def replacing(
   path.parent.mkdir(parents=True, exist_ok=True)
   own = f".{secrets.token_hex(8)}" if shared else ""
   temporary = path.with_name(f"{path.name}{own}.tmp")
+  # Whatever is there, a kill has left it; a link could lead anywhere.
+  temporary.unlink(missing_ok=True)
   try:
-    with temporary.open("w+b") as file:
+    with temporary.open("x+b") as file:
       yield file
       file.flush()
       if durable:
@@ -55,6 +141,27 @@ def write_atomically(
   """Replaces a file on disk; a kill leaves the complete old or new one."""
   with replacing(path, shared=shared) as file:
     file.write(data)
+
+
+def set_aside(path: pathlib.Path, target: pathlib.Path) -> pathlib.Path:
+  """Moves something to a free name, and returns where it is then.
+
+  Args:
+    path: of a file or folder.
+    target: where to, in a folder that is created if missing. If it is taken,
+      a number follows its name.
+
+  Raises:
+    OSError: also if that folder is a link, which could lead anywhere.
+  """
+  target.parent.mkdir(exist_ok=True)
+  if target.parent.is_symlink():
+    raise OSError(errno.ELOOP, "it is a link, not a folder", str(target.parent))
+  first, numbers = target, itertools.count(2)
+  while os.path.lexists(target):
+    target = first.with_name(f"{first.name}_{next(numbers)}")
+  path.rename(target)
+  return target
 
 
 def sync_folder(path: pathlib.Path) -> None:
@@ -83,7 +190,7 @@ def one_at_a_time(
   with contextlib.ExitStack() as stack:
     try:
       path.parent.mkdir(parents=True, exist_ok=True)
-      file = stack.enter_context(path.open("a"))
+      file = stack.enter_context(open_regular(path, "a"))
     except OSError:
       yield
       return

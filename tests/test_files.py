@@ -170,3 +170,64 @@ def test_who_cannot_lock_goes_on(tmp_path):
   (tmp_path / "file").touch()
   with files.one_at_a_time(tmp_path / "file" / "lock", lambda: 1 / 0):
     pass
+
+
+@pytest.fixture
+def others(tmp_path):
+  """What is no file, by name, and a file outside that a link leads to."""
+  (tmp_path / "folder").mkdir()
+  os.mkfifo(tmp_path / "FIFO")
+  (tmp_path / "outside").write_bytes(b"mine")
+  (tmp_path / "link").symlink_to("outside")
+  (tmp_path / "nowhere").symlink_to("gone")
+  (tmp_path / "device").symlink_to("/dev/zero")
+  return tmp_path
+
+
+@pytest.mark.parametrize("kind", ["folder", "FIFO", "device"])
+def test_what_is_no_file_is_named_and_never_waited_for(others, kind):
+  with pytest.raises(OSError, match=f"it is a {kind}, not a file"):
+    files.read(others / kind)
+  kind = "link" if kind == "device" else kind
+  for mode in ("ab", "a+b", "wb", "r+b"):
+    with pytest.raises(OSError, match=f"it is a {kind}, not a file"):
+      files.open_regular(others / kind, mode)
+
+
+def test_a_link_is_followed_to_read_and_never_to_write(others):
+  assert files.read(others / "link") == b"mine"
+  for name in ("link", "nowhere"):
+    with pytest.raises(OSError, match="it is a link, not a file"):
+      files.open_regular(others / name, "ab")
+  with pytest.raises(FileNotFoundError):
+    files.read(others / "nowhere")
+  # The name is replaced, not what it leads to; nor by way of what a kill left.
+  (others / "file.tmp").symlink_to("outside")
+  files.write_atomically(others / "file", b"new")
+  files.write_atomically(others / "link", b"new")
+  assert (others / "outside").read_bytes() == b"mine"
+  assert files.read(others / "link") == files.read(others / "file") == b"new"
+
+
+def test_a_file_has_a_most(tmp_path):
+  (tmp_path / "file").write_bytes(b"12345")
+  assert files.read(tmp_path / "file", most=5) == b"12345"
+  with pytest.raises(OSError, match="has 5 bytes; at most 4 make sense"):
+    files.read(tmp_path / "file", most=4)
+
+
+def test_what_is_set_aside_takes_nobodys_name(tmp_path):
+  for text in "abc":
+    (tmp_path / "x_1").write_text(text)
+    files.set_aside(tmp_path / "x_1", tmp_path / "damaged" / "x_1")
+  found = {x.name: x.read_text() for x in (tmp_path / "damaged").iterdir()}
+  assert found == {"x_1": "a", "x_1_2": "b", "x_1_3": "c"}
+
+
+def test_nothing_is_set_aside_where_a_link_leads(tmp_path):
+  (tmp_path / "outside").mkdir()
+  (tmp_path / "damaged").symlink_to("outside")
+  (tmp_path / "x").write_text("a")
+  with pytest.raises(OSError, match="it is a link, not a folder"):
+    files.set_aside(tmp_path / "x", tmp_path / "damaged" / "x")
+  assert (tmp_path / "x").read_text() == "a"

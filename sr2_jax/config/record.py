@@ -8,6 +8,18 @@ import ml_collections
 
 from sr2_jax.config import fields
 
+# The parts of config.json, and of its description of the data.
+_PARTS: dict[str, type] = {
+  "config": dict, "dataset": dict, "devices": dict, "python": str,
+  "packages": dict, "git_revision": str, "later": list, "convolutions": dict,
+  "fine_tuned_from": list,
+}  # fmt: skip
+_OF_DATASET: dict[str, type] = {
+  "name": str, "fingerprint": str, "num_train_images": int,
+  "image_shape": list, "class_names": list, "notes": list,
+}  # fmt: skip
+_WORDS = {dict: "an object", list: "a list", str: "text", int: "a number"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
@@ -34,6 +46,75 @@ class Difference:
     return any(
       self.field == part or self.field.startswith(f"{part}.") for part in parts
     )
+
+
+def check_form(found: Any) -> None:
+  """Checks that the parts of config.json are what they have to be.
+
+  Not whether they are complete: older versions had fewer.
+
+  Args:
+    found: what the file holds.
+
+  Raises:
+    ValueError: names the first part that is something else.
+  """
+  _check_parts(found, _PARTS, "it")
+  if "config" not in found:
+    raise ValueError("it has no config")
+  _check_parts(found.get("dataset", {}), _OF_DATASET, "dataset")
+  for start in found.get("later", ()):
+    _check_parts(start, {}, "later")
+  check_config_form(found["config"])
+
+
+def check_config_form(config: Any) -> None:
+  """The same of a recorded config alone.
+
+  Raises:
+    ValueError: names the first field or group that is something else.
+  """
+  _check_parts(config, {}, "config")
+  groups = dict.fromkeys(
+    field[:at]
+    for field in fields.CHECKS
+    for at, character in enumerate(field)
+    if character == "."
+  )
+  values = flatten(config)
+  for name, value in values.items():
+    if name in groups:
+      raise ValueError(f"config.{name} is {_kind(value)}, not an object")
+    items = value if isinstance(value, list) else [value]
+    if any(isinstance(item, dict | list) for item in items):
+      raise ValueError(f"config.{name} is nested")
+  for field in fields.CHECKS:
+    if any(name.startswith(f"{field}.") for name in values):
+      raise ValueError(f"config.{field} is an object")
+  for name, value in values.items():
+    # A later start takes these as they are; it compares all others.
+    is_taken = any(
+      name == free or name.startswith(f"{free}.")
+      for free in (*fields.FREE_ON_RESUME, "augmentation.max_shift")
+    )
+    check = fields.CHECKS.get(name) if is_taken else None
+    if check and not check.accepts(fields.as_tuple(value)):
+      raise ValueError(fields.wrong_value(name, value))
+
+
+def _check_parts(found: Any, parts: Mapping[str, type], what: str) -> None:
+  if not isinstance(found, dict):
+    raise ValueError(f"{what} is {_kind(found)}, not an object")
+  for name, kind in parts.items():
+    if name in found and (
+      not isinstance(found[name], kind) or isinstance(found[name], bool)
+    ):
+      raise ValueError(f"{name} is {_kind(found[name])}, not {_WORDS[kind]}")
+
+
+def _kind(value: Any) -> str:
+  """A value of JSON, or what it is if it is long."""
+  return _WORDS.get(type(value)) or fields.in_words(value)
 
 
 def to_dict(config: ml_collections.ConfigDict) -> dict[str, Any]:

@@ -17,13 +17,14 @@ other noise variances adds to the file.
 import contextlib
 import dataclasses
 import pathlib
-import zipfile
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from sr2_jax import errors, files
+from sr2_jax.records import npz
 from sr2_jax.records import rows as rows_lib
 
 # Metrics that are stored for each image; accuracy is 0 or 1.
@@ -157,11 +158,10 @@ def read_per_image(
     UserError: if the file is damaged.
   """
   path = per_image_path(folder, method, split)
-  arrays = _read(path)
+  arrays = npz.read(path)
   if arrays is None:
     return None
   with _named(path):
-    _check_shapes(arrays)
     scores = {name: arrays[name] for name in PER_IMAGE if name in arrays}
     return PerImage(
       **_head(arrays),
@@ -178,11 +178,10 @@ def read_examples(folder: pathlib.Path, method: str) -> Examples | None:
     UserError: if the file is damaged.
   """
   path = examples_path(folder, method)
-  arrays = _read(path)
+  arrays = npz.read(path)
   if arrays is None:
     return None
   with _named(path):
-    _check_shapes(arrays)
     return Examples(
       **_head(arrays),
       positions=arrays["positions"],
@@ -202,8 +201,12 @@ def _write(
   These are of later weights, or of the same ones with re-estimated statistics.
   """
   try:
-    old = _read(path) or {}
-  except errors.UserError:
+    old = npz.read(path) or {}
+    with _named(path):
+      if old:
+        _head(old)
+  except errors.UserError as error:
+    print(f"{error}; it is written again", file=sys.stderr)
     old = {}
   new = {
     **_members_as_arrays(of.members),
@@ -274,34 +277,27 @@ def _with_levels_of(
   merged = {}
   for name, value in new.items():
     axis = _LEVEL_AXES.get(name)
-    if axis is None:
-      is_text = value.dtype.kind == "U"
-      if not np.array_equal(old[name], value, equal_nan=not is_text):
-        return new
-      merged[name] = value
-      continue
     try:
+      if axis is None:
+        is_text = value.dtype.kind == "U"
+        if not np.array_equal(old[name], value, equal_nan=not is_text):
+          return new
+        merged[name] = value
+        continue
       joined = np.concatenate([value, np.take(old[name], left, axis)], axis)
-    except ValueError:  # The number of images differs.
+    except (ValueError, TypeError):  # Of other images, or no numbers.
       return new
     merged[name] = np.take(joined, order, axis)
   return merged
 
 
-def _read(path: pathlib.Path) -> dict[str, np.ndarray] | None:
-  """The arrays of a file, or None if there is none."""
-  # Opened here because NumPy leaves a damaged file open.
-  try:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-      return dict(arrays)
-  except FileNotFoundError:
-    return None
-  except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-    raise errors.UserError(f"{path} cannot be read: {error}") from error
-
-
 def _head(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-  """Members, steps and noise variances of a file's arrays."""
+  """Members, steps and noise variances of a file's arrays.
+
+  Raises:
+    KeyError, TypeError or ValueError: if arrays are missing, or do not fit.
+  """
+  _check_shapes(arrays)
   seeds = arrays["members_seed"]
   # Older files have no L2; they match l2=None.
   no_l2 = np.full(seeds.shape, np.nan)
@@ -325,6 +321,12 @@ def _head(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 def _check_shapes(arrays: Mapping[str, np.ndarray]) -> None:
   """Raises ValueError if arrays differ in members or noise variances."""
+  for name in ("step", "members_seed", "noise_variances"):
+    if arrays[name].ndim != 1:
+      raise ValueError(f"{name} is no list")
+  for name in ("step", "members_seed", *_LEVEL_AXES):
+    if name in arrays and arrays[name].dtype.kind not in "iuf":
+      raise ValueError(f"{name} holds no numbers")
   num_members, num_levels = len(arrays["step"]), len(arrays["noise_variances"])
   for name, axis in _LEVEL_AXES.items():
     if name not in arrays:

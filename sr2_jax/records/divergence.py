@@ -7,12 +7,12 @@ that diverged are the phase and `diverged_at`.
 """
 
 import dataclasses
-import json
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from sr2_jax import names
+from sr2_jax import files, json_files, names
 from sr2_jax.records import json_lines, metrics_log
 from sr2_jax.records import rows as rows_lib
 
@@ -53,6 +53,25 @@ def in_words(member: rows_lib.Member) -> str:
   return ", ".join(
     [f"seed {member.seed}"]
     + [f"{name} {x:.9g}" for name, x in parts.items() if x is not None]
+  )
+
+
+def of_fields(fields: Mapping[str, Any]) -> Divergence:
+  """What a line with `diverged_at` tells.
+
+  Raises:
+    ValueError, KeyError or TypeError: the line is damaged.
+  """
+  l2, loss_weight = (
+    None if fields[x] is None else float(fields[x])
+    for x in ("l2", "loss_weight")
+  )
+  return Divergence(
+    phase=names.PHASES[names.PHASES.index(fields["phase"])],
+    step=json_files.whole(fields[_FIELD]),
+    member=rows_lib.Member(
+      seed=json_files.whole(fields["seed"]), l2=l2, loss_weight=loss_weight
+    ),
   )
 
 
@@ -108,7 +127,7 @@ def lines_of_done(
 def _read(path: str | os.PathLike[str]) -> list[Divergence]:
   """The lines of a file that tell of one; others may even be damaged."""
   try:
-    lines = pathlib.Path(path).read_bytes().splitlines()
+    lines = files.read(path).splitlines()
   except OSError:
     return []
   found = []
@@ -117,18 +136,7 @@ def _read(path: str | os.PathLike[str]) -> list[Divergence]:
     if f'"{_FIELD}"'.encode() not in line:
       continue
     try:
-      fields = json.loads(line)
-      found.append(
-        Divergence(
-          phase=names.PHASES[names.PHASES.index(fields["phase"])],
-          step=int(fields[_FIELD]),
-          member=rows_lib.Member(
-            seed=int(fields["seed"]),
-            l2=fields["l2"],
-            loss_weight=fields["loss_weight"],
-          ),
-        )
-      )
+      found.append(of_fields(json_lines.parse(line)))
     except (ValueError, KeyError, TypeError):
       continue
   return found

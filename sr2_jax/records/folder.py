@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from sr2_jax import errors, files
+from sr2_jax import errors, files, json_files
 from sr2_jax.config import record
 
 _LOCK_ATTEMPTS = 10
@@ -52,11 +52,11 @@ class RunFolder:
     """
     try:
       self.path.mkdir(parents=True, exist_ok=True)
-      file = self._lock.open("a")
+      file = files.open_regular(self._lock, "a")
     except OSError as error:
       raise errors.UserError(
-        f"{self.path}: cannot be written ({error.strerror}).\n"
-        "Give another folder with --workdir."
+        f"{error.filename or self.path}: cannot be written "
+        f"({files.in_words(error)}).\nGive another folder with --workdir."
       ) from error
     with file:
       try:
@@ -80,7 +80,7 @@ class RunFolder:
   def is_claimed(self) -> bool:
     """Whether a live process has claimed the folder."""
     try:
-      with self._lock.open() as file:
+      with files.open_regular(self._lock) as file:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
       return True
@@ -96,8 +96,8 @@ class RunFolder:
     been taken at this moment.
     """
     try:
-      with self._lock.open("rb") as file:
-        owner = json.loads(file.read(_LONGEST_OWNER))
+      with files.open_regular(self._lock) as file:
+        owner = json_files.parse(file.read(_LONGEST_OWNER))
       process, host = int(str(owner["pid"])), str(owner["host"])
       since = datetime.datetime.fromisoformat(owner["since"]).astimezone()
     except (OSError, ValueError, LookupError, TypeError, ArithmeticError):
@@ -111,18 +111,20 @@ class RunFolder:
     """The record in config.json, or None before the first start.
 
     Raises:
-      UserError: if it is damaged.
+      UserError: if it is damaged, or cannot be read.
     """
-    if not self._config.exists():
-      return None
     try:
-      found = json.loads(self._config.read_text())
-      return {**found, "config": {**found["config"]}}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+      found = json_files.read(self._config)
+      record.check_form(found)
+    except (FileNotFoundError, NotADirectoryError):
+      return None
+    except (OSError, ValueError) as error:
+      problem = "cannot be read" if isinstance(error, OSError) else "damaged"
       raise errors.UserError(
-        f"{self._config}: damaged ({error}).\n"
+        f"{self._config}: {problem} ({files.in_words(error)}).\n"
         "Restore it from a copy, or give another --workdir."
       ) from error
+    return found
 
   def check(
     self,

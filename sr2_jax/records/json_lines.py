@@ -5,6 +5,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from sr2_jax import json_files
+
 
 def dump(fields: Mapping[str, Any]) -> str:
   """One line of JSON; numbers that are not finite become null."""
@@ -15,3 +17,15 @@ def dump(fields: Mapping[str, Any]) -> str:
     for name, value in fields.items()
   }
   return json.dumps(finite, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def parse(line: str | bytes) -> dict[str, Any]:
+  """The object on a line.
+
+  Raises:
+    ValueError: it is damaged.
+  """
+  found = json_files.parse(line)
+  if not isinstance(found, dict):
+    raise ValueError("not a JSON object")
+  return found

@@ -13,7 +13,6 @@ compares the members. Images and throughput are in one run for each phase. A
 kill may lose what came after the last `sync` there, but not in metrics.jsonl.
 """
 
-import json
 import math
 import os
 import pathlib
@@ -22,7 +21,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from sr2_jax import errors, files, names
+from sr2_jax import errors, files, json_files, names
 from sr2_jax.records import json_lines, timing_log
 from sr2_jax.records import tensorboard as tensorboard_lib
 
@@ -78,7 +77,7 @@ class Writer:
     if self._file is None:
       self._path.parent.mkdir(parents=True, exist_ok=True)
       # Unbuffered: killing this process loses no line that was written.
-      self._file = self._path.open("ab", buffering=0)
+      self._file = files.open_regular(self._path, "ab", buffering=0)
     rest = "".join(map(json_lines.dump, ordered)).encode()
     while rest:  # A disk may take a part before it reports that it is full.
       rest = rest[self._file.write(rest) :]
@@ -120,7 +119,7 @@ class Writer:
       self._file.close()
       self._file = None
     if self._path.exists():
-      old = self._path.read_bytes()
+      old = files.read(self._path)
       new = _rows_until(last, old, path=self._path)
       if new != old:
         files.write_atomically(self._path, new)
@@ -205,7 +204,7 @@ def _rows_until(
 def _position(line: bytes) -> tuple[int, int] | None:
   """(Phase's index, step) of a line; None if it is damaged."""
   try:
-    row = json.loads(line)
-    return names.PHASES.index(row["phase"]), int(row["step"])
+    row = json_lines.parse(line)
+    return names.PHASES.index(row["phase"]), json_files.whole(row["step"])
   except (ValueError, KeyError, TypeError):
     return None

@@ -7,7 +7,6 @@ docs/rows.md explains every field.
 """
 
 import dataclasses
-import json
 import math
 import numbers
 import os
@@ -16,7 +15,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sr2_jax import errors, files, names
+from sr2_jax import errors, files, json_files, names
 from sr2_jax.records import json_lines, row_files
 
 FILE_NAME = "results.jsonl"
@@ -273,7 +272,7 @@ def merge(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
     dataclasses.replace(row, l2=l2_of.get(_without_l2(row)))
     if row.l2 is None
     else row
-    for row in (_read_file(path) if path.exists() else [])
+    for row in (_read_file(path) if os.path.lexists(path) else [])
   ]
   merged = {row.key: row for row in old}
   merged.update((row.key, row) for row in rows)
@@ -315,7 +314,12 @@ def _line_key(row: Row) -> tuple[Any, ...]:
 
 
 def _read_file(path: pathlib.Path) -> list[Row]:
-  lines = path.read_bytes().splitlines()
+  try:
+    lines = files.read(path).splitlines()
+  except OSError as error:
+    raise errors.UserError(
+      f"{path}: cannot be read ({files.in_words(error)})."
+    ) from error
   return [_parse(path, number, line) for number, line in enumerate(lines, 1)]
 
 
@@ -326,7 +330,7 @@ def of_fields(fields: Mapping[str, Any]) -> Row:
     TypeError: for a field that is missing or unknown.
     ValueError: as `Row` does.
   """
-  fields = dict(fields)
+  fields = {name: _as_written(name, x) for name, x in fields.items()}
   if fields.get("value", 0.0) is None:
     fields["value"] = math.nan
   # Before this field there was nothing but the running statistics.
@@ -335,12 +339,24 @@ def of_fields(fields: Mapping[str, Any]) -> Row:
   return Row(**fields)
 
 
+def _as_written(name: str, value: Any) -> Any:
+  """A field's value as this version writes it.
+
+  In a table of another program, a column where some rows have no whole number
+  holds floats, and NaN may stand for none.
+  """
+  kind, *optional = _TYPES.get(name, (None,))
+  if isinstance(value, float):
+    if optional and math.isnan(value):
+      return None
+    if kind is int and value.is_integer():
+      return json_files.whole(value)
+  return value
+
+
 def _parse(path: pathlib.Path, number: int, line: bytes) -> Row:
   try:
-    fields = json.loads(line)
-    if not isinstance(fields, dict):
-      raise ValueError("not a JSON object")
-    return of_fields(fields)
+    return of_fields(json_lines.parse(line))
   # JSON's and Unicode's errors are ValueErrors.
   except (TypeError, ValueError) as error:
     raise errors.UserError(

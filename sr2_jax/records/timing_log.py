@@ -9,13 +9,13 @@ Nothing is ever cut off, so time that a kill wasted counts as well.
 
 import contextlib
 import datetime
-import json
 import os
 import pathlib
 import time
 from collections.abc import Iterator
 from typing import Any
 
+from sr2_jax import errors, files, json_files
 from sr2_jax.records import json_lines
 
 FILE_NAME = "timing.jsonl"
@@ -60,7 +60,7 @@ class TimingLog:
       **{name: round(float(value), 3) for name, value in values.items()},
     }
     # A line that a kill has torn stays alone on its own.
-    with self._path.open("a+b") as file:
+    with files.open_regular(self._path, "a+b") as file:
       is_torn = False
       if file.tell():
         file.seek(-1, os.SEEK_END)
@@ -76,13 +76,31 @@ class TimingLog:
 
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
-  """The lines of a file, without those that a kill has torn."""
+  """The lines of a file, without those that a kill or a hand has damaged.
+
+  Raises:
+    UserError: if the file cannot be read.
+  """
+  try:
+    lines = files.read(path).splitlines()
+  except FileNotFoundError:
+    return []
+  except OSError as error:
+    raise errors.UserError(
+      f"{path}: cannot be read ({files.in_words(error)})."
+    ) from error
   found = []
-  for line in path.read_bytes().splitlines() if path.exists() else ():
-    with contextlib.suppress(ValueError):
-      fields = json.loads(line)
-      if isinstance(fields, dict) and "phase_seconds" in fields:
-        found.append(fields)
+  for line in lines:
+    with contextlib.suppress(ValueError, LookupError, TypeError):
+      fields = json_lines.parse(line)
+      found.append(
+        {
+          **fields,
+          "start": json_files.whole(fields["start"]),
+          "phase": str(fields["phase"]),
+          "phase_seconds": float(fields["phase_seconds"]),
+        }
+      )
   return found
 
 

@@ -278,3 +278,43 @@ def test_place_of_a_member_in_a_file_without_l2(tmp_path):
 def test_an_untrained_method_has_a_place(tmp_path):
   write(tmp_path, members=(rows_lib.Member(),), steps=(0,), scores={})
   assert read(tmp_path).place(rows_lib.Member()) == 0
+
+
+@pytest.mark.parametrize(
+  "change",
+  [
+    lambda arrays: None,
+    lambda arrays: {"a": np.zeros(3)},
+    lambda arrays: arrays | {"step": np.array(8)},
+    lambda arrays: arrays | {"step": np.array(["8", "6"])},
+    lambda arrays: arrays | {"noise_variances": np.zeros((2, 1))},
+    lambda arrays: arrays | {"noise_variances": np.array(["0", "1"])},
+    lambda arrays: arrays | {"members_l2": np.array(["a", "b"])},
+    lambda arrays: arrays | {"ssim": np.zeros(())},
+  ],
+)
+def test_a_file_that_is_another_is_named_and_written_again(
+  tmp_path, capsys, change
+):
+  expected = write(tmp_path)
+  path = tmp_path / "per_image" / "fsrcnn_test.npz"
+  changed = change(expected)
+  with path.open("wb") as file:
+    if changed is None:
+      np.save(file, np.zeros(3))
+    else:
+      np.savez(file, **changed)
+  capsys.readouterr()
+  found = write(tmp_path)
+  assert found.keys() == expected.keys()
+  np.testing.assert_array_equal(found["ssim"], expected["ssim"])
+  assert str(path) in capsys.readouterr().err
+
+
+def test_arrays_of_other_types_are_not_joined(tmp_path):
+  """What is left of another program's file costs no evaluation."""
+  arrays = write(tmp_path)
+  path = tmp_path / "per_image" / "fsrcnn_test.npz"
+  np.savez(path, **(arrays | {"ssim": arrays["ssim"].astype(str)}))
+  found = write(tmp_path, levels=(1e-3, 1e-4))
+  np.testing.assert_array_equal(found["noise_variances"], [1e-3, 1e-4])

@@ -189,6 +189,74 @@ def test_damaged_record_is_named(tmp_path, text):
     folder.check(CONFIG)
 
 
+@pytest.mark.parametrize(
+  ("part", "value", "named"),
+  [
+    ("dataset", None, "dataset is nothing, not an object"),
+    ("dataset", {"fingerprint": 5}, "fingerprint is a number, not text"),
+    ("dataset", {"num_train_images": "9"}, "num_train_images is text"),
+    ("dataset", {"num_train_images": True}, "num_train_images is true"),
+    ("dataset", {"class_names": {}}, "class_names is an object, not a list"),
+    ("later", 5, "later is a number, not a list"),
+    ("later", [[]], "later is a list, not an object"),
+    ("packages", [], "packages is a list, not an object"),
+    ("devices", "cpu", "devices is text, not an object"),
+    ("git_revision", {}, "git_revision is an object, not text"),
+    ("convolutions", 1, "convolutions is a number"),
+    ("config", None, "config is nothing, not an object"),
+    ("config", {"model": None}, "config.model is nothing, not an object"),
+    ("config", {"data": 3}, "config.data is a number, not an object"),
+    ("config", {"eval": {"srmd": []}}, "config.eval.srmd is a list"),
+    ("config", {"seed": {"a": 1}}, "config.seed is an object"),
+    ("config", {"loss": {"l2": [[[0.1]]]}}, "config.loss.l2 is nested"),
+    ("config", {"parallel": {"layout": 3}}, "config.parallel.layout has to"),
+  ],
+)  # fmt: skip
+def test_record_with_a_part_of_another_type_is_damaged(
+  tmp_path, part, value, named
+):
+  fields = {"config": CONFIG, "later": [], part: value}
+  (tmp_path / "config.json").write_text(json.dumps(fields))
+  with pytest.raises(errors.UserError, match=re.escape(named)) as caught:
+    folder_lib.RunFolder(tmp_path).read()
+  assert str(caught.value).count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["[" * 99_999, '{"config":' * 60 + "}" * 60])
+def test_record_that_is_too_deep_is_damaged(tmp_path, text):
+  (tmp_path / "config.json").write_text(text)
+  with pytest.raises(errors.UserError, match="damaged"):
+    folder_lib.RunFolder(tmp_path).read()
+
+
+@pytest.mark.parametrize("kind", ["folder", "FIFO", "link"])
+def test_what_is_no_file_is_named_and_not_waited_for(tmp_path, kind):
+  """A lock that is a link would be truncated where it leads."""
+  outside = tmp_path / "outside"
+  outside.write_text("mine")
+  run = tmp_path / "run"
+  run.mkdir()
+  for name in ("config.json", ".lock"):
+    if kind == "folder":
+      (run / name).mkdir()
+    elif kind == "FIFO":
+      os.mkfifo(run / name)
+    else:
+      (run / name).symlink_to(outside)
+  folder = folder_lib.RunFolder(run)
+  with pytest.raises(errors.UserError, match=r"config\.json: ") as caught:
+    folder.read()
+  assert kind == "link" or f"it is a {kind}" in str(caught.value)
+  with (
+    pytest.raises(errors.UserError, match=rf"\.lock: .*it is a {kind}"),
+    folder.claim(),
+  ):
+    raise AssertionError("claimed")
+  assert not folder.is_claimed
+  assert folder.owner == ""
+  assert outside.read_text() == "mine"
+
+
 def test_record_that_is_not_text_is_damaged(tmp_path):
   (tmp_path / "config.json").write_bytes(b"\xff\xfe{}")
   with pytest.raises(errors.UserError, match="damaged"):

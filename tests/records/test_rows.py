@@ -126,6 +126,46 @@ def test_a_wrong_field_is_refused(changes):
     _row(**changes)
 
 
+def test_rows_that_another_program_has_written(tmp_path):
+  """Whole numbers as floats, NaN for none, another order, NaN for a value."""
+  rows = [_row(epochs=4.0), _row(value=math.nan), _row(**BICUBIC)]
+  lines = []
+  for row in rows:
+    fields = dataclasses.asdict(row)
+    written = {
+      name: float(value) if isinstance(value, int) else value
+      for name, value in reversed(fields.items())
+    }
+    written |= {name: math.nan for name, x in fields.items() if x is None}
+    lines.append(json.dumps(written))
+  path = tmp_path / "rows.jsonl"
+  path.write_text("\n".join(lines))
+  found = rows_lib.read(path)
+  assert [repr(row) for row in found] == [repr(row) for row in rows]
+
+
+@pytest.mark.parametrize(
+  ("field", "value"),
+  [
+    ("seed", 0.5), ("seed", math.inf), ("seed", True), ("seed", "0"),
+    ("n", math.nan), ("n", None), ("method", math.nan), ("metric", 3.0),
+    ("noise_variance", None), ("step", 1e-9),
+  ],
+)  # fmt: skip
+def test_numbers_that_no_table_can_have_meant(tmp_path, field, value):
+  path = tmp_path / "rows.jsonl"
+  fields = {**dataclasses.asdict(_row()), field: value}
+  path.write_text(json.dumps(fields))
+  with pytest.raises(errors.UserError, match=r"rows\.jsonl:1: damaged"):
+    rows_lib.read(path)
+
+
+def test_a_results_file_that_is_no_file_is_named(tmp_path):
+  (tmp_path / "results.jsonl").mkdir()
+  with pytest.raises(errors.UserError, match="it is a folder, not a file"):
+    rows_lib.merge(tmp_path, [_row()])
+
+
 def test_merge_then_read_gives_the_rows_back(tmp_path):
   rows = [_row(), _row(seed=1, value=1 / 3), _row(**BICUBIC)]
   rows_lib.merge(tmp_path, rows)

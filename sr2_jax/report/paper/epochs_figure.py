@@ -1,15 +1,15 @@
 """SSIM over the epochs of training, from rows and from logs; no JAX."""
 
+import contextlib
 import dataclasses
-import json
 import math
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from sr2_jax import names
-from sr2_jax.records import metrics_log
+from sr2_jax import files, json_files, names
+from sr2_jax.records import json_lines, metrics_log
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import blocks as blocks_lib
 from sr2_jax.report import curves as curves_lib
@@ -79,27 +79,35 @@ def _of_logs(
   last = {(file.parent, row.phase): row for row, file in rows if row.epochs}
   for (folder, phase), row in last.items():
     steps_of_epoch = row.step / (row.epochs or 1)
-    for line in _validations(folder / metrics_log.FILE_NAME):
-      value = line.get(f"{_SSIM}_noise_{_LEVEL:g}")
-      is_of_subject = line["phase"] == phase and rows_lib.is_close(
-        line["loss_weight"], subject.loss_weight
-      )
-      if is_of_subject and value is not None:
-        epochs = line["step"] / steps_of_epoch + (row.pretrain_epochs or 0)
+    for of_phase, loss_weight, step, value in _validations(folder):
+      if of_phase == phase and rows_lib.is_close(
+        loss_weight, subject.loss_weight
+      ):
+        epochs = step / steps_of_epoch + (row.pretrain_epochs or 0)
         values.setdefault(round(epochs, 3), []).append(value)
   return _points(values)
 
 
-def _validations(path: pathlib.Path) -> Iterator[dict]:
-  if not path.is_file():
+def _validations(
+  folder: pathlib.Path,
+) -> Iterator[tuple[str, float | None, int, float]]:
+  """Phase, loss weight, step and SSIM of the lines of validation in a log."""
+  try:
+    lines = files.read(folder / metrics_log.FILE_NAME).splitlines()
+  except OSError:
     return
-  for line in path.read_bytes().splitlines():
-    try:
-      fields = json.loads(line)
-    except ValueError:  # A kill cut the last line short.
-      continue
-    if fields.get("kind") == "validation":
-      yield fields
+  for line in lines:
+    # A kill cut the last line short, or somebody has changed one.
+    with contextlib.suppress(ValueError, LookupError, TypeError):
+      fields = json_lines.parse(line)
+      if fields["kind"] == "validation":
+        weight = fields["loss_weight"]
+        yield (
+          fields["phase"],
+          None if weight is None else float(weight),
+          json_files.whole(fields["step"]),
+          float(fields[f"{_SSIM}_noise_{_LEVEL:g}"]),
+        )
 
 
 def _points(values: dict[float, list[float]]) -> list[_Point]:
