@@ -64,6 +64,23 @@ def open_regular(
   return open(path, mode, opener=opener, **options)
 
 
+def open_to_append(path: str | os.PathLike[str], **options: Any) -> IO[bytes]:
+  """A file, opened to read it and to append to it.
+
+  If it has another name as well, as in a copy of a folder that consists of hard
+  links, this name gets a file of its own, and the other stays as it is.
+
+  Raises:
+    OSError: as `open_regular`.
+  """
+  file = open_regular(path, "a+b", **options)
+  if os.fstat(file.fileno()).st_nlink > 1:
+    file.close()
+    write_atomically(path, read(path))
+    file = open_regular(path, "a+b", **options)
+  return file
+
+
 def _refuse_others(mode: int, name: str) -> None:
   kind = not_a_file(mode)
   if kind is not None:

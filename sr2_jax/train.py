@@ -274,7 +274,7 @@ def train_phase(
           # best weights must be on disk first.
           best.wait()
           state = layout.fetch_members(on_devices.state)
-          checkpoints.save(done, state)
+          checkpoints.save(done, state, start_lib.logs(run, metric_writer))
       if none_left:
         checkpoints.wait()
         divergences.check_any_alive(phase)

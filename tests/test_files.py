@@ -231,3 +231,13 @@ def test_nothing_is_set_aside_where_a_link_leads(tmp_path):
   with pytest.raises(OSError, match="it is a link, not a folder"):
     files.set_aside(tmp_path / "x", tmp_path / "damaged" / "x")
   assert (tmp_path / "x").read_text() == "a"
+
+
+def test_a_file_with_two_names_is_appended_to_under_one(tmp_path):
+  (tmp_path / "a").write_bytes(b"1")
+  os.link(tmp_path / "a", tmp_path / "b")
+  for data in (b"2", b"3"):
+    with files.open_to_append(tmp_path / "b") as file:
+      file.write(data)
+  assert (tmp_path / "a").read_bytes() == b"1"
+  assert (tmp_path / "b").read_bytes() == b"123"

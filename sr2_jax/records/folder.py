@@ -19,6 +19,7 @@ from typing import Any, TextIO
 from sr2_jax import errors, files, json_files
 from sr2_jax.config import record
 
+CONFIG = "config.json"
 _LOCK_ATTEMPTS = 10
 _LOCK_PAUSE = 0.05  # seconds
 _LONGEST_OWNER = 512  # bytes
@@ -35,7 +36,7 @@ class RunFolder:
     self.path = pathlib.Path(path)
     self.images = self.path / "images"
     self._lock = self.path / ".lock"
-    self._config = self.path / "config.json"
+    self.config_path = self.path / CONFIG
     self._done = self.path / "DONE"
 
   def checkpoints(self, phase: str, kind: str = "last") -> pathlib.Path:
@@ -114,14 +115,14 @@ class RunFolder:
       UserError: if it is damaged, or cannot be read.
     """
     try:
-      found = json_files.read(self._config)
+      found = json_files.read(self.config_path)
       record.check_form(found)
     except (FileNotFoundError, NotADirectoryError):
       return None
     except (OSError, ValueError) as error:
       problem = "cannot be read" if isinstance(error, OSError) else "damaged"
       raise errors.UserError(
-        f"{self._config}: {problem} ({files.in_words(error)}).\n"
+        f"{self.config_path}: {problem} ({files.in_words(error)}).\n"
         "Restore it from a copy, or give another --workdir."
       ) from error
     return found
@@ -146,6 +147,11 @@ class RunFolder:
     """
     recorded = self.read()
     if recorded is None:
+      if self.has_begun:
+        raise errors.UserError(
+          f"{self.path} holds a run, but no longer its {CONFIG}.\n"
+          "Restore that file from a copy, or give another --workdir."
+        )
       return
     old = record.recorded(recorded["config"], config)
     differences = [
@@ -161,11 +167,18 @@ class RunFolder:
 
   @property
   def has_begun(self) -> bool:
-    """Whether there is a checkpoint or a row, which depends on the config."""
+    """Whether there is anything that depends on the config.
+
+    That is a checkpoint, a row, or what an evaluation writes.
+    """
     rows = (self.path / name for name in ("metrics.jsonl", "results.jsonl"))
+    written = (
+      "weights/*/*/*.safetensors", "per_image/*.npz", "examples/*.npz"
+    )  # fmt: skip
     return (
       self.is_done
       or any(path.exists() and path.stat().st_size for path in rows)
+      or any(any(self.path.glob(pattern)) for pattern in written)
       # The name of a checkpoint ends with its step; what a killed save leaves
       # has a longer name. Damaged checkpoints count as well.
       or any(
@@ -177,12 +190,12 @@ class RunFolder:
   def record(self, fields: dict[str, Any]) -> None:
     """Writes the record to config.json."""
     text = json.dumps(fields, indent=2) + "\n"
-    files.write_atomically(self._config, text.encode())
+    files.write_atomically(self.config_path, text.encode())
 
   @property
   def is_done(self) -> bool:
     """Whether the run in this folder has finished."""
-    return self._done.exists()
+    return os.path.exists(self._done)
 
   def set_done(self, members: bytes = b"") -> None:
     """Marks the run as finished; `divergence.lines_of_done` are its members."""

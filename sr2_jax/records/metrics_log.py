@@ -13,10 +13,11 @@ compares the members. Images and throughput are in one run for each phase. A
 kill may lose what came after the last `sync` there, but not in metrics.jsonl.
 """
 
+import hashlib
 import math
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -57,6 +58,8 @@ class Writer:
     self._active = active
     self.timing = timing_log.TimingLog(workdir, active=active)
     self._file: BinaryIO | None = None
+    self._lines, self._digest = 0, hashlib.sha256()
+    self._ends: list[dict[str, Any]] = []
     self._tensorboard: tensorboard_lib.TensorBoard | None = None
     if active and tensorboard:
       self._tensorboard = tensorboard_lib.TensorBoard(
@@ -77,8 +80,9 @@ class Writer:
     if self._file is None:
       self._path.parent.mkdir(parents=True, exist_ok=True)
       # Unbuffered: killing this process loses no line that was written.
-      self._file = files.open_regular(self._path, "ab", buffering=0)
+      self._file = files.open_to_append(self._path, buffering=0)
     rest = "".join(map(json_lines.dump, ordered)).encode()
+    self._count(rest, ordered)
     while rest:  # A disk may take a part before it reports that it is full.
       rest = rest[self._file.write(rest) :]
     if self._tensorboard is not None:
@@ -123,6 +127,8 @@ class Writer:
       new = _rows_until(last, old, path=self._path)
       if new != old:
         files.write_atomically(self._path, new)
+      self._lines, self._digest, self._ends = 0, hashlib.sha256(), []
+      self._count(new, map(json_lines.parse, new.splitlines()))
     if self._tensorboard is not None:
       self._tensorboard.close()
       for name in self._tensorboard.runs:
@@ -130,6 +136,54 @@ class Writer:
         if of_phase in names.PHASES[last[0] :]:
           first = step + 1 if of_phase == phase else 0
           self._tensorboard.purge(name, first)
+
+  @property
+  def held(self) -> dict[str, Any]:
+    """What metrics.jsonl holds, for the checkpoint of this step.
+
+    That is how many lines, their sha256, and which members diverged.
+    """
+    return {
+      "lines": self._lines,
+      "sha256": self._digest.hexdigest(),
+      "diverged": list(self._ends),
+    }
+
+  def make_up(self, held: Mapping[str, Any]) -> str | None:
+    """Compares the file with what it held at the step that it is cut back to.
+
+    Lines that say who has diverged are added if they are gone: the run must not
+    go on with a member that has.
+
+    Args:
+      held: from `held`, at that step.
+
+    Returns:
+      What else the file has lost, or None.
+    """
+    if not self._active:
+      return None
+    num_lines, found = held["lines"], self._lines
+    first = hashlib.sha256()
+    if os.path.lexists(self._path):
+      lines = files.read(self._path).splitlines(keepends=True)
+      first.update(b"".join(lines[:num_lines]))
+    self.write([end for end in held["diverged"] if end not in self._ends])
+    if found < num_lines:
+      return f"{num_lines - found:,} of {num_lines:,} lines are gone"
+    if first.hexdigest() != held["sha256"]:
+      return "its lines are not those that were written"
+    return None
+
+  def _count(self, lines: bytes, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Notes lines that are in the file, and what they say."""
+    self._lines += lines.count(b"\n")
+    self._digest.update(lines)
+    self._ends += [
+      {name: row.get(name) for name in (*_IDENTITY, DIVERGED_AT)}
+      for row in rows
+      if DIVERGED_AT in row
+    ]
 
   def sync(self) -> None:
     """Returns when all that was written is on disk."""

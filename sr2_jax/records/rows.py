@@ -225,6 +225,14 @@ _TYPES = {
 FIELDS = tuple(_TYPES)
 
 
+def count(folder: pathlib.Path) -> int:
+  """The number of rows in a run folder; they are not looked at."""
+  try:
+    return len(files.read(folder / FILE_NAME).splitlines())
+  except OSError:
+    return 0
+
+
 def read(paths: Paths) -> list[Row]:
   """Rows of one or several run folders or files, in file order.
 

@@ -3,7 +3,7 @@
 A checkpoint is a tree of NumPy arrays, whose files orbax commits by one rename.
 Orbax restores a flipped byte without noticing, so each commit also holds the
 sha256 of every file but orbax's own _CHECKPOINT_METADATA, which still changes
-afterwards.
+afterwards, and says which checkpoint of which run it is.
 
 The files are checked before orbax opens them. On some damaged files orbax
 leaves threads running that print tracebacks during the run.
@@ -11,23 +11,20 @@ leaves threads running that print tracebacks during the run.
 
 import contextlib
 import functools
-import glob
 import logging
 import os
 import pathlib
 import re
-import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from etils.epath import gpath
 
-from sr2_jax import agreement, errors, parallel
-from sr2_jax.training import file_list
+from sr2_jax import agreement, errors, files, parallel
+from sr2_jax.training import file_list, identity, literal_path
 
 # What a process finds of a checkpoint; the worst counts.
 _GOOD, _DAMAGED, _UNREADABLE = range(3)
@@ -68,26 +65,6 @@ def _silence_abandoned_work() -> None:
   sys.unraisablehook = hook
 
 
-class _LiteralPath(gpath.PosixGPath):
-  """A local path for orbax, whatever characters it has.
-
-  Its base class sees a pattern in [1] and a bucket in /s3/runs.
-  """
-
-  @property
-  def _uri_scheme(self) -> None:
-    return None
-
-  def glob(self, pattern: str) -> Iterator["_LiteralPath"]:
-    for found in glob.iglob(os.path.join(glob.escape(str(self)), pattern)):
-      yield type(self)(found)
-
-
-def _literal(path: pathlib.Path) -> _LiteralPath:
-  # TensorStore would take link/../run for run, wherever the link leads.
-  return _LiteralPath(path.resolve())
-
-
 class Checkpoints:
   """The checkpoints of one phase, in one folder, by step."""
 
@@ -104,6 +81,8 @@ class Checkpoints:
     self._folder = folder.absolute()
     self._keep = keep
     self._read_only = read_only
+    # Step of the save that goes on, and what the logs held then.
+    self._saving: tuple[int, Mapping[str, Any] | None] = (-1, None)
     # Orbax logs every save and every traceback; a run has its own messages.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     _silence_abandoned_work()
@@ -111,7 +90,7 @@ class Checkpoints:
 
   def _open(self) -> None:
     self._manager = ocp.CheckpointManager(
-      _literal(self._folder),
+      literal_path.literal(self._folder),
       item_names=("state",),
       options=ocp.CheckpointManagerOptions(
         max_to_keep=self._keep,
@@ -140,10 +119,15 @@ class Checkpoints:
     """
     return sorted(self._manager.all_steps())
 
-  def save(self, step: int, tree: Any) -> None:
+  def save(
+    self, step: int, tree: Any, logs: Mapping[str, Any] | None = None
+  ) -> None:
     """Starts to write NumPy arrays, once the previous write has finished.
 
-    The arrays must not change afterwards.
+    Args:
+      step: of the checkpoint; nothing is done if it has one.
+      tree: the arrays, which must not change afterwards.
+      logs: what the logs of the run hold now, as `logs` gives it back.
 
     Raises:
       UserError: if this write cannot start, or the previous one failed.
@@ -153,6 +137,7 @@ class Checkpoints:
     self.wait()
     if step in self.steps:
       return
+    self._saving = (step, logs)
     with self._failures_named():
       self._manager.save(
         step,
@@ -197,6 +182,7 @@ class Checkpoints:
     Any other error is the system's: the files are as they were written.
     """
     file_list.verify(self._path(step))
+    identity.check(self._path(step), step)
     abstract_state = jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), abstract_state
     )
@@ -240,7 +226,7 @@ class Checkpoints:
     )
     with ocp.Checkpointer(handler, multiprocessing_options=options) as reader:
       return reader.restore(
-        _literal(self._path(step) / "state"),
+        literal_path.literal(self._path(step) / "state"),
         args=ocp.args.PyTreeRestore(abstract_state, restore_args=as_saved),
       )
 
@@ -283,11 +269,15 @@ class Checkpoints:
     if steps and required:
       raise errors.UserError(
         f"no good checkpoint is left in {self._folder} ({len(steps)} damaged)."
-        "\nRestore the folder from a copy, or delete it to train this phase "
+        "\nRestore the folder from a copy, or move it away to train this phase "
         "again."
       )
     self._set_aside(bad)
     return None
+
+  def logs(self, step: int) -> Mapping[str, Any] | None:
+    """What the logs held at a checkpoint that was restored; None: unknown."""
+    return identity.logs_of(self._path(step))
 
   def wait(self) -> None:
     """Returns when the last save is committed.
@@ -325,26 +315,35 @@ class Checkpoints:
     return self._folder / f"{step:08d}"
 
   def _list_files(self) -> None:
-    """Adds the list of files to a save before orbax commits it.
+    """Adds identity and list of files to a save before orbax commits it.
 
     Orbax calls this in its own thread, in every process.
     """
+    step, logs = self._saving
     if parallel.is_main_process():
       for folder in self._folder.glob("*.orbax-checkpoint-tmp"):
+        identity.write(folder, step, logs)
         file_list.write(folder)
 
   def _set_aside(self, steps: list[int]) -> None:
-    """Moves damaged checkpoints out of the way; the same steps come again."""
+    """Moves damaged checkpoints out of the way; the same steps come again.
+
+    Raises:
+      UserError: if one cannot be moved.
+    """
     if not steps or self._read_only:
       return
     self._manager.close()
     if parallel.is_main_process():
+      damaged = self._folder.parent / "damaged"
       for step in steps:
-        target = (
-          self._folder.parent / "damaged" / f"{self._folder.name}_{step:08d}"
-        )
-        shutil.rmtree(target, ignore_errors=True)
-        target.parent.mkdir(exist_ok=True)
-        self._path(step).rename(target)
+        try:
+          target = damaged / f"{self._folder.name}_{step:08d}"
+          files.set_aside(self._path(step), target)
+        except OSError as error:
+          raise errors.UserError(
+            f"{self._path(step)} is damaged, and cannot be moved to {damaged} "
+            f"({files.in_words(error)}).\nMove it away and start again."
+          ) from error
     parallel.barrier("damaged checkpoints set aside")
     self._open()

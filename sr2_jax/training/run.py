@@ -14,7 +14,7 @@ from sr2_jax.config import derived, fields, record, source_checks
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.models import conv_choice, srmd_weights
 from sr2_jax.records import folder as folder_lib
-from sr2_jax.records import provenance
+from sr2_jax.records import parts, provenance
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.training import (
   carried,
@@ -22,6 +22,7 @@ from sr2_jax.training import (
   convolutions,
   devices,
   fine_tuning,
+  identity,
   population,
   preemption,
   steps,
@@ -105,21 +106,23 @@ def open_run(
   folder = folder_lib.RunFolder(workdir)
   # Process 0 alone reads and judges the folder; the others follow it.
   is_first = parallel.is_main_process()
-  if is_first and evaluate_only and folder.read() is None:
+  if is_first and evaluate_only and not (folder.has_begun or folder.read()):
     raise errors.UserError(
       f"{folder.path} is not a run folder: it has no config.json.\n"
       "Give the --workdir of a run, or leave --mode=eval out to train."
     )
   with folder.claim() if is_first else contextlib.nullcontext():
     if is_first:
+      if evaluate_only or not folder.is_done:
+        parts.check(folder.path)
       _check_config(config, folder, evaluate_only=evaluate_only)
     agreement.on_folder(folder.path)
     is_done = folder.is_done and not evaluate_only
     if agreement.follow("to look for DONE", is_done):
-      messages.say(
-        f"{folder.path} has finished: its results are in {rows_lib.FILE_NAME}"
-        " and images/. Nothing to do."
-      )
+      end = f": its results are in {rows_lib.FILE_NAME} and images/."
+      if not rows_lib.count(folder.path):
+        end = f", but {rows_lib.FILE_NAME} has no rows; --mode=eval writes it."
+      messages.say(f"{folder.path} has finished{end} Nothing to do.")
       yield None
       return
     compilation.use_cache()
@@ -143,6 +146,7 @@ def _check_config(
   config: Any, folder: folder_lib.RunFolder, *, evaluate_only: bool
 ) -> None:
   """Raises UserError where the config does not fit the folder."""
+  identity.put_record_back(folder)
   if evaluate_only:
     folder.check(
       record.to_dict(config),

@@ -3,10 +3,15 @@
 import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sr2_jax import agreement, messages, parallel
+import jax
+import numpy as np
+
+from sr2_jax import agreement, errors, messages, parallel
 from sr2_jax.records import divergence as records
 from sr2_jax.records import metrics_log
+from sr2_jax.records import rows as rows_lib
 from sr2_jax.training import (
   checkpoint,
   divergence,
@@ -28,12 +33,14 @@ class Start:
     step: steps done in it.
     state: after that step.
     inherited: what diverged in the pretraining that `init_from` names.
+    logs: what the run's logs held at that step; None if unknown.
   """
 
   phase: phase_lib.Phase
   step: int
   state: steps.TrainState
   inherited: Sequence[records.Divergence] = ()
+  logs: Mapping[str, Any] | None = None
 
 
 def where_to_start(
@@ -53,8 +60,11 @@ def where_to_start(
     newest = checkpoints[name].restore_latest(phase.abstract_state)
     if newest is not None:
       step, state = newest
+      logs = checkpoints[name].logs(step)
+      if logs is None:
+        _check_step(run.folder.checkpoints(name), phase, step, state)
       messages.say(f"resuming {name} at step {step:,} of {phase.num_steps:,}")
-      return Start(phase, step, state)
+      return Start(phase, step, state, logs=logs)
 
   phase = next(iter(phases.values()))
   if run.config.fine_tune:
@@ -74,6 +84,34 @@ def where_to_start(
     )
     return Start(phase, 0, phase.start_from(pretrained, members), inherited)
   return Start(phase, 0, phase.create_state())
+
+
+def _check_step(
+  folder: pathlib.Path,
+  phase: phase_lib.Phase,
+  step: int,
+  state: steps.TrainState,
+) -> None:
+  """Refuses a checkpoint of an older version that has another step's name.
+
+  Adam counts its steps. Those of a member that has diverged end one before it.
+
+  Raises:
+    UserError: says which step it is of.
+  """
+  leaves = jax.tree_util.tree_leaves_with_path(state.opt_state)
+  counts = [
+    int(np.max(leaf))
+    for (*_, name), leaf in leaves
+    if getattr(name, "name", None) == "count"
+  ]
+  done = max(counts, default=step)
+  if step > phase.num_steps or done not in (step, step - 1):
+    raise errors.UserError(
+      f"{folder}: the checkpoint of step {step:,} is of step {done:,}, of "
+      f"{phase.num_steps:,} steps.\nGive it its own name, or move it away and "
+      "run the same command again."
+    )
 
 
 def of_next_phase(
@@ -133,6 +171,8 @@ def take_up(
   """
   phase, step = start.phase, start.step
   metric_writer.truncate(phase.name, step)
+  if start.logs and parallel.is_main_process():
+    _tell_losses(run, start.logs, metric_writer)
   known = divergence.on_record(run.folder.path, until=(phase.name, step))
   new = [x for x in start.inherited if x not in known]
   metric_writer.write([log_lines.of_divergence(x) for x in new])
@@ -147,3 +187,41 @@ def take_up(
   )
   found.add(phase, step, finite)
   return found
+
+
+def logs(run: run_lib.Run, metric_writer: metrics_log.Writer) -> dict[str, Any]:
+  """What the logs of a run hold now, for the checkpoint of this step."""
+  return {
+    metrics_log.FILE_NAME: metric_writer.held,
+    rows_lib.FILE_NAME: {"rows": rows_lib.count(run.folder.path)},
+  }
+
+
+def _tell_losses(
+  run: run_lib.Run,
+  logs: Mapping[str, Any],
+  metric_writer: metrics_log.Writer,
+) -> None:
+  """Says what the logs have lost since a checkpoint, and records it.
+
+  The state is whole, so the run goes on: nothing else would bring them back.
+  """
+  lost = {}
+  if problem := metric_writer.make_up(logs[metrics_log.FILE_NAME]):
+    lost[metrics_log.FILE_NAME] = problem
+  before = logs[rows_lib.FILE_NAME]["rows"]
+  found = rows_lib.count(run.folder.path)
+  if found < before:
+    lost[rows_lib.FILE_NAME] = (
+      f"{before - found:,} of {before:,} rows are gone; --mode=eval evaluates "
+      "the weights at the end of each phase again"
+    )
+  for name, problem in lost.items():
+    messages.say(
+      f"note: {run.folder.path / name} has changed since this step was saved: "
+      f"{problem}"
+    )
+  recorded = run.folder.read()
+  if lost and recorded is not None:
+    later = [*recorded.get("later", []), {"mode": "train", "lost": lost}]
+    run.folder.record({**recorded, "later": later})

@@ -314,7 +314,10 @@ def test_ignored_fields_may_differ_and_no_others(tmp_path, ignored):
     "metrics.jsonl",
     "results.jsonl",
     "checkpoints/pretrain/last/00000003/state",
-    "checkpoints/joint/damaged/last_00000003/state",
+    "checkpoints/joint/damaged/last_00000003_2/state",
+    "weights/joint_sr2_fsrcnn/seed_0/last.safetensors",
+    "per_image/fsrcnn_test.npz",
+    "examples/fsrcnn.npz",
     "DONE",
   ],
 )
@@ -332,6 +335,10 @@ def test_run_has_begun_with_its_first_checkpoint_or_row(tmp_path, name):
   (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
   (tmp_path / name).write_text("something")
   assert folder.has_begun
+  # Without its record, no config is the one that it was started with.
+  folder.config_path.unlink()
+  with pytest.raises(errors.UserError, match="no longer its config.json"):
+    folder.check(CONFIG)
 
 
 def test_a_removed_field_is_a_difference(tmp_path):

@@ -1,5 +1,4 @@
 import contextlib
-import os
 import shutil
 import socket
 import subprocess
@@ -10,7 +9,6 @@ import numpy as np
 import optax
 import orbax.checkpoint as ocp
 import pytest
-from etils.epath import gpath
 
 from sr2_jax import errors
 from sr2_jax.training import checkpoint, file_list, optimizer, steps
@@ -495,14 +493,6 @@ def test_names_of_folders_are_no_patterns(tmp_path, name):
   step, state = opened.restore_latest(make_state(0.0))
   assert step == 20
   np.testing.assert_array_equal(state.params["sr"]["kernel"], [1.5] * 4)
-
-
-def test_a_folder_called_s3_is_no_bucket():
-  path = checkpoint._LiteralPath("/s3/runs")
-  assert os.fspath(path) == str(path) == "/s3/runs"
-  assert os.fspath(path / "last") == "/s3/runs/last"
-  # A version of etils without this property would read from a bucket.
-  assert hasattr(gpath.PosixGPath, "_uri_scheme")
 
 
 def test_a_link_and_two_dots_lead_where_the_system_says(tmp_path):
