@@ -1,15 +1,16 @@
 """Decoded images on disk, so that only the first start decodes.
 
-Each entry is one file: the sha256 of everything that follows (32 bytes), the
-images, and what belongs to them, both as NumPy's .npy. Deleting the folder is
-always safe.
+Each entry is one file: a sha256 (32 bytes), the images, and what belongs to
+them, both as NumPy's .npy. The sha256 is of what the entry is made from and of
+everything that follows, so a good file under the name of another is not used.
+Deleting the folder is always safe.
 """
 
 import hashlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import numpy as np
 
@@ -36,13 +37,20 @@ def decoded(name: str, source: str, *, decode: Callable[[], Arrays]) -> Arrays:
     decode: makes the arrays; called at most once.
   """
 
+  key = key_of(name, source)
+
   def make(path: Path) -> Arrays:
     arrays = decode()
-    _write(path, arrays)
+    _write(path, arrays, key)
     return arrays
 
   path = path_of(name, source, suffix=".arrays")
-  return once(path, name, read=_read, make=make)
+  return once(path, name, read=lambda path: _read(path, key), make=make)
+
+
+def key_of(name: str, source: str) -> bytes:
+  """What the sha256 of the entry of `name` and `source` begins with."""
+  return hashlib.sha256(f"{name}\n{source}".encode()).digest()
 
 
 def path_of(name: str, source: str, *, suffix: str) -> Path:
@@ -86,7 +94,8 @@ def once(
 def warn_of_damage(path: Path) -> None:
   """Reports an entry that is made again."""
   print(
-    f"warning: {path} is damaged; decoding the images again", file=sys.stderr
+    f"warning: {path} is damaged, or not of these images; decoding them again",
+    file=sys.stderr,
   )
 
 
@@ -107,12 +116,12 @@ def _stamp(path: Path) -> tuple[int, int] | None:
   return stat.st_ino, stat.st_mtime_ns
 
 
-def _read(path: Path) -> Arrays | None:
+def _read(path: Path, key: bytes) -> Arrays | None:
   """The verified content of `path`, or None if it cannot be used."""
   try:
-    with path.open("rb") as file:
+    with files.open_regular(path) as file:
       expected = file.read(_DIGEST_BYTES)
-      if hashlib.file_digest(file, "sha256").digest() != expected:
+      if _digest(file, key) != expected:
         warn_of_damage(path)
         return None
       file.seek(_DIGEST_BYTES)
@@ -123,7 +132,12 @@ def _read(path: Path) -> Arrays | None:
   return images, facts
 
 
-def _write(path: Path, arrays: Arrays) -> None:
+def _digest(file: IO[bytes], key: bytes) -> bytes:
+  """sha256 of a key and of the rest of a file."""
+  return hashlib.file_digest(file, lambda: hashlib.sha256(key)).digest()
+
+
+def _write(path: Path, arrays: Arrays, key: bytes) -> None:
   """Writes a complete file at once, even if another process writes it too."""
   try:
     with files.replacing(path, shared=True) as file:
@@ -131,7 +145,7 @@ def _write(path: Path, arrays: Arrays) -> None:
       for array in arrays:
         np.save(file, array, allow_pickle=False)
       file.seek(_DIGEST_BYTES)
-      digest = hashlib.file_digest(file, "sha256").digest()
+      digest = _digest(file, key)
       file.seek(0)
       file.write(digest)
   except OSError as error:

@@ -1,9 +1,9 @@
 """Own images in a file that is mapped, so that they need no memory.
 
-An entry of the cache is one file: a sha256 (32 bytes), then the pixels, a
-digest of each image and the notes, all as NumPy's .npy. Images are written as
-they are decoded, and the file gets its name when it is complete. The system
-reads pixels when they are looked at, and may forget them again.
+An entry of the cache is one file: a sha256 (32 bytes), as `cache` has it, then
+the pixels, a digest of each image and the notes, all as NumPy's .npy. Images
+are written as they are decoded, and the file gets its name when it is complete.
+The system reads pixels when they are looked at, and may forget them again.
 """
 
 import abc
@@ -122,10 +122,11 @@ class _File(Target):
     errors: that kept images from being written; threads may meet several.
   """
 
-  def __init__(self, file: io.BufferedRandom, folder: Path) -> None:
+  def __init__(self, file: io.BufferedRandom, folder: Path, key: bytes) -> None:
     super().__init__()
     self.errors: list[OSError] = []
     self._file, self._folder, self._first = file, folder, 0
+    self._key = key
     file.write(bytes(_DIGEST_BYTES))
 
   @contextlib.contextmanager
@@ -161,7 +162,7 @@ class _File(Target):
     for array in (self.digests, as_bytes):
       np.save(file, array, allow_pickle=False)
     file.flush()
-    digest = _digest(file)
+    digest = _digest(file, self._key)
     file.seek(0)
     file.write(digest)
     file.flush()
@@ -189,12 +190,14 @@ def kept(
     UserError: there are many images, and the cache cannot be written.
   """
 
+  key = cache.key_of(name, source)
+
   def make(path: Path) -> Images:
     folder, size, is_of_cache = path.parent, 0, True
     try:
       _remove_abandoned(path)
       with files.replacing(path, shared=True) as file:
-        target = _File(file, folder)
+        target = _File(file, folder, key)
         try:
           notes = decode(target)
         except OSError as error:
@@ -212,7 +215,7 @@ def kept(
       return target.end(decode(target))
 
   path = cache.path_of(name, source, suffix=".images")
-  return cache.once(path, name, read=_read, make=make)
+  return cache.once(path, name, read=lambda path: _read(path, key), make=make)
 
 
 def _refuse_many(nbytes: int, folder: Path, error: OSError) -> None:
@@ -232,11 +235,11 @@ def _remove_abandoned(path: Path) -> None:
       print(f"removed {old}, which was never completed", file=sys.stderr)
 
 
-def _read(path: Path) -> Images | None:
+def _read(path: Path, key: bytes) -> Images | None:
   """The verified content of a file, or None if it cannot be used."""
   try:
-    with path.open("rb") as file:
-      if file.read(_DIGEST_BYTES) == _digest(file):
+    with files.open_regular(path) as file:
+      if file.read(_DIGEST_BYTES) == _digest(file, key):
         return _content(file)
   except OSError:
     return None
@@ -257,11 +260,11 @@ def _pixels(
   return shape, dtype, file.tell(), nbytes
 
 
-def _digest(file: io.BufferedIOBase) -> bytes:
-  """sha256 of what follows the first bytes, without the pixels if many."""
+def _digest(file: io.BufferedIOBase, key: bytes) -> bytes:
+  """sha256 of a key and the rest of a file, without the pixels if many."""
   _, _, first, nbytes = _pixels(file)
   file.seek(_DIGEST_BYTES)
-  digest = hashlib.sha256()
+  digest = hashlib.sha256(key)
   if nbytes > _FEW:
     digest.update(file.read(first - _DIGEST_BYTES))
     file.seek(first + nbytes)

@@ -77,9 +77,13 @@ def check(commit: pathlib.Path, step: int) -> None:
 def _check_run(copy: Any, recorded: Mapping[str, Any]) -> None:
   """Raises ValueError if two records are of different runs."""
   record.check_form(copy)
+  # Somebody may have brought config.json to the form of another version.
+  configs = copy["config"], recorded["config"]
   differences = [
     str(difference)
-    for difference in record.difference(copy["config"], recorded["config"])
+    for difference in record.difference(
+      record.recorded(*configs), record.recorded(*reversed(configs))
+    )
     if not difference.is_of(*fields.FREE_ON_RESUME, *_PLACES)
   ]
   then, now = (

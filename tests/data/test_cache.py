@@ -1,5 +1,7 @@
 """The cache returns what was decoded, and never anything else."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -140,3 +142,28 @@ assert (images == 7).all() and (labels == np.arange(500)).all()
 
   images, _ = cache.decoded("both", "same", decode=never)
   assert (images == 7).all()
+
+
+@pytest.mark.parametrize(
+  ("name", "source"),
+  [("digits-1.0-test", "copy a"), ("digits-1.0-train", "copy b")],
+)
+def test_a_good_entry_of_other_images_is_not_used(folder, name, source, capsys):
+  cache.decoded(name, source, decode=lambda: (IMAGES + 1, LABELS + 1))
+  (other,) = folder.iterdir()
+  decoder = Decoder()
+  _load(decoder)
+  (entry,) = set(folder.iterdir()) - {other}
+  other.replace(entry)
+  _load(decoder)
+  assert decoder.calls == 2
+  assert "damaged, or not of these images" in capsys.readouterr().err
+
+
+def test_an_entry_that_is_no_file_is_not_waited_for(folder):
+  _load(Decoder())
+  (entry,) = folder.iterdir()
+  entry.unlink()
+  os.mkfifo(entry)
+  _load(Decoder())
+  assert entry.is_file()

@@ -77,6 +77,22 @@ def test_entries_of_the_old_form_are_left_alone(folder):
   np.testing.assert_array_equal(found.pixels, IMAGES)
 
 
+@pytest.mark.parametrize("few", [True, False])
+def test_a_good_entry_of_other_images_is_not_used(
+  folder, capsys, monkeypatch, few
+):
+  monkeypatch.setattr(mapped_images, "_FEW", 10**6 if few else 100)
+  _load(Decoder(), source="copy b")
+  [other] = folder.iterdir()
+  decoder = Decoder()
+  _load(decoder)
+  [entry] = set(folder.iterdir()) - {other}
+  other.replace(entry)
+  _load(decoder)
+  assert decoder.calls == 2
+  assert "damaged, or not of these images" in capsys.readouterr().err
+
+
 # The digest, the first header, its shape, a pixel, an image's digest, notes.
 PLACES = [3, 36, 32 + 62, 32 + 128 + 1000, -300, -2]
 

@@ -337,7 +337,7 @@ def test_run_has_begun_with_its_first_checkpoint_or_row(tmp_path, name):
   assert folder.has_begun
   # Without its record, no config is the one that it was started with.
   folder.config_path.unlink()
-  with pytest.raises(errors.UserError, match="no longer its config.json"):
+  with pytest.raises(errors.UserError, match=r"no longer its config\.json"):
     folder.check(CONFIG)
 
 

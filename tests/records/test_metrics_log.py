@@ -291,3 +291,77 @@ def test_tensorboard_forgets_what_is_written_again(tmp_path, last):
     metric_writer.write(rows)
   metric_writer.close()
   assert [test_tensorboard.scalars(root / run) for run in runs] == whole
+
+
+def _resumed(workdir, step=150):
+  """A writer as a resumed run has it."""
+  metric_writer = metrics_log.Writer(workdir, tensorboard=False)
+  metric_writer.truncate("joint", step)
+  return metric_writer
+
+
+def test_what_the_file_holds_is_the_same_in_a_resumed_run(tmp_path):
+  metric_writer = metrics_log.Writer(tmp_path, tensorboard=False)
+  metric_writer.truncate("pretrain", 0)
+  for _, _, rows in _steps():
+    metric_writer.write(rows)
+  held = json.loads(json.dumps(metric_writer.held))
+  metric_writer.close()
+  resumed = _resumed(tmp_path)
+  assert resumed.held == held
+  assert held["lines"] == 14
+  assert resumed.make_up(held) is None
+  # A line that was written after the checkpoint, about the same step.
+  resumed.write([_row(150, phase="joint", diverged_at=150)])
+  resumed.close()
+  assert _resumed(tmp_path).make_up(held) is None
+
+
+@pytest.mark.parametrize(
+  ("change", "problem"),
+  [
+    (lambda lines: None, "14 of 14 lines are gone"),
+    (lambda lines: [], "14 of 14 lines are gone"),
+    (lambda lines: lines[1:], "1 of 14 lines are gone"),
+    (lambda lines: lines[:3] + lines[4:], "1 of 14 lines are gone"),
+    (lambda lines: lines[::2], "7 of 14 lines are gone"),
+    (lambda lines: [lines[1], *lines[1:]], "not those that were written"),
+    (lambda lines: lines[1:] + lines[:1], "not those that were written"),
+  ],
+)
+def test_lines_that_are_gone_are_counted(tmp_path, change, problem):
+  _write_all(tmp_path)
+  held = _resumed(tmp_path).held
+  path = tmp_path / "metrics.jsonl"
+  lines = change(path.read_bytes().splitlines(keepends=True))
+  path.unlink()
+  if lines is not None:
+    path.write_bytes(b"".join(lines))
+  assert problem in _resumed(tmp_path).make_up(held)
+
+
+def test_who_has_diverged_is_not_lost_with_the_lines(tmp_path):
+  metric_writer = metrics_log.Writer(tmp_path, tensorboard=False)
+  metric_writer.write([_row(7), _row(7, seed=1, loss=math.nan, diverged_at=7)])
+  held = json.loads(json.dumps(metric_writer.held))
+  metric_writer.close()
+  (tmp_path / "metrics.jsonl").write_bytes(b"")
+  for problem in ("2 of 2 lines are gone", "1 of 2 lines are gone"):
+    metric_writer = _resumed(tmp_path)
+    assert metric_writer.make_up(held) == problem
+    metric_writer.close()
+    [line] = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(line)["diverged_at"] == 7
+    assert json.loads(line)["seed"] == 1
+
+
+@pytest.mark.parametrize(
+  "step", ["1.5", '"1"', "true", "null", "1e999", "NaN", "[1]", "[" * 9999]
+)
+def test_a_step_that_is_none_is_a_damaged_line(tmp_path, step):
+  row = json.dumps(_row(1, loss=0.5))
+  text = row.replace('"step": 1', f'"step": {step}')
+  (tmp_path / "metrics.jsonl").write_text(f"{text}\n{row}\n")
+  metric_writer = metrics_log.Writer(tmp_path, tensorboard=False)
+  with pytest.raises(errors.UserError, match=r"metrics\.jsonl:1: damaged line"):
+    metric_writer.truncate("joint", 1)

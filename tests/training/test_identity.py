@@ -11,7 +11,8 @@ from sr2_jax.training import checkpoint, file_list, identity
 
 CONFIG = {
   "seed": 0, "init_from": "", "data": {"path": "images"},
-  "joint": {"loss_weight": [9.0]}, "parallel": {"layout": "data"},
+  "loss": {"l2": [0.01]}, "joint": {"loss_weight": [9.0]},
+  "parallel": {"layout": "data"},
 }  # fmt: skip
 DATASET = {"name": "folder", "fingerprint": "f0"}
 LOGS = {"metrics.jsonl": {"lines": 3, "sha256": "ab", "diverged": []}}
@@ -111,6 +112,7 @@ def test_a_checkpoint_of_another_run_is_not_used(folder, change, named):
     lambda x: x["config"].update(init_from="moved"),
     lambda x: x["config"]["data"].update(path="moved"),
     lambda x: x["config"]["parallel"].update(layout="members"),
+    lambda x: x["config"]["loss"].update(l2=0.01),  # as older versions had it
     lambda x: x["later"].append({"mode": "train", "python": "3.12"}),
   ],
 )
@@ -138,7 +140,7 @@ def test_an_identity_that_is_damaged_is_not_believed(folder, text):
   commit = folder.checkpoints("pretrain") / "00000020"
   path = commit / "identity" / "checkpoint.json"
   path.write_text(text)
-  with pytest.raises(ValueError, match="sha256 of identity/checkpoint.json"):
+  with pytest.raises(ValueError, match=r"sha256 of identity/checkpoint\.json"):
     opened(folder, read_only=True).restore(20, tree(0))
   file_list.write(commit)
   with pytest.raises(ValueError):  # noqa: PT011

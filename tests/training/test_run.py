@@ -433,6 +433,70 @@ def test_evaluation_needs_a_run_and_makes_none(images, tmp_path):
 
 
 @pytest.mark.parametrize("evaluate_only", [False, True])
+@pytest.mark.parametrize("left", ["metrics.jsonl", "DONE", "per_image/a.npz"])
+def test_a_run_whose_record_is_gone_takes_no_config(
+  images, tmp_path, evaluate_only, left
+):
+  (tmp_path / left).parent.mkdir(exist_ok=True)
+  (tmp_path / left).write_text("{}\n")
+  with (
+    pytest.raises(errors.UserError, match=r"no longer its config\.json"),
+    run_lib.open_run(
+      make_config(images), tmp_path, evaluate_only=evaluate_only
+    ),
+  ):
+    raise AssertionError("opened")
+  assert not (tmp_path / "config.json").exists()
+
+
+def test_a_record_that_is_gone_comes_from_a_checkpoint(images, tmp_path):
+  config = make_config(images)
+  with run_lib.open_run(config, tmp_path) as run:
+    checkpoints = checkpoint.Checkpoints(run.folder.checkpoints("pretrain"))
+    checkpoints.save(1, {"a": np.zeros(3)})
+    checkpoints.close()
+  record = (tmp_path / "config.json").read_bytes()
+  (tmp_path / "config.json").unlink()
+  with (
+    pytest.raises(errors.UserError, match="seed: 0 -> 1"),
+    run_lib.open_run(make_config(images, seed=1), tmp_path),
+  ):
+    raise AssertionError("opened")
+  (tmp_path / "config.json").unlink()
+  with run_lib.open_run(config, tmp_path):
+    assert (tmp_path / "config.json").read_bytes() == record
+
+
+@pytest.mark.parametrize("evaluate_only", [False, True])
+def test_parts_are_looked_at_before_anything_is_loaded(
+  images, tmp_path, monkeypatch, evaluate_only
+):
+  config = make_config(images)
+  with run_lib.open_run(config, tmp_path / "run"):
+    begin(tmp_path / "run")
+  (tmp_path / "elsewhere").mkdir()
+  (tmp_path / "run" / "weights").symlink_to(tmp_path / "elsewhere")
+  monkeypatch.delattr(run_lib.images_lib, "load")
+  with (
+    pytest.raises(errors.UserError, match="weights: is a link that leads out"),
+    run_lib.open_run(config, tmp_path / "run", evaluate_only=evaluate_only),
+  ):
+    raise AssertionError("opened")
+
+
+def test_a_finished_run_says_if_its_rows_are_gone(images, tmp_path, capsys):
+  config = make_config(images)
+  with run_lib.open_run(config, tmp_path) as run:
+    run.folder.set_done()
+  rows = tmp_path / "results.jsonl"
+  for text, said in (("{}\n", "its results are in"), ("", "has no rows")):
+    rows.write_text(text)
+    with run_lib.open_run(config, tmp_path) as run:
+      assert run is None
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("evaluate_only", [False, True])
 def test_changed_data_are_refused(tmp_path, evaluate_only):
   root = write_images(tmp_path / "data")
   config, workdir = make_config(root), tmp_path / "run"

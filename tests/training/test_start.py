@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -11,6 +12,11 @@ from sr2_jax.records import metrics_log
 from sr2_jax.training import checkpoint, population, start
 from sr2_jax.training import run as run_lib
 from tests import tiny_network
+
+LINE = {
+  "kind": "train", "phase": "pretrain", "seed": 0, "l2": 0.01,
+  "loss_weight": None, "loss": 0.5,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -126,3 +132,80 @@ def test_the_newest_checkpoint_of_the_last_phase_comes_first(run, capsys):
   assert "resuming pretrain at step 3 of " in capsys.readouterr().err
   for of_phase in checkpoints.values():
     of_phase.close()
+
+
+def saved(run, phase, step, state, logs):
+  """Leaves a checkpoint of a step, and what the start of a run finds then."""
+  checkpoints = checkpoint.Checkpoints(run.folder.checkpoints(phase))
+  checkpoints.save(step, state, logs)
+  checkpoints.wait()
+  found = start.where_to_start(run, {phase: checkpoints})
+  checkpoints.close()
+  return found
+
+
+def counted(state, step):
+  """The state with Adam's counts of its steps."""
+
+  def change(path, leaf):
+    is_count = getattr(path[-1], "name", None) == "count"
+    return np.full_like(leaf, step) if is_count else leaf
+
+  opt_state = jax.tree_util.tree_map_with_path(change, state.opt_state)
+  return dataclasses.replace(state, opt_state=opt_state)
+
+
+def test_logs_that_have_lost_lines_and_rows_are_told_and_recorded(run, capsys):
+  run.folder.record({"config": {}})
+  results = run.folder.path / "results.jsonl"
+  results.write_text("{}\n" * 3)
+  writer = metrics_log.Writer(run.folder.path, tensorboard=False)
+  writer.write([dict(LINE, step=1), dict(LINE, step=3)])
+  logs = start.logs(run, writer)
+  writer.close()
+  found = saved(run, "pretrain", 3, run.phase("pretrain").create_state(), logs)
+  assert found.logs == logs
+
+  def take_up():
+    capsys.readouterr()
+    writer = metrics_log.Writer(run.folder.path, tensorboard=False)
+    start.take_up(run, found, writer)
+    writer.close()
+    return capsys.readouterr().err
+
+  assert take_up() == ""
+  assert "later" not in run.folder.read()
+  results.write_text("{}\n")
+  (run.folder.path / "metrics.jsonl").write_text("")
+  told = take_up()
+  assert "metrics.jsonl has changed since this step was saved: 2 of 2" in told
+  assert "results.jsonl has changed" in told
+  assert "2 of 3 rows are gone; --mode=eval" in told
+  assert run.folder.read()["later"][0]["lost"].keys() == {
+    "metrics.jsonl", "results.jsonl",
+  }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+  ("step", "done", "is_right"),
+  [
+    (4, 4, True),
+    (4, 3, True),
+    (4, 5, False),
+    (4, 2, False),
+    (10**6, 10**6, False),
+  ],
+)
+def test_an_older_checkpoint_under_another_steps_name(
+  run, monkeypatch, step, done, is_right
+):
+  """A member that diverges keeps the state before, so one less is right."""
+  state = counted(run.phase("pretrain").create_state(), done)
+  monkeypatch.setattr(checkpoint.Checkpoints, "logs", lambda *_: None)
+  if is_right:
+    assert saved(run, "pretrain", step, state, None).step == step
+    return
+  with pytest.raises(
+    errors.UserError, match=f"step {step:,} is of step {done:,}"
+  ):
+    saved(run, "pretrain", step, state, None)
