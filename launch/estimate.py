@@ -6,6 +6,7 @@ and saving.
 
 import collections
 import json
+import math
 import pathlib
 import re
 import time
@@ -16,7 +17,7 @@ import tqdm
 
 from launch import jobs as jobs_lib
 from launch import slices, status
-from sr2_jax import files
+from sr2_jax import files, json_files
 
 _SECONDS_BETWEEN_SAMPLES = 5.0
 
@@ -33,8 +34,10 @@ class Speeds:
     self._seconds: dict[str, float] = collections.defaultdict(float)
     self._steps: dict[str, float] = collections.defaultdict(float)
     try:
-      for kind, (seconds, steps) in json.loads(path.read_text()).items():
-        self._seconds[kind], self._steps[kind] = float(seconds), float(steps)
+      for kind, both in json_files.read(path).items():
+        seconds, steps = map(float, both)
+        if 0 <= seconds < math.inf and 0 <= steps < math.inf:
+          self._seconds[kind], self._steps[kind] = seconds, steps
     except (OSError, ValueError, TypeError, AttributeError):
       pass  # Only an estimate is lost.
 

@@ -6,12 +6,12 @@ say: where it was started, and how each attempt ended.
 
 import contextlib
 import datetime
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from launch import attempts, notify
+from sr2_jax import files
 from sr2_jax.records import json_lines
 
 NAME = "events.jsonl"
@@ -41,7 +41,10 @@ class Log:
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     fields = {"time": now, "run": run, "event": event, **details}
     line = json_lines.dump(fields).encode()
-    with contextlib.suppress(OSError), self._path.open("a+b") as file:
+    with (
+      contextlib.suppress(OSError),
+      files.open_regular(self._path, "a+b") as file,
+    ):
       # What a full disk or a kill has left of the line before ends here.
       if file.tell() and not _ends_a_line(file):
         line = b"\n" + line
@@ -67,13 +70,13 @@ def last_slice(events: Sequence[Mapping[str, Any]]) -> tuple[str, int]:
 def read(workdir: pathlib.Path) -> list[dict[str, Any]]:
   """The events so far, oldest first, without lines that are damaged."""
   try:
-    lines = (workdir / NAME).read_bytes().splitlines()
+    lines = files.read(workdir / NAME).splitlines()
   except OSError:
     return []
   events = []
   for line in lines:
     with contextlib.suppress(ValueError):
-      event = json.loads(line)
-      if isinstance(event, dict) and {"run", "event"} <= event.keys():
+      event = json_lines.parse(line)
+      if all(isinstance(event.get(name), str) for name in ("run", "event")):
         events.append(event)
   return events

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from launch import jobs as jobs_lib
-from sr2_jax import errors
+from sr2_jax import errors, files, json_files
 from sr2_jax.config import derived, fields, record
 from sr2_jax.data import published
 from sr2_jax.records import folder as folder_lib
+from sr2_jax.records import json_lines
 
 # So many bytes at the end of metrics.jsonl are certain to hold a whole row.
 _TAIL = 1 << 16
@@ -195,7 +196,7 @@ def is_finished(job: jobs_lib.Job) -> bool:
 def has_diverged(job: jobs_lib.Job) -> bool:
   """Whether members of a run that has finished diverged, as DONE says."""
   try:
-    return b'"diverged_at"' in (job.folder.path / "DONE").read_bytes()
+    return b'"diverged_at"' in files.read(job.folder.path / "DONE")
   except OSError:
     return False
 
@@ -220,15 +221,18 @@ def steps_done(job: jobs_lib.Job) -> dict[str, int]:
 def _last_row(path: pathlib.Path) -> dict[str, Any] | None:
   """The last whole row of a file that may be growing."""
   try:
-    with path.open("rb") as file:
+    with files.open_regular(path) as file:
       file.seek(max(0, path.stat().st_size - _TAIL))
       lines = file.read().split(b"\n")
   except OSError:
     return None
   for line in reversed(lines):
     try:
-      row = json.loads(line)
-      return {"phase": str(row["phase"]), "step": int(row["step"])}
+      row = json_lines.parse(line)
+      return {
+        "phase": str(row["phase"]),
+        "step": json_files.whole(row["step"]),
+      }
     except (ValueError, KeyError, TypeError):
       continue
   return None

@@ -5,13 +5,15 @@ import os
 from collections.abc import Sequence
 from typing import IO
 
+from sr2_jax import files
+
 ABSENT, LOCKED, REFUSED = "absent", "locked", "refused"
 
 
 def lock(path: str | os.PathLike[str]) -> tuple[str, IO[bytes] | None]:
   """What comes of trying to lock a file; the file, which holds the lock."""
   try:
-    file = open(path, "r+b")  # noqa: SIM115
+    file = files.open_regular(path, "r+b")
   except OSError:
     return ABSENT, None
   try:

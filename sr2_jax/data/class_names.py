@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, NoReturn
 
-from sr2_jax import errors, paths
+from sr2_jax import errors, files, paths
 
 _COLUMNS = ("file", "label")
 # Characters between columns, as spreadsheets of different countries write them.
@@ -36,9 +36,9 @@ def read(path: Path) -> Labels:
   shown = f"config.data.labels={paths.shown(path)}"
   try:
     # Spreadsheets write an invisible mark first, which "utf-8-sig" skips.
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    lines = files.read(path).decode("utf-8-sig").splitlines()
   except OSError as error:
-    raise errors.UserError(f"{shown}: {error.strerror}.") from error
+    raise errors.UserError(f"{shown}: {files.in_words(error)}.") from error
   except UnicodeDecodeError as error:
     raise errors.UserError(
       f"{shown} is no text in UTF-8 (byte {error.start}): save it as CSV UTF-8."

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from sr2_jax import errors, files, paths
+from sr2_jax import errors, files, json_files, paths
 from sr2_jax.data import cache, published
 
 # Images are decoded in portions, because one call for many records is faster.
@@ -137,7 +137,7 @@ def _describe(name: str, folder: Path) -> PreparedCopy:
   """
   path = folder / "dataset_info.json"
   try:
-    info = json.loads(path.read_text())
+    info = json_files.read(path)
     formats = {info["fileFormat"], *info.get("alternativeFileFormats", ())}
     num_images = {
       split["name"]: sum(int(length) for length in split["shardLengths"])

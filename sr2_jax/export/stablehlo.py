@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import jax
 import numpy as np
 from jax import export as jax_export
 
+from sr2_jax import files
 from sr2_jax.export import programs
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -49,10 +49,11 @@ def load(
   """The program in a file: from images [B, h, w, C] to outputs by name.
 
   Raises:
+    OSError: if it is no file, or cannot be read.
     ValueError: if the file is damaged; also when the program is called with
       images of another type or number of channels.
   """
-  return decode(pathlib.Path(path).read_bytes(), os.fspath(path))
+  return decode(files.read(path), os.fspath(path))
 
 
 def decode(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import scipy.io
 
-from sr2_jax import errors
+from sr2_jax import errors, files
 from sr2_jax.models import srmd
 
 # The argument of `read` for the files inside the package, and their scales.
@@ -311,9 +311,9 @@ def read_basis(path: str | os.PathLike[str]) -> np.ndarray:
 
 def _bytes(path: pathlib.Path) -> bytes:
   try:
-    return path.read_bytes()
+    return files.read(path)
   except OSError as error:
-    raise errors.UserError(f"{path}: {error.strerror}.") from error
+    raise errors.UserError(f"{path}: {files.in_words(error)}.") from error
 
 
 def _first_line(error: Exception) -> str:

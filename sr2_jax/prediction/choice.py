@@ -10,7 +10,10 @@ import pathlib
 from collections.abc import Sequence
 from typing import Literal
 
+import ml_collections
+
 from sr2_jax import errors, names
+from sr2_jax.config import checks
 from sr2_jax.data import sizes
 from sr2_jax.records import networks
 from sr2_jax.records import weights as weights_lib
@@ -113,7 +116,7 @@ def find(
   files = networks.files_of(weights, method=method, checkpoint=checkpoint)
   for file in files:
     weights_lib.verify(file)
-  found = [(weights_lib.read_origin(file), file) for file in files]
+  found = [(_origin(file), file) for file in files]
   _refuse_several_networks(weights, found)
   found.sort(key=lambda pair: weights_lib.order(pair[0].member))
   origin = found[0][0]
@@ -131,6 +134,18 @@ def find(
     origins=tuple(origin for origin, _ in found),
     notes=_notes(weights),
   )
+
+
+def _origin(file: pathlib.Path) -> weights_lib.Origin:
+  """The origin of a file, whose config has every field."""
+  origin = weights_lib.read_origin(file)
+  try:
+    checks.validate_names(ml_collections.ConfigDict(dict(origin.config)))
+  except errors.UserError as error:
+    raise errors.UserError(
+      f"{file}: damaged, or from another version: {error}"
+    ) from error
+  return origin
 
 
 def _refuse_several_networks(weights: str, found: "_Found") -> None:

@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Iterable
 from typing import Any
 
-from sr2_jax import errors, files
+from sr2_jax import errors, files, json_files
 
 SUFFIXES = (".jsonl", ".csv")
 
@@ -61,6 +61,12 @@ FIELDS = tuple(field.name for field in dataclasses.fields(Row))
 _NUMBERS = {"width": int, "height": int, "agree": int}
 _NUMBERS |= {"probability": float, "spread": float}
 _TEXTS = ("file", "output", "label", "truth", "weights", "note", "error")
+_KINDS: dict[str, Any] = {
+  **dict.fromkeys(_TEXTS, str),
+  **dict.fromkeys(_NUMBERS, (int, float)),
+  "probabilities": dict, "members": list, "sha256": list,
+}  # fmt: skip
+_ALWAYS = ("file", "weights", "note", "sha256")
 
 
 def line(row: Row) -> str:
@@ -97,15 +103,27 @@ def read(path: pathlib.Path) -> list[Row]:
     UserError: if it is no table of predictions.
   """
   try:
-    text = path.read_bytes().decode(errors="surrogateescape")
+    text = files.read(path).decode(errors="surrogateescape")
     if path.suffix == ".csv":
       listed = csv.DictReader(io.StringIO(text, newline=""))
-      return [Row(**_of_cells(cells)) for cells in listed]
-    return [Row(**json.loads(each)) for each in text.splitlines()]
-  except (OSError, TypeError, ValueError) as error:
+      return [_row(_of_cells(cells)) for cells in listed]
+    return [_row(json_files.parse(each)) for each in text.splitlines()]
+  except (OSError, TypeError, ValueError, csv.Error) as error:
     raise errors.UserError(
-      f"{path}: no table of predictions ({error}); choose another --table."
+      f"{path}: no table of predictions ({files.in_words(error)}); choose "
+      "another --table."
     ) from error
+
+
+def _row(values: Any) -> Row:
+  """The row with these values; TypeError where one is of another type."""
+  row = Row(**values)
+  for name, kind in _KINDS.items():
+    value = getattr(row, name)
+    is_none = value is None and name not in _ALWAYS
+    if not is_none and not isinstance(value, kind):
+      raise TypeError(f"{name} is {value!r}")
+  return row
 
 
 def _of_cells(cells: dict[str, str]) -> dict[str, Any]:

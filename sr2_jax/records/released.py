@@ -8,12 +8,11 @@ folder `weights`. Nothing is ever downloaded.
 import dataclasses
 import functools
 import hashlib
-import json
 import pathlib
 import re
 from collections.abc import Mapping
 
-from sr2_jax import errors, files
+from sr2_jax import errors, files, json_files
 
 # What comes with the package.
 FOLDER = pathlib.Path(__file__).parents[1] / "released"
@@ -67,9 +66,11 @@ def index(folder: pathlib.Path) -> dict[str, Released]:
   """
   path = folder / INDEX
   try:
-    text = path.read_text()
+    listed = json_files.read(path)
   except FileNotFoundError:
     return {}
+  except (OSError, ValueError) as error:
+    raise _damaged(path, error) from error
   try:
     found = {
       name: Released(
@@ -80,12 +81,10 @@ def index(folder: pathlib.Path) -> dict[str, Released]:
         },
         entry["address"],
       )
-      for name, entry in json.loads(text).items()
+      for name, entry in listed.items()
     }
   except (AttributeError, LookupError, TypeError, ValueError) as error:
-    raise errors.UserError(
-      f"{path}: damaged ({type(error).__name__}: {error}).\nInstall it again."
-    ) from error
+    raise _damaged(path, error) from error
   for name, entry in found.items():
     for file in entry.files:
       if not all(map(_SAFE_PART.fullmatch, (name, *file.split("/")))):
@@ -94,6 +93,12 @@ def index(folder: pathlib.Path) -> dict[str, Released]:
           "Install it again."
         )
   return found
+
+
+def _damaged(path: pathlib.Path, error: Exception) -> errors.UserError:
+  return errors.UserError(
+    f"{path}: damaged ({type(error).__name__}: {error}).\nInstall it again."
+  )
 
 
 def of_package() -> dict[str, Released]:
@@ -147,7 +152,7 @@ def _check(folder: pathlib.Path, path: str, file: File) -> None:
         "Put the file itself there."
       )
   try:
-    with whole.open("rb") as opened:
+    with files.open_regular(whole) as opened:
       digest = hashlib.file_digest(opened, "sha256").hexdigest()
   except OSError as error:
     raise errors.UserError(

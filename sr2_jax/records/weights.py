@@ -16,13 +16,15 @@ arrays are read only if the sha256 is right.
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from sr2_jax import errors, files, names
+from sr2_jax import errors, files, json_files, names
+from sr2_jax.config import fields as config_fields
 from sr2_jax.config import record
 from sr2_jax.records import released
 from sr2_jax.records import rows as rows_lib
@@ -33,8 +35,10 @@ _ENTRY = "sr2_jax"
 RUNNING = "running_batch_stats"
 # As in safetensors; a header of ours has some ten thousand bytes.
 _LONGEST_HEADER = 100_000_000
+# Of files with their sha256, in bytes.
+_LONGEST_LIST = 1_000_000
 # What reading the metadata of another kind of file raises.
-_OTHER_FILE = (KeyError, TypeError, ValueError, RecursionError)
+_OTHER_FILE = (KeyError, TypeError, ValueError)
 # First bytes of what people have instead.
 _OTHER_STARTS = {
   b"PK": "a zip archive, as .pth and .npz are",
@@ -163,10 +167,10 @@ def verify(path: pathlib.Path) -> None:
 def _verified(path: pathlib.Path) -> bytes:
   """The bytes of a file whose sha256 is right."""
   try:
-    data = path.read_bytes()
+    data = files.read(path)
     stated = _stated_digest(path)
   except (OSError, UnicodeDecodeError) as error:
-    raise errors.UserError(f"{path}: cannot be read ({error}).") from error
+    raise _unreadable(path, error) from error
   found = hashlib.sha256(data).hexdigest()
   if stated is None:
     for start, kind in _OTHER_STARTS.items():
@@ -193,12 +197,12 @@ def read_origin(path: pathlib.Path) -> Origin:
     UserError: if the file is missing or of another kind.
   """
   try:
-    with path.open("rb") as file:
+    with files.open_regular(path) as file:
       length = int.from_bytes(file.read(8), "little")
       file.seek(0)
       return _origin_in(file.read(8 + min(length, _LONGEST_HEADER)))
   except OSError as error:
-    raise errors.UserError(f"{path}: cannot be read ({error}).") from error
+    raise _unreadable(path, error) from error
   except _OTHER_FILE as error:
     raise _not_weights(path, _named(error)) from error
 
@@ -208,7 +212,7 @@ def digest(path: pathlib.Path) -> str:
   try:
     stated = _stated_digest(path)
     if stated is None:
-      return hashlib.sha256(path.read_bytes()).hexdigest()
+      return hashlib.sha256(files.read(path)).hexdigest()
     return stated[0]
   except (OSError, ValueError):
     return ""
@@ -217,8 +221,12 @@ def digest(path: pathlib.Path) -> str:
 def _origin_in(data: bytes) -> Origin:
   """The origin in the first bytes of a file."""
   length = int.from_bytes(data[:8], "little")
-  metadata = json.loads(data[8 : 8 + length])["__metadata__"]
-  return _origin(json.loads(metadata[_ENTRY]))
+  metadata = json_files.parse(data[8 : 8 + length])["__metadata__"]
+  return _origin(json_files.parse(metadata[_ENTRY]))
+
+
+def _unreadable(path: pathlib.Path, error: Exception) -> errors.UserError:
+  return errors.UserError(f"{path}: cannot be read ({files.in_words(error)}).")
 
 
 def _not_weights(path: pathlib.Path, problem: str) -> errors.UserError:
@@ -229,32 +237,63 @@ def _named(error: Exception) -> str:
   return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
-def _origin(fields: dict[str, Any]) -> Origin:
-  height, width, channels = fields["image_shape"]
+def _origin(fields: Any) -> Origin:
+  """The origin that an entry of metadata describes.
+
+  Raises:
+    KeyError, TypeError or ValueError: if something is missing, or another type.
+  """
+  record.check_config_form(fields["config"])
+  for name, value in record.flatten(fields["config"]).items():
+    check = config_fields.CHECKS.get(name)
+    # What its network is made of.
+    if not name.startswith(("model.", "degradation.")) or check is None:
+      continue
+    if not check.accepts(config_fields.as_tuple(value)):
+      raise ValueError(config_fields.wrong_value(name, value))
+  names.PHASES.index(fields["phase"])
+  if not isinstance(fields["method"], str):
+    raise TypeError("method is no text")
+  height, width, channels = map(json_files.whole, fields["image_shape"])
   return Origin(
     **{
       **fields,
       "image_shape": (height, width, channels),
-      "class_names": tuple(fields["class_names"]),
-      "member": rows_lib.Member(**fields["member"]),
+      "class_names": tuple(map(str, fields["class_names"])),
+      "member": _member(**fields["member"]),
+      "step": json_files.whole(fields["step"]),
     }
+  )
+
+
+def _member(
+  *, seed: Any, l2: Any = None, loss_weight: Any = None
+) -> rows_lib.Member:
+  return rows_lib.Member(
+    seed=None if seed is None else json_files.whole(seed),
+    l2=None if l2 is None else float(l2),
+    loss_weight=None if loss_weight is None else float(loss_weight),
   )
 
 
 def _stated_digest(path: pathlib.Path) -> tuple[str, pathlib.Path] | None:
   """The sha256 that a file should have, and the file that says so."""
   own = _digest_path(path)
-  if own.exists():
-    return own.read_text().partition(" ")[0], own
+  if os.path.lexists(own):
+    return _text(own).partition(" ")[0], own
   for folder in (path.parent, path.parent.parent):
     sums = folder / released.SUMS
     if not sums.is_file():
       continue
-    for line in sums.read_text().splitlines():
+    for line in _text(sums).splitlines():
       digest, _, name = line.partition("  ")
       if name == path.relative_to(folder).as_posix():
         return digest, sums
   return None
+
+
+def _text(path: pathlib.Path) -> str:
+  return files.read(path, most=_LONGEST_LIST).decode()
 
 
 def _digest_path(path: pathlib.Path) -> pathlib.Path:

@@ -16,13 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from sr2_jax import errors, files
+from sr2_jax import errors, files, json_files
+from sr2_jax.config import record
 from sr2_jax.records import released
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.release import card, source
 
 CONFIG, METRICS, CARD = "config.json", "metrics.json", "README.md"
 TABLE = "weights.csv"
+# What comes of a file whose parts are missing, or of other types.
+_ODD = (ValueError, LookupError, TypeError, AttributeError)
 Rows = Mapping[str, Sequence[rows_lib.Row]]
 
 
@@ -39,11 +42,36 @@ def _lines(rows: Iterable[rows_lib.Row]) -> str:
 
 
 def read_metrics(path: pathlib.Path) -> dict[str, list[rows_lib.Row]]:
-  """What `metrics` wrote."""
-  return {
-    kind: [rows_lib.of_fields(row) for row in rows]
-    for kind, rows in json.loads(path.read_text()).items()
-  }
+  """What `metrics` wrote.
+
+  Raises:
+    UserError: if the file is damaged.
+  """
+  try:
+    return {
+      kind: [rows_lib.of_fields(row) for row in rows]
+      for kind, rows in _object(path).items()
+    }
+  except (AttributeError, TypeError, ValueError) as error:
+    raise _damaged(path, error) from error
+
+
+def _object(path: pathlib.Path) -> dict[str, Any]:
+  """The object in a file of JSON; raises UserError if it has none."""
+  try:
+    found = json_files.read(path)
+  except (OSError, ValueError) as error:
+    raise _damaged(path, error) from error
+  if not isinstance(found, dict):
+    raise _damaged(path, ValueError("not a JSON object"))
+  return found
+
+
+def _damaged(path: pathlib.Path, error: Exception) -> errors.UserError:
+  return errors.UserError(
+    f"{path}: damaged, or not there ({files.in_words(error)}).\n"
+    "Restore it, or release the network again."
+  )
 
 
 def contents(
@@ -91,7 +119,7 @@ def add_to_lists(
   """Adds a network to weights.json and weights.csv of a folder."""
   described_models = {path: described(data) for path, data in models.items()}
   path = folder / released.INDEX
-  entries = json.loads(path.read_text()) if path.exists() else {}
+  entries = _object(path) if path.exists() else {}
   entries[about["name"]] = {
     "address": address,
     "files": {
@@ -143,7 +171,14 @@ def read_table(folder: pathlib.Path) -> list[dict[str, str]]:
   path = folder / TABLE
   if not path.exists():
     return []
-  return list(csv.DictReader(io.StringIO(path.read_text())))
+  try:
+    text = files.read(path).decode()
+    lines = list(csv.DictReader(io.StringIO(text)))
+    if not all(line["name"] for line in lines):
+      raise ValueError("a line has no name")
+    return lines
+  except (OSError, ValueError, KeyError, csv.Error) as error:
+    raise _damaged(path, error) from error
 
 
 def write_table(folder: pathlib.Path, lines: Sequence[dict[str, str]]) -> None:
@@ -164,9 +199,7 @@ def rewrite(folder: pathlib.Path) -> None:
   for name, entry in released.index(folder).items():
     place = folder / name
     if place.exists():
-      about = json.loads((place / CONFIG).read_text())
-      rows = read_metrics(place / METRICS)
-      models = {path: (place / path).read_bytes() for path in entry.models}
+      about, rows, models = _read(place, entry)
       if {p: described(data) for p, data in models.items()} != entry.models:
         raise errors.UserError(
           f"{place}: its files are not those of {released.INDEX}.\n"
@@ -206,14 +239,12 @@ def _problems(
   table: Mapping[str, dict[str, str]],
 ) -> list[str]:
   try:
-    models = {path: (place / path).read_bytes() for path in entry.models}
-    about = json.loads((place / CONFIG).read_text())
-    rows = read_metrics(place / METRICS)
+    about, rows, models = _read(place, entry)
     expected = contents(about, rows, models)
     problems = [
       f"{path} is not what the other files say"
       for path, data in expected.items()
-      if (place / path).read_bytes() != data
+      if files.read(place / path) != data
     ]
     found = {path: described(data) for path, data in models.items()}
     if found != entry.models:
@@ -223,5 +254,25 @@ def _problems(
     if table.get(entry.name) != line_of(about, rows, found):
       problems.append(f"{TABLE} is not what the other files say")
     return problems
-  except (OSError, ValueError, LookupError, TypeError) as error:
+  except errors.UserError as error:
+    return [str(error).splitlines()[0]]
+  except (OSError, *_ODD) as error:
     return [f"damaged ({type(error).__name__}: {error})"]
+
+
+def _read(
+  place: pathlib.Path, entry: released.Released
+) -> tuple[dict[str, Any], dict[str, list[rows_lib.Row]], dict[str, bytes]]:
+  """What a folder says of its network, its rows, and its models.
+
+  Raises:
+    UserError: if a file is missing or damaged.
+  """
+  path = place / CONFIG
+  try:
+    models = {path: files.read(place / path) for path in entry.models}
+    about = _object(path)
+    record.check_config_form(about["config"])
+  except (OSError, *_ODD) as error:
+    raise _damaged(path, error) from error
+  return about, read_metrics(place / METRICS), models

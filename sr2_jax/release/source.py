@@ -68,6 +68,8 @@ def networks(
   record = folder_lib.RunFolder(path).read()
   if record is None:
     raise errors.UserError(f"{run}: no run folder; it has no config.json.")
+  if "num_train_images" not in record.get("dataset", {}):
+    raise errors.UserError(f"{run}: config.json does not describe the images.")
   found = [
     key
     for key in weights_lib.network_folders(path)

@@ -9,7 +9,7 @@ import json
 import pathlib
 from typing import Any
 
-from sr2_jax import errors, files, names
+from sr2_jax import errors, files, json_files, names
 from sr2_jax.records import divergence, timing_log
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import rows as rows_lib
@@ -65,7 +65,17 @@ def collect(runs: pathlib.Path, results: pathlib.Path) -> list[pathlib.Path]:
 def read_known(results: pathlib.Path) -> dict[str, dict[str, Any]]:
   """Revision, time and machine of each file of rows, by its name."""
   path = results / RUNS_FILE
-  return json.loads(path.read_text()) if path.is_file() else {}
+  try:
+    found = json_files.read(path)
+    if not isinstance(found, dict):
+      raise ValueError("not a JSON object")
+    return found
+  except FileNotFoundError:
+    return {}
+  except (OSError, ValueError) as error:
+    raise errors.UserError(
+      f"{path}: damaged ({files.in_words(error)}).\nRestore it from a copy."
+    ) from error
 
 
 def _is_pretraining(folder: folder_lib.RunFolder) -> bool:
@@ -92,7 +102,7 @@ def _keep_weights(folder: folder_lib.RunFolder, kept: pathlib.Path) -> None:
   others = [folder.path / "config.json", folder.path / "DONE"]
   for path in (*last, *digests, *others):
     copy = kept / path.relative_to(folder.path)
-    files.write_atomically(copy, path.read_bytes())
+    files.write_atomically(copy, files.read(path))
 
 
 def _with_run(
