@@ -7,6 +7,7 @@ says whether the run is done, goes on, is tried again or has failed.
 import dataclasses
 import datetime
 import enum
+import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -227,7 +228,8 @@ def tallies(events: Iterable[Mapping[str, Any]]) -> dict[str, Tally]:
 
 
 def _number(value: Any) -> float:
-  return float(value) if isinstance(value, int | float) else 0.0
+  is_number = isinstance(value, int | float) and abs(value) < math.inf
+  return float(value) if is_number else 0.0
 
 
 def _time(value: Any) -> datetime.datetime | None:

@@ -28,7 +28,7 @@ from launch import (
   tables,
 )
 from launch import jobs as jobs_lib
-from sr2_jax import errors
+from sr2_jax import errors, files
 
 POLL_SECONDS = 1.0
 # After the first process of a run has failed, the others say so and leave.
@@ -338,7 +338,7 @@ def _reason(running: _Running, end: attempts.End, code: int | None) -> str:
     what = "killed without progress"
   text = ""
   with contextlib.suppress(OSError):
-    text = host.last_lines(log.read_bytes()[-4096:].decode(errors="replace"))
+    text = host.last_lines(files.read(log)[-4096:].decode(errors="replace"))
   return f"{what}, see {log}\n{text}"
 
 

@@ -20,7 +20,7 @@ from ray.util import (  # pyright: ignore[reportMissingImports]
 
 from launch import host, seats, slices, storage
 from launch import jobs as jobs_lib
-from sr2_jax import errors
+from sr2_jax import errors, files
 from sr2_jax.peers import meeting
 
 _SECONDS_TO_RESERVE, _SECONDS_TO_ANSWER = 20.0, 60.0
@@ -152,8 +152,11 @@ class Gang:
       several = [f"--coordinator={address}"]
       several += [f"--num_processes={len(self._hosts)}"]
     # On a full disk the processes start all the same, and say so.
-    with contextlib.suppress(OSError), self.logs[0].open("a") as log:
-      log.write(f"-- {self._job.name} on {self._seat.name}\n")
+    with (
+      contextlib.suppress(OSError),
+      files.open_regular(self.logs[0], "ab") as log,
+    ):
+      log.write(f"-- {self._job.name} on {self._seat.name}\n".encode())
     starts = []
     for index, actor_of_host in enumerate(self._hosts):
       own = [*several, f"--process_id={index}"] if several else []

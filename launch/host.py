@@ -7,8 +7,9 @@ import pathlib
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import IO, Self
 
+from sr2_jax import errors, files
 from sr2_jax.records import folder as folder_lib
 
 COMMAND = (sys.executable, "-m", "sr2_jax.main")
@@ -46,6 +47,17 @@ def shared_caches(workdir: pathlib.Path) -> dict[str, str]:
   }
 
 
+def _opened(log: pathlib.Path, mode: str) -> IO[bytes]:
+  """A log, opened; raises UserError if it is no file or cannot be opened."""
+  try:
+    return files.open_regular(log, mode)
+  except OSError as error:
+    raise errors.UserError(
+      f"{log}: cannot be opened ({files.in_words(error)}).\n"
+      "Move it away and run the same command again."
+    ) from error
+
+
 class Process:
   """A started process in a session of its own.
 
@@ -71,7 +83,7 @@ class Process:
   ) -> None:
     if is_tied:
       command = (sys.executable, "-c", _TIED, str(os.getpid()), *command)
-    with log.open("ab") as file:
+    with _opened(log, "ab") as file:
       self._process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -107,8 +119,8 @@ class Tail:
 
   def __init__(self, log: pathlib.Path) -> None:
     self.output = ""
-    log.touch()
-    self._file = log.open("rb")
+    _opened(log, "ab").close()
+    self._file = _opened(log, "rb")
     self._file.seek(0, os.SEEK_END)
     self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 

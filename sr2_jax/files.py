@@ -13,8 +13,9 @@ import pathlib
 import secrets
 import stat
 import time
+import typing
 from collections.abc import Callable, Iterator
-from typing import IO, Any
+from typing import IO
 
 from sr2_jax import paths
 
@@ -35,9 +36,14 @@ def not_a_file(mode: int) -> str | None:
 
 
 def open_regular(
-  path: str | os.PathLike[str], mode: str = "rb", **options: Any
-) -> IO[Any]:
+  path: str | os.PathLike[str], mode: str = "rb", *, buffering: int = -1
+) -> io.BufferedRandom:
   """A file, opened as `open` does; a link is followed only to read.
+
+  Args:
+    path: the file.
+    mode: of `open`, with "b".
+    buffering: of `open`.
 
   Raises:
     OSError: as `open`; or says what it is instead of a file, such as a FIFO.
@@ -61,10 +67,14 @@ def open_regular(
       raise
     return descriptor
 
-  return open(path, mode, opener=opener, **options)
+  return typing.cast(
+    io.BufferedRandom, open(path, mode, buffering, opener=opener)
+  )
 
 
-def open_to_append(path: str | os.PathLike[str], **options: Any) -> IO[bytes]:
+def open_to_append(
+  path: str | os.PathLike[str], *, buffering: int = -1
+) -> io.BufferedRandom:
   """A file, opened to read it and to append to it.
 
   If it has another name as well, as in a copy of a folder that consists of hard
@@ -73,11 +83,11 @@ def open_to_append(path: str | os.PathLike[str], **options: Any) -> IO[bytes]:
   Raises:
     OSError: as `open_regular`.
   """
-  file = open_regular(path, "a+b", **options)
+  file = open_regular(path, "a+b", buffering=buffering)
   if os.fstat(file.fileno()).st_nlink > 1:
     file.close()
     write_atomically(path, read(path))
-    file = open_regular(path, "a+b", **options)
+    file = open_regular(path, "a+b", buffering=buffering)
   return file
 
 
@@ -207,7 +217,7 @@ def one_at_a_time(
   with contextlib.ExitStack() as stack:
     try:
       path.parent.mkdir(parents=True, exist_ok=True)
-      file = stack.enter_context(open_regular(path, "a"))
+      file = stack.enter_context(open_regular(path, "ab"))
     except OSError:
       yield
       return
@@ -225,7 +235,7 @@ def one_at_a_time(
         path.unlink()
 
 
-def _is_locked(file: IO[str]) -> bool:
+def _is_locked(file: IO[bytes]) -> bool:
   """Whether this process has locked a file now, or nobody can."""
   try:
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -18,6 +18,7 @@ GROUND = {
   "cpu_tuning",
   "errors",
   "files",
+  "json_files",
   "messages",
   "names",
   "parallel",
@@ -85,8 +86,8 @@ MAY_IMPORT = {
 FOLDERS = ("sr2_jax", "experiments", "launch", "benchmarks")
 # What these hold imports nothing heavy, however indirectly.
 WITHOUT_JAX = (
-  "agreement", "config", "errors", "files", "names", "paths", "peers",
-  "records", "report",
+  "agreement", "config", "errors", "files", "json_files", "names", "paths",
+  "peers", "records", "report",
 )  # fmt: skip
 HEAVY = {
   "chex", "dm_pix", "flax", "jax", "jaxlib", "mlxtend", "optax", "orbax",
@@ -272,6 +273,37 @@ def test_only_parallel_names_pmap(module):
   named |= {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
   named |= {word for name in _imports(tree) for word in name.split(".")}
   assert not {"pmap", "shard_map"} & named
+
+
+# Modules that read files or delete folders, beside those that know how. They
+# read what comes with the package, or what they have verified.
+READERS = {
+  "json.loads": {
+    "sr2_jax.json_files", "sr2_jax.data.mapped_images", "sr2_jax.peers.link",
+  },
+  "np.load": {
+    "sr2_jax.records.npz", "sr2_jax.data.cache", "sr2_jax.data.mapped_images",
+  },
+  "read_text": {
+    "sr2_jax.demo.page", "sr2_jax.records.provenance", "sr2_jax.report.blocks",
+    "sr2_jax.report.reproduction.__main__",
+  },
+  "read_bytes": {"sr2_jax.agreement"},
+  "rmtree": {"sr2_jax.training.stored"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", [*PACKAGE, *LAUNCH])
+def test_files_of_others_are_read_in_one_place(module):
+  """A FIFO hangs a program, and JSON may be of other types, or too deep."""
+  named = {
+    ast.unparse(node)
+    for node in ast.walk(EVERYTHING[module])
+    if isinstance(node, ast.Attribute)
+  }
+  for reader, allowed in READERS.items():
+    uses = any(x == reader or x.endswith(f".{reader}") for x in named)
+    assert module in allowed or not uses, f"{module} uses {reader}"
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ Deleting the folder is always safe.
 """
 
 import hashlib
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -132,7 +133,7 @@ def _read(path: Path, key: bytes) -> Arrays | None:
   return images, facts
 
 
-def _digest(file: IO[bytes], key: bytes) -> bytes:
+def _digest(file: io.BufferedIOBase, key: bytes) -> bytes:
   """sha256 of a key and of the rest of a file."""
   return hashlib.file_digest(file, lambda: hashlib.sha256(key)).digest()
 

@@ -134,5 +134,5 @@ def _of_cells(cells: dict[str, str]) -> dict[str, Any]:
     elif name in _TEXTS:
       values[name] = cell
     else:
-      values[name] = _NUMBERS.get(name, json.loads)(cell)
+      values[name] = _NUMBERS.get(name, json_files.parse)(cell)
   return values

@@ -14,7 +14,7 @@ import pathlib
 import socket
 import time
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import IO, Any
 
 from sr2_jax import errors, files, json_files
 from sr2_jax.config import record
@@ -53,7 +53,7 @@ class RunFolder:
     """
     try:
       self.path.mkdir(parents=True, exist_ok=True)
-      file = files.open_regular(self._lock, "a")
+      file = files.open_regular(self._lock, "ab")
     except OSError as error:
       raise errors.UserError(
         f"{error.filename or self.path}: cannot be written "
@@ -202,7 +202,7 @@ class RunFolder:
     files.write_atomically(self._done, members)
 
 
-def _sign(file: TextIO) -> None:
+def _sign(file: IO[bytes]) -> None:
   """Writes into a lock who has taken it."""
   now = datetime.datetime.now(datetime.UTC)
   owner = {
@@ -215,7 +215,7 @@ def _sign(file: TextIO) -> None:
   os.write(file.fileno(), f"{json.dumps(owner)}\n".encode())
 
 
-def _lock(file: TextIO) -> None:
+def _lock(file: IO[bytes]) -> None:
   """Locks a folder; `is_claimed` in another process may hold it briefly."""
   for _ in range(_LOCK_ATTEMPTS - 1):
     with contextlib.suppress(BlockingIOError):

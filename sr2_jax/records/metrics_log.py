@@ -18,7 +18,7 @@ import math
 import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class Writer:
     self._path = pathlib.Path(workdir) / FILE_NAME
     self._active = active
     self.timing = timing_log.TimingLog(workdir, active=active)
-    self._file: BinaryIO | None = None
+    self._file: IO[bytes] | None = None
     self._lines, self._digest = 0, hashlib.sha256()
     self._ends: list[dict[str, Any]] = []
     self._tensorboard: tensorboard_lib.TensorBoard | None = None

@@ -24,7 +24,7 @@ def verify(folder: pathlib.Path) -> None:
     OSError: the system cannot read a file now.
   """
   try:
-    lines = (folder / NAME).read_text(errors="replace").splitlines()
+    lines = files.read(folder / NAME).decode(errors="replace").splitlines()
   except FileNotFoundError as error:
     raise ValueError(f"{NAME}: {error.strerror}") from error
   expected = {
@@ -48,7 +48,7 @@ def _digests(folder: pathlib.Path) -> dict[str, str]:
   for subfolder in filter(pathlib.Path.is_dir, folder.iterdir()):
     for root, _, names in os.walk(subfolder, onerror=fail):
       for path in (pathlib.Path(root) / name for name in names):
-        with path.open("rb") as file:
+        with files.open_regular(path) as file:
           digest = hashlib.file_digest(file, "sha256").hexdigest()
         found[path.relative_to(folder).as_posix()] = digest
   return found

@@ -88,3 +88,17 @@ def test_slices_have_speeds_of_their_own(tmp_path):
   assert (tmp_path / "speeds.v5e-2x4-2x2.json").is_file()
   assert not estimate.Speeds.of(tmp_path, None).is_known("a")
   assert estimate.Speeds.of(tmp_path, slice_).is_known("a")
+
+
+@pytest.mark.parametrize(
+  "text",
+  [
+    "", "3", "[]", "[" * 9999, '{"a": 3}', '{"a": [1]}', '{"a": ["x", 1]}',
+    '{"a": [NaN, 1]}', '{"a": [1, Infinity]}', '{"a": [-1, 1]}',
+    '{"a": [1, 2, 3]}', '{"a": null}',
+  ],
+)  # fmt: skip
+def test_speeds_of_a_file_that_is_damaged_are_lost(tmp_path, text):
+  (tmp_path / "speeds.json").write_text(text)
+  speeds = estimate.Speeds(tmp_path / "speeds.json")
+  assert speeds.seconds_per_step("a") is None

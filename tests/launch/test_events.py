@@ -1,4 +1,5 @@
 import datetime
+import os
 import pathlib
 
 from launch import events
@@ -47,3 +48,14 @@ def test_the_slice_of_the_last_start(tmp_path):
   assert events.last_slice(events.read(tmp_path)) == ("v5e-2x2", 4)
   log.add("a", "started")  # on this machine
   assert events.last_slice(events.read(tmp_path)) == ("", 0)
+
+
+def test_a_file_that_others_have_written_costs_no_sweep(tmp_path):
+  path = tmp_path / events.NAME
+  for text in ('{"run": [1], "event": 2}', "[" * 9999, '{"run": "a"}', "3"):
+    path.write_text(f"{text}\n")
+    assert events.read(tmp_path) == []
+  path.unlink()
+  os.mkfifo(path)
+  events.Log(tmp_path).add("a", "started")
+  assert events.read(tmp_path) == []

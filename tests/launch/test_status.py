@@ -1,6 +1,7 @@
 """How far jobs have come, by what is in their folders."""
 
 import json
+import os
 import pathlib
 
 import pytest
@@ -17,6 +18,11 @@ ROOT = pathlib.Path(__file__).parents[2]
 @pytest.fixture(autouse=True)
 def _in_root(monkeypatch):
   monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture
+def jobs(tmp_path):
+  return jobs_lib.load(test_jobs.PAIR, tmp_path)
 
 
 def begin(job, *rows, num_train_images=32, done=False):
@@ -220,3 +226,31 @@ def test_a_moved_workdir_stays_finished(tmp_path):
   begin(jobs_lib.load(test_jobs.PAIR, tmp_path / "old")[1], done=True)
   (tmp_path / "old").rename(tmp_path / "new")
   assert status.is_finished(jobs_lib.load(test_jobs.PAIR, tmp_path / "new")[1])
+
+
+@pytest.mark.parametrize(
+  "line", ['{"phase": "pretrain", "step": 1e999}', "[" * 9999, "3", "[]", ""]
+)
+def test_a_damaged_line_is_passed_over(jobs, line):
+  begin(jobs[0], ("pretrain", 7))
+  with (jobs[0].folder.path / "metrics.jsonl").open("a") as file:
+    file.write(f"{line}\n")
+  assert status.steps_done(jobs[0])["pretrain"] == 7
+
+
+def test_logs_that_are_pipes_are_not_waited_for(jobs):
+  begin(jobs[0], done=True)
+  (jobs[0].folder.path / "metrics.jsonl").unlink()
+  for name in ("metrics.jsonl", "DONE"):
+    (jobs[0].folder.path / name).unlink(missing_ok=True)
+    os.mkfifo(jobs[0].folder.path / name)
+  assert status._last_row(jobs[0].folder.path / "metrics.jsonl") is None
+  assert not status.has_diverged(jobs[0])
+
+
+def test_a_finished_run_without_its_record_is_not_believed(jobs):
+  begin(jobs[0], done=True)
+  assert status.is_finished(jobs[0])
+  (jobs[0].folder.path / "config.json").unlink()
+  with pytest.raises(errors.UserError, match=r"no longer its config\.json"):
+    status.is_finished(jobs[0])

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import os
 
 import pytest
 
@@ -71,3 +72,28 @@ def test_another_file_is_no_table(tmp_path, name, text):
   path.write_text(text)
   with pytest.raises(errors.UserError, match="no table of predictions"):
     table.read(path)
+
+
+@pytest.mark.parametrize(
+  "text",
+  [
+    "3", "[]", "null", "[" * 9999, "{}",
+    '{"file": [1], "weights": "a", "sha256": []}',
+    '{"file": null, "weights": "a", "sha256": []}',
+    '{"file": "a", "weights": "a", "sha256": 3}',
+    '{"file": "a", "weights": "a", "sha256": [], "probabilities": 1}',
+    '{"file": "a", "weights": "a", "sha256": [], "width": "x"}',
+  ],
+)  # fmt: skip
+def test_lines_of_another_file_are_no_table(tmp_path, text):
+  path = tmp_path / "t.jsonl"
+  path.write_text(text)
+  with pytest.raises(errors.UserError, match="no table of predictions"):
+    table.read(path)
+
+
+def test_a_table_that_is_a_pipe_is_not_waited_for(tmp_path):
+  for suffix in table.SUFFIXES:
+    os.mkfifo(tmp_path / f"t{suffix}")
+    with pytest.raises(errors.UserError, match="it is a FIFO, not a file"):
+      table.read(tmp_path / f"t{suffix}")

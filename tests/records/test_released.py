@@ -132,7 +132,15 @@ def test_names_that_lead_elsewhere_are_refused(package, name, file):
 
 @pytest.mark.parametrize(
   "text",
-  ["", "[]", "[1]", '{"a": {}}', '{"a": {"files": {"b": 1}, "address": null}}'],
+  [
+    "",
+    "[]",
+    "[1]",
+    "[" * 9999,
+    '{"a": null}',
+    '{"a": {}}',
+    '{"a": {"files": {"b": 1}, "address": null}}',
+  ],
 )
 def test_a_damaged_list_is_named(package, text):
   (package / released.INDEX).write_text(text)

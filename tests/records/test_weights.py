@@ -1,6 +1,10 @@
 """Files of weights: reading gives what was written, or an error."""
 
+import dataclasses
 import hashlib
+import json
+import math
+import os
 import pickle
 
 import numpy as np
@@ -181,3 +185,52 @@ def test_networks_come_in_training_order(tmp_path):
     tmp_path, "pretrain", "fsrcnn"
   )
   assert not weights_lib.network_folders(tmp_path / "missing")
+
+
+def _with(**changes):
+  """A file whose metadata have other fields; None leaves one out."""
+  fields = {**dataclasses.asdict(ORIGIN), **changes}
+  kept = {name: x for name, x in fields.items() if x is not None}
+  return safetensors_numpy.save(ARRAYS, metadata={"sr2_jax": json.dumps(kept)})
+
+
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"config": 3}, {"config": None}, {"config": [1]}, {"config": {"model": 3}},
+    {"config": {"model": {"trunk": "nosuch"}}},
+    {"config": {"degradation": {"scale": [2]}}},
+    {"config": {"seed": {"a": 1}}}, {"phase": "later"}, {"phase": []},
+    {"method": 3}, {"step": "8"}, {"step": math.inf}, {"step": 0.5},
+    {"member": {"seed": "3"}}, {"member": {"seed": 3, "l2": []}},
+    {"member": [3]}, {"image_shape": [28, 28]}, {"image_shape": 28},
+    {"image_shape": ["28", 28, 1]}, {"class_names": 3}, {"more": 1},
+  ],
+)  # fmt: skip
+def test_metadata_with_parts_of_other_types_are_refused(path, changes):
+  data = _with(**changes)
+  path.write_bytes(data)
+  digest = hashlib.sha256(data).hexdigest()
+  path.with_name(f"{path.name}.sha256").write_text(f"{digest}  x\n")
+  for read in (weights_lib.read, weights_lib.read_origin):
+    with pytest.raises(errors.UserError, match="not weights of sr2_jax"):
+      read(path)
+
+
+def test_metadata_too_deep_are_refused(path):
+  path.write_bytes(
+    safetensors_numpy.save(ARRAYS, metadata={"sr2_jax": "[" * 99_999})
+  )
+  with pytest.raises(errors.UserError, match="not weights of sr2_jax"):
+    weights_lib.read_origin(path)
+
+
+@pytest.mark.parametrize(
+  "name", ["last.safetensors", "last.safetensors.sha256"]
+)
+def test_what_is_no_file_is_named_and_not_waited_for(path, name):
+  place = path.with_name(name)
+  place.unlink()
+  os.mkfifo(place)
+  with pytest.raises(errors.UserError, match="it is a FIFO, not a file"):
+    weights_lib.verify(path)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 
 import pytest
@@ -123,4 +124,25 @@ def test_cards_are_made_again_but_only_for_the_same_weights(folder):
   assert folders.check(folder) == []
   (folder / "mine/seed_0/model.safetensors").write_bytes(b"two")
   with pytest.raises(errors.UserError, match=r"not those of weights\.json"):
+    folders.rewrite(folder)
+
+
+@pytest.mark.parametrize("name", ["mine/config.json", "mine/metrics.json"])
+@pytest.mark.parametrize(
+  "text", ["", "3", "[]", "null", "[" * 9999, '{"config": 3}', '{"rows": [3]}']
+)
+def test_a_file_of_another_kind_is_named(folder, name, text):
+  (folder / name).write_text(text)
+  [problem, *_] = folders.check(folder)
+  assert "damaged" in problem
+  with pytest.raises(errors.UserError, match=r"damaged") as caught:
+    folders.rewrite(folder)
+  assert str(caught.value).startswith(str(folder / name))
+
+
+@pytest.mark.parametrize("name", ["weights.csv", "mine/config.json"])
+def test_a_pipe_is_not_waited_for(folder, name):
+  (folder / name).unlink()
+  os.mkfifo(folder / name)
+  with pytest.raises(errors.UserError, match="it is a FIFO, not a file"):
     folders.rewrite(folder)
