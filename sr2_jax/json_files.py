@@ -13,6 +13,7 @@ from sr2_jax import files
 # The files that are read whole have some thousand bytes, and few levels.
 _MOST_BYTES = 100_000_000
 _DEEPEST = 50
+_MOST_DIGITS = 20
 
 
 def parse(text: str | bytes) -> Any:
@@ -22,12 +23,19 @@ def parse(text: str | bytes) -> Any:
     ValueError: it is no JSON, or nested too deeply.
   """
   try:
-    found = json.loads(text)
+    found = json.loads(text, parse_int=_integer)
   except RecursionError as error:
     raise ValueError("nested too deeply") from error
   if _is_deep(found):
     raise ValueError("nested too deeply")
   return found
+
+
+def _integer(digits: str) -> int:
+  """A whole number that can be made a float; its digits may be many."""
+  if len(digits) > _MOST_DIGITS:
+    raise ValueError(f"{digits[:_MOST_DIGITS]}... is too large a number")
+  return int(digits)
 
 
 def read(path: str | os.PathLike[str]) -> Any:

@@ -16,7 +16,7 @@ def test_what_json_says(text):
 @pytest.mark.parametrize(
   "text",
   [
-    "", "{", "nothing", b"\xff\xfe", b"\x00" * 9, "1" * 10_000,
+    "", "{", "nothing", b"\xff\xfe", b"\x00" * 9, "1" * 10_000, "-" + "1" * 400,
     "[" * 100_000, '{"a":' * 100_000, "[" * 60 + "]" * 60,
     '{"a": 1, "b": ' + '{"c":' * 60 + "1" + "}" * 61,
   ],

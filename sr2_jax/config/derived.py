@@ -106,10 +106,11 @@ def with_shift(
     config: resolved.
     recorded: group `augmentation` of config.json; None at the first start.
   """
-  if recorded is None or config.augmentation.max_shift >= 0:
+  shift = (recorded or {}).get("max_shift")
+  if shift is None or config.augmentation.max_shift >= 0:
     return config
   changed = config.to_dict()
-  changed["augmentation"]["max_shift"] = recorded["max_shift"]
+  changed["augmentation"]["max_shift"] = shift
   return ml_collections.FrozenConfigDict(changed)
 
 

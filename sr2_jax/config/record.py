@@ -63,6 +63,11 @@ def check_form(found: Any) -> None:
   if "config" not in found:
     raise ValueError("it has no config")
   _check_parts(found.get("dataset", {}), _OF_DATASET, "dataset")
+  for name in ("class_names", "notes"):
+    if not all(
+      isinstance(x, str) for x in found.get("dataset", {}).get(name, ())
+    ):
+      raise ValueError(f"{name} is no list of text")
   for start in found.get("later", ()):
     _check_parts(start, {}, "later")
   check_config_form(found["config"])
@@ -142,8 +147,8 @@ def recorded(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     **{f: fields.OPTIONAL.get(f, value) for f, value in flatten(new).items()},
     **flatten(old),
   }
-  if isinstance(values["loss.l2"], int | float):
-    values["loss.l2"] = [values["loss.l2"]]
+  if isinstance(l2 := values.get("loss.l2"), int | float):
+    values["loss.l2"] = [l2]
   return _nest(values)
 
 

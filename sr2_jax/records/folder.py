@@ -20,6 +20,7 @@ from sr2_jax import errors, files, json_files
 from sr2_jax.config import record
 
 CONFIG = "config.json"
+_WRITTEN = ("weights/*/*/*.safetensors", "per_image/*.npz", "examples/*.npz")
 _LOCK_ATTEMPTS = 10
 _LOCK_PAUSE = 0.05  # seconds
 _LONGEST_OWNER = 512  # bytes
@@ -172,19 +173,24 @@ class RunFolder:
     That is a checkpoint, a row, or what an evaluation writes.
     """
     rows = (self.path / name for name in ("metrics.jsonl", "results.jsonl"))
-    written = (
-      "weights/*/*/*.safetensors", "per_image/*.npz", "examples/*.npz"
-    )  # fmt: skip
     return (
       self.is_done
       or any(path.exists() and path.stat().st_size for path in rows)
-      or any(any(self.path.glob(pattern)) for pattern in written)
+      or any(any(self.path.glob(pattern)) for pattern in _WRITTEN)
       # The name of a checkpoint ends with its step; what a killed save leaves
       # has a longer name. Damaged checkpoints count as well.
       or any(
         path.name.rpartition("_")[2].isdigit()
         for path in self.path.glob("checkpoints/*/*/*")
       )
+    )
+
+  def written(self) -> list[str]:
+    """Paths in the folder of what evaluations have written beside rows."""
+    return sorted(
+      path.relative_to(self.path).as_posix()
+      for pattern in _WRITTEN
+      for path in self.path.glob(pattern)
     )
 
   def record(self, fields: dict[str, Any]) -> None:

@@ -2,10 +2,11 @@
 
 import json
 import math
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from sr2_jax import json_files
+from sr2_jax import errors, files, json_files
 
 
 def dump(fields: Mapping[str, Any]) -> str:
@@ -17,6 +18,22 @@ def dump(fields: Mapping[str, Any]) -> str:
     for name, value in fields.items()
   }
   return json.dumps(finite, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def read_lines(path: pathlib.Path) -> list[bytes]:
+  """The lines of a file, none if there is no such file; they may be damaged.
+
+  Raises:
+    UserError: if it cannot be read.
+  """
+  try:
+    return files.read(path).splitlines()
+  except FileNotFoundError:
+    return []
+  except OSError as error:
+    raise errors.UserError(
+      f"{path}: cannot be read ({files.in_words(error)})."
+    ) from error
 
 
 def parse(line: str | bytes) -> dict[str, Any]:

@@ -27,7 +27,7 @@ _FOLDERS_BELOW = re.compile(
   |weights/(pretrain|joint)_[^/]+(/seed_[^/]+)?""",
   re.VERBOSE,
 )
-_FILES_BELOW = re.compile(r".*\.(jsonl?|npz|png|safetensors|sha256)")
+_FILES_BELOW = re.compile(r".*\.(jsonl?|npz|png|safetensors|sha256|tmp)")
 _MOVE = "Move it away and run the same command again."
 
 
@@ -39,7 +39,7 @@ def check(folder: pathlib.Path) -> None:
   """
   _check_access(folder, os.R_OK | os.W_OK | os.X_OK)
   # Whatever else a user has put there is left alone.
-  for name in (*_FILES, *_FOLDERS):
+  for name in (*_FILES, *(f"{name}.tmp" for name in _FILES), *_FOLDERS):
     if os.path.lexists(folder / name):
       _check(folder, folder / name)
 

@@ -4,6 +4,12 @@ import os
 import pathlib
 
 from sr2_jax import errors
+from sr2_jax.records import json_lines
+
+
+def count(path: pathlib.Path) -> int:
+  """The number of rows in a file, none if there is no such file."""
+  return len(json_lines.read_lines(path))
 
 
 def find(path: str | os.PathLike[str], name: str) -> list[pathlib.Path]:

@@ -172,6 +172,8 @@ class Row:
         value = _of_classes(name, value)
       elif not _is(kind, value):
         raise ValueError(f"{name} is {value!r}, not of type {kind.__name__}")
+      elif kind is float and name != "value" and not math.isfinite(value):
+        raise ValueError(f"{name} is {value!r}, which is not finite")
       else:
         value = kind(value)
       object.__setattr__(self, name, value)
@@ -225,12 +227,9 @@ _TYPES = {
 FIELDS = tuple(_TYPES)
 
 
-def count(folder: pathlib.Path) -> int:
-  """The number of rows in a run folder; they are not looked at."""
-  try:
-    return len(files.read(folder / FILE_NAME).splitlines())
-  except OSError:
-    return 0
+def check(folder: pathlib.Path) -> None:
+  """Raises UserError if a run folder has a damaged row."""
+  _read_file(folder / FILE_NAME)
 
 
 def read(paths: Paths) -> list[Row]:
@@ -280,7 +279,7 @@ def merge(path: str | os.PathLike[str], rows: Iterable[Row]) -> None:
     dataclasses.replace(row, l2=l2_of.get(_without_l2(row)))
     if row.l2 is None
     else row
-    for row in (_read_file(path) if os.path.lexists(path) else [])
+    for row in _read_file(path)
   ]
   merged = {row.key: row for row in old}
   merged.update((row.key, row) for row in rows)
@@ -322,13 +321,8 @@ def _line_key(row: Row) -> tuple[Any, ...]:
 
 
 def _read_file(path: pathlib.Path) -> list[Row]:
-  try:
-    lines = files.read(path).splitlines()
-  except OSError as error:
-    raise errors.UserError(
-      f"{path}: cannot be read ({files.in_words(error)})."
-    ) from error
-  return [_parse(path, number, line) for number, line in enumerate(lines, 1)]
+  lines = enumerate(json_lines.read_lines(path), 1)
+  return [_parse(path, number, line) for number, line in lines]
 
 
 def of_fields(fields: Mapping[str, Any]) -> Row:

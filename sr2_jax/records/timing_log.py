@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from sr2_jax import errors, files, json_files
+from sr2_jax import files, json_files
 from sr2_jax.records import json_lines
 
 FILE_NAME = "timing.jsonl"
@@ -81,16 +81,8 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
   Raises:
     UserError: if the file cannot be read.
   """
-  try:
-    lines = files.read(path).splitlines()
-  except FileNotFoundError:
-    return []
-  except OSError as error:
-    raise errors.UserError(
-      f"{path}: cannot be read ({files.in_words(error)})."
-    ) from error
   found = []
-  for line in lines:
+  for line in json_lines.read_lines(path):
     with contextlib.suppress(ValueError, LookupError, TypeError):
       fields = json_lines.parse(line)
       found.append(

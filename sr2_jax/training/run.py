@@ -14,7 +14,7 @@ from sr2_jax.config import derived, fields, record, source_checks
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.models import conv_choice, srmd_weights
 from sr2_jax.records import folder as folder_lib
-from sr2_jax.records import parts, provenance
+from sr2_jax.records import parts, provenance, row_files
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.training import (
   carried,
@@ -115,12 +115,13 @@ def open_run(
     if is_first:
       if evaluate_only or not folder.is_done:
         parts.check(folder.path)
+        rows_lib.check(folder.path)  # Not only when there are new rows.
       _check_config(config, folder, evaluate_only=evaluate_only)
     agreement.on_folder(folder.path)
     is_done = folder.is_done and not evaluate_only
     if agreement.follow("to look for DONE", is_done):
       end = f": its results are in {rows_lib.FILE_NAME} and images/."
-      if not rows_lib.count(folder.path):
+      if not row_files.count(folder.path / rows_lib.FILE_NAME):
         end = f", but {rows_lib.FILE_NAME} has no rows; --mode=eval writes it."
       messages.say(f"{folder.path} has finished{end} Nothing to do.")
       yield None

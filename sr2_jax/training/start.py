@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from sr2_jax import agreement, errors, messages, parallel
+from sr2_jax import agreement, errors, messages, parallel, paths
 from sr2_jax.records import divergence as records
-from sr2_jax.records import metrics_log
+from sr2_jax.records import metrics_log, row_files
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.training import (
   checkpoint,
@@ -193,8 +193,13 @@ def logs(run: run_lib.Run, metric_writer: metrics_log.Writer) -> dict[str, Any]:
   """What the logs of a run hold now, for the checkpoint of this step."""
   return {
     metrics_log.FILE_NAME: metric_writer.held,
-    rows_lib.FILE_NAME: {"rows": rows_lib.count(run.folder.path)},
+    rows_lib.FILE_NAME: {"rows": _num_rows(run)},
+    "files": run.folder.written(),
   }
+
+
+def _num_rows(run: run_lib.Run) -> int:
+  return row_files.count(run.folder.path / rows_lib.FILE_NAME)
 
 
 def _tell_losses(
@@ -202,26 +207,28 @@ def _tell_losses(
   logs: Mapping[str, Any],
   metric_writer: metrics_log.Writer,
 ) -> None:
-  """Says what the logs have lost since a checkpoint, and records it.
+  """Says what a run folder has lost since a checkpoint, and records it.
 
-  The state is whole, so the run goes on: nothing else would bring them back.
+  The state is whole, so the run goes on: nothing else would bring it back.
   """
-  lost = {}
+  lost = []
   if problem := metric_writer.make_up(logs[metrics_log.FILE_NAME]):
-    lost[metrics_log.FILE_NAME] = problem
-  before = logs[rows_lib.FILE_NAME]["rows"]
-  found = rows_lib.count(run.folder.path)
+    lost.append(f"{metrics_log.FILE_NAME}: {problem}")
+  before, found = logs[rows_lib.FILE_NAME]["rows"], _num_rows(run)
   if found < before:
-    lost[rows_lib.FILE_NAME] = (
-      f"{before - found:,} of {before:,} rows are gone; --mode=eval evaluates "
-      "the weights at the end of each phase again"
+    lost.append(
+      f"{rows_lib.FILE_NAME}: {before - found:,} of {before:,} rows are gone"
     )
-  for name, problem in lost.items():
-    messages.say(
-      f"note: {run.folder.path / name} has changed since this step was saved: "
-      f"{problem}"
-    )
+  if gone := sorted({*logs["files"]} - {*run.folder.written()}):
+    lost.append(f"{paths.listed(gone)}: gone")
+  if not lost:
+    return
+  messages.say(
+    f"note: {run.folder.path} has changed since this step was saved: "
+    f"{'; '.join(lost)}.\nOnce the run is done, --mode=eval writes again what "
+    "belongs to the end of each phase."
+  )
   recorded = run.folder.read()
-  if lost and recorded is not None:
+  if recorded is not None:
     later = [*recorded.get("later", []), {"mode": "train", "lost": lost}]
     run.folder.record({**recorded, "later": later})

@@ -197,6 +197,7 @@ def test_damaged_record_is_named(tmp_path, text):
     ("dataset", {"num_train_images": "9"}, "num_train_images is text"),
     ("dataset", {"num_train_images": True}, "num_train_images is true"),
     ("dataset", {"class_names": {}}, "class_names is an object, not a list"),
+    ("dataset", {"class_names": ["a", 1]}, "class_names is no list of text"),
     ("later", 5, "later is a number, not a list"),
     ("later", [[]], "later is a list, not an object"),
     ("packages", [], "packages is a list, not an object"),

@@ -91,6 +91,14 @@ def test_a_folder_in_a_files_place_is_named(run, name):
   assert f"{run / name}: is a folder, not a file." in refused(run)
 
 
+@pytest.mark.parametrize(
+  "name", ["DONE.tmp", "config.json.tmp", "images/joint_examples.png.tmp"]
+)
+def test_a_folder_where_a_file_is_written_first_is_named(run, name):
+  (run / name).mkdir()
+  assert f"{run / name}: is a folder, not a file." in refused(run)
+
+
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_file_in_a_folders_place_is_named(run, tmp_path, name):
   moved(run / name, tmp_path / "elsewhere")

@@ -24,3 +24,14 @@ def test_nothing_to_find_is_a_user_error(tmp_path):
     row_files.find(tmp_path / "nowhere", "rows.jsonl")
   with pytest.raises(errors.UserError, match=r"no rows\.jsonl"):
     row_files.find(tmp_path, "rows.jsonl")
+
+
+def test_rows_are_counted(tmp_path):
+  path = tmp_path / "results.jsonl"
+  assert row_files.count(path) == 0
+  path.write_text("{}\n{}")
+  assert row_files.count(path) == 2
+  path.unlink()
+  path.mkdir()
+  with pytest.raises(errors.UserError, match="it is a folder, not a file"):
+    row_files.count(path)

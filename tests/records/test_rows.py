@@ -150,6 +150,8 @@ def test_rows_that_another_program_has_written(tmp_path):
     ("seed", 0.5), ("seed", math.inf), ("seed", True), ("seed", "0"),
     ("n", math.nan), ("n", None), ("method", math.nan), ("metric", 3.0),
     ("noise_variance", None), ("step", 1e-9),
+    ("noise_variance", math.inf), ("noise_variance", math.nan),
+    ("epochs", -math.inf), ("value", 10**400), ("step", 10**400),
   ],
 )  # fmt: skip
 def test_numbers_that_no_table_can_have_meant(tmp_path, field, value):
@@ -158,6 +160,16 @@ def test_numbers_that_no_table_can_have_meant(tmp_path, field, value):
   path.write_text(json.dumps(fields))
   with pytest.raises(errors.UserError, match=r"rows\.jsonl:1: damaged"):
     rows_lib.read(path)
+
+
+def test_a_damaged_row_is_found_before_there_are_new_ones(tmp_path):
+  rows_lib.check(tmp_path)
+  rows_lib.merge(tmp_path, [_row()])
+  rows_lib.check(tmp_path)
+  with (tmp_path / "results.jsonl").open("a") as file:
+    file.write("{}\n")
+  with pytest.raises(errors.UserError, match=r"results\.jsonl:2: damaged"):
+    rows_lib.check(tmp_path)
 
 
 def test_a_results_file_that_is_no_file_is_named(tmp_path):

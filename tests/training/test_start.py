@@ -159,6 +159,9 @@ def test_logs_that_have_lost_lines_and_rows_are_told_and_recorded(run, capsys):
   run.folder.record({"config": {}})
   results = run.folder.path / "results.jsonl"
   results.write_text("{}\n" * 3)
+  arrays = run.folder.path / "per_image" / "fsrcnn_test.npz"
+  arrays.parent.mkdir()
+  arrays.touch()
   writer = metrics_log.Writer(run.folder.path, tensorboard=False)
   writer.write([dict(LINE, step=1), dict(LINE, step=3)])
   logs = start.logs(run, writer)
@@ -176,14 +179,15 @@ def test_logs_that_have_lost_lines_and_rows_are_told_and_recorded(run, capsys):
   assert take_up() == ""
   assert "later" not in run.folder.read()
   results.write_text("{}\n")
+  arrays.unlink()
   (run.folder.path / "metrics.jsonl").write_text("")
   told = take_up()
-  assert "metrics.jsonl has changed since this step was saved: 2 of 2" in told
-  assert "results.jsonl has changed" in told
-  assert "2 of 3 rows are gone; --mode=eval" in told
-  assert run.folder.read()["later"][0]["lost"].keys() == {
-    "metrics.jsonl", "results.jsonl",
-  }  # fmt: skip
+  assert "metrics.jsonl: 2 of 2 lines are gone; " in told
+  assert "results.jsonl: 2 of 3 rows are gone; " in told
+  assert "per_image/fsrcnn_test.npz: gone.\n" in told
+  [entry] = run.folder.read()["later"]
+  assert entry["mode"] == "train"
+  assert len(entry["lost"]) == 3
 
 
 @pytest.mark.parametrize(
