@@ -205,6 +205,7 @@ class Checkpoints:
           f"{jax.tree_util.keystr(path)} is {found.dtype} {found.shape}, "
           f"not {leaf.dtype} {leaf.shape}"
         )
+    identity.check_count(self._path(step), step, tree)
     return tree
 
   def _read(self, step: int, abstract_state: Any) -> Any:

@@ -11,6 +11,9 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+import numpy as np
+
 from sr2_jax import files, json_files, messages
 from sr2_jax.config import fields, record
 from sr2_jax.records import folder as folder_lib
@@ -93,6 +96,30 @@ def _check_run(copy: Any, recorded: Mapping[str, Any]) -> None:
     differences.append("the images")
   if differences:
     raise ValueError(f"it is of another run, with {'; '.join(differences)}")
+
+
+def check_count(commit: pathlib.Path, step: int, tree: Any) -> None:
+  """Compares a checkpoint of an older version with its name, by Adam's steps.
+
+  A member that has diverged keeps the count before; so may all of them.
+
+  Args:
+    commit: the checkpoint.
+    step: of its name.
+    tree: its arrays.
+
+  Raises:
+    ValueError: says which step it is of.
+  """
+  if _own(commit) is not None:
+    return
+  counts = [
+    int(np.max(leaf))
+    for (*_, name), leaf in jax.tree_util.tree_leaves_with_path(tree)
+    if getattr(name, "name", None) == "count"
+  ]
+  if counts and max(counts) not in (step - 1, step):
+    raise ValueError(f"it is of step {max(counts)}, under another name")
 
 
 def logs_of(commit: pathlib.Path) -> Mapping[str, Any] | None:

@@ -5,10 +5,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
-import numpy as np
-
-from sr2_jax import agreement, errors, messages, parallel, paths
+from sr2_jax import agreement, messages, parallel, paths
 from sr2_jax.records import divergence as records
 from sr2_jax.records import metrics_log, row_files
 from sr2_jax.records import rows as rows_lib
@@ -60,11 +57,8 @@ def where_to_start(
     newest = checkpoints[name].restore_latest(phase.abstract_state)
     if newest is not None:
       step, state = newest
-      logs = checkpoints[name].logs(step)
-      if logs is None:
-        _check_step(run.folder.checkpoints(name), phase, step, state)
       messages.say(f"resuming {name} at step {step:,} of {phase.num_steps:,}")
-      return Start(phase, step, state, logs=logs)
+      return Start(phase, step, state, logs=checkpoints[name].logs(step))
 
   phase = next(iter(phases.values()))
   if run.config.fine_tune:
@@ -84,34 +78,6 @@ def where_to_start(
     )
     return Start(phase, 0, phase.start_from(pretrained, members), inherited)
   return Start(phase, 0, phase.create_state())
-
-
-def _check_step(
-  folder: pathlib.Path,
-  phase: phase_lib.Phase,
-  step: int,
-  state: steps.TrainState,
-) -> None:
-  """Refuses a checkpoint of an older version that has another step's name.
-
-  Adam counts its steps. Those of a member that has diverged end one before it.
-
-  Raises:
-    UserError: says which step it is of.
-  """
-  leaves = jax.tree_util.tree_leaves_with_path(state.opt_state)
-  counts = [
-    int(np.max(leaf))
-    for (*_, name), leaf in leaves
-    if getattr(name, "name", None) == "count"
-  ]
-  done = max(counts, default=step)
-  if step > phase.num_steps or done not in (step, step - 1):
-    raise errors.UserError(
-      f"{folder}: the checkpoint of step {step:,} is of step {done:,}, of "
-      f"{phase.num_steps:,} steps.\nGive it its own name, or move it away and "
-      "run the same command again."
-    )
 
 
 def of_next_phase(

@@ -33,6 +33,16 @@ def make_state(value):
   return jax.tree.map(np.asarray, state)
 
 
+def counted(state, step):
+  """The state with this step as Adam's count."""
+
+  def change(path, leaf):
+    is_count = getattr(path[-1], "name", None) == "count"
+    return np.full_like(leaf, step) if is_count else leaf
+
+  return jax.tree_util.tree_map_with_path(change, state)
+
+
 def saved(folder, values, *, keep=3):
   """Checkpoints of the steps 10, 20, ... that hold these values."""
   checkpoints = checkpoint.Checkpoints(folder, keep=keep)
@@ -283,7 +293,7 @@ def test_arrays_of_another_step_are_noticed(tmp_path):
 
 def test_older_checkpoints_are_restored_and_verified(tmp_path):
   """They have a second item, the sha256 of every array."""
-  folder, state = tmp_path / "last", make_state(1 / 3)
+  folder, state = tmp_path / "last", counted(make_state(1 / 3), 10)
   with ocp.CheckpointManager(
     folder,
     item_names=("state", "manifest"),
@@ -307,6 +317,24 @@ def test_older_checkpoints_are_restored_and_verified(tmp_path):
   checkpoints.save(20, make_state(2.0))
   checkpoints.close()
   assert checkpoint.Checkpoints(folder).restore_latest(state)[0] == 20
+
+
+@pytest.mark.parametrize(
+  ("done", "is_right"), [(10, True), (9, True), (11, False), (8, False)]
+)
+def test_an_older_checkpoint_under_another_steps_name(tmp_path, done, is_right):
+  """Adam counts its steps; where a member has diverged, one less."""
+  folder, state = tmp_path / "last", counted(make_state(1.0), done)
+  checkpoints = checkpoint.Checkpoints(folder)
+  checkpoints.save(10, state)
+  checkpoints.wait()
+  shutil.rmtree(folder / "00000010" / "identity")
+  file_list.write(folder / "00000010")
+  if is_right:
+    checkpoints.restore(10, state)
+    return
+  with pytest.raises(ValueError, match=f"it is of step {done}"):
+    checkpoints.restore(10, state)
 
 
 def test_all_damaged_stops_and_moves_nothing(tmp_path):

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 
-import jax
 import numpy as np
 import pytest
 
@@ -144,17 +143,6 @@ def saved(run, phase, step, state, logs):
   return found
 
 
-def counted(state, step):
-  """The state with Adam's counts of its steps."""
-
-  def change(path, leaf):
-    is_count = getattr(path[-1], "name", None) == "count"
-    return np.full_like(leaf, step) if is_count else leaf
-
-  opt_state = jax.tree_util.tree_map_with_path(change, state.opt_state)
-  return dataclasses.replace(state, opt_state=opt_state)
-
-
 def test_logs_that_have_lost_lines_and_rows_are_told_and_recorded(run, capsys):
   run.folder.record({"config": {}})
   results = run.folder.path / "results.jsonl"
@@ -188,28 +176,3 @@ def test_logs_that_have_lost_lines_and_rows_are_told_and_recorded(run, capsys):
   [entry] = run.folder.read()["later"]
   assert entry["mode"] == "train"
   assert len(entry["lost"]) == 3
-
-
-@pytest.mark.parametrize(
-  ("step", "done", "is_right"),
-  [
-    (4, 4, True),
-    (4, 3, True),
-    (4, 5, False),
-    (4, 2, False),
-    (10**6, 10**6, False),
-  ],
-)
-def test_an_older_checkpoint_under_another_steps_name(
-  run, monkeypatch, step, done, is_right
-):
-  """A member that diverges keeps the state before, so one less is right."""
-  state = counted(run.phase("pretrain").create_state(), done)
-  monkeypatch.setattr(checkpoint.Checkpoints, "logs", lambda *_: None)
-  if is_right:
-    assert saved(run, "pretrain", step, state, None).step == step
-    return
-  with pytest.raises(
-    errors.UserError, match=f"step {step:,} is of step {done:,}"
-  ):
-    saved(run, "pretrain", step, state, None)
