@@ -132,24 +132,33 @@ def logs_of(commit: pathlib.Path) -> Mapping[str, Any] | None:
 
 
 def put_record_back(folder: folder_lib.RunFolder) -> None:
-  """Restores config.json of a run that has begun from a good checkpoint.
+  """Restores config.json of a run that has begun from its good checkpoints.
 
-  Does nothing if it is there, or if there is no copy.
+  Does nothing if it is there, if no checkpoint has a copy, or if they are of
+  different runs.
   """
   if not folder.has_begun or folder.read() is not None:
     return
-  found = folder.path.glob(f"checkpoints/*/*/*/{_NAME}/{folder_lib.CONFIG}")
-  for copy in sorted(found, key=lambda path: path.parts[-3], reverse=True):
-    with contextlib.suppress(OSError, ValueError):
-      file_list.verify(copy.parents[1])
-      data = files.read(copy)
-      record.check_form(json_files.parse(data))
-      files.write_atomically(folder.config_path, data)
-      messages.say(
-        f"{folder.config_path} was gone; the copy in {copy.parents[1]} is put "
-        "back"
-      )
-      return
+  found: list[dict[str, Any]] = []
+  # Not those in damaged/, which may be of another run.
+  for kind in ("last", "best", "final"):
+    pattern = f"checkpoints/*/{kind}/*/{_NAME}/{folder_lib.CONFIG}"
+    for path in sorted(folder.path.glob(pattern)):
+      with contextlib.suppress(OSError, ValueError):
+        file_list.verify(path.parents[1])
+        copy = json_files.read(path)
+        record.check_form(copy)
+        found.append(copy)
+  try:
+    for copy in found[1:]:
+      _check_run(copy, found[0])
+  except ValueError:
+    return
+  if found:
+    folder.record(max(found, key=lambda copy: len(copy.get("later", ()))))
+    messages.say(
+      f"{folder.config_path} was gone; the copy in its checkpoints is put back"
+    )
 
 
 def _own(commit: pathlib.Path) -> dict[str, Any] | None:

@@ -160,6 +160,39 @@ def test_a_record_that_is_gone_is_put_back(folder, capsys):
   assert "was gone; the copy in" in capsys.readouterr().err
 
 
+def test_the_record_of_the_latest_start_is_put_back(folder):
+  edit(folder, lambda x: x["later"].append({"mode": "train"}))
+  checkpoints = opened(folder)
+  checkpoints.save(30, tree(30))
+  checkpoints.close()
+  before = json.loads(folder.config_path.read_text())
+  folder.config_path.unlink()
+  identity.put_record_back(folder)
+  assert json.loads(folder.config_path.read_text()) == before
+
+
+def test_what_was_set_aside_tells_of_no_run(folder):
+  damaged = folder.checkpoints("pretrain").parent / "damaged"
+  damaged.mkdir()
+  folder.checkpoints("pretrain", "best").rename(damaged / "best")
+  (damaged / "best" / "00000020").rename(damaged / "best_00000020")
+  shutil.rmtree(folder.path / "checkpoints" / "joint")
+  shutil.rmtree(folder.checkpoints("pretrain"))
+  folder.config_path.unlink()
+  identity.put_record_back(folder)
+  assert not folder.config_path.exists()
+
+
+def test_checkpoints_of_different_runs_have_no_record(folder):
+  edit(folder, lambda x: x["config"].update(seed=1))
+  checkpoints = opened(folder, "joint", "best")
+  checkpoints.save(10, tree(10))
+  checkpoints.close()
+  folder.config_path.unlink()
+  identity.put_record_back(folder)
+  assert not folder.config_path.exists()
+
+
 def test_without_a_copy_nothing_is_put_back(folder):
   folder.config_path.unlink()
   for path in folder.path.glob("checkpoints/*/*/*/identity"):
