@@ -169,14 +169,15 @@ class Row:
       if value is None and optional:
         continue
       if kind == OfClasses:
-        value = _of_classes(name, value)
-      elif not _is(kind, value):
-        raise ValueError(f"{name} is {value!r}, not of type {kind.__name__}")
-      elif kind is float and name != "value" and not math.isfinite(value):
-        raise ValueError(f"{name} is {value!r}, which is not finite")
+        own = _of_classes(name, value)
+      elif _is(kind, value):
+        own = kind(value)
       else:
-        value = kind(value)
-      object.__setattr__(self, name, value)
+        raise ValueError(f"{name} is {value!r}, not of type {kind.__name__}")
+      is_free = not isinstance(own, float) or name == "value"
+      if not is_free and not math.isfinite(own):
+        raise ValueError(f"{name} is {value!r}, which is not finite")
+      object.__setattr__(self, name, own)
     for name, known in _KNOWN.items():
       if getattr(self, name) not in (None, *known):
         choices = ", ".join(known)
