@@ -30,6 +30,9 @@ def main(arguments):
   folder = pathlib.Path(flags["--workdir"])
   folder.mkdir(exist_ok=True)
   rank = flags.get("--process_id", "0")
+  if rank == "0":
+    # Of any config: what it lacks does not differ.
+    (folder / "config.json").write_text('{"config": {}}')
   signals = []
   for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda number, _: signals.append(number))

@@ -340,7 +340,8 @@ def test_kills_leave_no_trace(environment, uninterrupted, tmp_path):
     wait_for(reached(workdir, "joint", 4), process, workdir)
     process.kill()
 
-  run(environment, workdir)
+  text = run(environment, workdir)
+  assert "has changed since this step" not in text
   assert_same_run(workdir, uninterrupted[0])
 
 

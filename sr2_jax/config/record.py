@@ -69,7 +69,7 @@ def check_form(found: Any) -> None:
     ):
       raise ValueError(f"{name} is no list of text")
   for start in found.get("later", ()):
-    _check_parts(start, {}, "later")
+    _check_parts(start, _PARTS, "later")
   check_config_form(found["config"])
 
 
@@ -97,14 +97,15 @@ def check_config_form(config: Any) -> None:
     if any(name.startswith(f"{field}.") for name in values):
       raise ValueError(f"config.{field} is an object")
   for name, value in values.items():
-    # A later start takes these as they are; it compares all others.
-    is_taken = any(
-      name == free or name.startswith(f"{free}.")
-      for free in (*fields.FREE_ON_RESUME, "augmentation.max_shift")
-    )
-    check = fields.CHECKS.get(name) if is_taken else None
-    if check and not check.accepts(fields.as_tuple(value)):
+    # Older versions had one L2.
+    given = [value] if name == "loss.l2" and _is_number(value) else value
+    check = fields.CHECKS.get(name)
+    if check and not check.accepts(fields.as_tuple(given)):
       raise ValueError(fields.wrong_value(name, value))
+
+
+def _is_number(value: Any) -> bool:
+  return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _check_parts(found: Any, parts: Mapping[str, type], what: str) -> None:

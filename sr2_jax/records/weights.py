@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 
 from sr2_jax import errors, files, json_files, names
-from sr2_jax.config import fields as config_fields
 from sr2_jax.config import record
 from sr2_jax.records import released
 from sr2_jax.records import rows as rows_lib
@@ -244,13 +243,6 @@ def _origin(fields: Any) -> Origin:
     KeyError, TypeError or ValueError: if something is missing, or another type.
   """
   record.check_config_form(fields["config"])
-  for name, value in record.flatten(fields["config"]).items():
-    check = config_fields.CHECKS.get(name)
-    # What its network is made of.
-    if not name.startswith(("model.", "degradation.")) or check is None:
-      continue
-    if not check.accepts(config_fields.as_tuple(value)):
-      raise ValueError(config_fields.wrong_value(name, value))
   names.PHASES.index(fields["phase"])
   if not isinstance(fields["method"], str):
     raise TypeError("method is no text")

@@ -27,6 +27,7 @@ flags = dict(argument.split("=", 1) for argument in sys.argv[1:])
 name = flags["--config.experiment"]
 folder = pathlib.Path(flags["--workdir"])
 folder.mkdir(exist_ok=True)
+(folder / "config.json").write_text('{"config": {}}')  # Of any config.
 if flags.get("--mode") == "eval":
   name += ", evaluating at " + flags["--config.eval.noise_variances"]
 print("hello from", name)

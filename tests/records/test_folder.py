@@ -200,6 +200,7 @@ def test_damaged_record_is_named(tmp_path, text):
     ("dataset", {"class_names": ["a", 1]}, "class_names is no list of text"),
     ("later", 5, "later is a number, not a list"),
     ("later", [[]], "later is a list, not an object"),
+    ("later", [{"devices": 3}], "devices is a number, not an object"),
     ("packages", [], "packages is a list, not an object"),
     ("devices", "cpu", "devices is text, not an object"),
     ("git_revision", {}, "git_revision is an object, not text"),
@@ -211,6 +212,10 @@ def test_damaged_record_is_named(tmp_path, text):
     ("config", {"seed": {"a": 1}}, "config.seed is an object"),
     ("config", {"loss": {"l2": [[[0.1]]]}}, "config.loss.l2 is nested"),
     ("config", {"parallel": {"layout": 3}}, "config.parallel.layout has to"),
+    ("config", {"pretrain": {"num_epochs": "9"}}, "pretrain.num_epochs has to"),
+    ("config", {"seed": None}, "config.seed has to be a whole number"),
+    ("config", {"loss": {"l2": True}}, "config.loss.l2 has to be"),
+    ("config", {"model": {"trunk": "nosuch"}}, "config.model.trunk has to"),
   ],
 )  # fmt: skip
 def test_record_with_a_part_of_another_type_is_damaged(

@@ -103,6 +103,11 @@ class _Bomb:
   ],
 )
 def test_other_files_are_refused_and_never_executed(path, data):
+  refused(path, data)
+
+
+def refused(path, data):
+  """Nothing reads these bytes, though their sha256 is right."""
   path.write_bytes(data)
   digest = hashlib.sha256(data).hexdigest()
   path.with_name(f"{path.name}.sha256").write_text(f"{digest}  x\n")
@@ -208,13 +213,7 @@ def _with(**changes):
   ],
 )  # fmt: skip
 def test_metadata_with_parts_of_other_types_are_refused(path, changes):
-  data = _with(**changes)
-  path.write_bytes(data)
-  digest = hashlib.sha256(data).hexdigest()
-  path.with_name(f"{path.name}.sha256").write_text(f"{digest}  x\n")
-  for read in (weights_lib.read, weights_lib.read_origin):
-    with pytest.raises(errors.UserError, match="not weights of sr2_jax"):
-      read(path)
+  refused(path, _with(**changes))
 
 
 def test_metadata_too_deep_are_refused(path):
