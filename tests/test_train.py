@@ -18,8 +18,8 @@ import pytest
 
 from sr2_jax import errors, names
 from sr2_jax.peers import meeting
+from sr2_jax.records import row_values, timing_log
 from sr2_jax.records import rows as rows_lib
-from sr2_jax.records import timing_log
 from tests.records import test_rows
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -204,7 +204,7 @@ def test_result_rows_are_complete_and_single(uninterrupted):
   for row in found:
     assert tuple(row) == tuple(documented)
     for name, (kind, may_be_null) in documented.items():
-      of_json = list if kind == rows_lib.OfClasses else kind
+      of_json = list if kind == row_values.OfClasses else kind
       assert type(row[name]) is of_json or (
         row[name] is None and may_be_null and name != "value"
       ), name

@@ -8,20 +8,16 @@ docs/rows.md explains every field.
 
 import dataclasses
 import math
-import numbers
 import os
 import pathlib
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sr2_jax import errors, files, json_files, names
-from sr2_jax.records import json_lines, row_files
+from sr2_jax import errors, files, names
+from sr2_jax.records import json_lines, row_files, row_values
 
 FILE_NAME = "results.jsonl"
-
-# Numbers by class; None for a class without images.
-OfClasses = tuple[float | None, ...]
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
@@ -30,8 +26,6 @@ _KNOWN = {
   "corruption": names.CORRUPTIONS,
   "batch_norm": names.BATCH_NORMS,
 }
-# What a field may be given as, by its type.
-_ACCEPTED = {str: str, int: numbers.Integral, float: numbers.Real}
 # What was measured, and what follows from other fields or is not in old rows.
 MEASURED = ("value", "n", "class_accuracy", "epochs", "pretrain_epochs")
 # Fields in which the rows of one member differ.
@@ -160,7 +154,7 @@ class Row:
   metric: str
   value: float
   n: int
-  class_accuracy: OfClasses | None = None
+  class_accuracy: row_values.OfClasses | None = None
 
   def __post_init__(self) -> None:
     # NumPy's scalars become Python's, so that a row equals its read-back copy.
@@ -168,15 +162,7 @@ class Row:
       value = getattr(self, name)
       if value is None and optional:
         continue
-      if kind == OfClasses:
-        own = _of_classes(name, value)
-      elif _is(kind, value):
-        own = kind(value)
-      else:
-        raise ValueError(f"{name} is {value!r}, not of type {kind.__name__}")
-      is_free = not isinstance(own, float) or name == "value"
-      if not is_free and not math.isfinite(own):
-        raise ValueError(f"{name} is {value!r}, which is not finite")
+      own = row_values.own(name, kind, value)
       object.__setattr__(self, name, own)
     for name, known in _KNOWN.items():
       if getattr(self, name) not in (None, *known):
@@ -205,19 +191,6 @@ class Row:
   def without(self, *fields: str) -> tuple[Any, ...]:
     """All fields but the given ones, in the order of FIELDS."""
     return tuple(getattr(self, name) for name in FIELDS if name not in fields)
-
-
-def _is(kind: type, value: Any) -> bool:
-  return isinstance(value, _ACCEPTED[kind]) and not isinstance(value, bool)
-
-
-def _of_classes(name: str, values: Any) -> OfClasses:
-  if not isinstance(values, list | tuple) or not all(
-    x is None or _is(float, x) for x in values
-  ):
-    raise ValueError(f"{name} is {values!r}, not a list of numbers")
-  # Not NaN, so that a row equals its read-back copy.
-  return tuple(None if x is None or x != x else float(x) for x in values)
 
 
 # The type of each field, and NoneType after it if the field may be None.
@@ -333,28 +306,16 @@ def of_fields(fields: Mapping[str, Any]) -> Row:
     TypeError: for a field that is missing or unknown.
     ValueError: as `Row` does.
   """
-  fields = {name: _as_written(name, x) for name, x in fields.items()}
+  fields = {
+    name: row_values.as_written(_TYPES.get(name, ()), x)
+    for name, x in fields.items()
+  }
   if fields.get("value", 0.0) is None:
     fields["value"] = math.nan
   # Before this field there was nothing but the running statistics.
   if fields.get("phase") != "none":
     fields.setdefault("batch_norm", "running")
   return Row(**fields)
-
-
-def _as_written(name: str, value: Any) -> Any:
-  """A field's value as this version writes it.
-
-  In a table of another program, a column where some rows have no whole number
-  holds floats, and NaN may stand for none.
-  """
-  kind, *optional = _TYPES.get(name, (None,))
-  if isinstance(value, float):
-    if optional and math.isnan(value):
-      return None
-    if kind is int and value.is_integer():
-      return json_files.whole(value)
-  return value
 
 
 def _parse(path: pathlib.Path, number: int, line: bytes) -> Row:

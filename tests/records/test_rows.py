@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sr2_jax import errors
+from sr2_jax.records import row_values
 from sr2_jax.records import rows as rows_lib
 
 
@@ -370,7 +371,7 @@ def test_a_damaged_row_is_named(tmp_path, damage):
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "rows.md"
 _WORDS = {
   "text": str, "whole number": int, "number": float,
-  "list of numbers": rows_lib.OfClasses,
+  "list of numbers": row_values.OfClasses,
 }  # fmt: skip
 
 

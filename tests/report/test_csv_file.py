@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 from sr2_jax import errors
+from sr2_jax.records import row_values
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import csv_file
 from tests import result_rows
@@ -22,7 +23,7 @@ def _cells(path):
 
 def _value(name, cell):
   kind, *optional = rows_lib._TYPES[name]
-  if cell and kind == rows_lib.OfClasses:
+  if cell and kind == row_values.OfClasses:
     return [float(number) for number in cell.split(" ")]
   return None if optional and cell == "" else kind(cell)
 
