@@ -17,8 +17,7 @@ from typing import Any
 
 from benchmarks import effort as effort_lib
 from benchmarks import machine, records
-from sr2_jax import cpu_tuning
-from sr2_jax.records import provenance
+from sr2_jax import cpu_tuning, memory
 
 _NUM_IMAGES = 200_000
 # The paper's validation and test images are in memory as well.
@@ -151,7 +150,7 @@ def main(argv: Sequence[str]) -> None:
   with tempfile.TemporaryDirectory(prefix="sr2_jax_benchmark_") as workdir:
     images = svhn_sized(arguments.images)
     train(run_of(config_of("svhn_cropped"), images, workdir), arguments.steps)
-  print(json.dumps({"peak_bytes": provenance.peak_bytes()}))
+  print(json.dumps({"peak_bytes": memory.peak_bytes()}))
 
 
 if __name__ == "__main__":

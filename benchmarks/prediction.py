@@ -18,8 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from sr2_jax import cpu_tuning
-from sr2_jax.records import provenance
+from sr2_jax import cpu_tuning, memory
 
 
 def cpu_seconds(work: Callable[[], Any]) -> float:
@@ -88,7 +87,7 @@ def large(width: int, height: int, *, pytorch: bool) -> dict[str, float]:
     predict(image[:512, :512], tile=256)
     work = lambda: predict(image)  # noqa: E731
   seconds = cpu_seconds(work)
-  return {"cpu_seconds": seconds, "peak_gb": provenance.peak_bytes() / 1e9}
+  return {"cpu_seconds": seconds, "peak_gb": memory.peak_bytes() / 1e9}
 
 
 def _of_pytorch(image: np.ndarray) -> Callable[[], Any]:

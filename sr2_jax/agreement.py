@@ -100,6 +100,32 @@ def on_data(name: str, fingerprint: str) -> None:
   )
 
 
+def on_memory(refusals: Sequence[str]) -> None:
+  """Ends all processes if one of them has too little memory.
+
+  Args:
+    refusals: what this process has to say about it; none if it has enough.
+
+  Raises:
+    NoRoomError: in every process, with the first of all refusals.
+  """
+  processes = group.current()
+  found = [*refusals]
+  if processes.count > 1:
+
+    def all_of(values: list[Any]) -> list[list[str]]:
+      named = [
+        f"{name}: {text}"
+        for name, texts in zip(processes.names(), values, strict=True)
+        for text in texts
+      ]
+      return [named] * len(values)
+
+    found = processes.consult("to compare their memory", found, all_of)
+  if found:
+    raise errors.NoRoomError(found[0])
+
+
 def on_checkpoints(
   folder: pathlib.Path,
   steps: Callable[[], list[int]],

@@ -40,6 +40,10 @@ class DisagreementError(UserError):
   """The processes of a run are not alike; raised in every one of them."""
 
 
+class NoRoomError(UserError):
+  """A run needs more memory than there is; raised in every process."""
+
+
 class FolderInUseError(UserError):
   """Another live process works in the folder; the message says which."""
 

@@ -46,7 +46,7 @@ import textwrap
 import traceback
 from collections.abc import Sequence
 
-from sr2_jax import agreement, errors
+from sr2_jax import agreement, errors, memory
 from sr2_jax.config import command_line, experiment_file
 from sr2_jax.peers import group, meeting
 
@@ -87,7 +87,11 @@ def _end(error: BaseException) -> int:
       together=False,
     )  # fmt: skip
   together = isinstance(
-    error, errors.DisagreementError | errors.DivergedError | errors.Stopped
+    error,
+    errors.DisagreementError
+    | errors.NoRoomError
+    | errors.DivergedError
+    | errors.Stopped,
   )
   code = processes.leave(code, text, together=together)
   if is_saving:
@@ -108,6 +112,12 @@ def _in_words(error: BaseException) -> tuple[int | None, str]:
       return errors.TO_FIX, (
         f"{place}{error.strerror}.\n"
         "Make room; the same command goes on from the last checkpoint."
+      )
+    case _ if memory.is_short(error):
+      # A run says which fields to reduce; this comes from before it is open.
+      return errors.TO_FIX, (
+        f"Out of memory: {memory.reason(error)}.\n"
+        "Give this process more memory, or fewer or smaller images."
       )
     case KeyboardInterrupt():
       # Ctrl-C during training raises errors.Stopped instead.

@@ -22,7 +22,7 @@ import numpy as np
 from jax._src import clusters
 from jax.experimental import multihost_utils
 
-from sr2_jax import errors
+from sr2_jax import errors, memory
 from sr2_jax.peers import group, relay
 
 _AXIS = "devices"
@@ -305,6 +305,7 @@ class Layout:
     program: Callable[..., Any],
     *,
     donate: bool = False,
+    check: Callable[[int], None] | None = None,
   ) -> Callable[..., Any]:
     """Spreads `program(state, of_members, shared, shard)` over the devices.
 
@@ -312,12 +313,15 @@ class Layout:
       program: pure; `state`, `of_members` and all it returns have a leading
         member axis, `shard` is an int32 scalar below `num_shards`.
       donate: let the program reuse the memory of `state`.
+      check: of its memory, see `memory.watched`.
 
     Returns:
       A compiled function of (state, of_members, shared) in this layout's form.
       It passes further arguments, from `put_batches`, on after `shard`.
     """
     mapped = self._mapped(program, donate=donate)
+    if check is not None:
+      mapped = memory.watched(mapped, check)
     shards = np.arange(len(self.devices), dtype=np.int32)
     if not self.splits_data:
       shards = np.zeros_like(shards)

@@ -20,6 +20,7 @@ from sr2_jax.training import (
   checkpoint,
   divergence,
   feed,
+  footprint,
   log_lines,
   steps,
   stored,
@@ -166,7 +167,11 @@ def train_phase(
     config, layout, images=split.images, num_members=phase.population.size
   )
   train_steps = phase_lib.train_steps(
-    phase, config, layout, steps_per_call=how.steps_per_call
+    phase,
+    config,
+    layout,
+    steps_per_call=how.steps_per_call,
+    check=footprint.step_check(run, phase),
   )
   best = best_lib.Best(
     run.folder.checkpoints(phase.name, "best"),

@@ -3,10 +3,7 @@
 import importlib.metadata
 import os
 import pathlib
-import re
-import resource
 import subprocess
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,19 +20,6 @@ def cpu_cores() -> int:
   if hasattr(os, "sched_getaffinity"):
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1
-
-
-def peak_bytes() -> int:
-  """Largest resident set of this process so far."""
-  try:
-    # `ru_maxrss` may include memory of the parent process.
-    status = pathlib.Path("/proc/self/status").read_text()
-    if found := re.search(r"VmHWM:\s*(\d+) kB", status):
-      return int(found[1]) * 1024
-  except OSError:
-    pass
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  return peak if sys.platform == "darwin" else peak * 1024
 
 
 def packages() -> dict[str, str]:

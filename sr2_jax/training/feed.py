@@ -38,7 +38,7 @@ _DEVICE_BYTES_ON_CPU = 256_000_000
 # How many calls ahead batches are loaded.
 _CALLS_AHEAD = 2
 # Most calls with batches on a device: loaded or unfinished.
-_CHUNKS_ON_DEVICE = 6
+CHUNKS_ON_DEVICE = 6
 
 # A call's steps, counted from 0 in the phase, and the arguments after the state
 # of the program of `phase.train_steps`.
@@ -83,17 +83,29 @@ def plan(
   if not steps_per_call:
     steps_per_call = _STEPS_PER_CALL_ON_CPU if on_cpu else _STEPS_PER_CALL
     if streams:
-      crop = derived.crop_in_memory(config)
-      sent = crops.OnHost(images, crop).shape[1:]
-      step_bytes = (
-        math.prod(sent)
-        * images.dtype.itemsize
-        * (config.batch_size // layout.num_shards)
-        * layout.members_on_each(num_members)
+      of_step = step_bytes(
+        config, layout, images=images, num_members=num_members
       )
-      fitting = room // (_CHUNKS_ON_DEVICE * step_bytes)
+      fitting = room // (CHUNKS_ON_DEVICE * of_step)
       steps_per_call = max(1, min(steps_per_call, fitting))
   return Plan(streams, steps_per_call)
+
+
+def step_bytes(
+  config: Any,
+  layout: parallel.Layout,
+  *,
+  images: selection.Images,
+  num_members: int,
+) -> int:
+  """Bytes of a step's images on a device; the arguments are `plan`'s."""
+  sent = crops.OnHost(images, derived.crop_in_memory(config)).shape[1:]
+  return (
+    math.prod(sent)
+    * images.dtype.itemsize
+    * (config.batch_size // layout.num_shards)
+    * layout.members_on_each(num_members)
+  )
 
 
 def steps_of_calls(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -240,7 +241,11 @@ def train_steps(
   layout: parallel.Layout,
   *,
   steps_per_call: int,
+  check: Callable[[int], None] | None = None,
 ) -> Any:
-  """Training steps on the devices; each call consumes what it gets."""
+  """Training steps on the devices; each call consumes what it gets.
+
+  `check` is of their memory, as `parallel.Layout.map` takes it.
+  """
   program = train_program(phase, config, layout, steps_per_call=steps_per_call)
-  return layout.map(program, donate=True)
+  return layout.map(program, donate=True, check=check)

@@ -23,6 +23,7 @@ from sr2_jax.training import (
   devices,
   fine_tuning,
   identity,
+  footprint,
   population,
   preemption,
   steps,
@@ -140,7 +141,8 @@ def open_run(
       srmd_weights.released(**config.eval.srmd, scale=config.degradation.scale),
     )
     agreement.on_data(run.dataset.name, run.dataset.fingerprint)
-    yield _check_or_record(run, evaluate_only=evaluate_only)
+    with footprint.guarded(run, evaluates_only=evaluate_only):
+      yield _check_or_record(run, evaluate_only=evaluate_only)
 
 
 def _check_config(

@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 import jax
 import tqdm
 
-from sr2_jax import compilation
+from sr2_jax import compilation, memory
 from sr2_jax.config import derived
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.records import folder as folder_lib
-from sr2_jax.records import provenance
-from sr2_jax.training import devices, feed, preemption, steps
+from sr2_jax.training import devices, feed, footprint, preemption, steps
 from sr2_jax.training import phase as phase_lib
 from sr2_jax.training import run as run_lib
 
@@ -45,12 +44,14 @@ class Trial(NamedTuple):
   Attributes:
     phases: of the run, in order.
     devices: how many take part, and their kind.
+    needed: the least memory of the whole run, in words.
     host_bytes: most memory of this process so far, images included.
     device_bytes: most memory of a device so far; None where that is the host's.
   """
 
   phases: tuple[OfPhase, ...]
   devices: str
+  needed: str
   host_bytes: int
   device_bytes: int | None
 
@@ -80,16 +81,18 @@ def measure(config: Any, dataset: dataset_lib.Dataset) -> Trial:
   )
   # These weights are not used, but a run without them is refused.
   run_lib.check_source(config)
-  run_lib.check_weights(run)
-  phases = tuple(
-    _of_phase(run, run.phase(name)) for name in derived.phases(config)
-  )
+  with footprint.guarded(run) as needed:
+    run_lib.check_weights(run)
+    phases = tuple(
+      _of_phase(run, run.phase(name)) for name in derived.phases(config)
+    )
   device = layout.devices[0]
   statistics = device.memory_stats() or {}
   return Trial(
     phases,
     f"{len(layout.devices)} x {device.device_kind}",
-    provenance.peak_bytes(),
+    needed.line,
+    memory.peak_bytes(),
     statistics.get("peak_bytes_in_use"),
   )
 
@@ -100,7 +103,11 @@ def _of_phase(run: run_lib.Run, phase: phase_lib.Phase) -> OfPhase:
     run.config, layout, images=split.images, num_members=phase.population.size
   )
   train_steps = phase_lib.train_steps(
-    phase, run.config, layout, steps_per_call=how.steps_per_call
+    phase,
+    run.config,
+    layout,
+    steps_per_call=how.steps_per_call,
+    check=footprint.step_check(run, phase),
   )
   begin = time.perf_counter()
   running = layout.put_members(steps.all_alive(phase.create_state()))
@@ -144,7 +151,7 @@ def described(trial: Trial) -> list[str]:
     f"training: {_minutes(total)} on {trial.devices}, with {memory}; "
     "evaluations come on top"
   )
-  return lines
+  return [*lines, effort.needed]
 
 
 def _epochs(number: int) -> str:

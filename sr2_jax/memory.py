@@ -1,0 +1,174 @@
+"""How much memory this process has taken and can still get; no JAX."""
+
+import pathlib
+import re
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+_PROC = pathlib.Path("proc")
+_CGROUPS = pathlib.Path("sys/fs/cgroup")
+# A limit of a process, what /proc/self/status has of it, and its name.
+_OF_PROCESS = (
+  (resource.RLIMIT_AS, "VmSize", "ulimit -v"),
+  (resource.RLIMIT_DATA, "VmData", "ulimit -d"),
+)
+# Files of a cgroup: its limit, what it has taken, and the cached files in that.
+_VERSION_1 = (
+  "memory.limit_in_bytes", "memory.usage_in_bytes",
+  ("total_inactive_file", "total_active_file"),
+)  # fmt: skip
+_VERSION_2 = (
+  "memory.max", "memory.current", ("inactive_file", "active_file"),
+)  # fmt: skip
+# Errors of JAX, which is not imported here.
+_OF_JAX = ("JaxRuntimeError", "XlaRuntimeError")
+
+
+class Room(NamedTuple):
+  """Memory that is free.
+
+  Attributes:
+    nbytes: how much.
+    limit: what sets it, in words; "" if it is the machine.
+  """
+
+  nbytes: int
+  limit: str = ""
+
+
+def of_host(root: pathlib.Path = pathlib.Path("/")) -> Room | None:
+  """What this process can still get of the host's memory.
+
+  It is the least of what the system has, swap included, what the cgroups leave
+  and what `ulimit` leaves. Cached files make way, so they count as free. None
+  if the system does not tell.
+
+  Args:
+    root: of the file system that tells.
+  """
+  rooms = [*_of_system(root), *_of_cgroups(root), *_of_process(root)]
+  return min(rooms, default=None)
+
+
+def of_device(device: Any) -> Room | None:
+  """What is free on one of JAX's devices; None if its memory is the host's."""
+  known = device.memory_stats() or {}
+  if "bytes_limit" not in known:
+    return None
+  return Room(max(0, known["bytes_limit"] - known.get("bytes_in_use", 0)))
+
+
+def peak_bytes() -> int:
+  """Largest resident set of this process so far."""
+  # `ru_maxrss` may include memory of the parent process.
+  peak = _numbers(pathlib.Path("/") / _PROC / "self/status").get("VmHWM")
+  if peak is not None:
+    return peak
+  found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  return found if sys.platform == "darwin" else found * 1024
+
+
+def watched(program: Any, check: Callable[[int], None]) -> Callable[..., Any]:
+  """One of JAX's programs, with a check of its memory before its first call.
+
+  Args:
+    program: from `jax.jit` or `jax.pmap`.
+    check: gets the bytes that the program takes on a device beside its
+      arguments, by the compiler; may raise. It is not called where the compiler
+      does not tell.
+  """
+  is_checked = False
+
+  def call(*arguments: Any) -> Any:
+    nonlocal is_checked
+    if not is_checked:
+      # Calls take what is compiled here: nothing is compiled twice.
+      found = program.lower(*arguments).compile().memory_analysis()
+      if found is not None:
+        beside = found.temp_size_in_bytes + found.output_size_in_bytes
+        check(beside - found.alias_size_in_bytes)
+      is_checked = True
+    return program(*arguments)
+
+  return call
+
+
+def is_short(error: BaseException) -> bool:
+  """Whether an error says that there was not enough memory."""
+  if isinstance(error, MemoryError):
+    return True
+  kinds = {kind.__name__ for kind in type(error).__mro__}
+  return "RESOURCE_EXHAUSTED" in str(error) and not kinds.isdisjoint(_OF_JAX)
+
+
+def reason(error: BaseException) -> str:
+  """What an error says, in one line of bounded length, without a full stop."""
+  text = " ".join(str(error).split())[:200].rstrip(".")
+  return text or type(error).__name__
+
+
+def in_words(nbytes: int) -> str:
+  """An amount of memory in messages, in GB of 1e9 bytes."""
+  digits = 0 if nbytes >= 1e11 else 1 if nbytes >= 5e7 else 3
+  return f"{nbytes / 1e9:,.{digits}f} GB"
+
+
+def _of_system(root: pathlib.Path) -> Iterator[Room]:
+  known = _numbers(root / _PROC / "meminfo")
+  if "MemAvailable" in known:
+    yield Room(known["MemAvailable"] + known.get("SwapFree", 0))
+
+
+def _of_process(root: pathlib.Path) -> Iterator[Room]:
+  taken = _numbers(root / _PROC / "self/status")
+  for which, name, words in _OF_PROCESS:
+    limit, _ = resource.getrlimit(which)
+    if limit != resource.RLIM_INFINITY and name in taken:
+      yield Room(max(0, limit - taken[name]), words)
+
+
+def _of_cgroups(root: pathlib.Path) -> Iterator[Room]:
+  for folder, (limit, taken, cached) in _cgroups(root):
+    try:
+      most = int((folder / limit).read_text())
+      rest = most - int((folder / taken).read_text())
+    except (OSError, ValueError):
+      continue  # Not here, or "max".
+    files = _numbers(folder / "memory.stat")
+    rest += sum(files.get(name, 0) for name in cached)
+    yield Room(min(most, max(0, rest)), "the limit of its cgroup")
+
+
+def _cgroups(root: pathlib.Path) -> Iterator[tuple[pathlib.Path, Any]]:
+  """Folders of this process's cgroup and those above it, and their files.
+
+  A container may see its own as the topmost one only.
+  """
+  for line in _text(root / _PROC / "self/cgroup").splitlines():
+    _, controllers, path = line.split(":", 2)
+    if not controllers:
+      top, files = root / _CGROUPS, _VERSION_2
+    elif "memory" in controllers.split(","):
+      top, files = root / _CGROUPS / "memory", _VERSION_1
+    else:
+      continue
+    own = top / path.lstrip("/")
+    for folder in (own, *own.parents):
+      yield folder, files
+      if folder == top:
+        break
+
+
+def _text(path: pathlib.Path) -> str:
+  try:
+    return path.read_text()
+  except OSError:
+    return ""
+
+
+def _numbers(path: pathlib.Path) -> dict[str, int]:
+  """Numbers by name, in bytes, from lines as "VmHWM: 12 kB" or "cache 12"."""
+  found = re.findall(r"^(\w+):?[ \t]+(\d+)( kB)?$", _text(path), re.MULTILINE)
+  return {name: int(number) * (1024 if kb else 1) for name, number, kb in found}

@@ -1,0 +1,333 @@
+"""The memory that a run needs, by shapes: known before any of it is taken.
+
+Only what is certainly needed is counted. A compiler adds to it, so its own
+count is looked at as well, once there is one.
+"""
+
+import contextlib
+import functools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+
+from sr2_jax import errors, memory
+from sr2_jax.config import derived
+from sr2_jax.imaging import metrics
+from sr2_jax.training import feed, member_bytes, room
+from sr2_jax.training import phase as phase_lib
+
+# Pixels of the images that the networks were made for.
+_PIXELS = 32 * 32
+# Scores of an image beside the metrics: two losses and the class.
+_OTHER_SCORES = 3
+# What a step logs.
+_LOSSES = 5
+# Copies of a state on the host: the first, the last one saved and the next.
+_STATES_ON_HOST = 3
+# Two maps of a network are there at once: a layer's input and its output.
+_MAPS_AT_ONCE = 2
+# Batches of an evaluation that the host holds.
+_BATCHES_ON_HOST = 3
+
+
+def of_run(run: Any, *, evaluates_only: bool = False) -> room.Footprint:
+  """What a run needs, beside the images that it has loaded.
+
+  Nothing is allocated or compiled, however large the fields are.
+
+  Args:
+    run: of `training.run`, which imports this module.
+    evaluates_only: whether it trains nothing.
+  """
+  moments: list[room.Moment] = []
+  for name in derived.phases(run.config):
+    counted = _Counted(run, name)
+    if evaluates_only:
+      moments += counted.evaluations(counted.weights())
+    else:
+      training = counted.training()
+      moments.append(
+        room.Moment(f"training {name}", (*training, counted.step()))
+      )
+      moments.append(
+        room.Moment(f"validating {name}", (*training, *counted.validation()))
+      )
+      # While it goes on or, with less beside it, at its end.
+      beside = training if run.config.eval.epochs else counted.weights()
+      moments += counted.evaluations(beside)
+  return room.Footprint(tuple(moments), devices_of(run))
+
+
+def devices_of(run: Any) -> tuple[Any, ...]:
+  """The devices of a run that this process has."""
+  own = jax.process_index()
+  return tuple(x for x in run.layout.devices if x.process_index == own)
+
+
+@contextlib.contextmanager
+def guarded(
+  run: Any, *, evaluates_only: bool = False
+) -> Iterator[room.Footprint]:
+  """Refuses a run that cannot fit; in the block, what goes wrong is explained.
+
+  Args:
+    run: as in `of_run`.
+    evaluates_only: likewise.
+
+  Raises:
+    NoRoomError: in every process, if it cannot fit.
+    UserError: if memory is not enough after all.
+  """
+  footprint = of_run(run, evaluates_only=evaluates_only)
+  footprint.check()
+  try:
+    yield footprint
+  except Exception as error:
+    if not memory.is_short(error):
+      raise
+    raise errors.UserError(footprint.explain(error)) from error
+
+
+def step_check(run: Any, phase: phase_lib.Phase) -> Callable[[int], None]:
+  """Check of a compiled call of training steps, by its bytes on a device."""
+  counted = _Counted(run, phase.name)
+  return room.program_check(
+    devices_of(run),
+    f"training {phase.name}",
+    "a step as it is compiled",
+    counted.factors_of_step,
+  )
+
+
+def evaluation_check(
+  run: Any, phase: str, field: str, conditions: int
+) -> Callable[[int], None]:
+  """Check of a compiled evaluation, by its bytes on a device.
+
+  Args:
+    run: as in `of_run`.
+    phase: name of the phase whose networks are evaluated.
+    field: what sets the conditions.
+    conditions: how many there are.
+  """
+  counted = _Counted(run, phase)
+  return room.program_check(
+    devices_of(run),
+    f"evaluating {phase}",
+    "a batch as it is compiled",
+    counted.factors_of_evaluation(field, conditions),
+  )
+
+
+class _Counted:
+  """Counts what a phase of a run needs.
+
+  Args:
+    run: as in `of_run`.
+    name: of the phase.
+  """
+
+  def __init__(self, run: Any, name: str) -> None:
+    self._run, self._config, self._name = run, run.config, name
+    self._size = derived.population_size(run.config, name)
+    self._on_each = run.layout.members_on_each(self._size)
+    self._share = functools.partial(room.share, devices_of(run))
+
+  @functools.cached_property
+  def _member(self) -> member_bytes.MemberBytes:
+    return member_bytes.of_phase(self._run, self._name)
+
+  @property
+  def _of_members(self) -> room.Factors:
+    weights = len(derived.loss_weights(self._config, self._name))
+    return {
+      "num_seeds": self._config.num_seeds,
+      "loss.l2": len(self._config.loss.l2),
+      "joint.loss_weight": weights,
+    }
+
+  @property
+  def _of_images(self) -> room.Factors:
+    """How large images are; only own ones can be cropped."""
+    height, width, _ = self._run.image_shape
+    is_own = self._config.data.name == "folder"
+    return {"augmentation.crop": height * width // _PIXELS} if is_own else {}
+
+  @property
+  def factors_of_step(self) -> room.Factors:
+    """What the memory of a step grows with."""
+    batch = {"batch_size": self._config.batch_size}
+    return {**batch, **self._of_members, **self._of_images}
+
+  def factors_of_evaluation(self, field: str, conditions: int) -> room.Factors:
+    """What that of an evaluation under some conditions grows with."""
+    of_batch = {
+      "eval.batch_size": self._config.eval.batch_size,
+      field: conditions,
+    }
+    return {**of_batch, **self._of_members, **self._of_images}
+
+  @property
+  def _members(self) -> str:
+    return f"{self._size:,} member{'s' * (self._size > 1)}"
+
+  def weights(self) -> tuple[room.Share, ...]:
+    """What there is of a population that trains no more."""
+    weights = self._member.params + self._member.stats
+    return (
+      self._share(
+        f"the weights of {self._members}",
+        self._of_members,
+        on_device=self._on_each * weights,
+        on_host=self._size * weights,
+      ),
+    )
+
+  def training(self) -> tuple[room.Share, ...]:
+    """What there is between two calls of training steps."""
+    split = self._run.dataset.train
+    how = feed.plan(
+      self._config,
+      self._run.layout,
+      images=split.images,
+      num_members=self._size,
+    )
+    count, steps = len(split.labels), how.steps_per_call
+    calls = {"steps_per_call": steps}
+    limit = {"data.max_train_images": count}
+    of_step = feed.step_bytes(
+      self._config,
+      self._run.layout,
+      images=split.images,
+      num_members=self._size,
+    )
+    images = self._share(
+      f"{count:,} training images",
+      {"data.device_bytes": split.images.nbytes, **limit},
+      on_device=split.images.nbytes,
+    )
+    if how.streams:
+      images = self._share(
+        f"images of calls of {steps:,} steps",
+        {**calls, **self.factors_of_step},
+        on_device=feed.CHUNKS_ON_DEVICE * steps * of_step,
+      )
+    order = 4 * count * (1 + 3 * bool(self._config.augmentation.crop))
+    return (
+      self._share(
+        f"the state of {self._members}",
+        self._of_members,
+        on_device=self._on_each * self._member.state,
+        on_host=_STATES_ON_HOST * self._size * self._member.state,
+      ),
+      images,
+      self._share(
+        f"the order of {count:,} images for {self._members}",
+        {**limit, **self._of_members},
+        on_device=0 if how.streams else 4 * count * self._on_each,
+        on_host=order * self._size if how.streams else 0,
+      ),
+      self._share(
+        f"the losses of calls of {steps:,} steps",
+        {**calls, **self._of_members},
+        on_device=4 * _LOSSES * steps * self._on_each,
+      ),
+    )
+
+  def step(self) -> room.Share:
+    """What a training step adds."""
+    batch = self._config.batch_size // self._run.layout.num_shards
+    member = self._member
+    return self._share(
+      f"a step of {self._members} with {self._config.batch_size:,} images",
+      self.factors_of_step,
+      on_device=self._on_each * (member.params + batch * member.maps),
+    )
+
+  def validation(self) -> tuple[room.Share, ...]:
+    """What a validation adds."""
+    field = "eval.validation_noise_variances"
+    levels = len(self._config.eval.validation_noise_variances)
+    return (
+      self._batch(field, levels),
+      self._scores(field, levels, ("validation",)),
+      self._statistics(),
+    )
+
+  def evaluations(
+    self, beside: tuple[room.Share, ...]
+  ) -> Iterator[room.Moment]:
+    """Evaluations of the splits, with what there is beside them."""
+    config = self._config
+    levels = {
+      "eval.noise_variances": len(config.eval.noise_variances),
+      "eval.corruptions": len(derived.corruption_levels(config)),
+    }
+    for field, conditions in levels.items():
+      if conditions:
+        yield room.Moment(
+          f"evaluating {self._name}",
+          (
+            *beside,
+            self._batch(field, conditions),
+            self._scores(field, conditions, config.eval.splits),
+            self._examples(field, conditions),
+            self._statistics(),
+          ),
+        )
+
+  def _batch(self, field: str, conditions: int) -> room.Share:
+    layout, shape = self._run.layout, self._run.image_shape
+    size = layout.whole_shards(self._config.eval.batch_size)
+    in_memory = math.prod(self._run.dataset.test.images.shape[1:])
+    of_image = 4 * math.prod(shape) + conditions * self._on_each * (
+      _MAPS_AT_ONCE * self._member.largest
+    )
+    return self._share(
+      f"{size:,} images under {conditions:,} conditions for {self._members}",
+      self.factors_of_evaluation(field, conditions),
+      on_device=size // layout.num_shards * of_image,
+      on_host=_BATCHES_ON_HOST * size * in_memory,
+    )
+
+  def _scores(
+    self, field: str, conditions: int, splits: tuple[str, ...]
+  ) -> room.Share:
+    limit = self._config.eval.max_images
+    counts = [len(getattr(self._run.dataset, x).labels) for x in splits]
+    counts = [min(count, limit or count) for count in counts]
+    of_image = 4 * conditions * self._size
+    of_image *= len(metrics.IMAGE_METRICS) + _OTHER_SCORES
+    return self._share(
+      f"the scores of {sum(counts):,} images under {conditions:,} conditions",
+      {field: conditions, "eval.max_images": max(counts), **self._of_members},
+      # Those of a split are joined from those of its batches.
+      on_host=of_image * (sum(counts) + max(counts)),
+    )
+
+  def _examples(self, field: str, conditions: int) -> room.Share:
+    # As `evaluation.examples` chooses them.
+    count = 2 * min(max(self._run.dataset.num_classes, 3), 50)
+    count = min(count, len(self._run.dataset.test.labels))
+    of_image = 4 * math.prod(self._run.image_shape)
+    return self._share(
+      f"{count:,} example images under {conditions:,} conditions",
+      {field: conditions, **self._of_members, **self._of_images},
+      # Those of all members are joined from those of each.
+      on_host=2 * count * conditions * self._size * of_image,
+    )
+
+  def _statistics(self) -> room.Share:
+    config, stats = self._config, self._member.stats
+    batches = config.eval.batch_norm_batches
+    is_used = stats and "reestimated" in config.eval.batch_norm
+    of_batch = 4 * config.batch_size * (1 + 2 * bool(config.augmentation.crop))
+    # Those of all batches are pooled in float64.
+    of_batch += 3 * stats
+    return self._share(
+      f"BatchNorm's statistics of {batches:,} batches",
+      {"eval.batch_norm_batches": batches, **self.factors_of_step},
+      on_host=batches * of_batch * self._size if is_used else 0,
+    )
