@@ -1,5 +1,6 @@
 """How much memory this process has taken and can still get; no JAX."""
 
+import errno
 import pathlib
 import re
 import resource
@@ -98,6 +99,8 @@ def watched(program: Any, check: Callable[[int], None]) -> Callable[..., Any]:
 def is_short(error: BaseException) -> bool:
   """Whether an error says that there was not enough memory."""
   if isinstance(error, MemoryError):
+    return True
+  if isinstance(error, OSError) and error.errno == errno.ENOMEM:
     return True
   kinds = {kind.__name__ for kind in type(error).__mro__}
   return "RESOURCE_EXHAUSTED" in str(error) and not kinds.isdisjoint(_OF_JAX)

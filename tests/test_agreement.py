@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from sr2_jax import agreement
+from sr2_jax import agreement, errors
 from sr2_jax.config import fields
 from sr2_jax.peers import group
 from tests.peers import children
@@ -181,3 +181,24 @@ def test_one_process_follows_itself(value):
     pathlib.Path("a"), lambda: [1], refresh=sys.exit
   )
   assert found == [1]
+
+
+def test_one_process_with_too_little_memory_ends_all(monkeypatch):
+  class Two(group.Alone):
+    count = 2
+
+    def names(self):
+      return NAMES[:2]
+
+    def consult(self, topic, value, answer):
+      told = answer([value, []])
+      assert told[0] == told[1]
+      return told[1]
+
+  agreement.on_memory([])
+  with pytest.raises(errors.NoRoomError, match="^too large$"):
+    agreement.on_memory(["too large", "too long"])
+  monkeypatch.setattr(group, "_current", Two())
+  agreement.on_memory([])
+  with pytest.raises(errors.NoRoomError, match="^process 0 on a: too large$"):
+    agreement.on_memory(["too large"])

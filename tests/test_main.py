@@ -119,6 +119,7 @@ SEVERAL = [
   [
     (errors.UserError("what to fix"), 2, False, False),
     (errors.DisagreementError("another seed"), 2, False, True),
+    (errors.NoRoomError("too large"), 2, False, True),
     (errors.SaveFailedError("cannot be written"), 2, True, False),
     (errors.DivergedError("seed 3, step 7"), 3, False, True),
     (errors.Stopped(signal.SIGTERM, "saved step 7"), 143, False, True),
@@ -173,6 +174,14 @@ def test_full_disk_is_no_bug(calls, capsys):
   calls.error = FileNotFoundError(errno.ENOENT, "No such file", "runs/a")
   with pytest.raises(FileNotFoundError):
     main_lib.main(["main.py", QUICKSTART])
+
+
+def test_too_little_memory_is_no_bug(calls, capsys):
+  calls.error = MemoryError("Unable to allocate 7.28 TiB.")
+  assert main_lib.main(["main.py", QUICKSTART]) == 2
+  first, second = capsys.readouterr().err.splitlines()
+  assert first == "Out of memory: Unable to allocate 7.28 TiB."
+  assert second.startswith("Give this process more memory")
 
 
 def test_a_bug_keeps_its_traceback(calls):

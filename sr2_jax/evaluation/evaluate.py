@@ -14,7 +14,7 @@ from sr2_jax.evaluation import examples as examples_lib
 from sr2_jax.evaluation import scores as scores_lib
 from sr2_jax.records import arrays as arrays_lib
 from sr2_jax.records import rows as rows_lib
-from sr2_jax.training import inputs, steps
+from sr2_jax.training import footprint, inputs, steps
 from sr2_jax.training import network as network_lib
 from sr2_jax.training import phase as phase_lib
 from sr2_jax.training import run as run_lib
@@ -49,6 +49,11 @@ class _Group:
   title: str
   conditions: list[rows_lib.Condition]
   corrupt: inputs.Corrupt | None = None
+
+  @property
+  def field(self) -> str:
+    """What sets the conditions."""
+    return "eval.corruptions" if self.corrupt else "eval.noise_variances"
 
   @property
   def noise_variances(self) -> np.ndarray:
@@ -175,7 +180,8 @@ def _starter(
         variables, (), (batch, noise_variances), np.int32(0)
       )
     )
-  start = _on_devices(layout, settings, noise_variances)
+  check = footprint.evaluation_check(run, group.field, len(noise_variances))
+  start = _on_devices(layout, settings, noise_variances, check)
   return lambda variables: start(layout.put_members(variables))
 
 
@@ -183,9 +189,10 @@ def _on_devices(
   layout: parallel.Layout,
   settings: program.Settings,
   noise_variances: np.ndarray,
+  check: Callable[[int], None],
 ) -> Callable[[Any], scores_lib.Start]:
   """As from `_starter`, for weights on the devices."""
-  mapped = layout.map(program.create(settings))
+  mapped = layout.map(program.create(settings), check=check)
   return lambda variables: (
     lambda batch: mapped(
       variables, (), layout.put_shared((batch, noise_variances))
@@ -279,7 +286,11 @@ def validation(
   reestimates = derived.preferred_batch_norm(config) == "reestimated"
   settings = _settings(run, phase.network.apply, clip=False, layout=layout)
   levels = config.eval.validation_noise_variances
-  start_with = _on_devices(layout, settings, np.asarray(levels, np.float32))
+  field = "eval.validation_noise_variances"
+  check = footprint.evaluation_check(run, field, len(levels))
+  start_with = _on_devices(
+    layout, settings, np.asarray(levels, np.float32), check
+  )
   loss_weights = phase.population.arrays().loss_weight.astype(np.float64)
 
   def validate(state: steps.TrainState) -> dict[str, np.ndarray]:

@@ -102,20 +102,19 @@ def step_check(run: Any, phase: phase_lib.Phase) -> Callable[[int], None]:
 
 
 def evaluation_check(
-  run: Any, phase: str, field: str, conditions: int
+  run: Any, field: str, conditions: int
 ) -> Callable[[int], None]:
   """Check of a compiled evaluation, by its bytes on a device.
 
   Args:
     run: as in `of_run`.
-    phase: name of the phase whose networks are evaluated.
     field: what sets the conditions.
     conditions: how many there are.
   """
-  counted = _Counted(run, phase)
+  counted = _Counted(run, derived.phases(run.config)[-1])
   return room.program_check(
     devices_of(run),
-    f"evaluating {phase}",
+    "an evaluation",
     "a batch as it is compiled",
     counted.factors_of_evaluation(field, conditions),
   )

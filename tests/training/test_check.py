@@ -330,7 +330,7 @@ def test_a_config_tells_time_and_memory(
   code, out, err = run(f"--config={config}", "--config.joint.num_epochs=2")
   assert code == 0
   assert "sizes: 14x12 (20)" in out
-  pretrain, joint, total = out[-3:]
+  pretrain, joint, total, memory = out[-4:]
   assert re.fullmatch(
     r"pretrain: [\d,]+ ms a step, \d+ steps in \d+ epochs? take [\d:]+; "
     r"compiling took [\d:]+",
@@ -341,6 +341,11 @@ def test_a_config_tells_time_and_memory(
     r"training: [\d:]+ on 1 x cpu, with [\d.]+ GB of memory; evaluations "
     "come on top",
     total,
+  )
+  assert re.fullmatch(
+    r"memory: at least [\d.]+ GB; \w+ joint needs most, [\d.]+ GB of it for "
+    r"\S.*",
+    memory,
   )
   assert "training a few steps ..." in err
   assert not (tmp_path / "runs").exists()

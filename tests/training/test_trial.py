@@ -59,6 +59,7 @@ def test_real_steps_write_nothing(device_bytes, tmp_path):
   assert np.isfinite(found.phases[0].step)
   assert found.phases[0].step > 0
   assert found.host_bytes > 1e8
+  assert found.needed.startswith("memory: at least 0.0")
   assert found.device_bytes is None
   assert not list(tmp_path.iterdir())
 
@@ -89,11 +90,13 @@ def test_lines_of_a_trial():
     trial.OfPhase("pretrain", 3600, 2, 61.0, 0.5),
     trial.OfPhase("joint", 10_000, 1, 9.6, 0.9),
   )
-  assert trial.described(trial.Trial(phases, "8 x TPU", 2e9, 31e9)) == [
+  found = trial.Trial(phases, "8 x TPU", "memory: enough", 2e9, 31e9)
+  assert trial.described(found) == [
     "pretrain: 500 ms a step, 3,600 steps in 2 epochs take 30:00; compiling "
     "took 1:01",
     "joint: 900 ms a step, 10,000 steps in 1 epoch take 2:30:00; compiling "
     "took 0:10",
     "training: 3:00:00 on 8 x TPU, with 2.0 GB of memory and 31.0 GB of each "
     "device's; evaluations come on top",
+    "memory: enough",
   ]
