@@ -119,22 +119,20 @@ def run_of(config: Any, dataset: Any, workdir: str) -> Any:
   )
 
 
-def train(run: Any, num_steps: int) -> None:
-  """Runs `train.train_phase` with validation and a checkpoint."""
+def train(run: Any, num_steps: int, name: str = "pretrain") -> Any:
+  """The state after `train.train_phase`, with validation and a checkpoint."""
   from sr2_jax import train as train_lib
   from sr2_jax.evaluation import phase_evaluation
   from sr2_jax.records import metrics_log
   from sr2_jax.training import checkpoint, divergence, start
 
-  phase = dataclasses.replace(run.phase("pretrain"), num_steps=num_steps)
+  phase = dataclasses.replace(run.phase(name), num_steps=num_steps)
   with run.stop.listening():
-    train_lib.train_phase(
+    return train_lib.train_phase(
       run,
       start.Start(phase, 0, phase.create_state()),
       phase_evaluation.PhaseEvaluation(run, phase),
-      checkpoints=checkpoint.Checkpoints(
-        run.folder.checkpoints("pretrain"), keep=1
-      ),
+      checkpoints=checkpoint.Checkpoints(run.folder.checkpoints(name), keep=1),
       metric_writer=metrics_log.Writer(run.folder.path, tensorboard=False),
       divergences=divergence.Divergences(),
     )

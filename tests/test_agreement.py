@@ -196,9 +196,9 @@ def test_one_process_with_too_little_memory_ends_all(monkeypatch):
       return told[1]
 
   agreement.on_memory([])
-  with pytest.raises(errors.NoRoomError, match="^too large$"):
+  with pytest.raises(errors.NoRoomError, match=r"^too large$"):
     agreement.on_memory(["too large", "too long"])
   monkeypatch.setattr(group, "_current", Two())
   agreement.on_memory([])
-  with pytest.raises(errors.NoRoomError, match="^process 0 on a: too large$"):
+  with pytest.raises(errors.NoRoomError, match=r"^process 0 on a: too large$"):
     agreement.on_memory(["too large"])

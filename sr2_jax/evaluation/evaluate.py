@@ -180,7 +180,8 @@ def _starter(
         variables, (), (batch, noise_variances), np.int32(0)
       )
     )
-  check = footprint.evaluation_check(run, group.field, len(noise_variances))
+  conditions = len(noise_variances)
+  check = footprint.evaluation_check(run, "evaluating", group.field, conditions)
   start = _on_devices(layout, settings, noise_variances, check)
   return lambda variables: start(layout.put_members(variables))
 
@@ -286,8 +287,9 @@ def validation(
   reestimates = derived.preferred_batch_norm(config) == "reestimated"
   settings = _settings(run, phase.network.apply, clip=False, layout=layout)
   levels = config.eval.validation_noise_variances
-  field = "eval.validation_noise_variances"
-  check = footprint.evaluation_check(run, field, len(levels))
+  check = footprint.evaluation_check(
+    run, "validating", "eval.validation_noise_variances", len(levels)
+  )
   start_with = _on_devices(
     layout, settings, np.asarray(levels, np.float32), check
   )

@@ -48,11 +48,9 @@ def of_run(run: Any, *, evaluates_only: bool = False) -> room.Footprint:
       moments += counted.evaluations(counted.weights())
     else:
       training = counted.training()
-      moments.append(
-        room.Moment(f"training {name}", (*training, counted.step()))
-      )
-      moments.append(
-        room.Moment(f"validating {name}", (*training, *counted.validation()))
+      moments += (
+        room.Moment(f"training {name}", counted.step(), training),
+        counted.validation(training),
       )
       # While it goes on or, with less beside it, at its end.
       beside = training if run.config.eval.epochs else counted.weights()
@@ -102,19 +100,20 @@ def step_check(run: Any, phase: phase_lib.Phase) -> Callable[[int], None]:
 
 
 def evaluation_check(
-  run: Any, field: str, conditions: int
+  run: Any, name: str, field: str, conditions: int
 ) -> Callable[[int], None]:
   """Check of a compiled evaluation, by its bytes on a device.
 
   Args:
     run: as in `of_run`.
+    name: "evaluating" or "validating".
     field: what sets the conditions.
     conditions: how many there are.
   """
   counted = _Counted(run, derived.phases(run.config)[-1])
   return room.program_check(
     devices_of(run),
-    "an evaluation",
+    name,
     "a batch as it is compiled",
     counted.factors_of_evaluation(field, conditions),
   )
@@ -245,14 +244,15 @@ class _Counted:
       on_device=self._on_each * (member.params + batch * member.maps),
     )
 
-  def validation(self) -> tuple[room.Share, ...]:
-    """What a validation adds."""
+  def validation(self, beside: tuple[room.Share, ...]) -> room.Moment:
+    """A validation, with what there is beside it."""
     field = "eval.validation_noise_variances"
     levels = len(self._config.eval.validation_noise_variances)
-    return (
+    scores = self._scores(field, levels, ("validation",))
+    return room.Moment(
+      f"validating {self._name}",
       self._batch(field, levels),
-      self._scores(field, levels, ("validation",)),
-      self._statistics(),
+      (*beside, scores, self._statistics()),
     )
 
   def evaluations(
@@ -268,9 +268,9 @@ class _Counted:
       if conditions:
         yield room.Moment(
           f"evaluating {self._name}",
+          self._batch(field, conditions),
           (
             *beside,
-            self._batch(field, conditions),
             self._scores(field, conditions, config.eval.splits),
             self._examples(field, conditions),
             self._statistics(),

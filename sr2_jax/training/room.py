@@ -42,18 +42,26 @@ def share(
 
 
 class Moment(NamedTuple):
-  """What a part of a run, such as "training joint", needs at once."""
+  """What a part of a run needs at once.
+
+  Attributes:
+    name: such as "training joint".
+    program: what its program takes.
+    beside: what there is beside that.
+  """
 
   name: str
-  shares: tuple[Share, ...]
+  program: Share
+  beside: tuple[Share, ...] = ()
 
   def needed(self, place: str) -> int:
-    """Bytes of all shares there."""
-    return sum(share.nbytes[place] for share in self.shares)
+    """Bytes there."""
+    return sum(x.nbytes[place] for x in (self.program, *self.beside))
 
   def largest(self, place: str) -> Share:
     """The share that needs most there."""
-    return max(self.shares, key=lambda share: share.nbytes[place])
+    shares = (self.program, *self.beside)
+    return max(shares, key=lambda share: share.nbytes[place])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +69,7 @@ class Footprint:
   """The memory that a run needs.
 
   Attributes:
-    moments: of the run, in order; at least one, each with a share.
+    moments: of the run, in order; at least one.
     devices: of this process.
   """
 
@@ -71,7 +79,7 @@ class Footprint:
   @property
   def places(self) -> tuple[str, ...]:
     """Where memory is needed."""
-    return tuple(self.moments[0].shares[0].nbytes)
+    return tuple(self.moments[0].program.nbytes)
 
   def peak(self, place: str) -> Moment:
     """The moment that needs most there."""
@@ -139,8 +147,8 @@ def program_check(
   """
 
   def check(nbytes: int) -> None:
-    only = share(devices, what, factors, on_device=nbytes)
-    Footprint((Moment(name, (only,)),), tuple(devices)).check()
+    program = share(devices, what, factors, on_device=nbytes)
+    Footprint((Moment(name, program),), tuple(devices)).check()
 
   return check
 
