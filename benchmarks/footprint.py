@@ -26,12 +26,10 @@ from sr2_jax import cpu_tuning, memory
 
 # Fields of each run, beside `_OF_ALL`; the part of a run that needs most.
 _RUNS: dict[str, dict[str, Any]] = {
-  "1 member, 64 images": {},
-  "1 member, 1,024 images": {"batch_size": 1024},
-  "8 members, 64 images": {"num_seeds": 8},
-  "8 members, 256 images": {"num_seeds": 8, "batch_size": 256},
-  "1 member, 1,000 images evaluated": {"eval__batch_size": 1000},
-  "4 members, 500 images evaluated": {"num_seeds": 4, "eval__batch_size": 500},
+  "1 member, 64 images a step": {},
+  "1 member, 1,024 images a step": {"batch_size": 1024},
+  "8 members, 64 images a step": {"num_seeds": 8},
+  "1 member, 1,000 images evaluated at once": {"eval__batch_size": 1000},
 }
 _OF_ALL = {"model__wiring": "parallel", "eval__max_images": 1000}
 _NUM_IMAGES, _STEPS = 4096, 3

@@ -19,6 +19,7 @@ GROUND = {
   "errors",
   "files",
   "json_files",
+  "memory",
   "messages",
   "names",
   "parallel",

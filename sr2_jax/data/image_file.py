@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, TiffImagePlugin
 
-from sr2_jax import errors, paths
+from sr2_jax import errors, memory, paths
 from sr2_jax.data import pixels as pixels_lib
 
 # Found by their content, whatever the suffix says.
@@ -25,6 +25,9 @@ SUFFIXES = frozenset((
 # Pillow's modes.
 _GRAY = ("1", "L", "LA", "La")
 _WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
+# Pillow and NumPy each have the pixels, of a byte at least. What needs fewer
+# bytes than this is not checked, which takes a tenth of a millisecond.
+_LEAST_BYTES, _SMALL = 2, 50_000_000
 # EXIF's tag, and its values of images that lie on their side.
 _ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)
@@ -101,7 +104,50 @@ def read(
   with _opened(path) as image:
     if max_pixels is not None:
       _check_size(image, scale, max_pixels)
+    check_room(image.size[::-1])
     return _decoded(image)
+
+
+def check_room(size: tuple[int, int]) -> None:
+  """Refuses an image that memory has no room for; most are not looked at.
+
+  Where a cgroup has a limit, the system would end the process without a word.
+
+  Args:
+    size: (height, width).
+
+  Raises:
+    UserError: says so, without a file and a full stop.
+  """
+  height, width = size
+  nbytes = _LEAST_BYTES * height * width
+  if nbytes < _SMALL:
+    return
+  free = memory.of_host()
+  if free is not None and nbytes > free.nbytes:
+    raise errors.UserError(
+      f"{width:,} x {height:,} pixels need {memory.in_words(nbytes)} of "
+      f"memory, and {memory.in_words(free.nbytes)} are free"
+    )
+
+
+@contextlib.contextmanager
+def named(path: pathlib.Path) -> Iterator[None]:
+  """Names a file whose pixels memory has no room for.
+
+  Raises:
+    UserError: in one line.
+  """
+  try:
+    yield
+  except MemoryError as error:
+    raise _too_large(path) from error
+
+
+def _too_large(path: pathlib.Path) -> errors.UserError:
+  return errors.UserError(
+    f"{paths.shown(path)}: there is not enough memory for its pixels."
+  )
 
 
 @contextlib.contextmanager
@@ -117,6 +163,8 @@ def _opened(path: pathlib.Path) -> Iterator[ImageFile.ImageFile]:
         yield image
   except errors.UserError as error:
     raise errors.UserError(f"{paths.shown(path)}: {error}.") from error
+  except MemoryError as error:
+    raise _too_large(path) from error
   # Pillow reports damage in many ways: OSError, SyntaxError, zlib.error ...
   except Exception as error:
     problem = " ".join(str(error).split()) or type(error).__name__

@@ -115,6 +115,9 @@ def uniform_of(
   """What images with these headers become; those that misfit count as well.
 
   Of the low-resolution ones of pairs, colors and bits count.
+
+  Raises:
+    UserError: if one image would not fit into memory.
   """
   every = (*headers, *low_res)
   channels = 3 if any(header.is_color for header in every) else 1
@@ -122,6 +125,12 @@ def uniform_of(
     channels = int(form.channels)
   bits = 16 if any(header.bits == 16 for header in every) else 8
   size = sizes_of([header.size for header in headers], form).size
+  try:
+    image_file.check_room(size)
+  except errors.UserError as error:
+    raise errors.UserError(
+      f"config.data.size={sizes_lib.named(size)}: {error}."
+    ) from error
   return Uniform(size, channels, bits, form.fit)
 
 
@@ -238,7 +247,8 @@ def _each(
 
   def tried(index: int) -> Any:
     try:
-      return function(index)
+      with image_file.named(files[index]):
+        return function(index)
     except errors.UserError as error:
       wrong.append((files[index], error))
 

@@ -87,11 +87,12 @@ def _examined(
       if header is None:
         return seen[index]
       try:
-        if index in misfits:
-          picture = image_file.read(path)
-          pixels, notes = picture.pixels, picture.notes
-        else:
-          pixels, notes = image_folder.decoded(path, uniform)
+        with image_file.named(path):
+          if index in misfits:
+            picture = image_file.read(path)
+            pixels, notes = picture.pixels, picture.notes
+          else:
+            pixels, notes = image_folder.decoded(path, uniform)
       except errors.UserError as error:
         return Seen(None, problem=str(error))
       return Seen(header, duplicates.digest(pixels), notes)

@@ -194,10 +194,9 @@ def _on_devices(
 ) -> Callable[[Any], scores_lib.Start]:
   """As from `_starter`, for weights on the devices."""
   mapped = layout.map(program.create(settings), check=check)
+  put = layout.put_shared
   return lambda variables: (
-    lambda batch: mapped(
-      variables, (), layout.put_shared((batch, noise_variances))
-    )
+    lambda batch: mapped(variables, (), put((batch, noise_variances)))
   )
 
 

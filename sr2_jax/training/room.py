@@ -167,5 +167,11 @@ def _free(place: str, devices: Sequence[Any]) -> memory.Room | None:
 def _way_out(share: Share) -> str:
   """The fields to reduce: at most two, those that are largest."""
   by_size = sorted(share.factors.items(), key=lambda x: x[1], reverse=True)
-  found = [f"config.{field} ({x:,})" for field, x in by_size if x > 1][:2]
+  found = [_named(field, size) for field, size in by_size if size > 1][:2]
   return f"Reduce {' or '.join(found or ['config.batch_size'])}."
+
+
+def _named(field: str, size: int) -> str:
+  if field == "augmentation.crop":  # It may be 0, for whole images.
+    return "the images, by config.augmentation.crop"
+  return f"config.{field} ({size:,})"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sr2_jax import errors, paths
+from sr2_jax import errors, memory, paths
 from sr2_jax.data import image_file
 
 RNG = np.random.default_rng(0)
@@ -201,6 +201,26 @@ def test_a_bomb_is_refused_by_its_header(tmp_path):
   assert read(small, max_pixels=252).pixels.shape == (7, 9, 1)
   problem = problem_of(small, max_pixels=251)
   assert "become 18 x 14 pixels; --max-pixels=252 allows" in problem
+
+
+def test_an_image_without_room_is_named(tmp_path, monkeypatch):
+  """Before it is decoded, or by the error where nobody could tell."""
+  path = saved(tmp_path, Image.new("L", (8000, 4000)))
+  monkeypatch.setattr(memory, "of_host", lambda: memory.Room(10**7))
+  assert problem_of(path, max_pixels=None).endswith(
+    "a.png: 8,000 x 4,000 pixels need 0.1 GB of memory, and 0.010 GB are free."
+  )
+  small = saved(tmp_path, GRAY, "b.png")
+  assert read(small).pixels.shape == (7, 9, 1)
+
+  def fail(*_):
+    raise MemoryError
+
+  monkeypatch.setattr(memory, "of_host", lambda: None)
+  monkeypatch.setattr(image_file, "_decoded", fail)
+  for file in (path, small):
+    problem = problem_of(file, max_pixels=None)
+    assert problem.endswith("there is not enough memory for its pixels.")
 
 
 def test_warnings_of_pillow_do_not_reach_the_user(tmp_path):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sr2_jax import errors
-from sr2_jax.data import image_folder
+from sr2_jax import errors, memory
+from sr2_jax.data import fitting, image_folder
 
 RANDOM = np.random.default_rng(0)
 
@@ -269,3 +269,22 @@ def test_flipped_bit_in_a_png_is_named(folder):
   content[content.index(b"IDAT") + 12] ^= 4
   path.write_bytes(content)
   assert "a/2.png: cannot be read as an image" in _problem(folder)
+
+
+def test_a_size_that_memory_has_no_room_for(folder, monkeypatch):
+  """Before anything is decoded; a cgroup's limit would kill the process."""
+  monkeypatch.setattr(memory, "of_host", lambda: memory.Room(10**9))
+  problem = _problem(folder, size=(50_000, 60_000), fit="pad")
+  assert problem == (
+    "config.data.size=50000x60000: 60,000 x 50,000 pixels need 6.0 GB of "
+    "memory, and 1.0 GB are free."
+  )
+
+
+def test_memory_that_ends_while_images_are_made(folder, monkeypatch):
+  def fail(*_, **__):
+    raise MemoryError
+
+  monkeypatch.setattr(fitting, "fitted", fail)
+  problem = _problem(folder, size=(8, 8), fit="resize")
+  assert "a/1.png: there is not enough memory for its pixels. And" in problem

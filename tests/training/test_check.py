@@ -1,12 +1,17 @@
 """The check of a folder and a config: all that is wrong, at once."""
 
+import pathlib
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from sr2_jax.training import check
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -382,6 +387,33 @@ def test_ctrl_c_is_no_traceback(folder, run, monkeypatch):
 
   monkeypatch.setattr(check.inspection, "examine", interrupted)
   assert run(folder) == (130, [], ["stopped by Ctrl-C"])
+
+
+# The limit leaves room for all but the pixels of one file.
+WITH_LITTLE_MEMORY = """
+import resource, sys
+from sr2_jax import memory
+from sr2_jax.training import check
+numbers = memory._numbers(memory.pathlib.Path("/proc/self/status"))
+limit = numbers["VmSize"] + 150_000_000
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+sys.exit(check.main(sys.argv[1:]))
+"""
+
+
+def test_a_huge_image_under_a_limit_is_a_line(folder):
+  Image.new("L", (12_000, 8_000)).save(folder / "cat/huge.png")
+  done = subprocess.run(
+    [sys.executable, "-c", WITH_LITTLE_MEMORY, str(folder), "--fit=crop"],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 2, done.stderr
+  [line] = [x for x in done.stderr.splitlines() if "huge.png" in x]
+  assert "huge.png: 12,000 x 8,000 pixels need 0.2 GB of memory" in line
+  assert "Traceback" not in done.stderr
 
 
 def test_a_data_set_with_a_name_has_no_folder_to_check(run):

@@ -84,6 +84,29 @@ def edit_record(folder, edit):
   path.write_text(json.dumps(recorded))
 
 
+def test_what_cannot_fit_leaves_no_trace(images, tmp_path):
+  """So many members could not be listed; the folder takes another config."""
+  folder = tmp_path / "run"
+  for changes in ({"num_seeds": 10**9}, {"eval__batch_size": 10**9}):
+    config = make_config(images, **changes)
+    with (
+      pytest.raises(errors.NoRoomError, match="needs at least"),
+      run_lib.open_run(config, folder),
+    ):
+      pass
+    assert folder_lib.RunFolder(folder).read() is None
+  with run_lib.open_run(make_config(images), folder) as run:
+    assert run.folder.read() is not None
+
+
+def test_memory_that_is_not_enough_is_explained(images, tmp_path):
+  with (
+    pytest.raises(errors.UserError, match=r"^Out of memory: 9 GB.\nReduce"),
+    run_lib.open_run(make_config(images), tmp_path / "run"),
+  ):
+    raise MemoryError("9 GB")
+
+
 def test_record_has_what_the_numbers_depend_on(images, tmp_path):
   run = make_run(tmp_path, images)
   recorded = run_lib.record_of(run)
