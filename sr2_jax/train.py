@@ -189,6 +189,10 @@ def train_phase(
     steps.Running(state, divergences.alive(phase))
   )
 
+  if footprint.evaluation_may_be_short(run, phase.name):
+    messages.say("compiling the evaluation first, which needs much memory")
+    evaluation.rehearse(state.variables)
+
   def settle(calls_ahead: int) -> None:
     """Waits for all but the last few calls, and writes their log lines."""
     while len(pending) > calls_ahead:

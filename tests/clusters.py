@@ -8,7 +8,6 @@ What test_cluster plays with a program in place of the training is below, too.
 """
 
 import contextlib
-import hashlib
 import os
 import pathlib
 import shutil
@@ -19,6 +18,7 @@ import tempfile
 import time
 
 from launch import emulation, events, slices
+from tests import run_contents
 
 ROOT = pathlib.Path(__file__).parents[1]
 TIMEOUT = 600  # seconds; compiling on a busy machine takes long
@@ -356,7 +356,9 @@ class Story:
       ends = [end for end in self.sweep.ends() if end != "in use"]
       assert ends == [*expected, "finished"]
       assert self.place not in self.lost
-      assert contents(self.workdir / "first") == contents(without / "first")
+      assert run_contents.contents(
+        self.workdir / "first"
+      ) == run_contents.contents(without / "first")
 
   @property
   def place(self):
@@ -374,41 +376,6 @@ class Story:
     self.sweep.until(lambda: num_rows(folder) >= self._rows + 3, "a step")
     assert self.place not in self.lost
     return self.sweep.pids()
-
-
-def contents(folder):
-  """Of what a run keeps: files and arrays of checkpoints, as hashes by name.
-
-  Without what says when it was. Orbax gives its files other names each time.
-  """
-  found = {}
-  for path in sorted(folder.rglob("*")):
-    name = str(path.relative_to(folder))
-    if path.is_file() and not name.startswith(_NOT_COMPARED):
-      found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
-  for path in sorted(folder.glob("checkpoints/*/*/*/state")):
-    found[str(path.relative_to(folder))] = _arrays(path)
-  assert {"DONE", "metrics.jsonl", "results.jsonl"} <= found.keys()
-  assert any(name.startswith("weights/") for name in found)
-  return found
-
-
-_NOT_COMPARED = (".lock", "timing.jsonl", "config.json", "checkpoints/")
-
-
-def _arrays(path):
-  # Slow to import.
-  import jax
-  import numpy as np
-  import orbax.checkpoint as ocp
-
-  leaves, _ = jax.tree_util.tree_flatten_with_path(
-    ocp.StandardCheckpointer().restore(path)
-  )
-  return {
-    jax.tree_util.keystr(key): hashlib.sha256(np.asarray(leaf)).hexdigest()
-    for key, leaf in leaves
-  }
 
 
 def play(names, folder, cache):

@@ -104,7 +104,8 @@ def read(
   with _opened(path) as image:
     if max_pixels is not None:
       _check_size(image, scale, max_pixels)
-    check_room(image.size[::-1])
+    width, height = image.size
+    check_room((height, width))
     return _decoded(image)
 
 

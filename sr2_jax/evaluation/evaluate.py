@@ -112,13 +112,13 @@ def evaluate(
   for split in run.config.eval.splits:
     for group, start in starts:
       messages.say(f"evaluating {_named(method)} on {split}{group.title}")
-      batches = _batches(run, split)
+      of_split = batches(run, split)
       scores = scores_lib.measure(
         start,
         jax.device_get
         if method.layout is None
         else method.layout.fetch_members,
-        _stoppable(run, batches) if stoppable else batches,
+        _stoppable(run, of_split) if stoppable else of_split,
         num_classes=run.dataset.num_classes,
       )
       rows += _rows(run, method, scores, split=split, group=group)
@@ -180,8 +180,8 @@ def _starter(
         variables, (), (batch, noise_variances), np.int32(0)
       )
     )
-  conditions = len(noise_variances)
-  check = footprint.evaluation_check(run, "evaluating", group.field, conditions)
+  count = len(noise_variances)
+  check = footprint.evaluation_check(run, "evaluating", group.field, count)
   start = _on_devices(layout, settings, noise_variances, check)
   return lambda variables: start(layout.put_members(variables))
 
@@ -194,9 +194,9 @@ def _on_devices(
 ) -> Callable[[Any], scores_lib.Start]:
   """As from `_starter`, for weights on the devices."""
   mapped = layout.map(program.create(settings), check=check)
-  put = layout.put_shared
+  put, levels = layout.put_shared, noise_variances
   return lambda variables: (
-    lambda batch: mapped(variables, (), put((batch, noise_variances)))
+    lambda batch: mapped(variables, (), put((batch, levels)))
   )
 
 
@@ -305,7 +305,7 @@ def validation(
     scores = scores_lib.measure(
       start_with(variables),
       layout.fetch_members,
-      _batches(run, "validation"),
+      batches(run, "validation"),
       num_classes=run.dataset.num_classes,
     )
     clean = levels.index(0.0)
@@ -326,7 +326,8 @@ def validation(
   return validate
 
 
-def _batches(run: run_lib.Run, split: str) -> Iterator[program.EvalBatch]:
+def batches(run: run_lib.Run, split: str) -> Iterator[program.EvalBatch]:
+  """Batches of a split, as all networks of a run are evaluated on it."""
   return scores_lib.batches(
     getattr(run.dataset, split),
     batch_size=run.layout.whole_shards(run.config.eval.batch_size),
@@ -335,10 +336,10 @@ def _batches(run: run_lib.Run, split: str) -> Iterator[program.EvalBatch]:
 
 
 def _stoppable(
-  run: run_lib.Run, batches: Iterator[program.EvalBatch]
+  run: run_lib.Run, of_split: Iterator[program.EvalBatch]
 ) -> Iterator[program.EvalBatch]:
   """The batches; raises Stopped between two of them after a signal."""
-  for batch in batches:
+  for batch in of_split:
     stop_if_asked(run)
     yield batch
 

@@ -4,6 +4,8 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import jax
+
 from sr2_jax.evaluation import batch_norm, evaluate, methods
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.training import phase as phase_lib
@@ -65,6 +67,19 @@ class PhaseEvaluation:
       self._estimated = {weights: statistics}
     reestimated = {**variables, "batch_stats": self._estimated[weights]}
     return {"reestimated": reestimated, "running": variables}
+
+  def rehearse(self, variables: Any) -> None:
+    """Evaluates a batch, so that too little memory shows before training.
+
+    Args:
+      variables: as `with_statistics` takes them.
+
+    Raises:
+      NoRoomError: if a program needs more memory than is free.
+    """
+    batch = next(evaluate.batches(self._run, self._run.config.eval.splits[0]))
+    for program in self._programs:
+      jax.block_until_ready(program.start_with(variables)(batch))
 
   def evaluations(
     self,

@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from sr2_jax import errors, memory
+from sr2_jax import errors, memory, parallel
 from sr2_jax.config import derived
 from sr2_jax.imaging import metrics
 from sr2_jax.training import feed, member_bytes, room
@@ -86,6 +86,19 @@ def guarded(
     if not memory.is_short(error):
       raise
     raise errors.UserError(footprint.explain(error)) from error
+
+
+def evaluation_may_be_short(run: Any, name: str) -> bool:
+  """Whether memory may not be enough to evaluate a phase; alike in processes.
+
+  Args:
+    run: as in `of_run`.
+    name: of the phase.
+  """
+  counted = _Counted(run, name)
+  moments = tuple(counted.evaluations(counted.training()))
+  found = room.Footprint(moments, devices_of(run)).may_be_short()
+  return bool(parallel.highest(found))
 
 
 def step_check(run: Any, phase: phase_lib.Phase) -> Callable[[int], None]:

@@ -9,6 +9,9 @@ from sr2_jax import agreement, memory
 # Places, as they end a message. The memory of a CPU device is the host's.
 HOST, DEVICE = "", " on each device"
 
+# A program needs some times as much, compiled, as is counted by shapes.
+_MORE_COMPILED = 4
+
 # Fields of a config that something grows with, and how large they are.
 Factors = Mapping[str, int]
 
@@ -107,6 +110,15 @@ class Footprint:
       f"{moment.name} needs at least {memory.in_words(needed)} more "
       f"memory{place}, and {memory.in_words(free.nbytes)} are free{limit}: "
       f"{of_share} for {largest.what}.\n{_way_out(largest)}"
+    )
+
+  def may_be_short(self) -> bool:
+    """Whether a compiler, which needs more, may exceed what is free."""
+    frees = {place: _free(place, self.devices) for place in self.places}
+    return any(
+      free is not None
+      and _MORE_COMPILED * self.peak(place).needed(place) > free.nbytes
+      for place, free in frees.items()
     )
 
   def explain(self, error: BaseException) -> str:

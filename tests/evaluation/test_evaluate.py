@@ -402,7 +402,7 @@ def test_evaluation_stops_between_batches(evaluated):
     return {"ssim": np.ones((1, 1, 4), np.float32)}
 
   with run.stop.listening():
-    items = evaluate._stoppable(run, evaluate._batches(run, "test"))
+    items = evaluate._stoppable(run, evaluate.batches(run, "test"))
     with pytest.raises(errors.Stopped, match="evaluate again") as caught:
       scores_lib.measure(
         start, lambda x: x, items, num_classes=tiny_network.NUM_CLASSES

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from sr2_jax import errors
+from sr2_jax import errors, memory
 from sr2_jax.evaluation import phase_evaluation
 from sr2_jax.training import preemption
 from tests import tiny_network
@@ -128,3 +128,18 @@ def test_a_signal_waits_while_training_goes_on(tmp_path):
     evaluation.with_statistics(others)
   with pytest.raises(errors.Stopped):
     list(evaluation.evaluations({"reestimated": variables}, [6] * 4))
+
+
+def test_a_rehearsal_meets_too_little_memory(tmp_path, monkeypatch):
+  """Under all conditions, without statistics of BatchNorm."""
+  _, evaluation, variables, calls = make(
+    tmp_path, eval__corruptions__blur=(1.0,)
+  )
+  evaluation.rehearse(variables)
+  assert not calls
+  monkeypatch.setattr(memory, "of_host", lambda: memory.Room(10))
+  # What is compiled has been checked.
+  evaluation.rehearse(variables)
+  _, evaluation, variables, _ = make(tmp_path)
+  with pytest.raises(errors.NoRoomError, match=r"evaluating needs .*compiled"):
+    evaluation.rehearse(variables)

@@ -236,3 +236,13 @@ def test_compiled_programs_are_checked(tmp_path, free):
   with pytest.raises(errors.NoRoomError) as caught:
     of_batch(2 * GB)
   assert "config.eval.noise_variances (9) or config.eval" in str(caught.value)
+
+
+def test_an_evaluation_may_be_short_before_training_is(tmp_path, free):
+  run = make_run(tmp_path, eval__batch_size=10_000)
+  by_shapes = needed(run)
+  free(10 * by_shapes)
+  assert not footprint.evaluation_may_be_short(run, "joint")
+  free(2 * by_shapes)
+  assert footprint.evaluation_may_be_short(run, "joint")
+  footprint.of_run(run).check()

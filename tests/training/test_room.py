@@ -79,6 +79,16 @@ def test_cpu_devices_share_the_memory_of_the_host(host):
   footprint([device("cpu")]).check()
 
 
+def test_compilers_may_need_more(host):
+  host(120 * GB)
+  assert not footprint([device("gpu", 96 * GB)]).may_be_short()
+  assert footprint([device("gpu", 95 * GB)]).may_be_short()
+  host(119 * GB)
+  assert footprint([device("gpu", 96 * GB)]).may_be_short()
+  host(None)
+  assert not footprint([device("gpu")]).may_be_short()
+
+
 def test_who_does_not_tell_refuses_nothing(host):
   host(None)
   footprint([device("cpu")]).check()
