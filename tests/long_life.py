@@ -96,8 +96,11 @@ def last_step(workdir):
     return 0
 
 
-def sampled(process, workdir, *, steps, pause):
-  """Samples of a process, until it has done its steps or has ended."""
+def sampled(process, workdir, *, steps, wait):
+  """Samples of a process, until it has done its steps or has ended.
+
+  `wait` is called after each.
+  """
   proc, found = pathlib.Path(f"/proc/{process.pid}"), []
   while process.poll() is None and (step := last_step(workdir)) < steps:
     with contextlib.suppress(OSError, TypeError):  # It is ending.
@@ -108,7 +111,7 @@ def sampled(process, workdir, *, steps, pause):
       ]
       handles = len(os.listdir(proc / "fd"))
       found.append(Sample(step, 1024 * numbers[0], handles, numbers[1]))
-    time.sleep(pause)
+    wait()
   return found
 
 
@@ -153,8 +156,9 @@ def live_long(folder, cache, steps):
   workdir, log = folder / "steady", folder / "steady.log"
   begin = time.monotonic()
   with started(command(workdir, steps, *STEADY), log, cache) as process:
+    pause = min(1.0, steps / 10_000)
     samples = sampled(
-      process, workdir, steps=steps, pause=min(1.0, steps / 10_000)
+      process, workdir, steps=steps, wait=lambda: time.sleep(pause)
     )
     code = process.wait()
   wrong = growth(samples)
@@ -180,7 +184,7 @@ def live_long(folder, cache, steps):
 def moment(text):
   """Where a run was, by the end of what it had said."""
   for word, name in (
-    ("evaluating", "evaluation"), ("img/s", "training"),
+    ("evaluating", "evaluation"), ("loss", "training"),
     ("compiling", "compiling"), ("preparing", "preparing"),
     ("loading", "loading"),
   ):  # fmt: skip

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 
-from tests import clusters
+from tests import clusters, run_contents
 
 _PROGRAM = "-m sr2_jax.main"
 _SWEEP = (sys.executable, "-m", "launch.sweep")
@@ -229,7 +229,7 @@ def _kept(folder):
   """What a run keeps, but weights that name the folder that they come from."""
   return {
     name: value
-    for name, value in clusters.contents(folder).items()
+    for name, value in run_contents.contents(folder).items()
     if folder.name == "first" or not name.startswith("weights/")
   }
 

@@ -16,7 +16,7 @@ from sr2_jax.config import accepted, fields
 from sr2_jax.demo import command_line as demo_command_line
 from sr2_jax.export import __main__ as export
 from sr2_jax.training import check
-from tests import exports, processes
+from tests import exports, long_life, processes
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -173,6 +173,7 @@ def test_commands_are_understood(module, arguments, monkeypatch):
       | "benchmarks.table"
       | "benchmarks.prediction"
       | "benchmarks.large"
+      | "benchmarks.footprint"
       | "benchmarks.rounding"
       | "benchmarks.convolutions"
     ):
@@ -188,6 +189,8 @@ def test_commands_are_understood(module, arguments, monkeypatch):
     case "tests.processes":
       for name in arguments:
         assert any(case.startswith(name) for case in processes.CASES)
+    case "tests.long_life":
+      long_life.parse(arguments)
     case "tests.demo_speed":
       assert not arguments
     case "tests.exports":

@@ -182,7 +182,7 @@ class _Counted:
 
   @property
   def _members(self) -> str:
-    return f"{self._size:,} member{'s' * (self._size > 1)}"
+    return _many(self._size, "member")
 
   def weights(self) -> tuple[room.Share, ...]:
     """What there is of a population that trains no more."""
@@ -215,13 +215,13 @@ class _Counted:
       num_members=self._size,
     )
     images = self._share(
-      f"{count:,} training images",
+      _many(count, "training image"),
       {"data.device_bytes": split.images.nbytes, **limit},
       on_device=split.images.nbytes,
     )
     if how.streams:
       images = self._share(
-        f"images of calls of {steps:,} steps",
+        f"images of calls of {_many(steps, 'step')}",
         {**calls, **self.factors_of_step},
         on_device=feed.CHUNKS_ON_DEVICE * steps * of_step,
       )
@@ -235,13 +235,13 @@ class _Counted:
       ),
       images,
       self._share(
-        f"the order of {count:,} images for {self._members}",
+        f"the order of {_many(count, 'image')} for {self._members}",
         {**limit, **self._of_members},
         on_device=0 if how.streams else 4 * count * self._on_each,
         on_host=order * self._size if how.streams else 0,
       ),
       self._share(
-        f"the losses of calls of {steps:,} steps",
+        f"the losses of calls of {_many(steps, 'step')}",
         {**calls, **self._of_members},
         on_device=4 * _LOSSES * steps * self._on_each,
       ),
@@ -252,7 +252,8 @@ class _Counted:
     batch = self._config.batch_size // self._run.layout.num_shards
     member = self._member
     return self._share(
-      f"a step of {self._members} with {self._config.batch_size:,} images",
+      f"a step of {self._members} with "
+      f"{_many(self._config.batch_size, 'image')}",
       self.factors_of_step,
       on_device=self._on_each * (member.params + batch * member.maps),
     )
@@ -298,7 +299,8 @@ class _Counted:
       _MAPS_AT_ONCE * self._member.largest
     )
     return self._share(
-      f"{size:,} images under {conditions:,} conditions for {self._members}",
+      f"{_many(size, 'image')} under {_many(conditions, 'condition')} for "
+      f"{self._members}",
       self.factors_of_evaluation(field, conditions),
       on_device=size // layout.num_shards * of_image,
       on_host=_BATCHES_ON_HOST * size * in_memory,
@@ -313,7 +315,8 @@ class _Counted:
     of_image = 4 * conditions * self._size
     of_image *= len(metrics.IMAGE_METRICS) + _OTHER_SCORES
     return self._share(
-      f"the scores of {sum(counts):,} images under {conditions:,} conditions",
+      f"the scores of {_many(sum(counts), 'image')} under "
+      f"{_many(conditions, 'condition')}",
       {field: conditions, "eval.max_images": max(counts), **self._of_members},
       # Those of a split are joined from those of its batches.
       on_host=of_image * (sum(counts) + max(counts)),
@@ -325,7 +328,7 @@ class _Counted:
     count = min(count, len(self._run.dataset.test.labels))
     of_image = 4 * math.prod(self._run.image_shape)
     return self._share(
-      f"{count:,} example images under {conditions:,} conditions",
+      f"{_many(count, 'example image')} under {_many(conditions, 'condition')}",
       {field: conditions, **self._of_members, **self._of_images},
       # Those of all members are joined from those of each.
       on_host=2 * count * conditions * self._size * of_image,
@@ -343,3 +346,7 @@ class _Counted:
       {"eval.batch_norm_batches": batches, **self.factors_of_step},
       on_host=batches * of_batch * self._size if is_used else 0,
     )
+
+
+def _many(count: int, noun: str) -> str:
+  return f"{count:,} {noun}{'s' * (count != 1)}"
