@@ -172,31 +172,29 @@ def _starter(
 ) -> Callable[[Any], scores_lib.Start]:
   """Function from weights to one that starts the evaluation of a batch."""
   settings = _settings(run, apply, corrupt=group.corrupt, layout=layout)
-  noise_variances = group.noise_variances.astype(np.float32)
+  levels = group.noise_variances.astype(np.float32)
   if layout is None:
     compiled = jax.jit(program.create(settings))
     return lambda variables: (
-      lambda batch: compiled(
-        variables, (), (batch, noise_variances), np.int32(0)
-      )
+      lambda batch: compiled(variables, (), (batch, levels), np.int32(0))
     )
-  count = len(noise_variances)
-  check = footprint.evaluation_check(run, "evaluating", group.field, count)
-  start = _on_devices(layout, settings, noise_variances, check)
+  check = footprint.evaluation_check(
+    run, "evaluating", group.field, len(levels)
+  )
+  start = _on_devices(layout, settings, levels, check)
   return lambda variables: start(layout.put_members(variables))
 
 
 def _on_devices(
   layout: parallel.Layout,
   settings: program.Settings,
-  noise_variances: np.ndarray,
+  levels: np.ndarray,
   check: Callable[[int], None],
 ) -> Callable[[Any], scores_lib.Start]:
   """As from `_starter`, for weights on the devices."""
   mapped = layout.map(program.create(settings), check=check)
-  put, levels = layout.put_shared, noise_variances
   return lambda variables: (
-    lambda batch: mapped(variables, (), put((batch, levels)))
+    lambda batch: mapped(variables, (), layout.put_shared((batch, levels)))
   )
 
 

@@ -199,20 +199,13 @@ class _Counted:
   def training(self) -> tuple[room.Share, ...]:
     """What there is between two calls of training steps."""
     split = self._run.dataset.train
-    how = feed.plan(
-      self._config,
-      self._run.layout,
-      images=split.images,
-      num_members=self._size,
-    )
+    config, layout = self._config, self._run.layout
+    how = feed.plan(config, layout, images=split.images, num_members=self._size)
     count, steps = len(split.labels), how.steps_per_call
     calls = {"steps_per_call": steps}
     limit = {"data.max_train_images": count}
     of_step = feed.step_bytes(
-      self._config,
-      self._run.layout,
-      images=split.images,
-      num_members=self._size,
+      config, layout, images=split.images, num_members=self._size
     )
     images = self._share(
       _many(count, "training image"),
@@ -225,7 +218,7 @@ class _Counted:
         {**calls, **self.factors_of_step},
         on_device=feed.CHUNKS_ON_DEVICE * steps * of_step,
       )
-    order = 4 * count * (1 + 3 * bool(self._config.augmentation.crop))
+    order = 4 * count * (1 + 3 * bool(config.augmentation.crop))
     return (
       self._share(
         f"the state of {self._members}",
