@@ -21,6 +21,7 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -196,8 +197,6 @@ def moment(text):
 def be_killed(folder, cache, kills, dice):
   """How many kills there were where, and what is wrong."""
   begin = time.monotonic()
-  expected_at = folder / "undisturbed"
-  arguments = command(expected_at, KILLED_STEPS, *KILLED)
   seconds = []
   for number in range(2):  # The first one compiles.
     expected_at = folder / f"undisturbed_{number}"
@@ -230,6 +229,7 @@ def be_killed(folder, cache, kills, dice):
             wrong.append(f"{workdir.name} ended with {code}")
     runs += 1
     wrong += differences(workdir, expected)
+    shutil.rmtree(workdir)
   return {
     "seconds": round(time.monotonic() - begin), "kills": done, "runs": runs,
     "moments": dict(moments.most_common()), "wrong": wrong,
@@ -238,6 +238,8 @@ def be_killed(folder, cache, kills, dice):
 
 def differences(workdir, expected):
   """What a run has come to that is not as expected, in lines."""
+  if not (workdir / "DONE").exists():
+    return [f"{workdir.name} has not finished"]
   found = run_contents.contents(workdir)
   return [
     f"{workdir.name}: {name} differs"

@@ -152,11 +152,15 @@ class _Counted:
 
   @property
   def _of_members(self) -> room.Factors:
-    weights = len(derived.loss_weights(self._config, self._name))
+    """How many there are, and how large each is."""
+    config, factors = self._config, {}
+    if config.model.trunk == "wdsr":
+      factors["model.expansion"] = config.model.expansion
     return {
-      "num_seeds": self._config.num_seeds,
-      "loss.l2": len(self._config.loss.l2),
-      "joint.loss_weight": weights,
+      **factors,
+      "num_seeds": config.num_seeds,
+      "loss.l2": len(config.loss.l2),
+      "joint.loss_weight": len(derived.loss_weights(config, self._name)),
     }
 
   @property

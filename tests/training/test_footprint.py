@@ -63,6 +63,10 @@ TOO_LARGE = {
     {"eval__batch_norm_batches": 10**8},
     "eval.batch_norm_batches (100,000,000)",
   ),
+  "width": (
+    {"model__trunk": "wdsr", "model__expansion": 10**7},
+    "model.expansion (10,000,000)",
+  ),
   "calls": ({"steps_per_call": 2**31}, "steps_per_call (2,147,483,648)"),
   "streams": (
     {"steps_per_call": 10**7, "data__device_bytes": 1},
