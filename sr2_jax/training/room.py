@@ -109,7 +109,7 @@ class Footprint:
     return (
       f"{moment.name} needs at least {memory.in_words(needed)} more "
       f"memory{place}, and {memory.in_words(free.nbytes)} are free{limit}: "
-      f"{of_share} for {largest.what}.\n{_way_out(largest)}"
+      f"{of_share} for {largest.what}.\nReduce {_fields(largest)}."
     )
 
   def may_be_short(self) -> bool:
@@ -124,10 +124,11 @@ class Footprint:
   def explain(self, error: BaseException) -> str:
     """Two lines about an error that says that memory was not enough."""
     place = self.places[-1]
-    way_out = _way_out(self.peak(place).largest(place))
+    fields = _fields(self.peak(place).largest(place))
     return (
       f"Out of memory: {memory.reason(error)}.\n"
-      f"{way_out} The same command goes on from the last checkpoint."
+      "With more memory the same command goes on from the last checkpoint; or "
+      f"reduce {fields} in a new run."
     )
 
   @property
@@ -176,11 +177,11 @@ def _free(place: str, devices: Sequence[Any]) -> memory.Room | None:
   return min((room for room in rooms if room is not None), default=None)
 
 
-def _way_out(share: Share) -> str:
+def _fields(share: Share) -> str:
   """The fields to reduce: at most two, those that are largest."""
   by_size = sorted(share.factors.items(), key=lambda x: x[1], reverse=True)
   found = [_named(field, size) for field, size in by_size if size > 1][:2]
-  return f"Reduce {' or '.join(found or ['config.batch_size'])}."
+  return " or ".join(found or ["config.batch_size"])
 
 
 def _named(field: str, size: int) -> str:

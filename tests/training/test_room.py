@@ -135,8 +135,8 @@ def test_an_error_is_explained_by_what_needs_most():
   text = footprint([device("gpu")]).explain(MemoryError("no\nroom."))
   assert text == (
     "Out of memory: no room.\n"
-    "Reduce config.num_seeds (6) or config.joint.loss_weight (2). The same "
-    "command goes on from the last checkpoint."
+    "With more memory the same command goes on from the last checkpoint; or "
+    "reduce config.num_seeds (6) or config.joint.loss_weight (2) in a new run."
   )
 
 

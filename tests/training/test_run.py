@@ -101,7 +101,7 @@ def test_what_cannot_fit_leaves_no_trace(images, tmp_path):
 
 def test_memory_that_is_not_enough_is_explained(images, tmp_path):
   with (
-    pytest.raises(errors.UserError, match=r"^Out of memory: 9 GB.\nReduce"),
+    pytest.raises(errors.UserError, match=r"^Out of memory: 9 GB.\nWith more"),
     run_lib.open_run(make_config(images), tmp_path / "run"),
   ):
     raise MemoryError("9 GB")
