@@ -62,6 +62,25 @@ def test_a_program_is_lowered_from_shapes_as_it_is_mapped(name):
 
 
 @pytest.mark.parametrize("name", ["data", "members"])
+def test_a_program_whose_memory_is_checked_is_compiled_once(name, caplog):
+  """Its steps take what the check has compiled, their own results included."""
+  layout, seen = parallel.layout(name, 2), []
+  step = layout.map(scale_and_sum(layout), donate=True, check=seen.append)
+  w = np.arange(8.0, dtype=np.float32).reshape(4, 2)
+  factors = layout.put_members(np.ones((4, 1), np.float32))
+  state = layout.put_members({"w": w})
+  batch = layout.put_shared(np.ones(12, np.float32))
+  with jax.log_compiles():
+    for _ in range(3):
+      state = step(state, factors, batch)
+  np.testing.assert_array_equal(layout.fetch_members(state)["w"], w + 36)
+  compiled = [x for x in caplog.messages if "Finished XLA compilation" in x]
+  assert len(compiled) == 1
+  assert len(seen) == 1
+  assert 0 <= seen[0] < 10_000
+
+
+@pytest.mark.parametrize("name", ["data", "members"])
 def test_fetched_arrays_do_not_change_under_the_next_step(name):
   layout = parallel.layout(name, 2)
   step = layout.map(
