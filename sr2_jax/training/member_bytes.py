@@ -1,6 +1,6 @@
 """Bytes of one member of a population, by its shapes: none is allocated."""
 
-import dataclasses
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from flax import traverse_util
 
 from sr2_jax import rng
 from sr2_jax.models import srmd
+from sr2_jax.training import phase as phase_lib
 
 # Images that a network is traced with: a number that no other axis has.
 _TRACED = 9973
@@ -45,8 +46,25 @@ def of_phase(run: Any, name: str) -> MemberBytes:
   config["num_seeds"] = 1
   for group, field in (("loss", "l2"), ("joint", "loss_weight")):
     config[group][field] = config[group][field][:1]
-  config = ml_collections.FrozenConfigDict(config)
-  phase = dataclasses.replace(run, config=config).phase(name)
+  return _traced(
+    ml_collections.FrozenConfigDict(config),
+    name,
+    image_shape=run.image_shape,
+    num_classes=run.dataset.num_classes,
+    platform=run.layout.platform,
+    axis_name=run.layout.axis_name,
+  )
+
+
+# A start asks several times, and tracing takes a while.
+@functools.lru_cache(maxsize=8)
+def _traced(
+  config: ml_collections.FrozenConfigDict, name: str, **of_run: Any
+) -> MemberBytes:
+  """The same, of a phase with one member; arguments of `phase.create`."""
+  phase = phase_lib.create(
+    config, name, num_train_images=config.batch_size, **of_run
+  )
   network = phase.network
 
   def init(seed: jax.Array, *arguments: jax.Array) -> Any:
@@ -58,7 +76,7 @@ def of_phase(run: Any, name: str) -> MemberBytes:
       mutable=True,
     )
 
-  shapes = [(_TRACED, *network.low_res_shape)]
+  shapes: list[tuple[int, ...]] = [(_TRACED, *network.low_res_shape)]
   if network.describe is not None:
     shapes.append((_TRACED, srmd.DESCRIPTION_SIZE))
   variables = jax.eval_shape(
