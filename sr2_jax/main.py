@@ -114,11 +114,8 @@ def _in_words(error: BaseException) -> tuple[int | None, str]:
         "Make room; the same command goes on from the last checkpoint."
       )
     case _ if memory.is_short(error):
-      # A run says which fields to reduce; this comes from before it is open.
-      return errors.TO_FIX, (
-        f"Out of memory: {memory.reason(error)}.\n"
-        "Give this process more memory, or fewer or smaller images."
-      )
+      # An open run says which fields to reduce.
+      return errors.TO_FIX, memory.message(error)
     case KeyboardInterrupt():
       # Ctrl-C during training raises errors.Stopped instead.
       return errors.INTERRUPTED, (

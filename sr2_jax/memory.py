@@ -112,6 +112,14 @@ def reason(error: BaseException) -> str:
   return text or type(error).__name__
 
 
+def message(error: BaseException) -> str:
+  """Two lines about such an error where nothing more is known."""
+  return (
+    f"Out of memory: {reason(error)}.\n"
+    "Give this process more memory, or fewer or smaller images."
+  )
+
+
 def in_words(nbytes: int) -> str:
   """An amount of memory in messages, in GB of 1e9 bytes."""
   digits = 0 if nbytes >= 1e11 else 1 if nbytes >= 5e7 else 3

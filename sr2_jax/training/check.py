@@ -20,7 +20,7 @@ from typing import Any
 
 import ml_collections
 
-from sr2_jax import errors, paths
+from sr2_jax import errors, memory, paths
 from sr2_jax.config import checks, command_line, derived
 from sr2_jax.data import contact_sheet, inspection, own_images, splitting
 
@@ -49,6 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
       _try_out(config)
   except errors.UserError as error:
     problems = [str(error)]
+  except Exception as error:
+    if not memory.is_short(error):
+      raise
+    problems = [memory.message(error)]
   except KeyboardInterrupt:
     print("stopped by Ctrl-C", file=sys.stderr)
     return errors.INTERRUPTED

@@ -416,6 +416,15 @@ def test_a_huge_image_under_a_limit_is_a_line(folder):
   assert "Traceback" not in done.stderr
 
 
+def test_memory_that_ends_is_no_traceback(folder, run, monkeypatch):
+  def fail(*_):
+    raise MemoryError("no room")
+
+  monkeypatch.setattr(check.inspection, "examine", fail)
+  code, _, err = run(folder)
+  assert (code, err[0]) == (2, "Out of memory: no room.")
+
+
 def test_a_data_set_with_a_name_has_no_folder_to_check(run):
   code, out, err = run(
     "--config=experiments/fsrcnn_x4.py", "--config.degradation.scale=5"
