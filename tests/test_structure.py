@@ -277,7 +277,7 @@ def test_only_parallel_names_pmap(module):
 
 
 # Modules that read files or delete folders, beside those that know how. They
-# read what comes with the package, or what they have verified.
+# read what comes with the package or the system, or what they have verified.
 READERS = {
   "json.loads": {
     "sr2_jax.json_files", "sr2_jax.data.mapped_images", "sr2_jax.peers.link",
@@ -286,8 +286,8 @@ READERS = {
     "sr2_jax.records.npz", "sr2_jax.data.cache", "sr2_jax.data.mapped_images",
   },
   "read_text": {
-    "sr2_jax.demo.page", "sr2_jax.records.provenance", "sr2_jax.report.blocks",
-    "sr2_jax.report.reproduction.__main__",
+    "sr2_jax.demo.page", "sr2_jax.memory", "sr2_jax.records.provenance",
+    "sr2_jax.report.blocks", "sr2_jax.report.reproduction.__main__",
   },
   "read_bytes": {"sr2_jax.agreement"},
   "rmtree": {"sr2_jax.training.stored"},

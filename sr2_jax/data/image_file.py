@@ -109,16 +109,17 @@ def read(
     return _decoded(image)
 
 
-def check_room(size: tuple[int, int]) -> None:
+def check_room(size: tuple[int, int], of: str = "") -> None:
   """Refuses an image that memory has no room for; most are not looked at.
 
   Where a cgroup has a limit, the system would end the process without a word.
 
   Args:
     size: (height, width).
+    of: what the message begins with.
 
   Raises:
-    UserError: says so, without a file and a full stop.
+    UserError: says so, without a full stop.
   """
   height, width = size
   nbytes = _LEAST_BYTES * height * width
@@ -127,7 +128,7 @@ def check_room(size: tuple[int, int]) -> None:
   free = memory.of_host()
   if free is not None and nbytes > free.nbytes:
     raise errors.UserError(
-      f"{width:,} x {height:,} pixels need {memory.in_words(nbytes)} of "
+      f"{of}{width:,} x {height:,} pixels need {memory.in_words(nbytes)} of "
       f"memory, and {memory.in_words(free.nbytes)} are free"
     )
 

@@ -95,10 +95,7 @@ def _identity(files: Sequence[Path], form: Form) -> str:
 
 
 class Uniform(NamedTuple):
-  """What every image of a set becomes, in figures.
-
-  The high-resolution images of pairs are cut by `step` pixels, the scale.
-  """
+  """What every image of a set becomes; of pairs, the scale is the `step`."""
 
   size: sizes_lib.Size
   channels: int
@@ -125,12 +122,7 @@ def uniform_of(
     channels = int(form.channels)
   bits = 16 if any(header.bits == 16 for header in every) else 8
   size = sizes_of([header.size for header in headers], form).size
-  try:
-    image_file.check_room(size)
-  except errors.UserError as error:
-    raise errors.UserError(
-      f"config.data.size={sizes_lib.named(size)}: {error}."
-    ) from error
+  image_file.check_room(size, f"config.data.size={sizes_lib.named(size)}: ")
   return Uniform(size, channels, bits, form.fit)
 
 

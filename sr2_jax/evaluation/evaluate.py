@@ -287,9 +287,8 @@ def validation(
   check = footprint.evaluation_check(
     run, "validating", "eval.validation_noise_variances", len(levels)
   )
-  start_with = _on_devices(
-    layout, settings, np.asarray(levels, np.float32), check
-  )
+  of_levels = np.asarray(levels, np.float32)
+  start_with = _on_devices(layout, settings, of_levels, check)
   loss_weights = phase.population.arrays().loss_weight.astype(np.float64)
 
   def validate(state: steps.TrainState) -> dict[str, np.ndarray]:

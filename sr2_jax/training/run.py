@@ -22,8 +22,8 @@ from sr2_jax.training import (
   convolutions,
   devices,
   fine_tuning,
-  identity,
   footprint,
+  identity,
   population,
   preemption,
   steps,
@@ -36,8 +36,7 @@ from sr2_jax.training import phase as phase_lib
 # Rows do not record the other `eval` fields, so these are fixed.
 _FREE_IN_EVALUATION = (
   "eval.noise_variances", "eval.corruptions", "eval.splits", "eval.checkpoint",
-  "eval.srmd", "eval.batch_norm",
-  "data.device_bytes", "log", "steps_per_call",
+  "eval.srmd", "eval.batch_norm", "data.device_bytes", "log", "steps_per_call",
   *fields.FREE_ON_RESUME,
 )  # fmt: skip
 

@@ -151,7 +151,7 @@ def described(trial: Trial) -> list[str]:
     f"training: {_minutes(total)} on {trial.devices}, with {memory}; "
     "evaluations come on top"
   )
-  return [*lines, effort.needed]
+  return [*lines, trial.needed]
 
 
 def _epochs(number: int) -> str:
