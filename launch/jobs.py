@@ -27,6 +27,17 @@ _OF_NAMES = (
 )  # fmt: skip
 
 
+# What the fields of a run may be in a sweep file.
+_KINDS: dict[str, Any] = {
+  "name": str,
+  "config": str,
+  "overrides": Mapping,
+  "init_from": str | None,
+  "fixed": tuple | list,
+  "experiment": str,
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Spec:
   """What a sweep says of a run; the fields are those of `experiments.runs.Run`.
@@ -46,9 +57,13 @@ class Spec:
     """The same of any object that has these fields.
 
     Raises:
-      AttributeError: if it lacks one.
+      AttributeError: if it lacks one, or one is of another kind.
     """
-    return cls(*(getattr(run, field.name) for field in dataclasses.fields(cls)))
+    values = {x.name: getattr(run, x.name) for x in dataclasses.fields(cls)}
+    for name, kind in _KINDS.items():
+      if not isinstance(values[name], kind):
+        raise AttributeError(f"{name} is {type(values[name]).__name__}")
+    return cls(**values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,14 +147,22 @@ def waves(jobs: Sequence[Job]) -> dict[str, int]:
   return found
 
 
+def _specs(found: Any) -> list[Spec]:
+  """What a sweep file says of its runs; [] if it is not a list of runs."""
+  if not isinstance(found, list):
+    return []
+  try:
+    return [Spec.of(run) for run in found]
+  except AttributeError:
+    return []
+
+
 def _read(file: pathlib.Path, budget: str) -> list[Spec]:
   """The runs that a sweep file returns, of its default budget if ""."""
   arguments = (budget,) if budget else ()
-  found = experiment_file.call(file, "sweep", *arguments, kind="sweep file")
-  try:
-    specs = [Spec.of(run) for run in found] if isinstance(found, list) else []
-  except AttributeError:
-    specs = []
+  specs = experiment_file.call(
+    file, "sweep", _specs, *arguments, kind="sweep file"
+  )
   if not specs:
     raise errors.UserError(
       f"The sweep file {file} has to define sweep(budget) that returns a list "

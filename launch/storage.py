@@ -1,11 +1,10 @@
 """Whether hosts share a folder and respect each other's locks there."""
 
-import fcntl
 import os
 from collections.abc import Sequence
 from typing import IO
 
-from sr2_jax import files
+from sr2_jax import file_locks, files
 
 ABSENT, LOCKED, REFUSED = "absent", "locked", "refused"
 
@@ -17,7 +16,7 @@ def lock(path: str | os.PathLike[str]) -> tuple[str, IO[bytes] | None]:
   except OSError:
     return ABSENT, None
   try:
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    file_locks.take(file)
   except OSError:
     file.close()
     return REFUSED, None

@@ -114,43 +114,41 @@ from launch import (
 )
 from launch import jobs as jobs_lib
 from launch import target as target_lib
-from sr2_jax import errors
+from sr2_jax import errors, program, streams
 from sr2_jax.records import folder as folder_lib
 
 
+@program.entry(stopped=None, needs_output=False)
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs a command line, program name first, and returns its exit code."""
   argv = sys.argv if argv is None else argv
-  if any(argument in ("-h", "-help", "--help") for argument in argv[1:]):
+  if program.asks_for_help(argv[1:]):
     print(f"{(__doc__ or '').strip()}\n\n{_rules()}")
     return errors.DONE
-  try:
-    asked = options.parse(argv[1:], engines=("local", "ray"))
-    jobs = jobs_lib.load(
-      asked.sweep,
-      asked.workdir,
-      only=asked.only,
-      settings=asked.settings,
-      mode=asked.mode,
-      grid=asked.grid,
-    )
-    if asked.emit and asked.slice_ is not None:
-      print(emit.emit(asked.emit, jobs, _target(asked, asked.slice_)), end="")
-      return errors.DONE
-    if asked.action == "dry-run":
-      print(_dry_run(asked, jobs))
-      return errors.DONE
-    if asked.action == "status":
-      print(_status(asked, jobs))
-      return errors.DONE
-    signals = engine.Signals()
-    with folder_lib.RunFolder(asked.workdir).claim(), signals.listening():
-      outcomes = _run(asked, jobs, signals)
-      with _telling(asked) as tell:
-        tell(tables.count(outcomes))
-  except errors.UserError as error:
-    print(error, file=sys.stderr)
-    return error.exit_code
+  asked = options.parse(argv[1:], engines=("local", "ray"))
+  jobs = jobs_lib.load(
+    asked.sweep,
+    asked.workdir,
+    only=asked.only,
+    settings=asked.settings,
+    mode=asked.mode,
+    grid=asked.grid,
+  )
+  if asked.emit and asked.slice_ is not None:
+    print(emit.emit(asked.emit, jobs, _target(asked, asked.slice_)), end="")
+    streams.check_written()
+    return errors.DONE
+  if asked.action == "dry-run":
+    print(_dry_run(asked, jobs))
+    return errors.DONE
+  if asked.action == "status":
+    print(_status(asked, jobs))
+    return errors.DONE
+  signals = engine.Signals()
+  with folder_lib.RunFolder(asked.workdir).claim(), signals.listening():
+    outcomes = _run(asked, jobs, signals)
+    with _telling(asked) as tell:
+      tell(tables.count(outcomes))
   print(_summary(asked, outcomes))
   if signals.received:
     return 128 + signals.received[0]

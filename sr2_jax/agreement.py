@@ -26,7 +26,6 @@ _VARIABLES = (
   "JAX_PLATFORMS", "JAX_THREEFRY_PARTITIONABLE", "XLA_FLAGS",
 )  # fmt: skip
 _MOST_DIFFERENCES = 20
-_MOST_CHARACTERS = 100
 # A network file system may show a new file some seconds late.
 _SECONDS_TO_SEE, _PAUSE = 10.0, 0.1
 
@@ -229,15 +228,8 @@ def _answers(
 def _difference(fact: str, mine: Any, theirs: Any, first: str) -> str:
   if fact.endswith(".py"):
     return f"{fact} in {first} is not the one"
-  here, there = map(_shown, (mine, theirs))
+  here, there = map(fields.in_words, (mine, theirs))
   return f"{fact} is {here} in {first}, but {there}"
-
-
-def _shown(value: Any) -> str:
-  text = fields.in_words(value)
-  if len(text) > _MOST_CHARACTERS:
-    return f"{text[:_MOST_CHARACTERS]}..."
-  return text
 
 
 def _sources() -> dict[str, str]:

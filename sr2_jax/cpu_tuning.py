@@ -5,21 +5,34 @@ import importlib.util
 import os
 import sys
 
+from sr2_jax import environment
+
 # mallopt's parameters, from glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 _YNNPACK = "--xla_cpu_experimental_ynn_fusion_type"
 
 
-def prepare() -> None:
-  """Applies all settings below to this process; loads JAX.
+def prepare(*, with_devices: bool = True) -> None:
+  """Applies all settings below to this process; starts JAX.
 
   Call it before anything else loads JAX, because XLA reads its flags then.
   Without it, results are correct but take longer.
+
+  Args:
+    with_devices: find the devices as well. Where there are several processes,
+      they have to meet before.
+
+  Raises:
+    UserError: names the variables with which JAX does not start.
   """
+  environment.check_xla_flags()
   keep_freed_memory()
   convolve_without_ynnpack()
-  run_in_calling_thread()
+  with environment.blamed():
+    run_in_calling_thread()
+  if with_devices:
+    environment.find_devices()
 
 
 def keep_freed_memory() -> bool:
@@ -77,6 +90,8 @@ def convolve_without_ynnpack() -> None:
   if importlib.util.find_spec("libtpu"):
     return
   flags = os.environ.get("XLA_FLAGS", "").split()
+  if flags and not flags[0].startswith("--"):
+    return  # It is the name of a file with flags.
   if not any(flag.partition("=")[0] == _YNNPACK for flag in flags):
     flags.append(f"{_YNNPACK}=-individual_convolution")
     os.environ["XLA_FLAGS"] = " ".join(flags)

@@ -30,10 +30,42 @@ MEANINGS: dict[int, str] = {
 OTHERS = "Any other code comes with a traceback and is a bug."
 
 
+# Of a message: what was typed, or is in a file, may have any length.
+LONGEST_LINE, _MOST_LINES = 1000, 100
+
+
 class UserError(Exception):
-  """A problem that the user can fix, in one or two lines."""
+  """A problem that the user can fix, in one or two lines.
+
+  A message may quote anything: it is cut, and shows what cannot be printed as
+  escapes.
+  """
 
   exit_code = TO_FIX
+
+  def __init__(self, message: str) -> None:
+    first, *rest = message.split("\n")
+    if len(rest) >= _MOST_LINES:
+      # The last line is the way out.
+      more = f"... {len(rest) - _MOST_LINES + 2:,} more lines"
+      rest = [*rest[: _MOST_LINES - 3], more, rest[-1]]
+    super().__init__(
+      "\n".join(shortened(line, LONGEST_LINE) for line in (first, *rest))
+    )
+
+
+def shortened(text: str, most: int) -> str:
+  """A text in one line of a length, without its middle if it is longer.
+
+  Characters that cannot be printed are escapes, such as "\\x1b".
+  """
+  if not text.isprintable():
+    ends = text if len(text) <= most else text[:most] + text[-most:]
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in ends)
+  if len(text) <= most:
+    return text
+  end = most // 4
+  return f"{text[: most - end - 5]} ... {text[-end:]}"
 
 
 class DisagreementError(UserError):

@@ -5,7 +5,6 @@ Nothing here waits for the other end of a pipe, or writes where a link leads.
 
 import contextlib
 import errno
-import fcntl
 import io
 import itertools
 import os
@@ -17,7 +16,7 @@ import typing
 from collections.abc import Callable, Iterator
 from typing import IO
 
-from sr2_jax import paths
+from sr2_jax import file_locks, paths
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 _KINDS = {
@@ -238,11 +237,11 @@ def one_at_a_time(
 def _is_locked(file: IO[bytes]) -> bool:
   """Whether this process has locked a file now, or nobody can."""
   try:
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    file_locks.take(file)
   except BlockingIOError:
     return False
   except OSError:
-    pass  # Its file system has no locks.
+    pass  # There are no locks.
   return True
 
 
@@ -258,5 +257,5 @@ def cache_folder(name: str) -> pathlib.Path:
   elif shared := os.environ.get("XDG_CACHE_HOME"):
     base = pathlib.Path(paths.local(shared, "XDG_CACHE_HOME")) / "sr2_jax"
   else:
-    base = pathlib.Path("~/.cache/sr2_jax")
-  return base.expanduser() / name
+    base = pathlib.Path(paths.local("~/.cache/sr2_jax", "SR2_JAX_CACHE_DIR"))
+  return base / name

@@ -40,13 +40,12 @@ Flags for several processes, each started with the same command:
 
 import errno
 import os
-import re
 import sys
 import textwrap
 import traceback
 from collections.abc import Sequence
 
-from sr2_jax import agreement, errors, memory
+from sr2_jax import agreement, errors, memory, program
 from sr2_jax.config import command_line, experiment_file
 from sr2_jax.peers import group, meeting
 
@@ -54,10 +53,12 @@ from sr2_jax.peers import group, meeting
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+# What is printed is in the run folder as well.
+@program.entry(stopped=None, needs_output=False)
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs a command line, program name first, and returns its exit code."""
   argv = sys.argv if argv is None else argv
-  if any(re.fullmatch(r"--?h(elp\w*)?", argument) for argument in argv[1:]):
+  if program.asks_for_help(argv[1:]):
     print(f"{(__doc__ or '').strip()}\n\n{_exit_codes()}")
     print(f"\nExperiments that come with it: {experiment_file.SHIPPED}")
     return errors.DONE
@@ -142,14 +143,15 @@ def run(command: command_line.Command) -> None:
     agreement.on_program(command)
   # Imported here, so that help and mistakes in a command are answered at once.
   # cpu_tuning comes first: it sets what JAX reads when it is loaded.
-  from sr2_jax import cpu_tuning
-
-  cpu_tuning.prepare()
-  from sr2_jax import parallel, train
+  from sr2_jax import cpu_tuning, environment
 
   processes = group.current()
+  cpu_tuning.prepare(with_devices=processes.count == 1)
+  from sr2_jax import parallel, train
+
   if isinstance(processes, group.Group):
     parallel.initialize(processes)
+    environment.find_devices()
   work = {
     "train": train.train_and_evaluate,
     "eval": train.evaluate_checkpoint,
@@ -165,7 +167,7 @@ def _place(command: command_line.Command) -> meeting.Place:
   if address == "auto":
     from sr2_jax import cpu_tuning
 
-    cpu_tuning.prepare()
+    cpu_tuning.prepare(with_devices=False)
     from sr2_jax import parallel
 
     address, count, index = parallel.find_cluster(command.peer_timeout)

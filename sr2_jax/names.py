@@ -206,7 +206,7 @@ class Corruption:
 CORRUPTIONS = {
   corruption.key: corruption
   for corruption in (
-    Corruption("speckle", "Speckle", "variance", "[0, inf)"),
+    Corruption("speckle", "Speckle", "variance", "[0, 1000]"),
     Corruption("salt_and_pepper", "Salt and pepper", "fraction", "[0, 1]"),
     Corruption("poisson", "Poisson", "photons at white", "(0, 1e6]"),
     Corruption("jpeg", "JPEG", "quality", "[1, 100]", whole_levels=True),

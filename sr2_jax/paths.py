@@ -13,7 +13,7 @@ from typing import NoReturn
 from sr2_jax import errors
 
 # Longer names exist on no file system that Linux or macOS mounts.
-_LONGEST_NAME = 255  # bytes
+_LONGEST_NAME, _LONGEST_PATH = 255, 4095  # bytes
 # How many names a message lists.
 _NAMES_SHOWN = 5
 
@@ -56,6 +56,8 @@ def local(path: str, name: str, *, any_bytes: bool = False) -> str:
     _refuse(path, name, error.strerror or str(error))
   if any(len(os.fsencode(n)) > _LONGEST_NAME for n in whole.split("/")):
     _refuse(path, name, f"a name has more than {_LONGEST_NAME} bytes")
+  if len(os.fsencode(whole)) > _LONGEST_PATH:
+    _refuse(path, name, f"it has more than {_LONGEST_PATH:,} bytes")
   return expanded
 
 

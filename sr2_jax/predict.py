@@ -77,14 +77,11 @@ Super-resolution draws what is likely, not what was there. Not evidence.
 """
 
 import os
-import re
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 from typing import TYPE_CHECKING
 
-from sr2_jax import errors
+from sr2_jax import errors, program
 from sr2_jax.prediction import choice as choice_lib
 from sr2_jax.prediction import command_line
 
@@ -140,36 +137,17 @@ def _predictor(chosen: choice_lib.Choice) -> "predictor_lib.Predictor":
   return predictor.Predictor(network.from_files(chosen.paths, members=members))
 
 
+@program.entry(
+  stopped="stopped by {}; finished files stay, and the same command with "
+  "--skip-existing goes on."
+)
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs a command line, program name first, and returns its exit code."""
   argv = sys.argv if argv is None else argv
-  if any(re.fullmatch(r"--?h(elp\w*)?", argument) for argument in argv[1:]):
+  if program.asks_for_help(argv[1:]):
     print((__doc__ or "").strip())
     return errors.DONE
-  try:
-    return run(command_line.parse(argv[1:]))
-  except (errors.UserError, errors.Stopped) as error:
-    print(error, file=sys.stderr)
-    return error.exit_code
-  except KeyboardInterrupt:
-    return _stopped(errors.INTERRUPTED, "Ctrl-C")
-
-
-def _stopped(exit_code: int, by: str) -> int:
-  print(
-    f"stopped by {by}; finished files stay, and the same command with "
-    "--skip-existing goes on.",
-    file=sys.stderr,
-  )
-  return exit_code
-
-
-class _Terminated(BaseException):
-  """SIGTERM, which ends the work as Ctrl-C does."""
-
-
-def _terminate(signal_number: int, frame: FrameType | None) -> None:
-  raise _Terminated
+  return run(command_line.parse(argv[1:]))
 
 
 def run(command: command_line.Command) -> int:
@@ -177,29 +155,23 @@ def run(command: command_line.Command) -> int:
   from sr2_jax.prediction import plan as plan_lib
 
   plan = plan_lib.prepare(command)
-  before = signal.signal(signal.SIGTERM, _terminate)
+  network = _predictor(plan.chosen)
   try:
-    network = _predictor(plan.chosen)
-    try:
-      network.tile_for(1, 1, command.tile)
-    except ValueError as error:
-      raise errors.UserError(f"--tile={command.tile}: {error}") from error
-    degradation = None
-    if command.degrade is not None:
-      from sr2_jax.prediction import degraded
+    network.tile_for(1, 1, command.tile)
+  except ValueError as error:
+    raise errors.UserError(f"--tile={command.tile}: {error}") from error
+  degradation = None
+  if command.degrade is not None:
+    from sr2_jax.prediction import degraded
 
-      degradation = degraded.Degradation(
-        plan.chosen.origins[0],
-        channels=network.channels,
-        noise_variance=command.degrade,
-      )
-    from sr2_jax.prediction import session
+    degradation = degraded.Degradation(
+      plan.chosen.origins[0],
+      channels=network.channels,
+      noise_variance=command.degrade,
+    )
+  from sr2_jax.prediction import session
 
-    return session.Session(plan, network, degradation).work()
-  except _Terminated:
-    return _stopped(errors.TERMINATED, "SIGTERM")
-  finally:
-    signal.signal(signal.SIGTERM, before)
+  return session.Session(plan, network, degradation).work()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ ROOT = pathlib.Path(__file__).parents[1]
 GROUND = {
   "compilation",
   "cpu_tuning",
+  "environment",
   "errors",
+  "file_locks",
   "files",
   "json_files",
   "memory",
@@ -25,7 +27,9 @@ GROUND = {
   "parallel",
   "paths",
   "peers",
+  "program",
   "rng",
+  "streams",
 }
 MAY_IMPORT = {
   "main": {"train", "agreement", "config"},
@@ -87,8 +91,8 @@ MAY_IMPORT = {
 FOLDERS = ("sr2_jax", "experiments", "launch", "benchmarks")
 # What these hold imports nothing heavy, however indirectly.
 WITHOUT_JAX = (
-  "agreement", "config", "errors", "files", "json_files", "names", "paths",
-  "peers", "records", "report",
+  "agreement", "config", "errors", "file_locks", "files", "json_files", "names",
+  "paths", "peers", "program", "records", "report", "streams",
 )  # fmt: skip
 HEAVY = {
   "chex", "dm_pix", "flax", "jax", "jaxlib", "mlxtend", "optax", "orbax",

@@ -8,6 +8,9 @@ from typing import Any
 from sr2_jax import names
 
 _LARGEST_FLOAT32 = 3.4028234663852886e38
+# Values of a list: networks or levels that are computed side by side, and
+# times that come one after another.
+_MOST_VALUES, _MOST_TIMES = 100, 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,29 +35,22 @@ def _is_number(value: Any, kind: type | tuple[type, ...]) -> bool:
   return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def integer(minimum: int, maximum: int | None = None) -> Check:
+def integer(minimum: int, maximum: int) -> Check:
   """A whole number between bounds, which are accepted."""
-  expected = f"a whole number >= {minimum}"
-  if maximum is not None:
-    expected = f"a whole number from {minimum} to {maximum}"
   return Check(
-    expected,
-    lambda value: (
-      _is_number(value, int)
-      and minimum <= value
-      and (maximum is None or value <= maximum)
-    ),
+    f"a whole number from {minimum} to {maximum}",
+    lambda value: _is_number(value, int) and minimum <= value <= maximum,
   )
 
 
-def _is_at_least_zero(value: Any) -> bool:
-  # NaN fails the comparison, infinity and huge integers exceed the bound.
-  return _is_number(value, (int, float)) and 0 <= value <= _LARGEST_FLOAT32
+def _up_to(most: float) -> Callable[[Any], bool]:
+  # NaN fails the comparison; infinity and huge integers exceed the bound.
+  return lambda value: _is_number(value, (int, float)) and 0 <= value <= most
 
 
 def at_least_zero() -> Check:
   """A number >= 0 that float32 holds."""
-  return Check("a number >= 0", _is_at_least_zero)
+  return Check("a number from 0 to 3.4e38", _up_to(_LARGEST_FLOAT32))
 
 
 def number(interval: str) -> Check:
@@ -92,21 +88,26 @@ def choice(*choices: str) -> Check:
 
 
 def _are_distinct(
-  values: Any, accepts: Callable[[Any], bool], *, minimum: int = 1
+  values: Any,
+  accepts: Callable[[Any], bool],
+  *,
+  minimum: int = 1,
+  maximum: int = _MOST_VALUES,
 ) -> bool:
   return (
     isinstance(values, (tuple, list))
-    and len(values) >= minimum
+    and minimum <= len(values) <= maximum
     and all(accepts(value) for value in values)
     and len(set(values)) == len(values)
   )
 
 
-def numbers() -> Check:
-  """Different numbers >= 0."""
+def numbers(most: float) -> Check:
+  """Different numbers from 0 to a bound."""
   return Check(
-    "one or more different numbers >= 0, as in 0.11,9",
-    lambda values: _are_distinct(values, _is_at_least_zero),
+    f"one or more different numbers from 0 to {most:g}, at most "
+    f"{_MOST_VALUES}, as in 0.11,9",
+    lambda values: _are_distinct(values, _up_to(most)),
   )
 
 
@@ -116,45 +117,47 @@ def levels(corruption: names.Corruption) -> Check:
 
   def accepts(value: Any) -> bool:
     # On a command line every number in a tuple becomes a float.
-    return (
-      in_interval.accepts(value)
-      and abs(value) <= _LARGEST_FLOAT32
-      and (not corruption.whole_levels or value == int(value))
+    return in_interval.accepts(value) and (
+      not corruption.whole_levels or value == int(value)
     )
 
   kind = "whole numbers" if corruption.whole_levels else "numbers"
   return Check(
-    f"different {kind} in {corruption.levels}, as in 1,10, or none",
+    f"different {kind} in {corruption.levels}, at most {_MOST_VALUES}, as in "
+    "1,10, or none",
     lambda values: _are_distinct(values, accepts, minimum=0),
   )
 
 
-def numbers_with_zero() -> Check:
-  """Different numbers >= 0, and 0."""
+def numbers_with_zero(most: float) -> Check:
+  """Different numbers from 0 to a bound, and 0."""
   return Check(
-    "different numbers >= 0, one of them 0, as in 0,1e-4",
-    lambda values: _are_distinct(values, _is_at_least_zero) and 0 in values,
+    f"different numbers from 0 to {most:g}, at most {_MOST_VALUES}, one of "
+    "them 0, as in 0,1e-4",
+    lambda values: _are_distinct(values, _up_to(most)) and 0 in values,
   )
 
 
-def counts() -> Check:
-  """Different whole numbers >= 1, or none."""
+def counts(most: int) -> Check:
+  """Different whole numbers from 1 to a bound, or none."""
   # On a command line every number in a tuple becomes a float.
   return Check(
-    "different whole numbers >= 1, as in 1,10, or none",
+    f"different whole numbers from 1 to {most}, at most {_MOST_TIMES}, as in "
+    "1,10, or none",
     lambda values: _are_distinct(
       values,
-      lambda value: _is_at_least_zero(value) and value == int(value) >= 1,
+      lambda value: _up_to(most)(value) and value == int(value) >= 1,
       minimum=0,
+      maximum=_MOST_TIMES,
     ),
   )
 
 
-def first_and_last() -> Check:
-  """A first and a last step, or none."""
-  whole = counts()
+def first_and_last(most: int) -> Check:
+  """A first and a last step up to a bound, or none."""
+  whole = counts(most)
   return Check(
-    "a first and a last step >= 1, as in 100,110, or none",
+    f"a first and a last step from 1 to {most}, as in 100,110, or none",
     lambda values: (
       isinstance(values, (tuple, list))
       and len(values) in (0, 2)

@@ -100,9 +100,13 @@ def read_config(
     UserError: names the file, or the field that is wrong.
   """
   config = load(paths.local(path, "--config"))
-  checks.validate_names(config)
-  _apply_overrides(config, arguments)
-  _check_paths(config)
+  # A reference is computed when it is read, again after what it refers to has
+  # changed.
+  with experiment_file.blaming(pathlib.Path(path), kind="config file"):
+    checks.validate_names(config)
+    _apply_overrides(config, arguments)
+    _check_paths(config)
+    checks.validate_names(config)
   return config
 
 
@@ -123,6 +127,10 @@ def _parse_flags(
   values: flags.FlagValues, argv: Sequence[str], *, known_only: bool = False
 ) -> list[str]:
   """Sets `values`; returns the program name and every argument left over."""
+  for argument in argv[1:]:
+    # absl's own: one reads flags from files, the other skips unknown ones.
+    if re.match(r"--?(flagfile|undefok)(=|$)", argument):
+      check_names(["", argument], known=list(values))
   try:
     return values(argv, known_only=known_only)
   except flags.IllegalFlagValueError as error:
@@ -131,8 +139,8 @@ def _parse_flags(
     if field and field[1] in fields.CHECKS:
       message = fields.wrong_value(field[1], field[2])
     raise errors.UserError(_one_line(message)) from error
-  except flags.Error as error:
-    raise errors.UserError(_one_line(str(error))) from error
+  except (flags.Error, ValueError) as error:
+    raise errors.UserError(f"{_one_line(str(error)).rstrip('.')}.") from error
 
 
 def _check_processes(values: flags.FlagValues) -> None:
@@ -205,6 +213,11 @@ def check_names(arguments: Sequence[str], *, known: Sequence[str]) -> None:
     match = _OVERRIDE.match(argument)
     if match and match[2] not in fields.CHECKS:
       raise errors.UserError(fields.unknown_field(match[2]))
+    if match and match[1] and not fields.may_be_taken_away(argument, match[2]):
+      raise errors.UserError(
+        f"There is no --noconfig.{match[2]} that takes a value, or for a field "
+        f"that is not true or false; give --config.{match[2]}=VALUE."
+      )
     if not match and argument.startswith("-"):
       name = argument.lstrip("-").partition("=")[0]
       nearest = difflib.get_close_matches(name, known, 1)

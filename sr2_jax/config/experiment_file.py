@@ -10,20 +10,26 @@ import difflib
 import importlib.machinery
 import importlib.util
 import pathlib
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Iterator
-from types import ModuleType
-from typing import Any
+from collections.abc import Callable, Iterator
+from types import FrameType, ModuleType
+from typing import Any, TypeVar
 
 import ml_collections
 
-from sr2_jax import errors
+from sr2_jax import errors, paths
 from sr2_jax.config import derived
 
 # The experiments that come with sr2_jax: beside the package, in a checkout as
 # in site-packages.
 SHIPPED = pathlib.Path(__file__).absolute().parents[2] / "experiments"
+# Characters of what an error says.
+_LONGEST_REASON = 300
+
+Result = TypeVar("Result")
 
 
 def load_config(path: str) -> ml_collections.ConfigDict:
@@ -35,14 +41,22 @@ def load_config(path: str) -> ml_collections.ConfigDict:
     UserError: if there is no such file, or it fails; names file and line.
   """
   found = find(path, kind="config file")
-  config = call(found, "get_config", kind="config file")
-  if not isinstance(config, ml_collections.ConfigDict):
+  config = call(found, "get_config", _changeable, kind="config file")
+  if config is None:
     raise errors.UserError(
       f"The config file {found} has to define get_config() that returns a "
       "ConfigDict, as experiments/default.py does."
     )
-  derived.fill_in(config)
+  with blaming(found, kind="config file"):
+    derived.fill_in(config)
   return config
+
+
+def _changeable(config: Any) -> ml_collections.ConfigDict | None:
+  """A config that may be changed; None if it is no config."""
+  if isinstance(config, ml_collections.FrozenConfigDict):
+    return ml_collections.ConfigDict(config)
+  return config if isinstance(config, ml_collections.ConfigDict) else None
 
 
 def find(
@@ -62,7 +76,7 @@ def find(
   Raises:
     UserError: says where it was looked for, and which file has a similar name.
   """
-  typed = pathlib.Path(path).expanduser()
+  typed = pathlib.Path(paths.local(path, kind))
   roots = [pathlib.Path()]
   if typed.parent.parts[:1] == ("experiments",):
     roots.append(SHIPPED.parent)
@@ -86,32 +100,86 @@ def find(
   raise errors.UserError(f"There is no {kind} {path}{where}.{hint}")
 
 
-def call(path: pathlib.Path, name: str, *arguments: Any, kind: str) -> Any:
+def call(
+  path: pathlib.Path,
+  name: str,
+  read: Callable[[Any], Result],
+  *arguments: Any,
+  kind: str,
+) -> Result | None:
   """What the function `name` of a .py file returns; None if it has none.
+
+  What the file prints goes to standard error: standard output may be the file
+  that a program makes.
 
   Args:
     path: of the file.
     name: of the function.
+    read: takes what the function returns, as long as a failure is the file's.
     *arguments: of the function.
     kind: what messages call the file.
 
   Raises:
-    UserError: if the file fails; names file and line.
+    UserError: if the file fails in whatever way; names file and line.
+    KeyboardInterrupt: after Ctrl-C.
   """
   spec = importlib.util.spec_from_file_location("experiment", path)
   if spec is None or spec.loader is None:
     raise errors.UserError(f"The {kind} {path} is not a .py file.")
   module = importlib.util.module_from_spec(spec)
+  with (
+    blaming(path, kind=kind),
+    _imports_of(module, path.absolute().parent),
+    contextlib.redirect_stdout(sys.stderr),
+  ):
+    spec.loader.exec_module(module)
+    function = getattr(module, name, None)
+    return read(function(*arguments)) if callable(function) else None
+  return None
+
+
+@contextlib.contextmanager
+def blaming(path: pathlib.Path, *, kind: str) -> Iterator[None]:
+  """Turns whatever a file's code raises into a UserError that names the line.
+
+  A file that exits has failed as well: nothing of the run has been done.
+
+  Raises:
+    UserError: as it is, or for any other error.
+    KeyboardInterrupt: after Ctrl-C.
+  """
+  with _ctrl_c() as is_pressed:
+    try:
+      yield
+    except errors.UserError:
+      raise
+    except BaseException as error:
+      if is_pressed():
+        raise
+      raise errors.UserError(
+        f"The {kind} {path}{_line_in(path, error)} fails with {_said(error)}"
+      ) from error
+
+
+@contextlib.contextmanager
+def _ctrl_c() -> Iterator[Callable[[], bool]]:
+  """Gives what tells Ctrl-C from a KeyboardInterrupt that a file raises."""
+  pressed: list[int] = []
+
+  def catch(number: int, frame: FrameType | None) -> None:
+    pressed.append(number)
+    signal.default_int_handler(number, frame)
+
+  is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+  # Only the main thread may set handlers, and only it has Ctrl-C.
+  if not is_default or threading.current_thread() != threading.main_thread():
+    yield lambda: False
+    return
+  signal.signal(signal.SIGINT, catch)
   try:
-    with _imports_of(module, path.absolute().parent):
-      spec.loader.exec_module(module)
-      function = getattr(module, name, None)
-      return function(*arguments) if callable(function) else None
-  except Exception as error:
-    raise errors.UserError(
-      f"The {kind} {path}{_line_in(path, error)} fails with "
-      f"{type(error).__name__}: {' '.join(str(error).split())}"
-    ) from error
+    yield lambda: bool(pressed)
+  finally:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextlib.contextmanager
@@ -144,7 +212,17 @@ def _take_modules() -> dict[str, ModuleType]:
   return {name: sys.modules.pop(name) for name in names}
 
 
-def _line_in(path: pathlib.Path, error: Exception) -> str:
+def _said(error: BaseException) -> str:
+  """An error's type and message in one line; its own code makes the message."""
+  try:
+    text = " ".join(str(error).split())
+  except BaseException:
+    text = ""
+  name = type(error).__name__
+  return f"{name}: {errors.shortened(text, _LONGEST_REASON)}" if text else name
+
+
+def _line_in(path: pathlib.Path, error: BaseException) -> str:
   """Where in the file an exception came from, as ", line 12,"."""
   name = str(path.absolute())
   if isinstance(error, SyntaxError):

@@ -8,11 +8,25 @@ import difflib
 import itertools
 from typing import Any
 
-from sr2_jax import names
+from sr2_jax import errors, names
 from sr2_jax.config import accepted
 
 LARGEST_SEED = 2**32 - 1
+# Characters of a value in a message.
+_LONGEST_VALUE = 100
 _NUM_IDENTITY_MAPPINGS = 16
+# More than any training has: a larger number is a mistake, and some would
+# overflow far from here. What fits into memory is found out later.
+_MOST_EPOCHS, _MOST_STEPS = 10**6, 2**31 - 1
+_MOST_AT_ONCE = 10**6  # images
+_MOST_IMAGES = 10**9
+_MOST_BYTES = 10**15
+_LONGEST_SIDE = 99_999  # pixels, as in data.size
+# Images are in [0, 1].
+_LARGEST_VARIANCE = 1000.0
+# Weights of losses; much larger ones leave float32's range when they are
+# multiplied.
+_LARGEST_WEIGHT = 1e9
 
 
 def corruption_field(key: str) -> str:
@@ -22,13 +36,13 @@ def corruption_field(key: str) -> str:
 
 CHECKS: dict[str, accepted.Check] = {
   "experiment": accepted.text(
-    r"[A-Za-z0-9_][A-Za-z0-9_.=-]*",
-    'a name of letters, digits, "_", "-", "." and "="',
+    r"[A-Za-z0-9_][A-Za-z0-9_.=-]{0,199}",
+    'a name of at most 200 letters, digits, "_", "-", "." and "="',
   ),
   "seed": accepted.integer(0, LARGEST_SEED),
-  "num_seeds": accepted.integer(1),
-  "batch_size": accepted.integer(1),
-  "steps_per_call": accepted.integer(0),
+  "num_seeds": accepted.integer(1, 10_000),
+  "batch_size": accepted.integer(1, _MOST_AT_ONCE),
+  "steps_per_call": accepted.integer(0, 10_000),
   "convolutions": accepted.choice("rules", "measured"),
   "stop_on_divergence": accepted.boolean(),
   "init_from": accepted.text(r".*", 'a run folder, weights or ""'),
@@ -48,13 +62,13 @@ CHECKS: dict[str, accepted.Check] = {
   "data.duplicates": accepted.choice("refuse", "allow"),
   "data.validation_fraction": accepted.number("(0, 1)"),
   "data.split_seed": accepted.integer(0, LARGEST_SEED),
-  "data.max_train_images": accepted.integer(0),
-  "data.device_bytes": accepted.integer(0),
-  "degradation.scale": accepted.integer(2),
+  "data.max_train_images": accepted.integer(0, _MOST_IMAGES),
+  "data.device_bytes": accepted.integer(0, _MOST_BYTES),
+  "degradation.scale": accepted.integer(2, 64),
   "degradation.blur_sigma_per_scale": accepted.number("[0, 10]"),
   "degradation.anti_aliasing": accepted.boolean(),
-  "augmentation.crop": accepted.integer(0),
-  "augmentation.max_shift": accepted.integer(-1),
+  "augmentation.crop": accepted.integer(0, _LONGEST_SIDE),
+  "augmentation.max_shift": accepted.integer(-1, _LONGEST_SIDE),
   "augmentation.max_rotation": accepted.number("[0, 180]"),
   "augmentation.fill": accepted.choice("zero", "edge", "auto"),
   "srmd.min_blur_variance": accepted.number("(0, 49]"),
@@ -65,7 +79,7 @@ CHECKS: dict[str, accepted.Check] = {
   "model.trunk": accepted.choice(*names.TRUNKS),
   "model.wiring": accepted.choice(*names.WIRINGS),
   "model.shared_layers": accepted.integer(1, _NUM_IDENTITY_MAPPINGS),
-  "model.expansion": accepted.integer(1),
+  "model.expansion": accepted.integer(1, 64),
   "model.batch_norm": accepted.boolean(),
   "model.batch_norm_momentum": accepted.number("[0, 1)"),
   "model.transposed_convolution": accepted.boolean(),
@@ -75,47 +89,49 @@ CHECKS: dict[str, accepted.Check] = {
     lambda value: as_tuple(value) in itertools.product((1, 2), repeat=3),
   ),
   "loss.super_resolution": accepted.choice("mse", "l1"),
-  "loss.l2": accepted.numbers(),
+  "loss.l2": accepted.numbers(_LARGEST_WEIGHT),
   "loss.l2_scope": accepted.choice("authors", "kernels"),
   "loss.normalize_weights": accepted.boolean(),
   "loss.class_weights": accepted.choice("none", "balanced"),
   "adam.b1": accepted.number("[0, 1)"),
   "adam.b2": accepted.number("[0, 1)"),
   "adam.eps": accepted.number("(0, 1]"),
-  "pretrain.num_epochs": accepted.integer(0),
+  "pretrain.num_epochs": accepted.integer(0, _MOST_EPOCHS),
   "pretrain.learning_rate.shared": accepted.at_least_zero(),
   "pretrain.learning_rate.sr": accepted.at_least_zero(),
-  "joint.num_epochs": accepted.integer(0),
+  "joint.num_epochs": accepted.integer(0, _MOST_EPOCHS),
   "joint.learning_rate.shared": accepted.at_least_zero(),
   "joint.learning_rate.sr": accepted.at_least_zero(),
   "joint.learning_rate.classifier": accepted.at_least_zero(),
-  "joint.loss_weight": accepted.numbers(),
-  "eval.noise_variances": accepted.numbers(),
+  "joint.loss_weight": accepted.numbers(_LARGEST_WEIGHT),
+  "eval.noise_variances": accepted.numbers(_LARGEST_VARIANCE),
   **{
     corruption_field(key): accepted.levels(corruption)
     for key, corruption in names.CORRUPTIONS.items()
   },
   "eval.noise_seed": accepted.integer(0, LARGEST_SEED),
-  "eval.batch_size": accepted.integer(1),
+  "eval.batch_size": accepted.integer(1, _MOST_AT_ONCE),
   "eval.splits": accepted.choices("validation", "test"),
-  "eval.max_images": accepted.integer(0),
+  "eval.max_images": accepted.integer(0, _MOST_IMAGES),
   "eval.clip": accepted.boolean(),
   "eval.srmd.weights": accepted.text(r".*", '"package", a path or ""'),
   "eval.srmd.pca": accepted.text(r".*", 'a path or ""'),
-  "eval.every_epochs": accepted.integer(1),
-  "eval.validation_noise_variances": accepted.numbers_with_zero(),
-  "eval.epochs": accepted.counts(),
+  "eval.every_epochs": accepted.integer(1, _MOST_EPOCHS),
+  "eval.validation_noise_variances": accepted.numbers_with_zero(
+    _LARGEST_VARIANCE
+  ),
+  "eval.epochs": accepted.counts(_MOST_EPOCHS),
   "eval.batch_norm": accepted.choices(*names.BATCH_NORMS),
-  "eval.batch_norm_batches": accepted.integer(1),
+  "eval.batch_norm_batches": accepted.integer(1, _MOST_AT_ONCE),
   "eval.checkpoint": accepted.choice("last", "best"),
-  "checkpoint.every_steps": accepted.integer(1),
-  "checkpoint.keep": accepted.integer(1),
+  "checkpoint.every_steps": accepted.integer(1, _MOST_STEPS),
+  "checkpoint.keep": accepted.integer(1, 10_000),
   "checkpoint.keep_finished": accepted.boolean(),
-  "log.every_steps": accepted.integer(1),
+  "log.every_steps": accepted.integer(1, _MOST_STEPS),
   "log.tensorboard": accepted.boolean(),
-  "log.profile_steps": accepted.first_and_last(),
+  "log.profile_steps": accepted.first_and_last(_MOST_STEPS),
   "parallel.layout": accepted.choice("auto", "data", "members"),
-  "parallel.num_devices": accepted.integer(0),
+  "parallel.num_devices": accepted.integer(0, 2**16),
 }
 
 # Fields that a config may leave out, and their values there.
@@ -163,6 +179,11 @@ def wrong_value(field: str, value: Any) -> str:
   )
 
 
+def may_be_taken_away(argument: str, field: str) -> bool:
+  """Whether --noconfig.FIELD means something: "false", without a value."""
+  return "=" not in argument and CHECKS[field].accepts(False)
+
+
 def unknown_field(field: str) -> str:
   """The message for a field that does not exist; suggests the most similar."""
   members = [name for name in CHECKS if name.startswith(f"{field}.")]
@@ -200,8 +221,15 @@ def in_words(value: Any) -> str:
   if isinstance(value, bool):
     return str(value).lower()
   if isinstance(value, str):
-    return f'"{value}"'
-  return str(as_tuple(value))
+    return f'"{errors.shortened(value, _LONGEST_VALUE)}"'
+  return errors.shortened(_digits(as_tuple(value)), _LONGEST_VALUE)
+
+
+def _digits(value: Any) -> str:
+  try:
+    return str(value)
+  except ValueError:  # More digits than Python prints.
+    return "a number of thousands of digits"
 
 
 def as_tuple(value: Any) -> Any:

@@ -30,39 +30,28 @@ Flags:
 Exit codes:
   0    the page is written
   2    something to fix: a flag, the weights, a file; one or two lines say what
-  130  stopped by Ctrl-C; nothing has been written
+  130  stopped by Ctrl-C, 143 by SIGTERM; nothing has been written
 
 Super-resolution draws what is likely, not what was there. Not evidence.
 """
 
-import re
 import sys
 from collections.abc import Sequence
 
-from sr2_jax import errors, files
+from sr2_jax import errors, files, program
 from sr2_jax.demo import command_line
 from sr2_jax.prediction import choice as choice_lib
 
 
+@program.entry(stopped="stopped by {}; nothing has been written.")
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs a command line, program name first, and returns its exit code."""
   argv = sys.argv if argv is None else argv
-  if any(re.fullmatch(r"--?h(elp\w*)?", argument) for argument in argv[1:]):
+  if program.asks_for_help(argv[1:]):
     print((__doc__ or "").strip())
     return errors.DONE
-  try:
-    run(command_line.parse(argv[1:]))
-    return errors.DONE
-  except errors.UserError as error:
-    print(error, file=sys.stderr)
-    return error.exit_code
-  except OSError as error:
-    where = error.filename or "the page"
-    print(f"{where}: {error.strerror or error}.", file=sys.stderr)
-    return errors.TO_FIX
-  except KeyboardInterrupt:
-    print("stopped by Ctrl-C; nothing has been written.", file=sys.stderr)
-    return errors.INTERRUPTED
+  run(command_line.parse(argv[1:]))
+  return errors.DONE
 
 
 def run(command: command_line.Command) -> None:

@@ -50,50 +50,22 @@ Super-resolution draws what is likely, not what was there. Not evidence.
 """
 
 import os
-import re
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 
-from sr2_jax import errors
+from sr2_jax import errors, program
 from sr2_jax.export import command_line, plan
 
 
+@program.entry(stopped="stopped by {}; files that were written are complete.")
 def main(arguments: Sequence[str] | None = None) -> int:
   """Runs the command; returns its exit code."""
   arguments = sys.argv[1:] if arguments is None else arguments
-  if any(re.fullmatch(r"--?h(elp\w*)?", argument) for argument in arguments):
+  if program.asks_for_help(arguments):
     print((__doc__ or "").strip())
     return errors.DONE
-  before = signal.signal(signal.SIGTERM, _terminate)
-  try:
-    run(command_line.parse(arguments))
-    return errors.DONE
-  except (errors.UserError, errors.Stopped) as error:
-    print(error, file=sys.stderr)
-    return error.exit_code
-  except KeyboardInterrupt:
-    return _stopped(errors.INTERRUPTED, "Ctrl-C")
-  except _Terminated:
-    return _stopped(errors.TERMINATED, "SIGTERM")
-  finally:
-    signal.signal(signal.SIGTERM, before)
-
-
-def _stopped(exit_code: int, by: str) -> int:
-  print(
-    f"stopped by {by}; files that were written are complete.", file=sys.stderr
-  )
-  return exit_code
-
-
-class _Terminated(BaseException):
-  """SIGTERM, which ends the work as Ctrl-C does."""
-
-
-def _terminate(signal_number: int, frame: FrameType | None) -> None:
-  raise _Terminated
+  run(command_line.parse(arguments))
+  return errors.DONE
 
 
 def run(command: command_line.Command) -> None:

@@ -10,6 +10,14 @@ or compiles comes to no end of a step, and may need the others. No JAX.
 import signal
 import threading
 
+# Signals that ask for the same as SIGTERM: of batch systems, before the time of
+# a job is up, and of a terminal that is closed. Windows has none of them.
+AS_SIGTERM: tuple[int, ...] = tuple(
+  getattr(signal, name)
+  for name in ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+  if hasattr(signal, name)
+)
+
 
 class Steps:
   """The steps of this process, and where to stop.

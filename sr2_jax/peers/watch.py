@@ -169,6 +169,9 @@ class Watcher:
     if event.link is None:
       if event.byte in _SIGNALS:
         self._on_signal(event.byte)
+      elif event.byte in stopping.AS_SIGTERM:
+        # Not once Python handles it: the main thread may be in C++.
+        self._on_signal(signal.SIGTERM)
     elif event.message is None:
       self._on_loss(event.link, event.loss)
     elif event.message["kind"] in self._HANDLERS:

@@ -7,7 +7,6 @@ and, at the end, DONE.
 
 import contextlib
 import datetime
-import fcntl
 import json
 import os
 import pathlib
@@ -16,7 +15,7 @@ import time
 from collections.abc import Iterator
 from typing import IO, Any
 
-from sr2_jax import errors, files, json_files
+from sr2_jax import errors, file_locks, files, json_files
 from sr2_jax.config import record
 
 CONFIG = "config.json"
@@ -83,7 +82,7 @@ class RunFolder:
     """Whether a live process has claimed the folder."""
     try:
       with files.open_regular(self._lock) as file:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        file_locks.take(file, shared=True)
     except BlockingIOError:
       return True
     except OSError:
@@ -225,7 +224,7 @@ def _lock(file: IO[bytes]) -> None:
   """Locks a folder; `is_claimed` in another process may hold it briefly."""
   for _ in range(_LOCK_ATTEMPTS - 1):
     with contextlib.suppress(BlockingIOError):
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      file_locks.take(file)
       return
     time.sleep(_LOCK_PAUSE)
-  fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  file_locks.take(file)

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-from sr2_jax import errors, paths
+from sr2_jax import errors, paths, program
 from sr2_jax.prediction import choice
 from sr2_jax.prediction import command_line as predict_flags
 from sr2_jax.records import released
@@ -26,33 +26,27 @@ _TOLERANCES = {"psnr_db": 0.05, "accuracy": 0.005}
 _TOLERANCE = 0.001
 
 
+@program.entry()
 def main(arguments: Sequence[str] | None = None) -> int:
   """Runs the command; returns its exit code."""
   flags = _parse(arguments)
-  try:
-    out = pathlib.Path(paths.local(flags.out, "--out"))
-    lists = pathlib.Path(paths.local(flags.list or flags.out, "--list"))
-    if flags.check + flags.cards + bool(flags.runs) != 1:
-      raise errors.UserError(
-        "Give runs to release, or --check or --cards without any."
-      )
-    if flags.cards:
-      folders.rewrite(out)
-    if flags.check or flags.cards:
-      return _check(out)
-    flags.runs = [paths.local(run, "RUN") for run in flags.runs]
-    _release(flags, out, lists)
-    return errors.DONE
-  except errors.UserError as error:
-    print(error, file=sys.stderr)
-    return error.exit_code
-  except OSError as error:
-    print(f"{error.filename or flags.out}: {error.strerror}.", file=sys.stderr)
-    return errors.TO_FIX
+  out = pathlib.Path(paths.local(flags.out, "--out"))
+  lists = pathlib.Path(paths.local(flags.list or flags.out, "--list"))
+  if flags.check + flags.cards + bool(flags.runs) != 1:
+    raise errors.UserError(
+      "Give runs to release, or --check or --cards without any."
+    )
+  if flags.cards:
+    folders.rewrite(out)
+  if flags.check or flags.cards:
+    return _check(out)
+  flags.runs = [paths.local(run, "RUN") for run in flags.runs]
+  _release(flags, out, lists)
+  return errors.DONE
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-  parser = argparse.ArgumentParser(
+  parser = program.Parser(
     prog="python -m sr2_jax.release",
     description="Makes trained networks ready to be released: a folder for "
     "each, in the form of model hubs, with numbers that are measured again "

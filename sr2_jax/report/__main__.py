@@ -13,7 +13,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Sequence
 
-from sr2_jax import errors, names, paths
+from sr2_jax import errors, names, paths, program
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import csv_file, divergences, reading, tables
 
@@ -23,47 +23,41 @@ _METRICS = (
 )  # fmt: skip
 
 
+@program.entry()
 def main(arguments: Sequence[str] | None = None) -> int:
   """Runs the command; returns its exit code."""
   flags = _parse(arguments)
-  try:
-    flags.runs = [paths.local(run, "RUN") for run in flags.runs]
-    if flags.out is not None:
-      flags.out = paths.local(flags.out, "--out")
-    if flags.csv is not None:
-      return _write_csv(flags)
-    flags.split = flags.split or "test"
-    found = reading.read(flags.runs)
-    rows = [row for row, _ in found.rows if row.split == flags.split]
-    if not rows:
-      raise errors.UserError(
-        f"No rows of split {flags.split!r} in {', '.join(flags.runs)}.\n"
-        "Choose another split with --split."
-      )
-    has_page = flags.out is not None or not _is_run(flags)
-    if flags.metric or not has_page:
-      _print_tables(rows, flags.metric or _METRICS, split=flags.split)
-    folders = dict.fromkeys(
-      file.parent for row, file in found.rows if row.split == flags.split
+  flags.runs = [paths.local(run, "RUN") for run in flags.runs]
+  if flags.out is not None:
+    flags.out = paths.local(flags.out, "--out")
+  if flags.csv is not None:
+    return _write_csv(flags)
+  flags.split = flags.split or "test"
+  found = reading.read(flags.runs)
+  rows = [row for row, _ in found.rows if row.split == flags.split]
+  if not rows:
+    raise errors.UserError(
+      f"No rows of split {flags.split!r} in {', '.join(flags.runs)}.\n"
+      "Choose another split with --split."
     )
-    if note := divergences.note(folders):
-      print(note, end="\n\n")
-    if has_page:
-      _write_page(flags, found)
-    else:
-      for path in _write_curves(rows, flags):
-        print(path)
-  except errors.UserError as error:
-    print(error, file=sys.stderr)
-    return error.exit_code
-  except OSError as error:
-    print(f"{error.filename or 'report'}: {error.strerror}.", file=sys.stderr)
-    return errors.TO_FIX
-  return 0
+  has_page = flags.out is not None or not _is_run(flags)
+  if flags.metric or not has_page:
+    _print_tables(rows, flags.metric or _METRICS, split=flags.split)
+  folders = dict.fromkeys(
+    file.parent for row, file in found.rows if row.split == flags.split
+  )
+  if note := divergences.note(folders):
+    print(note, end="\n\n")
+  if has_page:
+    _write_page(flags, found)
+  else:
+    for path in _write_curves(rows, flags):
+      print(path)
+  return errors.DONE
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-  parser = argparse.ArgumentParser(
+  parser = program.Parser(
     prog="python -m sr2_jax.report",
     description="Prints the tables of a run and redraws its curves, from the "
     "rows of results.jsonl. With --out, or for several runs, writes "

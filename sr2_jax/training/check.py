@@ -20,7 +20,7 @@ from typing import Any
 
 import ml_collections
 
-from sr2_jax import errors, memory, paths
+from sr2_jax import errors, memory, paths, program
 from sr2_jax.config import checks, command_line, derived
 from sr2_jax.data import contact_sheet, inspection, own_images, splitting
 
@@ -39,6 +39,7 @@ _FIELDS = {
 }  # fmt: skip
 
 
+@program.entry()
 def main(arguments: Sequence[str] | None = None) -> int:
   """Checks a folder, and returns the exit code."""
   try:
@@ -53,9 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not memory.is_short(error):
       raise
     problems = [memory.message(error)]
-  except KeyboardInterrupt:
-    print("stopped by Ctrl-C", file=sys.stderr)
-    return errors.INTERRUPTED
   for problem in problems:
     print(problem, file=sys.stderr)
   if problems:
@@ -77,9 +75,9 @@ def parse(
   return options, rest
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> program.Parser:
   assert __doc__ is not None
-  parser = argparse.ArgumentParser(
+  parser = program.Parser(
     prog="python -m sr2_jax.data.check",
     usage="%(prog)s [PATH] [--config=FILE] [--config.FIELD=VALUE ...] [flags]",
     description=__doc__,

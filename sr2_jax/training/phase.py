@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from sr2_jax import names, parallel
+from sr2_jax import errors, names, parallel
 from sr2_jax.config import derived
 from sr2_jax.imaging import augmentation
 from sr2_jax.models import conv_choice, sr2
@@ -20,6 +20,9 @@ from sr2_jax.training import optimizer as optimizer_lib
 from sr2_jax.training import population as population_lib
 
 Config = ConfigDict | FrozenConfigDict
+
+# Steps are counted in 32 bits.
+_MOST_STEPS = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,6 +149,13 @@ def create(
     class_weights: of each class in the classifier's loss; None: all count 1.
   """
   steps_per_epoch = num_train_images // config.batch_size
+  num_steps = config[name].num_epochs * steps_per_epoch
+  if num_steps > _MOST_STEPS:
+    raise errors.UserError(
+      f"config.{name}.num_epochs={config[name].num_epochs} is {num_steps:,} "
+      f"steps of {config.batch_size} images; at most {_MOST_STEPS:,} can be "
+      "counted."
+    )
   return Phase(
     name=name,
     method=derived.method(config, name),
@@ -155,7 +165,7 @@ def create(
       derived.loss_weights(config, name),
     ),
     steps_per_epoch=steps_per_epoch,
-    num_steps=config[name].num_epochs * steps_per_epoch,
+    num_steps=num_steps,
     image_shape=image_shape,
     stored_shape=stored_shape or image_shape,
     network=network_lib.build(

@@ -62,5 +62,6 @@ def _leave(*_: object) -> None:
   """
   message = "stopped without saving; the same command resumes from the last "
   # Straight to the file: the signal may have interrupted another print.
-  os.write(2, f"\n{message}checkpoint.\n".encode())
+  with contextlib.suppress(OSError):  # Nobody may be reading it any more.
+    os.write(2, f"\n{message}checkpoint.\n".encode())
   os._exit(128 + signal.SIGINT)

@@ -175,7 +175,7 @@ def test_wrong_sweep(tmp_path, sweep, expected):
     ),
     (
       "return [runs.Run('a', 'tests/tiny.py', {'num_seeds': 0})]",
-      "a: config.num_seeds has to be a whole number >= 1",
+      "a: config.num_seeds has to be a whole number from 1 to 10000",
     ),
     ("return [runs.Run('a', 'tests/no.py', {})]", "a: There is no config file"),
     ("return [runs.Run('a/b', 'tests/tiny.py', {})]", "config.experiment has"),

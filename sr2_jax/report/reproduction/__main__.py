@@ -8,13 +8,12 @@ again by this command: after new rows, no number is typed by hand. --add first
 takes the rows and pretrained weights of finished runs into results/.
 """
 
-import argparse
 import pathlib
 import re
 import sys
 from collections.abc import Callable, Sequence
 
-from sr2_jax import errors, files, paths
+from sr2_jax import errors, files, paths, program
 from sr2_jax.report import blocks as blocks_lib
 from sr2_jax.report import reading
 from sr2_jax.report.paper import measurements as measurements_lib
@@ -86,9 +85,10 @@ def report(
   return blocks_lib.markdown(blocks), pictures
 
 
+@program.entry()
 def main(arguments: Sequence[str] | None = None) -> int:
   """Renders the page, and the report with its pictures; returns 0 or 2."""
-  parser = argparse.ArgumentParser(
+  parser = program.Parser(
     prog="python -m sr2_jax.report.reproduction",
     description=f"Renders {PAGE} and {REPORT} again, from the rows in "
     f"{RESULTS}. Run it in the repository's folder after new rows.",
@@ -101,20 +101,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     f"weights of those that only pretrained to {RESULTS}/{collect.WEIGHTS}",
   )
   flags = parser.parse_args(arguments)
-  try:
-    page, results = pathlib.Path(PAGE), pathlib.Path(RESULTS)
-    if flags.add is not None:
-      runs_folder = pathlib.Path(paths.local(flags.add, "--add"))
-      for path in collect.collect(runs_folder, results):
-        print(path)
-    text = render(page.read_text(encoding="utf-8"), results)
-    of_report, pictures = report(results)
-  except errors.UserError as error:
-    print(error, file=sys.stderr)
-    return error.exit_code
-  except OSError as error:
-    print(f"{error.filename}: {error.strerror}.", file=sys.stderr)
-    return errors.TO_FIX
+  page, results = pathlib.Path(PAGE), pathlib.Path(RESULTS)
+  if flags.add is not None:
+    runs_folder = pathlib.Path(paths.local(flags.add, "--add"))
+    for path in collect.collect(runs_folder, results):
+      print(path)
+  text = render(page.read_text(encoding="utf-8"), results)
+  of_report, pictures = report(results)
   files.write_atomically(page, text.encode())
   folder = pathlib.Path(REPORT)
   files.write_atomically(folder / "report.md", of_report.encode())
