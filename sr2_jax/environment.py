@@ -18,8 +18,7 @@ from sr2_jax import errors, file_locks
 _XLA_FLAGS = "XLA_FLAGS"
 # Reads the flags as every program of JAX does, in a sixth of a second.
 _READ_FLAGS = "from jaxlib import xla_client; xla_client.CompileOptions()"
-# Characters of what a library says, and bytes of a file of flags.
-_LONGEST_REASON, _LARGEST_FILE = 300, 10**6
+_LARGEST_FILE = 10**6  # bytes
 
 
 def check_system() -> None:
@@ -83,7 +82,7 @@ def check_xla_flags() -> None:
 
 def _refuse_xla_flags(reason: str) -> NoReturn:
   raise errors.UserError(
-    f"{_XLA_FLAGS}: {_line(reason)}.\nCorrect or unset {_XLA_FLAGS}."
+    f"{_XLA_FLAGS}: {reason.rstrip('.')}.\nCorrect or unset {_XLA_FLAGS}."
   )
 
 
@@ -101,9 +100,8 @@ def blamed() -> Iterator[None]:
     names = sorted(x for x in os.environ if x.startswith("JAX_"))
     if isinstance(error, ImportError) or not names:
       raise
-    said = str(error)
-    named = [name for name in names if name.lower() in said.lower()]
-    reason = f"{type(error).__name__}: {_line(said)}".removesuffix(": ")
+    reason = errors.in_words(error)
+    named = [name for name in names if name.lower() in reason.lower()]
     raise errors.UserError(
       f"JAX does not start ({reason}).\n"
       f"Correct or unset {', '.join(named or names)}."
@@ -120,8 +118,3 @@ def find_devices() -> None:
 
   with blamed():
     jax.devices()
-
-
-def _line(text: str) -> str:
-  line = next(iter(text.strip().splitlines()), "").rstrip(".")
-  return errors.shortened(line, _LONGEST_REASON)

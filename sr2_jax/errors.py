@@ -32,6 +32,8 @@ OTHERS = "Any other code comes with a traceback and is a bug."
 
 # Of a message: what was typed, or is in a file, may have any length.
 LONGEST_LINE, _MOST_LINES = 1000, 100
+# Of what another error says, as part of a message.
+_LONGEST_REASON = 300
 
 
 class UserError(Exception):
@@ -66,6 +68,19 @@ def shortened(text: str, most: int) -> str:
     return text
   end = most // 4
   return f"{text[: most - end - 5]} ... {text[-end:]}"
+
+
+def in_words(error: BaseException) -> str:
+  """An error's type and message in a short line.
+
+  Its own code makes the message, which may fail or be of any kind.
+  """
+  try:
+    text = " ".join(str(error).split())
+  except BaseException:
+    text = ""
+  name = type(error).__name__
+  return f"{name}: {shortened(text, _LONGEST_REASON)}" if text else name
 
 
 class DisagreementError(UserError):

@@ -171,6 +171,13 @@ def _place(command: command_line.Command) -> meeting.Place:
     from sr2_jax import parallel
 
     address, count, index = parallel.find_cluster(command.peer_timeout)
+    try:
+      command_line.check_place(address, count, index)
+    except errors.UserError as error:
+      raise errors.UserError(
+        f"--coordinator=auto: what the cluster says is no place: {error}\n"
+        f"{parallel.WITHOUT_CLUSTER}"
+      ) from error
   assert address is not None
   assert count is not None
   assert index is not None

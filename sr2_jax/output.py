@@ -4,6 +4,8 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from sr2_jax import errors, messages, parallel
 from sr2_jax.config import derived, record
 from sr2_jax.evaluation import evaluate, phase_evaluation
@@ -98,8 +100,24 @@ def store(
   arrays_lib.write_examples(folder, evaluation.examples, method=method.name.key)
   if not method.name.is_trained:
     return
+  pictures: dict[str, np.ndarray] = {}
+  with messages.going_without(f"the pictures of {method.phase}"):
+    pictures |= _draw(run, evaluation, evaluation.examples)
+  if metric_writer is not None:
+    for stem, picture in pictures.items():
+      metric_writer.image(method.phase, stem, picture, max(method.steps))
+    metric_writer.sync()
+
+
+def _draw(
+  run: run_lib.Run,
+  evaluation: evaluate.Evaluation,
+  examples: arrays_lib.Examples,
+) -> dict[str, np.ndarray]:
+  """Pictures of a method in the run folder, uint8 [H, W, 3], by their names."""
+  method, folder = evaluation.method, run.folder.path
   shown, notes = example_grid.select(
-    evaluation.examples,
+    examples,
     method.name.key,
     folder=folder,
     baselines=_baselines(run.config, method.phase, folder),
@@ -116,10 +134,7 @@ def store(
     stem = f"{method.phase}_confusion"
     path = run.folder.images / f"{stem}.png"
     pictures[stem] = confusion_matrix.draw(matrix, path)
-  if metric_writer is not None:
-    for stem, picture in pictures.items():
-      metric_writer.image(method.phase, stem, picture, max(method.steps))
-    metric_writer.sync()
+  return pictures
 
 
 def _confusion(
@@ -160,12 +175,13 @@ def show(
     rows: results of one checkpoint of each phase.
     checkpoint: "last" or "best", the one that was evaluated.
   """
-  summary.show(
-    [*pretraining_rows(run.config), *rows],
-    run.folder.path,
-    splits=run.config.eval.splits,
-    checkpoint=checkpoint,
-  )
+  with messages.going_without("tables and curves"):
+    summary.show(
+      [*pretraining_rows(run.config), *rows],
+      run.folder.path,
+      splits=run.config.eval.splits,
+      checkpoint=checkpoint,
+    )
 
 
 def pretraining_rows(config: Any) -> list[rows_lib.Row]:

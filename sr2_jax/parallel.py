@@ -26,6 +26,10 @@ from sr2_jax import errors, memory
 from sr2_jax.peers import group, relay
 
 _AXIS = "devices"
+# The way out where no cluster says which process this is.
+WITHOUT_CLUSTER = (
+  "Give --coordinator=HOST:PORT, --num_processes and --process_id instead."
+)
 # Seconds in which JAX's own heartbeats find nothing wrong.
 _NEVER = 10**6
 
@@ -39,23 +43,20 @@ def find_cluster(timeout: int) -> tuple[str, int, int]:
   Raises:
     UserError: if no cluster says all three.
   """
-  way_out = (
-    "Give --coordinator=HOST:PORT, --num_processes and --process_id instead."
-  )
   try:
     found = clusters.ClusterEnv.auto_detect_unset_distributed_params(
       None, None, None, None, None, timeout
     )
   except Exception as error:  # Each cluster fails in a way of its own.
-    reason = f"{type(error).__name__}: {error}".partition("\n")[0]
     raise errors.UserError(
-      f"--coordinator=auto: the cluster cannot be read ({reason}).\n{way_out}"
+      "--coordinator=auto: the cluster cannot be read "
+      f"({errors.in_words(error)}).\n{WITHOUT_CLUSTER}"
     ) from error
   address, count, index, _ = found
   if address is None or count is None or index is None:
     raise errors.UserError(
       "--coordinator=auto: there is no cluster here (TPU slice, Slurm or Open "
-      f"MPI).\n{way_out}"
+      f"MPI).\n{WITHOUT_CLUSTER}"
     )
   return address, count, index
 

@@ -167,6 +167,20 @@ def _check_processes(values: flags.FlagValues) -> None:
           f"--{name} goes with --coordinator=HOST:PORT, {reason}."
         )
     return
+  if count is None or index is None:
+    check_address(coordinator)
+    raise errors.UserError(
+      "--coordinator=HOST:PORT needs --num_processes and --process_id."
+    )
+  check_place(coordinator, count, index)
+
+
+def check_address(coordinator: str) -> None:
+  """Refuses what is no address of process 0.
+
+  Raises:
+    UserError: says what it has to be.
+  """
   host_and_port = re.fullmatch(r"(.+):(\d{1,5})", coordinator)
   if (
     not host_and_port
@@ -176,10 +190,15 @@ def _check_processes(values: flags.FlagValues) -> None:
     raise errors.UserError(
       f'--coordinator has to be HOST:PORT or "auto", not "{coordinator}".'
     )
-  if count is None or index is None:
-    raise errors.UserError(
-      "--coordinator=HOST:PORT needs --num_processes and --process_id."
-    )
+
+
+def check_place(coordinator: str, count: int, index: int) -> None:
+  """Refuses an address and numbers that no process of a run can have.
+
+  Raises:
+    UserError: names the flag.
+  """
+  check_address(coordinator)
   if count > _MOST_PROCESSES:
     raise errors.UserError(
       f"--num_processes has to be at most {_MOST_PROCESSES}, not {count}."

@@ -26,8 +26,6 @@ from sr2_jax.config import derived
 # The experiments that come with sr2_jax: beside the package, in a checkout as
 # in site-packages.
 SHIPPED = pathlib.Path(__file__).absolute().parents[2] / "experiments"
-# Characters of what an error says.
-_LONGEST_REASON = 300
 
 Result = TypeVar("Result")
 
@@ -157,7 +155,8 @@ def blaming(path: pathlib.Path, *, kind: str) -> Iterator[None]:
       if is_pressed():
         raise
       raise errors.UserError(
-        f"The {kind} {path}{_line_in(path, error)} fails with {_said(error)}"
+        f"The {kind} {path}{_line_in(path, error)} fails with "
+        f"{errors.in_words(error)}"
       ) from error
 
 
@@ -210,16 +209,6 @@ def _take_modules() -> dict[str, ModuleType]:
     if name.partition(".")[0] in ("experiment", "experiments")
   ]
   return {name: sys.modules.pop(name) for name in names}
-
-
-def _said(error: BaseException) -> str:
-  """An error's type and message in one line; its own code makes the message."""
-  try:
-    text = " ".join(str(error).split())
-  except BaseException:
-    text = ""
-  name = type(error).__name__
-  return f"{name}: {errors.shortened(text, _LONGEST_REASON)}" if text else name
 
 
 def _line_in(path: pathlib.Path, error: BaseException) -> str:

@@ -6,6 +6,7 @@ preparing a copy needs TensorFlow and imports it; reading one does not.
 """
 
 import contextlib
+import importlib
 import io
 import json
 import logging
@@ -161,7 +162,29 @@ def _describe(name: str, folder: Path) -> PreparedCopy:
 
 
 def _way_out(folder: Path) -> str:
-  return f"Delete {folder} to have it prepared again, or set TFDS_DATA_DIR."
+  return (
+    f"Restore {folder} from a copy, or set TFDS_DATA_DIR to another folder: "
+    "the data set is prepared there."
+  )
+
+
+def _missing_package(error: BaseException | None) -> str | None:
+  """The package whose import has failed on the way to an error, if one has.
+
+  TFDS imports some packages late, and may raise another error then.
+  """
+  while error is not None:
+    if isinstance(error, ImportError):
+      return (error.name or str(error)).partition(".")[0]
+    error = error.__cause__ or error.__context__
+  return None
+
+
+def _needs(what: str, package: str) -> errors.UserError:
+  return errors.UserError(
+    f"{what} needs the package {package}, which cannot be imported.\n"
+    "Install it with: pip install -r requirements.txt"
+  )
 
 
 def _decode(copy: PreparedCopy, split: str, count: int) -> cache.Arrays:
@@ -188,13 +211,15 @@ def _decode(copy: PreparedCopy, split: str, count: int) -> cache.Arrays:
           with Image.open(io.BytesIO(record["image"])) as image:
             images[index] = np.asarray(image).reshape(shape)
           labels[index] = record["label"]
-  except (ImportError, MemoryError):
+  except (errors.UserError, MemoryError):
     raise  # Not the copy's fault.
   # array_record verifies its own hashes and raises RuntimeError; broken JSON
   # and images raise almost anything.
   except Exception as error:
+    if package := _missing_package(error):
+      raise _needs(f"reading {copy.name}", package) from error
     raise errors.UserError(
-      f"{copy.folder}: cannot read {split} ({_first_line(error)}).\n"
+      f"{copy.folder}: cannot read {split} ({errors.in_words(error)}).\n"
       f"{_way_out(copy.folder)}"
     ) from error
   return images, labels
@@ -221,16 +246,14 @@ def _prepare(name: str, data_dir: Path) -> None:
       # TFDS reports on stdout, where a run prints its results.
       with contextlib.redirect_stdout(sys.stderr):
         builder.download_and_prepare(file_format="array_record")
-    except ImportError as error:
-      raise errors.UserError(
-        f"preparing {name} needs the package {error.name}.\n"
-        "Install it with: pip install -r requirements.txt"
-      ) from error
     except Exception as error:
+      if package := _missing_package(error):
+        raise _needs(f"preparing {name}", package) from error
       # Another process may have prepared it in the meantime.
       if _newest_version(data_dir / name) is None:
         raise errors.UserError(
-          f"{name} cannot be prepared in {data_dir} ({_first_line(error)}).\n"
+          f"{name} cannot be prepared in {data_dir} "
+          f"({errors.in_words(error)}).\n"
           "Fix this and run the same command again, or set TFDS_DATA_DIR to a "
           "prepared copy."
         ) from error
@@ -259,20 +282,30 @@ def _tfds() -> Iterator[Any]:
   """The package tensorflow_datasets, without its messages on the terminal.
 
   Importing it takes 2 s, which a start with a filled cache avoids.
+
+  Raises:
+    UserError: if it cannot be imported.
   """
   logger = logging.getLogger("absl")
   level = logger.level
   with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    import tensorflow_datasets as tfds
-
     try:
+      # It logs that a package is missing, and is empty then.
+      logger.setLevel(logging.CRITICAL)
+      tfds = _import_tfds()
       logger.setLevel(logging.WARNING)
       yield tfds
     finally:
       logger.setLevel(level)
 
 
-def _first_line(error: Exception) -> str:
-  lines = str(error).strip().splitlines()
-  return f"{type(error).__name__}: {lines[0]}" if lines else repr(error)
+def _import_tfds() -> Any:
+  try:
+    tfds = importlib.import_module("tensorflow_datasets")
+    if not hasattr(tfds, "builder_from_directory"):
+      importlib.import_module("tensorflow_datasets.public_api")  # Raises.
+    return tfds
+  except Exception as error:
+    package = _missing_package(error)
+    raise _needs("tensorflow_datasets", package or str(error)) from error

@@ -11,13 +11,16 @@ TensorBoard's files are under tensorboard/, with one run for each member
 (joint/seed_0_l2_0.01_lambda_9) and tags like train/loss, so that one chart
 compares the members. Images and throughput are in one run for each phase. A
 kill may lose what came after the last `sync` there, but not in metrics.jsonl.
+They only show a run: where they cannot be written, the run goes on without.
 """
 
+import contextlib
 import hashlib
 import math
 import os
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -85,26 +88,40 @@ class Writer:
     self._count(rest, ordered)
     while rest:  # A disk may take a part before it reports that it is full.
       rest = rest[self._file.write(rest) :]
-    if self._tensorboard is not None:
+    with self._showing() as board:
       for row in ordered:
         for name, value in row.items():
           # A chart has no place for a number that is not finite.
           is_metric = name not in (*_IDENTITY, DIVERGED_AT)
-          if is_metric and math.isfinite(value):
+          if board and is_metric and math.isfinite(value):
             tag = f"{row['kind']}/{name}"
-            self._tensorboard.scalar(_run_name(row), tag, row["step"], value)
+            board.scalar(_run_name(row), tag, row["step"], value)
+
+  @contextlib.contextmanager
+  def _showing(self) -> Iterator[tensorboard_lib.TensorBoard | None]:
+    """TensorBoard, which is given up if it fails; None if there is none."""
+    try:
+      yield self._tensorboard
+    except Exception as error:  # Of the disk, or of its package.
+      self._tensorboard = None
+      print(
+        f"note: going on without TensorBoard ({errors.in_words(error)})",
+        file=sys.stderr,
+        flush=True,
+      )
 
   def image(self, phase: str, tag: str, rgb: np.ndarray, step: int) -> None:
     """Shows a picture, uint8 [H, W, 3], in TensorBoard."""
-    if self._tensorboard is not None:
-      self._tensorboard.image(phase, tag, step, rgb)
+    with self._showing() as board:
+      if board:
+        board.image(phase, tag, step, rgb)
 
   def throughput(self, phase: str, step: int, images_per_second: float) -> None:
     """Records the speed, in TensorBoard and timing.jsonl."""
     self.timing.write("train", step, images_per_second=images_per_second)
-    if self._tensorboard is not None:
-      tag = "images_per_second"
-      self._tensorboard.scalar(phase, tag, step, images_per_second)
+    with self._showing() as board:
+      if board:
+        board.scalar(phase, "images_per_second", step, images_per_second)
 
   def truncate(self, phase: str, step: int) -> None:
     """Drops what comes after a step, so that the run can resume from there.
@@ -129,13 +146,14 @@ class Writer:
         files.write_atomically(self._path, new)
       self._lines, self._digest, self._ends = 0, hashlib.sha256(), []
       self._count(new, map(json_lines.parse, new.splitlines()))
-    if self._tensorboard is not None:
-      self._tensorboard.close()
-      for name in self._tensorboard.runs:
+    with self._showing() as board:
+      if board:
+        board.close()
+      for name in board.runs if board else ():
         of_phase = name.partition("/")[0]
-        if of_phase in names.PHASES[last[0] :]:
+        if board and of_phase in names.PHASES[last[0] :]:
           first = step + 1 if of_phase == phase else 0
-          self._tensorboard.purge(name, first)
+          board.purge(name, first)
 
   @property
   def held(self) -> dict[str, Any]:
@@ -190,8 +208,9 @@ class Writer:
     if self._file is not None:
       os.fsync(self._file.fileno())
       files.sync_folder(self._path.parent)
-    if self._tensorboard is not None:
-      self._tensorboard.sync()
+    with self._showing() as board:
+      if board:
+        board.sync()
 
   def close(self) -> None:
     """Syncs and closes; a later `write` opens the files again."""
@@ -199,8 +218,9 @@ class Writer:
     if self._file is not None:
       self._file.close()
       self._file = None
-    if self._tensorboard is not None:
-      self._tensorboard.close()
+    with self._showing() as board:
+      if board:
+        board.close()
 
 
 def _ordered(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ _FIELDS = {
 }  # fmt: skip
 
 
-@program.entry()
+@program.entry(stopped="stopped by {}")
 def main(arguments: Sequence[str] | None = None) -> int:
   """Checks a folder, and returns the exit code."""
   try:

@@ -1,7 +1,6 @@
 """A trace of some training steps, for TensorBoard and Perfetto."""
 
 import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -66,13 +65,9 @@ class Trace:
       jax.profiler.stop_trace()
       messages.say(f"traced from step {begin:,} to {end}: {self._path}")
 
-  @contextlib.contextmanager
-  def _noting_errors(self) -> Iterator[None]:
-    try:
-      yield
-    except Exception as error:  # Of the profiler, or a full disk.
-      reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-      messages.say(f"note: no trace in {self._path} ({reason})")
+  def _noting_errors(self) -> contextlib.AbstractContextManager[None]:
+    """For those of the profiler, or a full disk."""
+    return messages.going_without(f"the trace in {self._path}")
 
 
 def _overlap(a: range, b: range) -> bool:
