@@ -29,6 +29,7 @@ class Lasting:
   """
 
   def __init__(self, stream: TextIO | None) -> None:
+    self._is_missing = stream is None
     self._stream = stream or _nowhere()
     self.problem = ""
 
@@ -61,7 +62,9 @@ class Lasting:
 
     Python would exit with 120 where it cannot flush a stream.
     """
-    if not self._try(self._stream.flush):
+    if self._is_missing:
+      self._stream.close()
+    elif not self._try(self._stream.flush):
       self._redirect()
 
   def _try(self, act: Callable[[], object]) -> bool:

@@ -213,7 +213,8 @@ def _read_pth(path: pathlib.Path, scale: int) -> list[Layer]:
     state = torch.load(path, map_location="cpu", weights_only=True)
   except Exception as error:  # PyTorch raises errors of many types.
     raise errors.UserError(
-      f"{path}: damaged, or more than tensors ({_first_line(error)})."
+      f"{path}: damaged, or more than tensors, which could run code and is not "
+      "read.\nGive the authors' file, or the weights as a .bin."
     ) from error
   shapes = {
     f"model.{2 * index}.{name}": shape if name == "weight" else shape[:1]
@@ -287,7 +288,7 @@ def read_basis(path: str | os.PathLike[str]) -> np.ndarray:
     found = scipy.io.loadmat(path)
   except Exception as error:  # SciPy raises errors of many types.
     raise errors.UserError(
-      f"{path}: not a readable .mat file ({_first_line(error)})."
+      f"{path}: not a readable .mat file ({errors.in_words(error)})."
     ) from error
   basis = found.get("P")
   if (
@@ -314,7 +315,3 @@ def _bytes(path: pathlib.Path) -> bytes:
     return files.read(path)
   except OSError as error:
     raise errors.UserError(f"{path}: {files.in_words(error)}.") from error
-
-
-def _first_line(error: Exception) -> str:
-  return (str(error).splitlines() or [type(error).__name__])[0]

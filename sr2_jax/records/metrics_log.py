@@ -269,7 +269,8 @@ def _rows_until(
       if damaged is not None:
         raise errors.UserError(
           f"{path}:{damaged}: damaged line, and not the last one.\n"
-          "Delete that line and run the same command again."
+          "Restore the file from a copy. Without one, take that line out and "
+          "run the same command again."
         )
       kept.append(line + b"\n")
   return b"".join(kept)

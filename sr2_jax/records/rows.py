@@ -325,5 +325,6 @@ def _parse(path: pathlib.Path, number: int, line: bytes) -> Row:
   except (TypeError, ValueError) as error:
     raise errors.UserError(
       f"{path}:{number}: damaged, or not a row ({error}).\n"
-      "In a run folder, delete this line and evaluate again (--mode=eval)."
+      "Restore the file from a copy. Without one, take this line out of it; in "
+      "a run folder, --mode=eval measures it again."
     ) from error

@@ -260,7 +260,7 @@ def test_defaults():
     ([QUICKSTART, "--config.joint={}"], "group"),
     (
       [QUICKSTART, "--config.batch_size=many"],
-      'config.batch_size has to be a whole number from 1 to 1000000, not "many"',
+      'has to be a whole number from 1 to 1000000, not "many"',
     ),
     ([QUICKSTART, "--config.batch_size=6.5"], "config.batch_size has to be"),
     ([QUICKSTART, "--config.batch_size=0"], "config.batch_size has to be"),
