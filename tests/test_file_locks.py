@@ -24,9 +24,11 @@ def test_a_system_without_locks(tmp_path, monkeypatch):
   try:
     importlib.reload(file_locks)
     assert not file_locks.AVAILABLE
-    with (tmp_path / "lock").open("w") as file:
-      with pytest.raises(OSError, match="this system has no locks"):
-        file_locks.take(file)
+    with (
+      (tmp_path / "lock").open("w") as file,
+      pytest.raises(OSError, match="this system has no locks"),
+    ):
+      file_locks.take(file)
   finally:
     monkeypatch.undo()
     importlib.reload(file_locks)

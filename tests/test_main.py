@@ -109,6 +109,20 @@ def test_coordinator_that_the_cluster_knows(calls, monkeypatch):
   assert group.current().place == meeting.Place("a:60", 8, 3, 60, 30)
 
 
+def test_a_coordinator_that_the_cluster_says_wrong(calls, monkeypatch, capsys):
+  """Half a cluster: a job's variables without all that belong to them."""
+  for name, value in (
+    ("find_cluster", lambda timeout: ("host:1", 2, 5)),
+    ("WITHOUT_CLUSTER", "Give the place instead."),
+  ):
+    monkeypatch.setattr(sr2_jax.parallel, name, value, raising=False)
+  assert main_lib.main(["main.py", QUICKSTART, "--coordinator=auto"]) == 2
+  first, second = capsys.readouterr().err.splitlines()
+  assert first.startswith("--coordinator=auto")
+  assert "not 5 of 2" in first
+  assert second == "Give the place instead."
+
+
 SEVERAL = [
   QUICKSTART, "--coordinator=a:1", "--num_processes=2", "--process_id=1",
 ]  # fmt: skip
@@ -188,6 +202,20 @@ def test_a_bug_keeps_its_traceback(calls):
   calls.error = ZeroDivisionError("a bug")
   with pytest.raises(ZeroDivisionError, match="a bug"):
     main_lib.main(["main.py", QUICKSTART])
+
+
+def test_messages_have_a_greatest_length():
+  long = errors.UserError("a" * 589_000 + "\x1b\nway out")
+  first, last = str(long).split("\n")
+  assert len(first) <= errors.LONGEST_LINE
+  assert first.startswith("aaa")
+  assert first.endswith(r"\x1b")
+  assert last == "way out"
+  lines = str(errors.UserError("\n".join(map(str, range(589_000))))).split("\n")
+  assert len(lines) <= 100
+  assert (lines[0], lines[-1]) == ("0", "588999")
+  assert lines[-2].endswith("more lines")
+  assert str(errors.UserError("± 名前")) == "± 名前"
 
 
 def test_help_names_every_flag_and_exit_code(capsys):

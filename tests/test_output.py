@@ -125,6 +125,29 @@ def test_a_signal_after_the_last_batch_is_not_lost(stored, tmp_path):
   assert not (tmp_path / "images").exists()
 
 
+@pytest.mark.parametrize("broken", ["figures", "example_grid"])
+def test_a_picture_that_fails_costs_no_run(
+  stored, monkeypatch, capsys, tmp_path, broken
+):
+  run, (_, evaluation) = stored
+
+  def fail(*arguments, **options):
+    raise RuntimeError("no ink")
+
+  name = {"figures": "example_grid", "example_grid": "select"}[broken]
+  monkeypatch.setattr(getattr(output, broken), name, fail)
+  monkeypatch.setattr(output.summary, "show", fail)
+  run = dataclasses.replace(run, folder=folder_lib.RunFolder(tmp_path))
+  fake = FakeWriter()
+  output.store(run, evaluation, fake)
+  output.show(run, evaluation.rows)
+  assert rows_lib.read(tmp_path) == [*evaluation.rows]
+  assert not fake.images
+  said = capsys.readouterr().err
+  assert "without the pictures of joint (RuntimeError: no ink)" in said
+  assert "without tables and curves (RuntimeError: no ink)" in said
+
+
 def test_each_member_has_its_own_weights_file(tmp_path):
   run = tiny_network.make_run(tmp_path)
   phase = tiny_network.tiny_phase(run)

@@ -2,7 +2,9 @@
 
 import io
 import os
+import pathlib
 import signal
+import subprocess
 import sys
 import threading
 
@@ -134,3 +136,30 @@ def test_a_mistake_in_flags_has_a_length(capsys):
     parser.parse_args(["--" + "y" * 589_000])
   assert caught.value.code == 2
   assert len(capsys.readouterr().err) < 2000
+
+
+PROGRAMS = """
+import importlib, sys
+sys.modules["fcntl"] = sys.modules["resource"] = None  # As on Windows.
+for name in (
+  "sr2_jax.main", "sr2_jax.predict", "sr2_jax.report.__main__",
+  "sr2_jax.export.__main__", "sr2_jax.demo.__main__",
+  "sr2_jax.release.__main__", "sr2_jax.training.check", "launch.sweep",
+  "sr2_jax.report.reproduction.__main__",
+):
+  print(importlib.import_module(name).main([]), flush=True)
+"""
+
+
+def test_every_program_says_where_it_does_not_run():
+  done = subprocess.run(
+    [sys.executable, "-c", PROGRAMS],
+    check=True,
+    capture_output=True,
+    text=True,
+    cwd=pathlib.Path(__file__).parents[1],
+  )
+  codes, said = done.stdout.split(), done.stderr.splitlines()
+  assert codes == ["2"] * 9
+  assert len(said) == 9
+  assert all("WSL" in line for line in said)

@@ -93,8 +93,10 @@ class Watcher:
     signal.set_wakeup_fd(
       self.connections.wake_descriptor, warn_on_full_buffer=False
     )
-    for number in _SIGNALS:
-      signal.signal(number, self._on_python_signal)
+    for number in (*_SIGNALS, *stopping.AS_SIGTERM):
+      # nohup lets a program ignore that the terminal is closed.
+      if signal.getsignal(number) is not signal.SIG_IGN:
+        signal.signal(number, self._on_python_signal)
 
   def name(self, index: int) -> str:
     """A process as messages name it."""
@@ -170,7 +172,6 @@ class Watcher:
       if event.byte in _SIGNALS:
         self._on_signal(event.byte)
       elif event.byte in stopping.AS_SIGTERM:
-        # Not once Python handles it: the main thread may be in C++.
         self._on_signal(signal.SIGTERM)
     elif event.message is None:
       self._on_loss(event.link, event.loss)

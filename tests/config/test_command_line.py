@@ -310,6 +310,20 @@ def test_defaults():
       "--num_processes has to be at most",
     ),
     ([QUICKSTART, "--coordinator=host:65536"], "HOST:PORT"),
+    ([QUICKSTART, "--noconfig.eval.clip=1"], "give --config.eval.clip=VALUE"),
+    ([QUICKSTART, "--noconfig.seed"], "give --config.seed=VALUE"),
+    ([QUICKSTART, "--noconfig.loss.l2=1"], "give --config.loss.l2=VALUE"),
+    ([QUICKSTART, "--flagfile=/dev/zero"], "There is no flag --flagfile"),
+    ([QUICKSTART, "-flagfile", "/dev/zero"], "There is no flag --flagfile"),
+    ([QUICKSTART, "--undefok=x", "--x=1"], "There is no flag --undefok"),
+    ([QUICKSTART, "--config.seed=1e400"], "config.seed has to be"),
+    ([QUICKSTART, f"--config.seed={'9' * 5000}"], "config.seed has to be"),
+    ([QUICKSTART, f"--config.batch_size={'9' * 4000}"], "from 1 to 1000000"),
+    ([QUICKSTART, "--config.adam.eps=nan"], "config.adam.eps has to be"),
+    ([QUICKSTART, "--config.joint.loss_weight=1e400"], "from 0 to 1e+09"),
+    ([QUICKSTART, f"--workdir={'a/' * 3000}"], "more than 4,095 bytes"),
+    ([QUICKSTART, f"--config={'a' * 300}"], "more than 255 bytes"),
+    ([QUICKSTART, "--workdir=~no_such_user/x"], "~no_such_user"),
     ([QUICKSTART, "--peer_timeout=9"], "goes with --coordinator"),
     (
       [QUICKSTART, "--coordinator=auto", "--heartbeat_timeout=1"],
@@ -319,6 +333,46 @@ def test_defaults():
 )
 def test_mistake(arguments, expected):
   assert expected in _mistake(*arguments)
+
+
+@pytest.mark.parametrize(
+  "argument",
+  [
+    "--{}",
+    "{}",
+    "--config.{}=1",
+    "--config.experiment={}",
+    "--config.data.name={}",
+    "--config.loss.l2={}",
+    "--config.init_from={}",
+    "--workdir={}",
+    "--mode={}",
+    "--coordinator={}",
+    "--num_processes={}",
+  ],
+)
+def test_a_message_does_not_get_as_long_as_a_mistake(argument):
+  for typed in ("x" * 589_000, "\x1b" * 10_000):
+    message = _mistake(QUICKSTART, argument.format(typed))
+    assert len(message) < 2500
+    assert message.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+  ("address", "count", "index", "expected"),
+  [
+    ("host", 2, 0, "HOST:PORT"),
+    ("host:0", 2, 0, "HOST:PORT"),
+    ("host:1", 2, 2, "--process_id"),
+    ("host:1", 0, 0, "--process_id"),
+    ("host:1", 10**9, 0, "--num_processes"),
+  ],
+)
+def test_a_place_that_no_process_has(address, count, index, expected):
+  """As a cluster may say it, of which only half is there."""
+  with pytest.raises(errors.UserError, match=expected):
+    command_line.check_place(address, count, index)
+  command_line.check_place("host:1", 2, 1)
 
 
 def test_nothing_heavy_is_loaded_before_the_config_is_valid():

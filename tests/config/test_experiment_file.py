@@ -1,5 +1,6 @@
 import contextlib
 import pathlib
+import signal
 import sys
 from types import ModuleType
 
@@ -63,12 +64,102 @@ def _mistake(*arguments):
       "  return config\n",
       "config.seed has to be",
     ),
+    ("\nraise SystemExit(0)\n", "line 2, fails with SystemExit: 0"),
+    ("import sys\nsys.exit()\n", "line 2, fails with SystemExit"),
+    ("raise KeyboardInterrupt\n", "line 1, fails with KeyboardInterrupt"),
+    ("raise GeneratorExit\n", "line 1, fails with GeneratorExit"),
+    ("def f(): f()\nf()\n", "line 1, fails with RecursionError"),
+    ("raise ValueError('x' * 589_000)\n", "line 1, fails with ValueError: xxx"),
+    ("raise ValueError('\\x1b[2J')\n", "fails with ValueError: \\x1b[2J"),
+    (
+      "class Odd(BaseException):\n"
+      "  def __str__(self): raise SystemExit(0)\n"
+      "raise Odd\n",
+      "line 3, fails with Odd",
+    ),
+    (
+      "class Odd(Exception):\n  def __str__(self): return 5\nraise Odd\n",
+      "line 3, fails with Odd",
+    ),
+    (
+      "from experiments import default\n"
+      "def get_config():\n"
+      "  config = default.get_config()\n"
+      "  config.data = None\n"
+      "  return config\n",
+      "fails with TypeError",
+    ),
+    (
+      "from experiments import default\n"
+      "def get_config():\n"
+      "  config = default.get_config()\n"
+      "  config.data = config\n"
+      "  return config\n",
+      "fails with RecursionError",
+    ),
+    (
+      "from experiments import default\n"
+      "def get_config():\n"
+      "  config = default.get_config()\n"
+      "  config.seed = config.get_oneway_ref('num_seeds') // 0\n"
+      "  return config\n",
+      "line 4, fails with ZeroDivisionError",
+    ),
   ],
 )
 def test_mistake_in_a_config_file(tmp_path, source, expected):
   path = tmp_path / "mine.py"
   path.write_text(source)
-  assert expected in _mistake(f"--config={path}")
+  message = _mistake(f"--config={path}")
+  assert expected in message
+  assert len(message) < 1000
+
+
+def test_a_reference_is_computed_after_the_command_line(tmp_path):
+  path = _config_file(
+    tmp_path / "mine.py",
+    "config.seed = 12 // config.get_oneway_ref('num_seeds')",
+  )
+  assert _parse(f"--config={path}", "--config.num_seeds=4").config.seed == 3
+  message = _mistake(f"--config={path}", "--config.num_seeds=0")
+  assert "fails with ZeroDivisionError" in message
+
+
+def test_ctrl_c_is_no_mistake_of_a_file(tmp_path):
+  path = _write(
+    tmp_path / "mine.py",
+    "import os, signal, time",
+    "os.kill(os.getpid(), signal.SIGINT)",
+    "time.sleep(5)",
+  )
+  with pytest.raises(KeyboardInterrupt):
+    _parse(f"--config={path}")
+  assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_frozen_config_can_be_changed(tmp_path):
+  path = _write(
+    tmp_path / "mine.py",
+    "import ml_collections",
+    "from experiments import default",
+    "def get_config():",
+    "  return ml_collections.FrozenConfigDict(default.get_config())",
+  )
+  assert _parse(f"--config={path}", "--config.seed=3").config.seed == 3
+
+
+def test_what_a_file_prints_is_no_output_of_the_program(tmp_path, capsys):
+  path = _config_file(tmp_path / "mine.py", "print('loading')")
+  _parse(f"--config={path}")
+  captured = capsys.readouterr()
+  assert (captured.out, captured.err) == ("", "loading\n")
+
+
+@pytest.mark.parametrize("path", ["a" * 300, "~no_such_user/a.py", "a\0.py"])
+def test_a_path_that_no_file_can_have(path):
+  """As a sweep file may name it."""
+  with pytest.raises(errors.UserError, match="config file="):
+    experiment_file.find(path, kind="config file")
 
 
 def test_config_file_outside_the_project(tmp_path):

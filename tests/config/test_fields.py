@@ -210,6 +210,39 @@ def test_value_at_the_edge_of_its_range(field, value):
   assert fields.CHECKS[field].accepts(value)
 
 
+NUMERIC = {
+  field: check
+  for field, check in fields.CHECKS.items()
+  if check.accepts(1) or check.accepts(2) or check.accepts(0.5)
+}
+LISTS = {
+  field: check
+  for field, check in fields.CHECKS.items()
+  if any(map(check.accepts, ((0,), (1,), (1, 2), (10,))))
+}
+
+
+@pytest.mark.parametrize(
+  "value", [10**39, -(10**39), 10**400, 1e39, *map(float, ("inf", "nan"))]
+)
+def test_every_number_has_a_bound_that_the_message_names(value):
+  assert {"batch_size", "num_seeds", "joint.learning_rate.sr"} <= NUMERIC.keys()
+  for field, check in NUMERIC.items():
+    assert not check.accepts(value), field
+    message = fields.wrong_value(field, value)
+    assert re.search(r" to [\d.e+]+|, \d+[\])]", message), message
+    assert len(message) < 300
+
+
+def test_every_list_has_a_greatest_length():
+  assert {"loss.l2", "eval.noise_variances", "eval.epochs"} <= LISTS.keys()
+  for field, check in LISTS.items():
+    assert not check.accepts(tuple(x / 5e3 for x in range(2000))), field
+    assert not check.accepts(tuple(range(2000))), field
+    assert not check.accepts((10**20,)), field
+    assert len(fields.wrong_value(field, tuple(range(10**5)))) < 400
+
+
 def test_too_large_an_integer_is_no_float():
   assert not fields.CHECKS["loss.l2"].accepts((10**400,))
 

@@ -8,6 +8,7 @@ import http.server
 import io
 import json
 import os
+import re
 import shutil
 import socket
 import struct
@@ -30,6 +31,7 @@ with warnings.catch_warnings():
   import tensorflow_datasets as tfds
   from tensorflow_datasets.image_classification import mnist as tfds_mnist
 
+ROOT = Path(__file__).parents[2]
 RANDOM = np.random.default_rng(0)
 
 
@@ -426,6 +428,52 @@ def test_missing_split(mnist_copy):
   _edit_info(mnist_copy, splits=[{"name": "train", "shardLengths": ["23"]}])
   with pytest.raises(errors.UserError, match=r"no split \['test'\]"):
     tfds_source.prepared_copy("mnist")
+
+
+def test_a_missing_package_is_no_damage(mnist_copy, monkeypatch):
+  """TFDS imports some packages late, and raises an error of its own."""
+
+  def fail(*arguments, **options):
+    try:
+      raise ModuleNotFoundError("No module named 'toml'", name="toml")
+    except ImportError as error:
+      raise RuntimeError("failed importing") from error
+
+  monkeypatch.setattr(tfds, "builder_from_directory", fail)
+  copy = tfds_source.prepared_copy("mnist")
+  with pytest.raises(errors.UserError) as caught:
+    tfds_source.read(copy, "train")
+  first, second = str(caught.value).splitlines()
+  assert "needs the package toml" in first
+  assert second.startswith("Install it")
+
+
+def test_tfds_without_a_package_it_imports_at_once(mnist_copy):
+  """It is an empty module then, and has logged why with a traceback."""
+  program = (
+    "import sys; sys.modules['toml'] = None\n"
+    "from sr2_jax import errors\n"
+    "from sr2_jax.data import tfds_source\n"
+    "try: tfds_source.read(tfds_source.prepared_copy('mnist'), 'train')\n"
+    "except errors.UserError as error: print(error)\n"
+  )
+  done = subprocess.run(
+    [sys.executable, "-c", program],
+    check=True,
+    capture_output=True,
+    text=True,
+    cwd=ROOT,
+  )
+  assert "needs the package toml" in done.stdout
+  assert "Traceback" not in done.stderr
+
+
+def test_no_message_advises_to_delete(mnist_copy):
+  for damage in ({"splits": 5}, {"splits": []}, {"fileFormat": "riegeli"}):
+    _edit_info(mnist_copy, **damage)
+    with pytest.raises(errors.UserError) as caught:
+      tfds_source.prepared_copy("mnist")
+    assert not re.search("delete|remove", str(caught.value), re.IGNORECASE)
 
 
 def test_remote_data_dir(monkeypatch):

@@ -9,7 +9,8 @@ import pytest
 from sr2_jax.peers import watch
 from tests.peers import children
 
-CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+# SIGUSR1 counts as SIGTERM, as all of `stopping.AS_SIGTERM` do.
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 143}
 
 
 @pytest.mark.parametrize("number", CODES)

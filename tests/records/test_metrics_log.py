@@ -365,3 +365,14 @@ def test_a_step_that_is_none_is_a_damaged_line(tmp_path, step):
   metric_writer = metrics_log.Writer(tmp_path, tensorboard=False)
   with pytest.raises(errors.UserError, match=r"metrics\.jsonl:1: damaged line"):
     metric_writer.truncate("joint", 1)
+
+
+def test_a_tensorboard_that_fails_costs_no_line(tmp_path, capsys):
+  """Here a file is where its folder would be."""
+  for name in ("with", "without"):
+    (tmp_path / name).mkdir()
+  (tmp_path / "with" / "tensorboard").write_text("")
+  lines = _write_all(tmp_path / "with", tensorboard=True)
+  assert lines == _write_all(tmp_path / "without")
+  [note] = capsys.readouterr().err.splitlines()
+  assert note.startswith("note: going on without TensorBoard (")

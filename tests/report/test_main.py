@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import subprocess
 import sys
 
@@ -191,3 +192,22 @@ def test_a_table_of_all_rows_takes_no_choice(tmp_path, capsys, flag):
   [line] = capsys.readouterr().err.splitlines()
   assert f"leave {flag.partition('=')[0]} out" in line
   assert not path.exists()
+
+
+def test_a_reader_that_leaves_gets_a_page_all_the_same(tmp_path):
+  """As of `| head -1`: the page is written after the first line."""
+  rows_lib.merge(tmp_path / "run" / "results.jsonl", result_rows.run())
+  out = tmp_path / "out"
+  command = [
+    sys.executable, "-m", "sr2_jax.report", str(tmp_path / "run"),
+    f"--out={out}", "--metric=ssim",
+  ]  # fmt: skip
+  done = subprocess.run(
+    ["bash", "-c", 'set -o pipefail; "$@" | true', "x", *command],
+    check=False,
+    capture_output=True,
+    text=True,
+    env={**os.environ, "PYTHONIOENCODING": "ascii", "MPLBACKEND": "nonsense"},
+  )
+  assert (done.returncode, done.stderr) == (0, "")
+  assert {"report.html", "report.md"} <= {path.name for path in out.iterdir()}
