@@ -47,7 +47,7 @@ class Spec:
 
   name: str
   config: str
-  overrides: Mapping[str, Any]
+  overrides: Mapping[str, str]
   init_from: str | None = None
   fixed: tuple[str, ...] = ()
   experiment: str = ""
@@ -63,7 +63,9 @@ class Spec:
     for name, kind in _KINDS.items():
       if not isinstance(values[name], kind):
         raise AttributeError(f"{name} is {type(values[name]).__name__}")
-    return cls(**values)
+    # As on a command line: a value may have any type.
+    typed = {name: _typed(x) for name, x in values["overrides"].items()}
+    return cls(**{**values, "overrides": typed})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,7 +172,14 @@ def _read(file: pathlib.Path, budget: str) -> list[Spec]:
       "of an experiment file."
     )
   names: list[str] = []
+  name_check = fields.CHECKS["experiment"]
   for spec in specs:
+    # Otherwise the name is `config.experiment` as well, and checked as such.
+    if spec.experiment and not name_check.accepts(spec.name):
+      raise errors.UserError(
+        f"{file}: a run has to have {name_check.expected}, not "
+        f"{fields.in_words(spec.name)}."
+      )
     if spec.name in names:
       raise errors.UserError(f"{file}: two runs are called {spec.name}.")
     if spec.init_from is not None and spec.init_from not in names:
@@ -235,7 +244,7 @@ def _job(
 ) -> Job:
   changes = {
     **_OF_SWEEPS,
-    **{name: _typed(value) for name, value in spec.overrides.items()},
+    **spec.overrides,
     **{
       field: value
       for field, value in settings.items()

@@ -19,6 +19,8 @@ _XLA_FLAGS = "XLA_FLAGS"
 # Reads the flags as every program of JAX does, in a sixth of a second.
 _READ_FLAGS = "from jaxlib import xla_client; xla_client.CompileOptions()"
 _LARGEST_FILE = 10**6  # bytes
+# Characters of a variable in a message.
+_LONGEST_VALUE = 100
 
 
 def check_system() -> None:
@@ -104,7 +106,7 @@ def blamed() -> Iterator[None]:
     named = [name for name in names if name.lower() in reason.lower()]
     raise errors.UserError(
       f"JAX does not start ({reason}).\n"
-      f"Correct or unset {', '.join(named or names)}."
+      f"Correct or unset {', '.join(map(_with_value, named or names))}."
     ) from error
 
 
@@ -118,3 +120,7 @@ def find_devices() -> None:
 
   with blamed():
     jax.devices()
+
+
+def _with_value(name: str) -> str:
+  return f"{name}={errors.shortened(os.environ[name], _LONGEST_VALUE)}"

@@ -98,9 +98,9 @@ def test_an_error_names_the_variables_that_are_set(monkeypatch):
   monkeypatch.setenv("JAX_PLATFORMS", "abacus")
   monkeypatch.setenv("JAX_ENABLE_X64", "maybe")
   message = _message(lambda: fail(AssertionError()))
-  assert message.endswith("unset JAX_ENABLE_X64, JAX_PLATFORMS.")
+  assert message.endswith("unset JAX_ENABLE_X64=maybe, JAX_PLATFORMS=abacus.")
   message = _message(lambda: fail(ValueError("of JAX_ENABLE_X64\nand more")))
-  assert message.endswith("Correct or unset JAX_ENABLE_X64.")
+  assert message.endswith("Correct or unset JAX_ENABLE_X64=maybe.")
   with pytest.raises(ImportError):
     fail(ImportError("no module"))
 
@@ -123,4 +123,4 @@ def test_a_platform_that_is_not_there():
   )
   first, second = done.stdout.splitlines()
   assert "abacus" in first
-  assert second == "Correct or unset JAX_PLATFORMS."
+  assert second == "Correct or unset JAX_PLATFORMS=abacus."

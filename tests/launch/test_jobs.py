@@ -159,6 +159,33 @@ def test_wrong_sweep(tmp_path, sweep, expected):
   ("line", "expected"),
   [
     ("return 1 / 0", "line 4, fails with ZeroDivisionError"),
+    ("raise SystemExit(0)", "line 4, fails with SystemExit: 0"),
+    ("raise KeyboardInterrupt", "line 4, fails with KeyboardInterrupt"),
+    (
+      "return [runs.Run(5, 'tests/tiny.py', {})]",
+      "has to define sweep(budget) that returns a list",
+    ),
+    (
+      "return [runs.Run('a', 'tests/tiny.py', None)]",
+      "has to define sweep(budget) that returns a list",
+    ),
+    (
+      "return [runs.Run('a', 'tests/tiny.py', {'seed': type('T', (), "
+      "{'__str__': lambda self: 1 / 0})()})]",
+      "line 4, fails with ZeroDivisionError",
+    ),
+    (
+      "return [runs.Run('../a', 'tests/tiny.py', {}, experiment='a')]",
+      "a run has to have a name of at most 200 letters",
+    ),
+    (
+      "return [runs.Run('a', 'b' * 300, {})]",
+      "a name has more than 255 bytes",
+    ),
+    (
+      "return [runs.Run('a', '~no_such_user/b.py', {})]",
+      "~no_such_user has no home folder",
+    ),
     ("return []", "has to define sweep(budget) that returns a list"),
     ("return ['a']", "has to define sweep(budget) that returns a list"),
     (
