@@ -32,7 +32,19 @@ def prepare(*, with_devices: bool = True) -> None:
   with environment.blamed():
     run_in_calling_thread()
   if with_devices:
-    environment.find_devices()
+    find_devices()
+
+
+def find_devices() -> None:
+  """Starts JAX's devices.
+
+  Raises:
+    UserError: if $JAX_PLATFORMS, say, asks for devices that are not here.
+  """
+  import jax
+
+  with environment.blamed():
+    jax.devices()
 
 
 def keep_freed_memory() -> bool:

@@ -110,17 +110,5 @@ def blamed() -> Iterator[None]:
     ) from error
 
 
-def find_devices() -> None:
-  """Starts JAX's devices.
-
-  Raises:
-    UserError: if JAX_PLATFORMS, say, asks for devices that are not here.
-  """
-  import jax
-
-  with blamed():
-    jax.devices()
-
-
 def _with_value(name: str) -> str:
   return f"{name}={errors.shortened(os.environ[name], _LONGEST_VALUE)}"

@@ -143,7 +143,7 @@ def run(command: command_line.Command) -> None:
     agreement.on_program(command)
   # Imported here, so that help and mistakes in a command are answered at once.
   # cpu_tuning comes first: it sets what JAX reads when it is loaded.
-  from sr2_jax import cpu_tuning, environment
+  from sr2_jax import cpu_tuning
 
   processes = group.current()
   cpu_tuning.prepare(with_devices=processes.count == 1)
@@ -151,7 +151,7 @@ def run(command: command_line.Command) -> None:
 
   if isinstance(processes, group.Group):
     parallel.initialize(processes)
-    environment.find_devices()
+    cpu_tuning.find_devices()
   work = {
     "train": train.train_and_evaluate,
     "eval": train.evaluate_checkpoint,

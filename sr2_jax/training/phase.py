@@ -149,13 +149,6 @@ def create(
     class_weights: of each class in the classifier's loss; None: all count 1.
   """
   steps_per_epoch = num_train_images // config.batch_size
-  num_steps = config[name].num_epochs * steps_per_epoch
-  if num_steps > _MOST_STEPS:
-    raise errors.UserError(
-      f"config.{name}.num_epochs={config[name].num_epochs} is {num_steps:,} "
-      f"steps of {config.batch_size} images; at most {_MOST_STEPS:,} can be "
-      "counted."
-    )
   return Phase(
     name=name,
     method=derived.method(config, name),
@@ -165,7 +158,7 @@ def create(
       derived.loss_weights(config, name),
     ),
     steps_per_epoch=steps_per_epoch,
-    num_steps=num_steps,
+    num_steps=_num_steps(config, name, steps_per_epoch),
     image_shape=image_shape,
     stored_shape=stored_shape or image_shape,
     network=network_lib.build(
@@ -259,3 +252,15 @@ def train_steps(
   """
   program = train_program(phase, config, layout, steps_per_call=steps_per_call)
   return layout.map(program, donate=True, check=check)
+
+
+def _num_steps(config: Config, name: str, steps_per_epoch: int) -> int:
+  """Steps of a phase, which have to be countable."""
+  num_steps = config[name].num_epochs * steps_per_epoch
+  if num_steps > _MOST_STEPS:
+    raise errors.UserError(
+      f"config.{name}.num_epochs={config[name].num_epochs} is {num_steps:,} "
+      f"steps of {config.batch_size} images; at most {_MOST_STEPS:,} can be "
+      "counted."
+    )
+  return num_steps
