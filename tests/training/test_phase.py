@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from experiments import default
-from sr2_jax import parallel, rng
+from sr2_jax import errors, parallel, rng
 from sr2_jax.config import derived
 from sr2_jax.models import sr2
 from sr2_jax.training import phase as phase_lib
@@ -103,6 +103,13 @@ def test_steps_are_whole_batches():
   pretrain, joint = make_phase("pretrain"), make_phase("joint")
   assert (pretrain.steps_per_epoch, pretrain.num_steps) == (5, 15)
   assert (joint.steps_per_epoch, joint.num_steps) == (5, 10)
+
+
+def test_steps_that_32_bits_cannot_count_are_refused():
+  most = (2**31 - 1) // 5
+  assert make_phase("joint", joint__num_epochs=most).num_steps == 5 * most
+  with pytest.raises(errors.UserError, match=r"config\.joint\.num_epochs="):
+    make_phase("joint", joint__num_epochs=most + 1)
 
 
 def test_loss_weights_fan_out_only_in_joint():
