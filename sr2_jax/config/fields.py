@@ -23,7 +23,7 @@ _MOST_IMAGES = 10**9
 _MOST_BYTES = 10**15
 _LONGEST_SIDE = 99_999  # pixels, as in data.size
 # Images are in [0, 1].
-_LARGEST_VARIANCE = 1000.0
+LARGEST_VARIANCE = 1000.0
 # Weights of losses; much larger ones leave float32's range when they are
 # multiplied.
 _LARGEST_WEIGHT = 1e9
@@ -104,7 +104,7 @@ CHECKS: dict[str, accepted.Check] = {
   "joint.learning_rate.sr": accepted.at_least_zero(),
   "joint.learning_rate.classifier": accepted.at_least_zero(),
   "joint.loss_weight": accepted.numbers(_LARGEST_WEIGHT),
-  "eval.noise_variances": accepted.numbers(_LARGEST_VARIANCE),
+  "eval.noise_variances": accepted.numbers(LARGEST_VARIANCE),
   **{
     corruption_field(key): accepted.levels(corruption)
     for key, corruption in names.CORRUPTIONS.items()
@@ -118,7 +118,7 @@ CHECKS: dict[str, accepted.Check] = {
   "eval.srmd.pca": accepted.text(r".*", 'a path or ""'),
   "eval.every_epochs": accepted.integer(1, _MOST_EPOCHS),
   "eval.validation_noise_variances": accepted.numbers_with_zero(
-    _LARGEST_VARIANCE
+    LARGEST_VARIANCE
   ),
   "eval.epochs": accepted.counts(_MOST_EPOCHS),
   "eval.batch_norm": accepted.choices(*names.BATCH_NORMS),

@@ -44,7 +44,7 @@ def _seed(text: str) -> choice.Seeds:
   if text == "first":
     return text
   if re.fullmatch(r"\d+", text):
-    return (int(text),)
+    return of_predict.parse_seeds(text)
   raise errors.UserError(
     f"--seeds={text}: a page holds one network; give first, or a number."
   )

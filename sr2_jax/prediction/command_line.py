@@ -9,11 +9,17 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from sr2_jax import errors, paths
+from sr2_jax.config import fields
 from sr2_jax.prediction import choice, image_files, table
 from sr2_jax.records import released
 
 # Most pixels of an output, unless --max-pixels says otherwise.
 _MOST_PIXELS = 2**30
+# What a flag may say at most: a larger number is a mistake, and would overflow
+# far from here.
+_LARGEST_NUMBER = 2**40
+# A seed, as in `fields.LARGEST_SEED`.
+_SEED = r"\d{1,10}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,8 +98,11 @@ def _check(values: Any) -> None:
     raise errors.UserError("--suffix is part of a name; it cannot hold a /.")
   if values.degrade is not None and values.color == "chroma":
     raise errors.UserError("--degrade makes gray of colors for a gray network.")
-  if values.degrade is not None and not values.degrade >= 0:
-    raise errors.UserError("--degrade takes a noise variance of 0 or more.")
+  most = fields.LARGEST_VARIANCE
+  if values.degrade is not None and not 0 <= values.degrade <= most:
+    raise errors.UserError(
+      f"--degrade takes a noise variance from 0 to {most:g}."
+    )
 
 
 def require_weights(weights: str | None) -> None:
@@ -117,7 +126,7 @@ def parse_seeds(text: str) -> choice.Seeds:
   """
   if text in ("all", "first"):
     return text
-  if re.fullmatch(r"\d+(,\d+)*", text):
+  if re.fullmatch(rf"{_SEED}(,{_SEED})*", text):
     return tuple(dict.fromkeys(map(int, text.split(","))))
   raise errors.UserError(
     f"--seeds={text}: give all, first, or numbers such as 0,2."
@@ -167,9 +176,12 @@ def _whole(least: int) -> Any:
   """The type of a flag that takes a whole number of `least` or more."""
 
   def number(text: str) -> int:
-    if not re.fullmatch(r"[\d_,]+", text) or int(_digits(text)) < least:
+    # Python reads no number of thousands of digits.
+    is_number = re.fullmatch(r"[\d_,]{1,40}", text)
+    if not is_number or not least <= int(_digits(text)) <= _LARGEST_NUMBER:
       raise argparse.ArgumentTypeError(
-        f"{text!r} is no whole number of {least} or more"
+        f"{text!r} is no whole number of {least} or more, up to "
+        f"{_LARGEST_NUMBER:,}"
       )
     return int(_digits(text))
 
