@@ -132,9 +132,14 @@ def test_ctrl_c_is_no_mistake_of_a_file(tmp_path):
     "os.kill(os.getpid(), signal.SIGINT)",
     "time.sleep(5)",
   )
-  with pytest.raises(KeyboardInterrupt):
-    _parse(f"--config={path}")
-  assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+  # A shell lets what it starts in the background ignore Ctrl-C.
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  try:
+    with pytest.raises(KeyboardInterrupt):
+      _parse(f"--config={path}")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+  finally:
+    signal.signal(signal.SIGINT, before)
 
 
 def test_a_frozen_config_can_be_changed(tmp_path):
