@@ -11,6 +11,7 @@ from sr2_jax import environment
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 _YNNPACK = "--xla_cpu_experimental_ynn_fusion_type"
+_OWN_FLAG = f"{_YNNPACK}=-individual_convolution"
 
 
 def prepare(*, with_devices: bool = True) -> None:
@@ -26,7 +27,9 @@ def prepare(*, with_devices: bool = True) -> None:
   Raises:
     UserError: names the variables with which JAX does not start.
   """
-  environment.check_xla_flags()
+  # Who has started this process may have set it.
+  if os.environ.get("XLA_FLAGS") != _OWN_FLAG:
+    environment.check_xla_flags()
   keep_freed_memory()
   convolve_without_ynnpack()
   with environment.blamed():
@@ -105,5 +108,5 @@ def convolve_without_ynnpack() -> None:
   if flags and not flags[0].startswith("--"):
     return  # It is the name of a file with flags.
   if not any(flag.partition("=")[0] == _YNNPACK for flag in flags):
-    flags.append(f"{_YNNPACK}=-individual_convolution")
+    flags.append(_OWN_FLAG)
     os.environ["XLA_FLAGS"] = " ".join(flags)
