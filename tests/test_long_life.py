@@ -18,7 +18,7 @@ with open(sys.argv[2] + "/metrics.jsonl", "w") as log:
     if what == "handles":
       kept.append(open("/dev/null"))
     if what == "nbytes":
-      kept.append(bytearray(2_000_000))
+      kept.append(bytearray(4_000_000))
     log.write(json.dumps({"step": step}) + "\\n")
     log.flush()
 """
@@ -62,8 +62,8 @@ def test_growth_is_from_the_second_quarter_to_the_last():
   # Warming up, and what a save has for a moment.
   assert not long_life.growth(samples(lambda step: 5 if step < 200 else 30))
   assert not long_life.growth(samples(lambda step: 30 + 50 * (step % 50 == 0)))
-  found = long_life.growth(samples(threads=lambda step: 9 + step // 100))
-  assert found == ["threads grew from 11 to 16"]
+  found = long_life.growth(samples(threads=lambda step: 9 + step // 20))
+  assert found == ["threads grew from 21 to 46"]
 
 
 def test_too_few_samples_tell_nothing():
