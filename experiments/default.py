@@ -2,9 +2,10 @@
 
 An experiment file starts from `get_config()` and changes only what differs.
 Any field can be overridden on the command line, for example
-`--config.joint.loss_weight=0.11`. Every number has an upper bound, far above any
-use, which the message about a larger one names. Sources: "paper" is Schirrmacher et al.,
-ICIP 2020; "authors" is their released code, which fills the paper's gaps.
+`--config.joint.loss_weight=0.11`. Every number has an upper bound, far above
+any use, which the message about a larger one names. Sources: "paper" is
+Schirrmacher et al., ICIP 2020; "authors" is their released code, which fills
+the paper's gaps.
 """
 
 import ml_collections

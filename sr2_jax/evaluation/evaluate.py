@@ -283,11 +283,10 @@ def validation(
   layout, config = run.layout.of(phase.population.size), run.config
   reestimates = derived.preferred_batch_norm(config) == "reestimated"
   settings = _settings(run, phase.network.apply, clip=False, layout=layout)
+  field = "eval.validation_noise_variances"
   levels = config.eval.validation_noise_variances
-  check = footprint.evaluation_check(
-    run, "validating", "eval.validation_noise_variances", len(levels)
-  )
   of_levels = np.asarray(levels, np.float32)
+  check = footprint.evaluation_check(run, "validating", field, len(levels))
   start_with = _on_devices(layout, settings, of_levels, check)
   loss_weights = phase.population.arrays().loss_weight.astype(np.float64)
 
