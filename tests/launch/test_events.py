@@ -1,6 +1,6 @@
 import datetime
 import os
-import pathlib
+import resource
 
 from launch import events
 
@@ -32,11 +32,19 @@ def test_no_file_is_no_event(tmp_path):
   assert events.read(tmp_path) == []
 
 
-def test_a_full_disk_costs_only_the_line():
-  """On a device that is full from the start."""
-  log = events.Log(pathlib.Path("/dev"))
-  log._path = pathlib.Path("/dev/full")
+def test_a_full_disk_costs_only_the_line(tmp_path):
+  log = events.Log(tmp_path)
   log.add("a", "started")
+  # A file that may not grow any more is refused its bytes as well.
+  before = resource.getrlimit(resource.RLIMIT_FSIZE)
+  size = (tmp_path / events.NAME).stat().st_size
+  resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, before[1]))
+  try:
+    log.add("b", "started")
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+  log.add("c", "started")
+  assert [event["run"] for event in events.read(tmp_path)] == ["a", "c"]
 
 
 def test_the_slice_of_the_last_start(tmp_path):
