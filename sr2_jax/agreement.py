@@ -86,6 +86,19 @@ def on_folder(path: pathlib.Path) -> None:
         token.unlink()
 
 
+def on_workdir(url: str) -> None:
+  """Compares the URL of the run folder, of which each has its own copy.
+
+  Raises:
+    DisagreementError: in every process, if one has another.
+  """
+  _compare(
+    "to compare --workdir",
+    {"--workdir": url},
+    way_out="Give all processes the same --workdir.",
+  )
+
+
 def on_data(name: str, fingerprint: str) -> None:
   """Compares what was read: images, or weights to start from.
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sr2_jax import errors, messages, parallel
+from sr2_jax.buckets import address
 from sr2_jax.config import derived, record
 from sr2_jax.evaluation import evaluate, phase_evaluation
 from sr2_jax.records import arrays as arrays_lib
@@ -156,7 +157,7 @@ def _baselines(
   if phase != "joint":
     return []
   if config.init_from and not config.fine_tune:
-    folder = pathlib.Path(config.init_from)
+    folder = address.local(config.init_from)
   elif "pretrain" not in derived.phases(config):
     return []
   return [example_grid.Baseline(folder, derived.method(config, "pretrain").key)]
@@ -190,7 +191,7 @@ def pretraining_rows(config: Any) -> list[rows_lib.Row]:
   Not of a network that is fine-tuned: its rows are of other images. Empty if
   that file is damaged: a run must not fail because of another run's file.
   """
-  source = pathlib.Path(config.init_from) / rows_lib.FILE_NAME
+  source = address.local(config.init_from) / rows_lib.FILE_NAME
   if not config.init_from or config.fine_tune or not source.exists():
     return []
   seeds = range(config.seed, config.seed + config.num_seeds)

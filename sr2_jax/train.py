@@ -22,6 +22,7 @@ from sr2_jax.training import (
   feed,
   footprint,
   log_lines,
+  mirroring,
   steps,
   stored,
 )
@@ -40,7 +41,8 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
 
   Args:
     config: validated.
-    workdir: the run folder; a second call on it resumes the run.
+    workdir: the run folder, a path or a URL of a bucket; a second call on it
+      resumes the run.
 
   Raises:
     UserError: if the folder, the data or the devices do not fit the config.
@@ -49,7 +51,7 @@ def train_and_evaluate(config: Any, workdir: str | pathlib.Path) -> None:
   """
   with run_lib.open_run(config, workdir) as run:
     if run is None:
-      divergence.check_done(pathlib.Path(workdir))
+      divergence.check_done(mirroring.folder_of(workdir))
       return
     stored.check_can_go_on(run.folder)
     open_checkpoints = {
@@ -209,6 +211,7 @@ def train_phase(
       )
       if rows:
         checkpoints.check()
+        run.place.check()
       metric_writer.write(rows)
       for index, step in enumerate(call):
         divergences.add(phase, step + 1, alive[:, index])
@@ -273,6 +276,7 @@ def train_phase(
             places=np.flatnonzero(divergences.alive(phase)).tolist(),
           )
           output.store_rows(run, rows)
+        run.place.request()
       if none_left:
         # Their state has not changed since the last of them diverged.
         done = divergences.last_step(phase)
@@ -284,6 +288,7 @@ def train_phase(
           best.wait()
           state = layout.fetch_members(on_devices.state)
           checkpoints.save(done, state, start_lib.logs(run, metric_writer))
+        run.place.request(checkpoints.is_saving)
       if none_left:
         checkpoints.wait()
         divergences.check_any_alive(phase)
@@ -298,6 +303,7 @@ def train_phase(
         )
   checkpoints.wait()
   best.close()
+  run.place.share()
   return state
 
 
@@ -341,6 +347,7 @@ def _finish_phase(
       metric_writer=metric_writer,
     )
   metric_writer.timing.write("end", phase.num_steps)
+  run.place.request()
 
 
 def _store_weights(

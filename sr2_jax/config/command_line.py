@@ -13,6 +13,7 @@ import ml_collections
 from absl import flags
 
 from sr2_jax import errors, paths
+from sr2_jax.buckets import address
 from sr2_jax.config import checks, derived, experiment_file, fields
 
 # In seconds; the help has them too.
@@ -28,7 +29,7 @@ class Command(NamedTuple):
   """What a command line asks for; the config is validated and resolved."""
 
   config: ml_collections.FrozenConfigDict
-  workdir: pathlib.Path
+  workdir: pathlib.Path | str  # A URL is a text.
   mode: str
   coordinator: str | None
   num_processes: int | None
@@ -66,10 +67,12 @@ def parse(
   config = read_config(values.config, rest, load=load)
   checks.validate(config)
   config = derived.resolve(config)
-  workdir = values.workdir or f"runs/{config.experiment}"
+  workdir = address.run_folder(
+    values.workdir or f"runs/{config.experiment}", "--workdir"
+  )
   return Command(
     config=config,
-    workdir=pathlib.Path(paths.for_checkpoints(workdir, "--workdir")),
+    workdir=workdir if address.is_url(workdir) else pathlib.Path(workdir),
     mode=values.mode,
     coordinator=values.coordinator,
     num_processes=values.num_processes,
@@ -313,7 +316,7 @@ def _place(
 
 
 def _check_paths(config: ml_collections.ConfigDict) -> None:
-  """Refuses paths that are not local, and replaces ~ in the others.
+  """Refuses what names no place, and replaces ~ where it is a path.
 
   A shell does not replace it where it follows an equals sign.
   """
@@ -321,7 +324,7 @@ def _check_paths(config: ml_collections.ConfigDict) -> None:
     ("data.path", paths.local),
     ("data.labels", paths.local),
     ("data.low_res_path", paths.local),
-    ("init_from", paths.for_checkpoints),
+    ("init_from", address.run_folder),
     ("eval.srmd.weights", paths.local),
     ("eval.srmd.pca", paths.local),
   ):

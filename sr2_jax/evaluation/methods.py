@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from sr2_jax import errors, names, parallel
+from sr2_jax.buckets import address
 from sr2_jax.models import bicubic, conv, sr2
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import rows as rows_lib
@@ -96,7 +97,7 @@ def _pretrain_epochs(config: Any, phase: str) -> int | None:
   if not config.init_from or config.fine_tune:
     return config.pretrain.num_epochs
   try:
-    recorded = folder_lib.RunFolder(config.init_from).read()
+    recorded = folder_lib.RunFolder(address.local(config.init_from)).read()
     if recorded is None:
       return carried.pretrain_epochs(config.init_from)
     return recorded["config"]["pretrain"]["num_epochs"]

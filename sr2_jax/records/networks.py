@@ -10,6 +10,7 @@ import pathlib
 from collections.abc import Iterable
 
 from sr2_jax import errors, paths
+from sr2_jax.buckets import copies
 from sr2_jax.records import released
 from sr2_jax.records import weights as weights_lib
 
@@ -25,7 +26,7 @@ def files_of(
   """Files of all members of a network.
 
   Args:
-    given: a path as typed, or a released name.
+    given: a path or URL as typed, or a released name.
     flag: what it was given as, for messages.
     method: key of the network, where a folder has several; None: the last one
       that was trained.
@@ -35,7 +36,8 @@ def files_of(
   Raises:
     UserError: names what is missing, and what there is instead.
   """
-  path = pathlib.Path(paths.local(given, flag))
+  here = copies.bring(given, flag, copies.is_of_weights)
+  path = pathlib.Path(paths.local(here, flag))
   known = released.of_package()
   if not path.exists() and given in known:
     _refuse_checkpoint(checkpoint, f"{given} is a released name")

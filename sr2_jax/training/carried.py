@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sr2_jax import errors
+from sr2_jax.buckets import address
 from sr2_jax.config import derived, record, source_checks
 from sr2_jax.records import divergence, networks
 from sr2_jax.records import folder as folder_lib
@@ -26,13 +27,13 @@ def files_in(init_from: str) -> list[pathlib.Path]:
   Raises:
     UserError: if it is neither a run folder nor a network's weights.
   """
-  path = pathlib.Path(init_from)
+  path = address.local(init_from)
   if folder_lib.RunFolder(path).read() is not None and (
     any(path.glob("checkpoints/pretrain/last/*"))
     or not weights_lib.network_folders(path)
   ):
     return []
-  return networks.files_of(init_from, flag=_FLAG, phase="pretrain")
+  return networks.files_of(str(path), flag=_FLAG, phase="pretrain")
 
 
 def pretrain_epochs(init_from: str) -> int | None:

@@ -291,8 +291,12 @@ class Checkpoints:
 
   def check(self) -> None:
     """Raises the UserError of a save that has failed; does not wait."""
-    if not self._manager.is_saving_in_progress():
+    if not self.is_saving():
       self.wait()
+
+  def is_saving(self) -> bool:
+    """Whether a save has begun and is not committed."""
+    return self._manager.is_saving_in_progress()
 
   def close(self) -> None:
     """Waits and ends the background work; raises as `wait` does."""

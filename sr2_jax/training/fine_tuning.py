@@ -9,6 +9,7 @@ import numpy as np
 from flax import traverse_util
 
 from sr2_jax import errors
+from sr2_jax.buckets import address
 from sr2_jax.records import networks
 from sr2_jax.records import weights as weights_lib
 from sr2_jax.training import network, population, steps
@@ -43,7 +44,9 @@ class Source:
 
 def files_of(config: Any) -> list[pathlib.Path]:
   """The files that `init_from` names; raises UserError if there are none."""
-  return networks.files_of(config.init_from, flag="config.init_from")
+  # Of a bucket, as it was at the start of this process.
+  place = str(address.local(config.init_from))
+  return networks.files_of(place, flag="config.init_from")
 
 
 def record_of(config: Any) -> dict[str, list[str]]:

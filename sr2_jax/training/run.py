@@ -10,6 +10,7 @@ from typing import Any
 import ml_collections
 
 from sr2_jax import agreement, compilation, errors, messages, parallel
+from sr2_jax.buckets import address, copies
 from sr2_jax.config import derived, fields, record, source_checks
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.models import conv_choice, srmd_weights
@@ -24,6 +25,7 @@ from sr2_jax.training import (
   fine_tuning,
   footprint,
   identity,
+  mirroring,
   population,
   preemption,
   steps,
@@ -53,6 +55,7 @@ class Run:
     stop: requests to stop.
     released_srmd: the network that `eval.srmd` names, or None.
     choice: forms of convolutions on the CPU.
+    place: where the folder is: on a disk, or mirrored to a bucket.
   """
 
   config: Any
@@ -62,6 +65,7 @@ class Run:
   stop: preemption.StopRequest
   released_srmd: srmd_weights.Released | None = None
   choice: conv_choice.Choice = conv_choice.RULES
+  place: mirroring.OnDisk = dataclasses.field(default_factory=mirroring.OnDisk)
 
   @property
   def image_shape(self) -> tuple[int, int, int]:
@@ -103,21 +107,18 @@ def open_run(
   Yields None if the run has finished and there is nothing to evaluate.
   """
   config = derived.resolve(config)
-  folder = folder_lib.RunFolder(workdir)
   # Process 0 alone reads and judges the folder; the others follow it.
   is_first = parallel.is_main_process()
-  if is_first and evaluate_only and not (folder.has_begun or folder.read()):
-    raise errors.UserError(
-      f"{folder.path} is not a run folder: it has no config.json.\n"
-      "Give the --workdir of a run, or leave --mode=eval out to train."
-    )
-  with folder.claim() if is_first else contextlib.nullcontext():
+  with mirroring.opened(workdir, must_exist=evaluate_only) as (folder, place):
+    if evaluate_only or not folder.is_done:
+      copies.bring_source(config.init_from)
     if is_first:
       if evaluate_only or not folder.is_done:
         parts.check(folder.path)
         rows_lib.check(folder.path)  # Not only when there are new rows.
       _check_config(config, folder, evaluate_only=evaluate_only)
-    agreement.on_folder(folder.path)
+    if not isinstance(place, mirroring.InBucket):
+      agreement.on_folder(folder.path)
     is_done = folder.is_done and not evaluate_only
     if agreement.follow("to look for DONE", is_done):
       end = f": its results are in {rows_lib.FILE_NAME} and images/."
@@ -138,6 +139,7 @@ def open_run(
       preemption.StopRequest(),
       # Before training, which may take days.
       srmd_weights.released(**config.eval.srmd, scale=config.degradation.scale),
+      place=place,
     )
     agreement.on_data(run.dataset.name, run.dataset.fingerprint)
     with footprint.guarded(run, evaluates_only=evaluate_only):
@@ -227,11 +229,11 @@ def pretrained_state(
   if run.config.init_from:
     if paths := carried.files_in(run.config.init_from):
       return carried.read(run.config, paths)
-    folder = folder_lib.RunFolder(run.config.init_from)
+    folder = folder_lib.RunFolder(address.local(run.config.init_from))
     recorded = folder.read()
     if recorded is None:
       raise errors.UserError(
-        f"config.init_from={folder.path} no longer has a config.json."
+        f"config.init_from={run.config.init_from} no longer has a config.json."
       )
     source = record.recorded(recorded["config"], record.to_dict(run.config))
     recorded["config"] = source
@@ -245,8 +247,8 @@ def pretrained_state(
     limits = {c.data.max_train_images for c in (origin.config, run.config)}
     if len(limits) == 1 and images["fingerprint"] != run.dataset.fingerprint:
       raise errors.UserError(
-        f"config.init_from={folder.path} was pretrained on other images: "
-        f"{run.dataset.name} now has another fingerprint."
+        f"config.init_from={run.config.init_from} was pretrained on other "
+        f"images: {run.dataset.name} now has another fingerprint."
       )
   phase = origin.phase("pretrain", num_train_images=num_train_images)
   return stored.pretrained(folder, phase), phase.population

@@ -1,11 +1,11 @@
 """Where a run begins or resumes, and what has diverged by then."""
 
 import dataclasses
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sr2_jax import agreement, messages, parallel, paths
+from sr2_jax.buckets import address
 from sr2_jax.records import divergence as records
 from sr2_jax.records import metrics_log, row_files
 from sr2_jax.records import rows as rows_lib
@@ -74,7 +74,7 @@ def where_to_start(
     )
     messages.say(f"starting from the weights of {run.config.init_from}")
     inherited = divergence.of_pretraining(
-      pathlib.Path(run.config.init_from), members, phase
+      address.local(run.config.init_from), members, phase
     )
     return Start(phase, 0, phase.start_from(pretrained, members), inherited)
   return Start(phase, 0, phase.create_state())

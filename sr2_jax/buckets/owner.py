@@ -1,0 +1,226 @@
+"""Who writes to a folder in a bucket: one mirror, as long as it lives; no JAX.
+
+An object names the owner and counts its beats. It is written under a
+precondition only, so that of two who want it one gets it. Whoever finds an
+owner watches by its own clock whether the object changes: clocks of two
+machines are never compared.
+"""
+
+import contextlib
+import datetime
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sr2_jax import errors
+from sr2_jax.buckets import store as store_lib
+
+KEY = "owner.json"
+# In seconds: from beat to beat; without a beat until another takes over.
+BEAT, STALE = 20.0, 180.0
+# Between two looks at another owner's object.
+LOOK = 5.0
+
+Tell = Callable[[str], None]
+
+
+def new_session() -> str:
+  """A name for a mirror, that no other has."""
+  return secrets.token_hex(6)
+
+
+class Owner:
+  """The right to write, from `claim` until `release`.
+
+  Args:
+    store: of the folder.
+    url: of the folder, for messages.
+    session: of the mirror.
+
+  Attributes:
+    last_list: number of the newest list, for those who come later.
+  """
+
+  def __init__(self, store: store_lib.Store, url: str, session: str) -> None:
+    self._store, self._url, self._session = store, url, session
+    self._version = store_lib.ABSENT
+    self._since = datetime.datetime.now(datetime.UTC).isoformat("T", "seconds")
+    self._beats = 0
+    self._lock = threading.Lock()
+    self._over = threading.Event()
+    self._taken_by: str | None = None
+    self._thread: threading.Thread | None = None
+    self.last_list = 0
+
+  def claim(self, *, before: str, tell: Tell) -> None:
+    """Becomes the owner, and starts to beat.
+
+    Args:
+      before: session of the mirror that this machine had of the folder; it has
+        ended, so it need not be waited for.
+      tell: gets a line if somebody else has to be watched.
+
+    Raises:
+      FolderInUseError: if there is an owner that beats.
+      UserError: if the store does not heed preconditions.
+      StoreError: if it fails.
+    """
+    while True:
+      found, version = self._read()
+      if found and found.get("session") not in (before, self._session, None):
+        _watch(self._read, self._url, (found, version), tell)
+      self.last_list = _number(found.get("list"))
+      self._version = version
+      try:
+        self._write()
+        break
+      except store_lib.ChangedError:
+        continue  # Somebody was faster, or it has beaten at last.
+    self._check_preconditions()
+    self._thread = threading.Thread(target=self._beat_on, daemon=True)
+    self._thread.start()
+
+  @property
+  def is_lost(self) -> bool:
+    """Whether another has taken over."""
+    return self._taken_by is not None
+
+  def check(self) -> None:
+    """Raises FolderInUseError if another has taken over."""
+    if self._taken_by is not None:
+      raise errors.FolderInUseError(
+        f"{self._url}: {self._taken_by or 'another run'} has taken it over, "
+        f"because nothing was heard of this one for {STALE:.0f} seconds.\n"
+        "Wait until it has ended, or give another --workdir."
+      )
+
+  def beat(self) -> None:
+    """Renews the object, and finds out whether it is still this owner's.
+
+    Raises:
+      StoreError: if nothing is known.
+    """
+    with self._lock:
+      if self._over.is_set() or self.is_lost:
+        return
+      try:
+        self._write()
+      except store_lib.ChangedError:
+        # An answer may have been lost: then it is this owner's own beat.
+        found, version = self._read()
+        if found.get("session") == self._session:
+          self._version = version
+        else:
+          self._taken_by = _in_words(found)
+
+  def release(self) -> None:
+    """Lets the next one in at once. It is no matter if this fails."""
+    self._over.set()
+    with self._lock:
+      if self.is_lost or self._version == store_lib.ABSENT:
+        return
+      with contextlib.suppress(store_lib.StoreError, store_lib.ChangedError):
+        self._write(session=None)
+
+  def _beat_on(self) -> None:
+    while not self._over.wait(BEAT) and not self.is_lost:
+      # If it fails, the mirror says so. The object may still be this owner's.
+      with contextlib.suppress(store_lib.StoreError):
+        self.beat()
+
+  def _write(self, **other: Any) -> None:
+    self._beats += 1
+    fields = {
+      "session": self._session,
+      "host": socket.gethostname(),
+      "pid": os.getpid(),
+      "since": self._since,
+      "beats": self._beats,
+      "stale_after": STALE,
+      "list": self.last_list,
+      **other,
+    }
+    data = f"{json.dumps(fields)}\n".encode()
+    self._version = self._store.put_if(KEY, data, version=self._version)
+
+  def _read(self) -> tuple[dict[str, Any], str]:
+    """What the object says, and its version; nothing if it is not there."""
+    try:
+      data, version = self._store.get(KEY)
+    except store_lib.MissingError:
+      return {}, store_lib.ABSENT
+    try:
+      found = json.loads(data)
+    except ValueError:
+      found = None
+    # Whatever else it is, somebody has put it there.
+    return found if isinstance(found, dict) else {"session": "?"}, version
+
+  def _check_preconditions(self) -> None:
+    """Refuses a store that would let two runs write.
+
+    Raises:
+      UserError: if it writes although the object is there.
+    """
+    try:
+      self._store.put_if(KEY, b"{}\n", version=store_lib.ABSENT)
+    except store_lib.ChangedError:
+      return
+    raise errors.UserError(
+      f"{self._url}: this store writes over an object in spite of a "
+      "precondition (If-None-Match), so that it cannot keep two runs apart.\n"
+      "Give a --workdir in another store."
+    )
+
+
+def _watch(
+  read: Callable[[], tuple[dict[str, Any], str]],
+  url: str,
+  first: tuple[dict[str, Any], str],
+  tell: Tell,
+) -> None:
+  """Returns when an owner has been silent for the time that it has stated.
+
+  Raises:
+    FolderInUseError: when it beats.
+  """
+  found, version = first
+  whom = _in_words(found)
+  limit = found.get("stale_after")
+  seconds = float(limit) if isinstance(limit, int | float) else STALE
+  tell(f"{url}: {whom} is using it; watching for {seconds:.0f} seconds whether "
+       "it is alive")  # fmt: skip
+  until = time.monotonic() + seconds
+  while time.monotonic() < until:
+    time.sleep(min(LOOK, seconds / 10))
+    found, now = read()
+    if now == version:
+      continue
+    if found.get("session") is None:
+      return  # It has ended meanwhile.
+    raise errors.FolderInUseError(
+      f"{url}: another run is using this folder ({_in_words(found)}).\n"
+      "Wait until it has ended, or give another --workdir."
+    )
+  tell(f"{url}: nothing has been heard of {whom}; taking over")
+
+
+def _in_words(found: Mapping[str, Any]) -> str:
+  """An owner, as messages name it."""
+  try:
+    since = datetime.datetime.fromisoformat(found["since"]).astimezone()
+    return (
+      f"process {int(found['pid'])} on {found['host']}, since "
+      f"{since.isoformat(' ', timespec='seconds')}"
+    )
+  except (ValueError, LookupError, TypeError):
+    return "another run"
+
+
+def _number(value: Any) -> int:
+  return value if type(value) is int and value > 0 else 0

@@ -1,0 +1,91 @@
+"""What a mirror asks of an object store; no JAX.
+
+Whole objects are put, read, listed and deleted, and two are put under a
+precondition. Nothing is appended to, renamed or locked.
+"""
+
+import importlib
+from typing import Any, Protocol
+
+from sr2_jax import errors
+from sr2_jax.buckets import address as address_lib
+
+# The version of an object that is not there.
+ABSENT = ""
+# Until a request counts as failed. It has at most some megabytes.
+SECONDS = 90.0
+
+
+class StoreError(Exception):
+  """A request has failed, for the reason that the message has.
+
+  Attributes:
+    may_pass: whether it may succeed later, as where a store is away.
+  """
+
+  def __init__(self, reason: str, *, may_pass: bool = True) -> None:
+    super().__init__(reason)
+    self.may_pass = may_pass
+
+
+class MissingError(Exception):
+  """There is no such object."""
+
+
+class ChangedError(Exception):
+  """The object has another version than a precondition says."""
+
+
+class Store(Protocol):
+  """The objects below a folder of a bucket; keys are relative to it.
+
+  Every method may raise StoreError.
+  """
+
+  def get(self, key: str) -> tuple[bytes, str]:
+    """An object and its version; raises MissingError."""
+    ...
+
+  def put(self, key: str, data: bytes) -> None:
+    """Writes an object, whether it is there or not."""
+    ...
+
+  def put_if(self, key: str, data: bytes, *, version: str) -> str:
+    """Writes an object that still has a version, or is ABSENT; its new version.
+
+    Raises:
+      ChangedError: if it has another version.
+    """
+    ...
+
+  def keys(self, prefix: str) -> list[str]:
+    """Keys that begin with a prefix. A store may show new ones late."""
+    ...
+
+  def folders(self) -> list[str]:
+    """Names of the folders in this one."""
+    ...
+
+  def delete(self, key: str) -> None:
+    """Deletes an object, if it is there."""
+    ...
+
+
+def connect(address: address_lib.Address) -> Store:
+  """The store behind a URL. Credentials are those that its library finds.
+
+  Raises:
+    UserError: if the library is not installed.
+  """
+  module, library, extra = {
+    "gs": ("gcs", "gcsfs", "gcs"),
+    "s3": ("s3", "s3fs", "s3"),
+  }[address.scheme]
+  try:
+    importlib.import_module(library)
+  except ImportError as error:
+    raise errors.UserError(
+      f'{address} needs {library}: pip install "sr2_jax[{extra}]".'
+    ) from error
+  found: Any = importlib.import_module(f"sr2_jax.buckets.{module}")
+  return found.connect(address)
