@@ -56,12 +56,10 @@ def bring(text: str, name: str, is_wanted: Callable[[str], bool]) -> str:
   for run, inside in _around(address):
 
     def is_inside(file: str, inside: str = inside) -> bool:
-      above = f"{inside}/"
       # The sha256 of a file of weights is beside it.
-      beside = (inside, f"{inside}.sha256".replace(".safetensors", ""))
-      return (not inside or file in beside or file.startswith(above)) and (
-        is_wanted(file)
-      )
+      is_named = file in (inside, f"{inside}.sha256")
+      is_below = not inside or file.startswith(f"{inside}/")
+      return (is_named or is_below) and is_wanted(file)
 
     if _bring_run(run, is_inside):
       return str(path)

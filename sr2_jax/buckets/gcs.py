@@ -39,7 +39,8 @@ class _GCS:
   ) -> None:
     self._system = system
     self._bucket = address.bucket
-    self._root = f"{address.key}/"
+    self._folder = f"{address.key}/"
+    self._root = f"{self._folder}{address_lib.MIRROR}/"
 
   def get(self, key: str) -> tuple[bytes, str]:
     headers, data = self._call("GET", "b/{}/o/{}", key, alt="media")
@@ -75,9 +76,9 @@ class _GCS:
     return [key.removeprefix(self._root) for key in keys]
 
   def folders(self) -> list[str]:
-    pages = self._pages(prefix=self._root, delimiter="/")
+    pages = self._pages(prefix=self._folder, delimiter="/")
     found = [name for page in pages for name in page.get("prefixes", ())]
-    return [name.removeprefix(self._root).rstrip("/") for name in found]
+    return [name.removeprefix(self._folder).rstrip("/") for name in found]
 
   def _pages(self, **asked: str) -> list[Any]:
     pages: list[Any] = []

@@ -50,7 +50,8 @@ class _S3:
   ) -> None:
     self._system = system
     self._bucket = address.bucket
-    self._root = f"{address.key}/"
+    self._folder = f"{address.key}/"
+    self._root = f"{self._folder}{address_lib.MIRROR}/"
 
   def get(self, key: str) -> tuple[bytes, str]:
     async def read() -> tuple[bytes, str]:
@@ -93,11 +94,11 @@ class _S3:
     return [key.removeprefix(self._root) for key in keys]
 
   def folders(self) -> list[str]:
-    pages = self._pages(Prefix=self._root, Delimiter="/")
+    pages = self._pages(Prefix=self._folder, Delimiter="/")
     found = [
       x["Prefix"] for page in pages for x in page.get("CommonPrefixes", ())
     ]
-    return [name.removeprefix(self._root).rstrip("/") for name in found]
+    return [name.removeprefix(self._folder).rstrip("/") for name in found]
 
   def _pages(self, **asked: str) -> list[Any]:
     pages: list[Any] = []

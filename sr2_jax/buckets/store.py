@@ -37,7 +37,9 @@ class ChangedError(Exception):
 
 
 class Store(Protocol):
-  """The objects below a folder of a bucket; keys are relative to it.
+  """The objects that mirror a folder of a bucket, and the folders in it.
+
+  Keys are relative to `address.MIRROR` in that folder.
 
   Every method may raise StoreError.
   """

@@ -13,6 +13,7 @@ from typing import Literal
 import ml_collections
 
 from sr2_jax import errors, names
+from sr2_jax.buckets import address
 from sr2_jax.config import checks
 from sr2_jax.data import sizes
 from sr2_jax.records import networks
@@ -202,7 +203,7 @@ def _of_seeds(found: _Found, seeds: Seeds, weights: str) -> _Found:
 
 
 def _notes(weights: str) -> tuple[str, ...]:
-  path = pathlib.Path(weights).expanduser()
+  path = address.local(weights).expanduser()
   is_run = (path / "config.json").is_file() and (path / "weights").is_dir()
   if is_run and not (path / "DONE").is_file():
     return (f"{weights} has not finished; these are its latest weights",)

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Sequence
 
 from sr2_jax import errors, paths, program
+from sr2_jax.buckets import copies
 from sr2_jax.prediction import choice
 from sr2_jax.prediction import command_line as predict_flags
 from sr2_jax.records import released
@@ -40,7 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folders.rewrite(out)
   if flags.check or flags.cards:
     return _check(out)
-  flags.runs = [paths.local(run, "RUN") for run in flags.runs]
+  flags.runs = [
+    paths.local(copies.bring(run, "RUN", copies.is_of_release), "RUN")
+    for run in flags.runs
+  ]
   _release(flags, out, lists)
   return errors.DONE
 

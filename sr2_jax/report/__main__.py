@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from sr2_jax import errors, names, paths, program
+from sr2_jax.buckets import address, copies
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import csv_file, divergences, reading, tables
 
@@ -27,7 +28,11 @@ _METRICS = (
 def main(arguments: Sequence[str] | None = None) -> int:
   """Runs the command; returns its exit code."""
   flags = _parse(arguments)
-  flags.runs = [paths.local(run, "RUN") for run in flags.runs]
+  flags.typed = flags.runs
+  flags.runs = [
+    paths.local(copies.bring(run, "RUN", copies.is_of_rows), "RUN")
+    for run in flags.runs
+  ]
   if flags.out is not None:
     flags.out = paths.local(flags.out, "--out")
   if flags.csv is not None:
@@ -37,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   rows = [row for row, _ in found.rows if row.split == flags.split]
   if not rows:
     raise errors.UserError(
-      f"No rows of split {flags.split!r} in {', '.join(flags.runs)}.\n"
+      f"No rows of split {flags.split!r} in {', '.join(flags.typed)}.\n"
       "Choose another split with --split."
     )
   has_page = flags.out is not None or not _is_run(flags)
@@ -71,7 +76,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     nargs="+",
     metavar="RUN",
     help="a run folder, a folder of run folders or of files of result rows, or "
-    "such a file",
+    "such a file; or a URL of a bucket, as --workdir of a run or sweep",
   )
   parser.add_argument(
     "--out",
@@ -136,7 +141,7 @@ def _write_page(flags: argparse.Namespace, found: reading.Found) -> None:
   from sr2_jax.report.paper import page as page_lib
 
   folder = flags.out or "report"
-  words = ["python", "-m", "sr2_jax.report", *flags.runs]
+  words = ["python", "-m", "sr2_jax.report", *flags.typed]
   if flags.split != "test":
     words += ["--split", flags.split]
   paths, summary = page_lib.write(
@@ -163,7 +168,9 @@ def _write_curves(
   paths = []
   for (dataset, scale), chosen in settings.items():
     suffix = f"_{dataset}_x{scale}" if len(settings) > 1 else ""
-    folder = pathlib.Path(flags.runs[0]) / "images"
+    # Of a bucket there is only a copy here.
+    is_copy = address.is_url(flags.typed[0])
+    folder = pathlib.Path("report" if is_copy else flags.runs[0]) / "images"
     paths.append(folder / f"curves_{flags.split}{suffix}.png")
     figures.curves(chosen, paths[-1], split=flags.split)
   return paths

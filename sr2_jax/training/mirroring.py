@@ -183,6 +183,8 @@ def _sending(
       if not is_stop:
         raise errors.UserError(text)
       _tell(text)
+    else:
+      _tell(f"{url} is up to date")
 
 
 def start(
@@ -220,6 +222,7 @@ def start(
       mirror.forget(folder)
       found = fetch.newest(store, folder, url, at_least=owned.last_list)
     mirror.remember(folder, session, found)
+    tell(f"{url} is mirrored from {folder}")
   except BaseException:
     owned.release()
     raise
