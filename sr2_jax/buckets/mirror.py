@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from sr2_jax import errors, files
+from sr2_jax import files
 from sr2_jax.buckets import fetch, lists, snapshot
 from sr2_jax.buckets import owner as owner_lib
 from sr2_jax.buckets import store as store_lib
@@ -129,12 +129,13 @@ class Mirror:
     Args:
       patience: as in `wait`.
       is_done: whether nothing follows, so that older files are of no use.
+
+    Raises:
+      FolderInUseError: as `check`.
     """
     self.request()
     try:
       self.wait(patience)
-    except errors.FolderInUseError:
-      return []
     finally:
       with self._changed:
         self._is_over = True

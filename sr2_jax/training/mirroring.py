@@ -8,7 +8,7 @@ import contextlib
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from sr2_jax import agreement, errors, parallel, paths
 from sr2_jax.buckets import address as address_lib
@@ -165,26 +165,27 @@ def _sending(
 
   Raises:
     UserError: if all else went well.
+    FolderInUseError: if another run has taken it over.
   """
   sender = start(store, folder, url, _tell)
-  is_stop = True
+
+  def lacks(left: Sequence[str]) -> str:
+    reason = sender.reason or "no answer"
+    return (
+      f"{url} lacks {paths.listed(left)} ({reason}).\n"
+      f"They are in {folder}; the same command on this machine goes on."
+    )
+
   try:
     yield sender
-    is_stop = False
-  finally:
-    left = sender.close(
-      _PATIENCE_OF_A_STOP if is_stop else _PATIENCE, is_done=not is_stop
-    )
-    if left:
-      text = (
-        f"{url} lacks {paths.listed(left)} ({sender.reason or 'no answer'}).\n"
-        f"They are in {folder}; the same command on this machine goes on."
-      )
-      if not is_stop:
-        raise errors.UserError(text)
-      _tell(text)
-    else:
-      _tell(f"{url} is up to date")
+  except BaseException:
+    with contextlib.suppress(errors.FolderInUseError):
+      if left := sender.close(_PATIENCE_OF_A_STOP):
+        _tell(lacks(left))
+    raise
+  if left := sender.close(_PATIENCE, is_done=True):
+    raise errors.UserError(lacks(left))
+  _tell(f"{url} is up to date")
 
 
 def start(

@@ -1,6 +1,6 @@
-"""Object stores on loopback: moto's S3, and as much of GCS as gcsfs needs.
+"""Object stores on loopback: moto's S3, and as much of GCS as is asked of it.
 
-No emulator of GCS on PyPI heeds ifGenerationMatch, so this has one.
+The second one heeds ifGenerationMatch, and fails as it is told to.
 """
 
 import contextlib
@@ -169,10 +169,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
       r"(?:/upload)?/storage/v1/b/([^/]+)/o(?:/([^/]+))?", parts.path
     )
     assert found, self.path
+    self._bucket = found[1]
     key = found[2] and urllib.parse.unquote(found[2])
     return key, dict(urllib.parse.parse_qsl(parts.query))
 
   def _is_faulty(self, method, key):
+    if self._bucket != BUCKET:
+      self._fail(404)
+      return True
     for fault in self.state.faults:
       status = fault(method, key)
       if status == "cut":
