@@ -1,0 +1,182 @@
+"""Runs in buckets as their users start them: real processes, real kills."""
+
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+
+from sr2_jax.buckets import address, lists
+from sr2_jax.buckets import store as store_lib
+from tests.buckets import remote, servers
+
+pytestmark = pytest.mark.buckets
+ROOT = pathlib.Path(__file__).parents[1]
+TIMEOUT = 400  # seconds; compiling on a busy machine takes long
+ONLY_PRETRAIN = "--config.joint.num_epochs=0"
+# Sooner than users have it, so that the tests need not wait.
+PROGRAM = """
+import sys
+from sr2_jax.buckets import fetch, owner
+from sr2_jax.training import mirroring
+owner.BEAT, owner.STALE, owner.LOOK = 0.3, 4.0, 0.1
+mirroring._PATIENCE = mirroring._PATIENCE_OF_A_STOP = 2.0
+fetch._PATIENCE = 2.0
+from sr2_jax import main
+sys.exit(main.main(sys.argv))
+"""
+
+
+@pytest.fixture(scope="module", params=["s3", "gs"])
+def server(request):
+  remote.need(request.param)
+  with servers.running(request.param) as found:
+    yield found
+
+
+class Machine:
+  """A machine of its own: nothing that it wrote is on another one."""
+
+  def __init__(self, server, folder, programs):
+    self.folder = folder
+    folder.mkdir(parents=True)
+    self.environment = {
+      **os.environ,
+      **server.environment,
+      "SR2_JAX_CACHE_DIR": str(programs),
+      "SR2_JAX_SCRATCH_DIR": str(folder / "scratch"),
+      "JAX_PLATFORMS": "cpu",
+      "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    }
+
+  @property
+  def log(self):
+    return (self.folder / "log").read_text()
+
+  @contextlib.contextmanager
+  def started(self, *arguments, program=("-c", PROGRAM)):
+    with (self.folder / "log").open("a") as log:
+      process = subprocess.Popen(
+        (sys.executable, *program, *arguments),
+        cwd=ROOT,
+        env=self.environment,
+        stdout=log,
+        stderr=log,
+      )
+      try:
+        yield process
+      finally:
+        process.kill()
+        process.wait()
+
+  def train(self, workdir, *arguments, expect=0):
+    """Output of a run that has ended with the expected code."""
+    flags = (ONLY_PRETRAIN, f"--workdir={workdir}", *arguments)
+    return self.run("--config=tests/tiny.py", *flags, expect=expect)
+
+  def run(self, *arguments, expect=0, **more):
+    before = len(self.log) if (self.folder / "log").exists() else 0
+    with self.started(*arguments, **more) as process:
+      code = process.wait(TIMEOUT)
+    assert code == expect, self.log
+    assert "Traceback" not in self.log, self.log
+    return self.log[before:]
+
+  def path(self, url):
+    place = address.parse(url, "x")
+    return self.folder.joinpath("scratch/process_0", *place[:2], place.key)
+
+
+@pytest.fixture
+def machine(server, tmp_path, programs_of_runs):
+  return lambda name: Machine(server, tmp_path / name, programs_of_runs)
+
+
+def newest(url):
+  store = store_lib.connect(address.parse(url, "x"))
+  return next(lists.newest_first(store), None)
+
+
+def files(folder):
+  """What a run has to have again, to the bit."""
+  names = ["metrics.jsonl", "results.jsonl"]
+  names += [str(x.relative_to(folder)) for x in folder.glob("weights/*/*/*")]
+  return {name: (folder / name).read_bytes() for name in names}
+
+
+def test_killed_on_one_machine_and_resumed_on_another(server, machine):
+  url = f"{server.url}/runs/killed"
+  first, second = machine("first"), machine("second")
+  flags = ("--config=tests/tiny.py", ONLY_PRETRAIN, f"--workdir={url}")
+  with first.started(*flags) as process:
+    until = time.monotonic() + TIMEOUT
+
+    def has_saved():
+      found = newest(url)
+      return found and any("/last/000000" in name for name in found.files)
+
+    while not has_saved():
+      assert process.poll() is None, first.log
+      assert time.monotonic() < until, first.log
+      time.sleep(0.05)
+    process.kill()  # As a machine that is gone.
+    process.wait()
+  text = second.train(url)
+  assert "taking over" in text
+  assert "resuming pretrain at step" in text
+  whole = machine("whole")
+  whole.train(f"{server.url}/runs/whole")
+  resumed = files(second.path(url))
+  assert resumed == files(whole.path(f"{server.url}/runs/whole"))
+  assert len(resumed) > 4
+  # The first machine finds that all is done.
+  assert "Nothing to do" in first.train(url)
+  check_reading(server, url, machine("reader"))
+
+
+def check_reading(server, url, reader):
+  """Everything that reads a run takes its URL."""
+  module = ("-m", "sr2_jax.report")
+  out = reader.folder / "report"
+  text = reader.run(url, "--out", str(out), program=module)
+  assert (out / "report.html").is_file(), text
+  # The folder of runs has both.
+  table = reader.folder / "rows.csv"
+  above = f"{server.url}/runs"
+  text = reader.run(above, "--csv", str(table), program=module)
+  assert "2 files" in text
+  shown = reader.run(
+    "--example", f"--weights={url}", f"--out={reader.folder / 'digits'}",
+    program=("-m", "sr2_jax.predict"),
+  )  # fmt: skip
+  assert len(list((reader.folder / "digits").iterdir())) == 4, shown
+  copies = reader.folder / "scratch/copies"
+  assert not list(copies.rglob("checkpoints"))
+  joint = reader.run(
+    "--config=tests/tiny.py", f"--config.init_from={url}",
+    "--config.joint.num_epochs=1", f"--workdir={server.url}/runs/joint",
+  )  # fmt: skip
+  assert f"starting from the weights of {url}" in joint
+  evaluated = reader.train(
+    url, "--mode=eval", "--config.eval.splits=validation"
+  )
+  assert "validation" in evaluated
+  rows = (reader.path(url) / "results.jsonl").read_text().splitlines()
+  assert {json.loads(row)["split"] for row in rows} == {"test", "validation"}
+  assert "results.jsonl" in newest(url).files
+
+
+def test_mistakes_and_a_store_that_is_away(server, machine):
+  one = machine("one")
+  text = one.train(f"{server.url}-not/a", expect=2)
+  assert f"{server.url}-not/a cannot be used" in text
+  text = one.train(f"{server.url}/none", "--mode=eval", expect=2)
+  assert "is not a run folder" in text
+  name = next(x for x in server.environment if "ENDPOINT" in x or "HOST" in x)
+  one.environment[name] = remote.SILENT
+  text = one.train(f"{server.url}/a", expect=2)
+  assert "cannot be used" in text
