@@ -5,6 +5,7 @@ exit codes mean what they mean to `launch.attempts`. Runs that start from
 another are in a later wave.
 """
 
+import pathlib
 import shlex
 from collections.abc import Sequence
 
@@ -53,12 +54,18 @@ _FLAGS = {
 
 
 def _check_container(kind: str, target: target_lib.Target) -> None:
+  if target.is_in_bucket:
+    if not target.image or target.volume is not None:
+      raise errors.UserError(
+        f"--emit={kind} needs --image=IMAGE, and with a bucket no --volume."
+      )
+    return
   if not target.image or target.volume is None:
     raise errors.UserError(
       f"--emit={kind} needs --image=IMAGE and --volume=CLAIM:/PATH.\nThe "
       "Dockerfile makes an image; the claim has to be ReadWriteMany."
     )
-  if not target.workdir.is_relative_to(target.volume[1]):
+  if not pathlib.Path(target.workdir).is_relative_to(target.volume[1]):
     raise errors.UserError(
       f"--workdir={target.workdir} has to be below {target.volume[1]}, where "
       "--volume is mounted."
@@ -133,7 +140,7 @@ def _sbatch(jobs: Sequence[jobs_lib.Job], target: target_lib.Target) -> str:
   return slurm.script(
     runs,
     name=target.name,
-    workdir=target.workdir,
+    workdir=pathlib.Path(target.workdir),
     gpus=target.slice_.chips_per_host,
     retries=target.retries,
     at_once=target.slices,

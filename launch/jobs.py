@@ -97,6 +97,7 @@ def load(
   settings: Mapping[str, str] | None = None,
   mode: str = "train",
   grid: Mapping[str, str] | None = None,
+  url: str = "",
 ) -> list[Job]:
   """The runs of a sweep in their order, each checked as its command would be.
 
@@ -108,6 +109,8 @@ def load(
       keeps the fields that it has fixed.
     mode: of all jobs.
     grid: {field: values}; then `sweep` is an experiment file.
+    url: of the folder of all run folders, if it is in a bucket; `workdir` is
+      what this machine has of it then.
 
   Raises:
     UserError: names what is wrong.
@@ -128,14 +131,22 @@ def load(
   specs = _chosen(found, only, sweep=sweep)
   _check_settings(settings, sweep=sweep)
   # One spelling for every way to type the folder: it is part of the configs.
-  workdir = pathlib.Path(workdir).absolute()
-  if workdir.is_relative_to(pathlib.Path.cwd()):
-    workdir = workdir.relative_to(pathlib.Path.cwd())
+  folder = pathlib.Path(workdir).absolute()
+  if folder.is_relative_to(pathlib.Path.cwd()):
+    folder = folder.relative_to(pathlib.Path.cwd())
   if mode == "train":
-    _check_sources(specs, workdir)
+    _check_sources(specs, folder)
   read = _once(experiment_file.load_config)
   return [
-    _job(spec, workdir, file=file, settings=settings, mode=mode, load=read)
+    _job(
+      spec,
+      folder,
+      lambda name: f"{url}/{name}" if url else str(folder / name),
+      file=file,
+      settings=settings,
+      mode=mode,
+      load=read,
+    )
     for spec in specs
   ]
 
@@ -236,6 +247,7 @@ def _check_sources(specs: Sequence[Spec], workdir: pathlib.Path) -> None:
 def _job(
   spec: Spec,
   workdir: pathlib.Path,
+  place: Callable[[str], str],
   *,
   file: pathlib.Path,
   settings: Mapping[str, str],
@@ -253,7 +265,7 @@ def _job(
     "experiment": spec.experiment or spec.name,
   }
   if spec.init_from is not None:
-    changes["init_from"] = str(workdir / spec.init_from)
+    changes["init_from"] = place(spec.init_from)
   overrides = [f"--config.{name}={value}" for name, value in changes.items()]
   try:
     config_file = experiment_file.find(
@@ -261,7 +273,7 @@ def _job(
     )
     folder = folder_lib.RunFolder(workdir / spec.name)
     arguments = [
-      f"--config={config_file}", *overrides, f"--workdir={folder.path}",
+      f"--config={config_file}", *overrides, f"--workdir={place(spec.name)}",
     ]  # fmt: skip
     config = command_line.parse(["main.py", *arguments], load=load).config
   except errors.UserError as error:

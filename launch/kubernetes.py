@@ -107,8 +107,8 @@ def _pod(
   *,
   has_chips: bool = True,
 ) -> dict[str, Any]:
-  """A pod with one container on a host of the slice, and the volume."""
-  slice_, (claim, mount) = target.slice_, target.volume or ("", "")
+  """A pod with one container on a host of the slice, and the volume if any."""
+  slice_ = target.slice_
   selector, resource = {}, "google.com/tpu"
   if slice_.platform == "tpu":
     tpu = slices.TPUS[slice_.accelerator]
@@ -119,23 +119,32 @@ def _pod(
     selector["cloud.google.com/gke-accelerator"] = gke
     resource = "nvidia.com/gpu"
   chips = {resource: slice_.chips_per_host}
-  cache = str(pathlib.PurePosixPath(mount) / "cache")
+  of_container, of_pod = _volume(*target.volume) if target.volume else ({}, {})
   return {
     **({"nodeSelector": selector} if has_chips else {}),
     "containers": [
       {
         "image": target.image,
-        # Data and compiled programs are prepared once, for all hosts.
-        "env": [{"name": "SR2_JAX_CACHE_DIR", "value": cache}],
+        "env": [],
         **({"resources": {"limits": chips}} if has_chips else {}),
-        "volumeMounts": [{"name": "shared", "mountPath": mount}],
+        **of_container,
         **container,
       }
     ],
-    "volumes": [
-      {"name": "shared", "persistentVolumeClaim": {"claimName": claim}}
-    ],
+    **of_pod,
   }
+
+
+def _volume(claim: str, mount: str) -> tuple[dict[str, Any], dict[str, Any]]:
+  """What a container and a pod say of a volume that all hosts share."""
+  # Data and compiled programs are prepared once, for all hosts.
+  cache = str(pathlib.PurePosixPath(mount) / "cache")
+  volume = {"name": "shared", "persistentVolumeClaim": {"claimName": claim}}
+  of_container = {
+    "env": [{"name": "SR2_JAX_CACHE_DIR", "value": cache}],
+    "volumeMounts": [{"name": "shared", "mountPath": mount}],
+  }
+  return of_container, {"volumes": [volume]}
 
 
 def rayjob(jobs: Sequence[jobs_lib.Job], target: target_lib.Target) -> str:

@@ -7,8 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import NoReturn
 
-from launch import attempts, emulation, notify, slices
+from launch import attempts, bucket, emulation, notify, slices
 from sr2_jax import errors, paths
+from sr2_jax.buckets import address
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SHORTEST_STALL, _LONGEST_TIME = 10, 30 * 86400  # seconds
@@ -22,7 +23,8 @@ class Options:
 
   Attributes:
     sweep: a sweep file, perhaps with a budget.
-    workdir: folder of all run folders.
+    workdir: folder of all run folders, on this machine.
+    url: of that folder, if it is in a bucket; else "".
     only: globs of names of runs.
     settings: {field: value} for all runs.
     grid: {field: values}, of an experiment file.
@@ -44,6 +46,7 @@ class Options:
 
   sweep: str
   workdir: pathlib.Path
+  url: str
   only: tuple[str, ...]
   settings: dict[str, str]
   grid: dict[str, str]
@@ -95,9 +98,14 @@ def parse(arguments: Sequence[str], *, engines: Sequence[str]) -> Options:
       f"--stall has to be at least {_SHORTEST_STALL}s, or 0 for never, not "
       f"{typed.stall}."
     )
+  workdir = address.run_folder(typed.workdir, "--workdir")
+  url = workdir if address.is_url(workdir) else ""
+  if url:
+    _check_bucket(typed)
   return Options(
     sweep=paths.local(typed.sweep, "--sweep"),
-    workdir=pathlib.Path(paths.for_checkpoints(typed.workdir, "--workdir")),
+    workdir=bucket.local(workdir),
+    url=url,
     only=tuple(typed.only),
     settings=assignments(typed.set, "--set"),
     grid=assignments(typed.grid, "--grid"),
@@ -118,6 +126,17 @@ def parse(arguments: Sequence[str], *, engines: Sequence[str]) -> Options:
     wait=seconds(typed.wait or "0", "--wait"),
     price=_price(typed.price),
   )
+
+
+def _check_bucket(typed: argparse.Namespace) -> None:
+  """Refuses what needs a folder that the hosts share."""
+  flag = "--engine=ray" if typed.engine == "ray" else f"--emit={typed.emit}"
+  if typed.engine == "ray" or typed.emit in ("rayjob", "sbatch"):
+    raise errors.UserError(
+      f"{flag} needs a --workdir that all hosts share, not a bucket.\nRuns in "
+      "buckets are started by this machine, or by --emit=jobset, xpk or "
+      "commands."
+    )
 
 
 def _price(typed: str) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 
 from launch import jobs as jobs_lib
 from sr2_jax import errors, files, json_files
+from sr2_jax.buckets import state
 from sr2_jax.config import derived, fields, record
 from sr2_jax.data import published
 from sr2_jax.records import folder as folder_lib
@@ -176,7 +177,7 @@ def is_finished(job: jobs_lib.Job) -> bool:
   Raises:
     UserError: if a run with another config has finished in the folder.
   """
-  if not job.folder.is_done:
+  if not job.folder.is_done or state.is_unsent(job.folder.path):
     return False
   job.folder.check(
     record.to_dict(job.config),

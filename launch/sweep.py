@@ -1,7 +1,7 @@
 """Trains and evaluates every run of a sweep that has not finished.
 
 Usage:
-  python -m launch.sweep --sweep=FILE[:BUDGET] --workdir=FOLDER
+  python -m launch.sweep --sweep=FILE[:BUDGET] --workdir=FOLDER|URL
                          [--only NAME ...] [--set FIELD=VALUE]
                          [--mode=train|eval] [--retries=N] [--stall=TIME]
                          [--notify=URL|FILE]
@@ -28,7 +28,8 @@ Flags:
                          experiments/paper.py. A file that begins with
                          experiments/ and is not here is taken from those that
                          come with sr2_jax.
-  --workdir=FOLDER       Gets a folder and a log for each run, by its name.
+  --workdir=FOLDER|URL   Gets a folder and a log for each run, by its name. May
+                         be in a bucket: gs://bucket/paper, s3://bucket/paper.
   --only NAME ...        Only these runs; * and ? stand for any letters.
   --set FIELD=VALUE      Changes a field of all runs, as --config.FIELD=VALUE
                          does for one; may be given several times. Retrained
@@ -93,13 +94,13 @@ Exit codes:
 import contextlib
 import importlib.util
 import os
-import pathlib
 import sys
 import textwrap
 from collections.abc import Sequence
 
 from launch import (
   attempts,
+  bucket,
   driver,
   emit,
   engine,
@@ -115,7 +116,6 @@ from launch import (
 from launch import jobs as jobs_lib
 from launch import target as target_lib
 from sr2_jax import errors, program, streams
-from sr2_jax.records import folder as folder_lib
 
 
 @program.entry(stopped=None, needs_output=False)
@@ -126,6 +126,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{(__doc__ or '').strip()}\n\n{_rules()}")
     return errors.DONE
   asked = options.parse(argv[1:], engines=("local", "ray"))
+  if asked.url:
+    bucket.bring(asked.url)
   jobs = jobs_lib.load(
     asked.sweep,
     asked.workdir,
@@ -133,6 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings=asked.settings,
     mode=asked.mode,
     grid=asked.grid,
+    url=asked.url,
   )
   if asked.emit and asked.slice_ is not None:
     print(emit.emit(asked.emit, jobs, _target(asked, asked.slice_)), end="")
@@ -145,7 +148,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(_status(asked, jobs))
     return errors.DONE
   signals = engine.Signals()
-  with folder_lib.RunFolder(asked.workdir).claim(), signals.listening():
+  folder = bucket.claimed(asked.url or str(asked.workdir))
+  with folder, signals.listening():
     outcomes = _run(asked, jobs, signals)
     with _telling(asked) as tell:
       tell(tables.count(outcomes))
@@ -252,7 +256,7 @@ def _telling(
 def _target(asked: options.Options, slice_: slices.Slice) -> target_lib.Target:
   """Where the runs are to go whose files are asked for."""
   # Without "..", or it could lead out of what a pod mounts.
-  workdir = pathlib.Path(os.path.abspath(asked.workdir))
+  workdir = asked.url or os.path.abspath(asked.workdir)
   return target_lib.Target(
     slice_=slice_,
     name=asked.workdir.name or "sweep",
@@ -266,9 +270,7 @@ def _target(asked: options.Options, slice_: slices.Slice) -> target_lib.Target:
   )
 
 
-def _of_the_sweep(
-  asked: options.Options, workdir: pathlib.Path
-) -> tuple[str, ...]:
+def _of_the_sweep(asked: options.Options, workdir: str) -> tuple[str, ...]:
   """The arguments that start the same sweep on a Ray cluster."""
   slice_, policy = asked.slice_, asked.policy
   assert slice_ is not None

@@ -6,6 +6,7 @@ import shlex
 
 from launch import host, slices
 from launch import jobs as jobs_lib
+from sr2_jax.buckets import address
 from sr2_jax.config import experiment_file
 
 # Seconds between SIGTERM and SIGKILL; a run has to save in them.
@@ -19,7 +20,7 @@ class Target:
   Attributes:
     slice_: what each run gets.
     name: of the sweep.
-    workdir: absolute, as the hosts see it.
+    workdir: absolute, as the hosts see it; or the URL of a bucket.
     retries: of a run that crashes.
     slices: at most so many at once; 0 is any number.
     image: of the container.
@@ -30,13 +31,18 @@ class Target:
 
   slice_: slices.Slice
   name: str
-  workdir: pathlib.Path
+  workdir: str
   retries: int
   slices: int = 0
   image: str = ""
   volume: tuple[str, str] | None = None
   queue: str = ""
   arguments: tuple[str, ...] = ()
+
+  @property
+  def is_in_bucket(self) -> bool:
+    """Whether the hosts share no folder."""
+    return address.is_url(self.workdir)
 
 
 def command(job: jobs_lib.Job, target: Target) -> list[str]:
@@ -48,15 +54,20 @@ def command(job: jobs_lib.Job, target: Target) -> list[str]:
     flag = argument.partition("=")[0]
     folder = folders.get(flag)
     arguments.append(
-      f"{flag}={target.workdir / folder}" if folder else argument
+      f"{flag}={target.workdir}/{folder}" if folder else argument
     )
   auto = ["--coordinator=auto"] if target.slice_.hosts > 1 else []
   return ["python", "-m", "sr2_jax.main", *arguments, *auto]
 
 
 def with_cache(job: jobs_lib.Job, target: Target) -> str:
-  """A command as a shell reads it, with a cache that all hosts share."""
-  cache = f"SR2_JAX_CACHE_DIR={target.workdir / host.CACHE}"
+  """A command as a shell reads it, with a cache that all hosts share.
+
+  Where they share nothing, each has the usual one.
+  """
+  if target.is_in_bucket:
+    return shlex.join(command(job, target))
+  cache = f"SR2_JAX_CACHE_DIR={target.workdir}/{host.CACHE}"
   return shlex.join(["env", cache, *command(job, target)])
 
 

@@ -21,10 +21,9 @@ ONLY_PRETRAIN = "--config.joint.num_epochs=0"
 # Sooner than users have it, so that the tests need not wait.
 PROGRAM = """
 import sys
-from sr2_jax.buckets import fetch, owner
-from sr2_jax.training import mirroring
+from sr2_jax.buckets import fetch, owner, sending
 owner.BEAT, owner.STALE, owner.LOOK = 0.3, 4.0, 0.1
-mirroring._PATIENCE = mirroring._PATIENCE_OF_A_STOP = 2.0
+sending.PATIENCE = sending.PATIENCE_OF_A_STOP = 2.0
 fetch._PATIENCE = 2.0
 from sr2_jax import main
 sys.exit(main.main(sys.argv))

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from sr2_jax import errors, files
 from sr2_jax.buckets import address as address_lib
 from sr2_jax.buckets import fetch, lists
-from sr2_jax.buckets import store as store_lib
 
 # What a run writes for people, or for itself only.
 _UNREAD = ("tensorboard/", "profile/", "checkpoints/damaged/")
@@ -63,7 +62,7 @@ def bring(text: str, name: str, is_wanted: Callable[[str], bool]) -> str:
 
     if _bring_run(run, is_inside):
       return str(path)
-  store = _connect(address)
+  store = fetch.connected(address)
   below = map(address.below, fetch.patiently(store.folders, text))
   found = [run for run in below if _bring_run(run, is_wanted)]
   if not found:
@@ -97,8 +96,10 @@ def _bring_run(
   address: address_lib.Address, is_wanted: Callable[[str], bool]
 ) -> bool:
   """Whether a folder is a run's; what is wanted of it is here then."""
-  url, store = str(address), _connect(address)
-  if not fetch.patiently(lambda: any(lists.newest_first(store)), url):
+  url, store = str(address), fetch.connected(address)
+  newest = fetch.patiently(lambda: next(lists.newest_first(store), None), url)
+  # The folder of a sweep has only files beside those of its runs.
+  if newest is None or "config.json" not in newest.files:
     return False
   folder = address_lib.copy(address)
 
@@ -108,7 +109,3 @@ def _bring_run(
   with files.one_at_a_time(folder / ".fetching", wait):
     found = fetch.newest(store, folder, url, is_wanted=is_wanted)
   return found is not None and any(map(is_wanted, found.files))
-
-
-def _connect(address: address_lib.Address) -> store_lib.Store:
-  return fetch.patiently(lambda: store_lib.connect(address), str(address))

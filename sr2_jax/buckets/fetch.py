@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from sr2_jax import errors, files
+from sr2_jax.buckets import address as address_lib
 from sr2_jax.buckets import lists
 from sr2_jax.buckets import store as store_lib
 
@@ -45,6 +46,11 @@ def patiently(work: Callable[[], T], url: str) -> T:
           "Check the URL, the credentials of this machine and its network."
         ) from error
     time.sleep(_PAUSE)
+
+
+def connected(address: address_lib.Address) -> store_lib.Store:
+  """The store behind a URL; raises UserError as `patiently` does."""
+  return patiently(lambda: store_lib.connect(address), str(address))
 
 
 def newest(

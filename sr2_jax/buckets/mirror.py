@@ -9,21 +9,17 @@ import collections
 import concurrent.futures
 import contextlib
 import hashlib
-import json
 import pathlib
 import threading
 import time
 from collections.abc import Callable, Mapping
 
-from sr2_jax import files
-from sr2_jax.buckets import fetch, lists, snapshot
+from sr2_jax.buckets import fetch, lists, snapshot, state
 from sr2_jax.buckets import owner as owner_lib
 from sr2_jax.buckets import store as store_lib
 
 # Bytes of a part. A log that grows is sent again from its last part on.
 PART = 8 * 2**20
-# What a mirror knows of its folder, and the second names of files.
-_OWN = ".mirror"
 # In seconds: pauses after failures; when a note tells of them.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _NOTES = (60.0, 600.0)
@@ -45,6 +41,12 @@ class Mirror:
     owner: of the folder in the bucket.
     base: the newest list there, if the folder has its files or later ones.
     tell: gets notes.
+    is_part: whether a file is mirrored, by its path in the folder.
+    every: seconds from request to request; None: only what is asked for.
+
+  Attributes:
+    number: of the newest list.
+    reason: why the last request that failed did.
   """
 
   def __init__(
@@ -56,15 +58,19 @@ class Mirror:
     session: str,
     base: lists.FileList | None,
     tell: owner_lib.Tell,
+    is_part: Callable[[str], bool] = snapshot.everything,
+    every: float | None = None,
   ) -> None:
     self.url = url
+    self._is_part, self._every = is_part, every
+    state.mark(folder, is_unsent=True)
     self._store, self._folder, self._owner = store, folder, owner
     self._session, self._tell = session, tell
     # The newest lists, whose objects stay.
     self._kept: collections.deque[lists.FileList] = collections.deque()
     if base is not None:
       self._kept.append(base)
-    self._number = max(base.number if base else 0, owner.last_list)
+    self.number = max(base.number if base else 0, owner.last_list)
     self._stamps: dict[str, snapshot.Stamp] = {}
     self._garbage: set[str] = set()
     self._present: frozenset[str] | None = None
@@ -74,15 +80,10 @@ class Mirror:
     self._is_saving: Callable[[], bool] = lambda: False
     self._is_over = False
     self._failing_since: float | None = None
-    self._reason = ""
+    self.reason = ""
     self._notes_told = 0
     self._thread = threading.Thread(target=self._work, daemon=True)
     self._thread.start()
-
-  @property
-  def number(self) -> int:
-    """Of the newest list."""
-    return self._number
 
   def request(self, is_saving: Callable[[], bool] | None = None) -> None:
     """Asks for the folder as it is now, and returns at once.
@@ -142,21 +143,17 @@ class Mirror:
         self._changed.notify_all()
     left = self._not_sent()
     if not left:
+      state.mark(self._folder, is_unsent=False)
       self._thread.join()
       if is_done:
         self._drop_the_list_before()
     self._owner.release()
     return left
 
-  @property
-  def reason(self) -> str:
-    """Why the last request has failed."""
-    return self._reason
-
   def _not_sent(self) -> list[str]:
     return [
       name
-      for name in snapshot.names(self._folder)
+      for name in filter(self._is_part, snapshot.names(self._folder))
       if self._stamps.get(name) != snapshot.stamp(self._folder / name)
     ]
 
@@ -172,7 +169,8 @@ class Mirror:
     while True:
       with self._changed:
         while self._done >= self._wanted and not self._is_over:
-          self._changed.wait()
+          if not self._changed.wait(self._every):
+            self._wanted += 1
         if self._done >= self._wanted or self._owner.is_lost:
           break
         wanted = self._wanted
@@ -196,7 +194,7 @@ class Mirror:
   def _has_failed(self, error: Exception) -> None:
     now = time.monotonic()
     with self._changed:
-      self._reason = str(error)
+      self.reason = str(error)
       if self._failing_since is None:
         self._failing_since = now
       failing = now - self._failing_since
@@ -206,7 +204,7 @@ class Mirror:
       self._notes_told += 1
       self._tell(
         f"note: {self.url} has not been reached for "
-        f"{failing / 60:.0f} minutes ({self._reason}); the run goes on, and "
+        f"{failing / 60:.0f} minutes ({self.reason}); the run goes on, and "
         f"its files are in {self._folder}"
       )
 
@@ -225,10 +223,10 @@ class Mirror:
       OSError: if a file cannot be read.
     """
     self._wait_for_checkpoint()
-    room = self._folder / _OWN / "files"
+    room = self._folder / state.OWN / "files"
     for attempt in range(_ATTEMPTS):
       try:
-        with snapshot.of(self._folder, room) as frozen:
+        with snapshot.of(self._folder, room, self._is_part) as frozen:
           self._send_files(frozen)
         return
       except FileNotFoundError:
@@ -302,7 +300,7 @@ class Mirror:
       StoreError: if that fails, or another owns it.
     """
     while True:
-      one = lists.FileList(self._number + 1, self._session, found)
+      one = lists.FileList(self.number + 1, self._session, found)
       key, data = lists.key_of(one.number), one.encode()
       try:
         self._store.put_if(key, data, version=store_lib.ABSENT)
@@ -313,12 +311,12 @@ class Mirror:
           self._owner.beat()
           if self._owner.is_lost:
             raise store_lib.StoreError("another run has taken over") from None
-          self._number += 1
+          self.number += 1
           continue
       break
-    self._number = self._owner.last_list = one.number
+    self.number = self._owner.last_list = one.number
     self._kept.append(one)
-    remember(self._folder, self._session, one)
+    state.remember(self._folder, self._session, one)
 
   def _collect(self) -> None:
     """Deletes what neither of the last two lists names."""
@@ -349,29 +347,3 @@ class Mirror:
       for key in self._store.keys("files/")
       if not key.endswith(self._session)
     }
-
-
-def remember(
-  folder: pathlib.Path, session: str, base: lists.FileList | None
-) -> None:
-  """Notes which list a folder here goes on from, and who works in it."""
-  mark = base.mark if base else (0, "")
-  text = json.dumps({"session": session, "base": mark})
-  # On a full disk it is missing, and the folder is fetched again.
-  with contextlib.suppress(OSError):
-    files.write_atomically(folder / _OWN / "state.json", text.encode())
-
-
-def forget(folder: pathlib.Path) -> None:
-  """Notes that a folder here is not what any list says."""
-  (folder / _OWN / "state.json").unlink(missing_ok=True)
-
-
-def remembered(folder: pathlib.Path) -> tuple[str, tuple[int, str]] | None:
-  """The session and the mark that were noted last; None if there are none."""
-  try:
-    found = json.loads((folder / _OWN / "state.json").read_bytes())
-    number, session = found["base"]
-    return str(found["session"]), (int(number), str(session))
-  except (OSError, ValueError, LookupError, TypeError):
-    return None

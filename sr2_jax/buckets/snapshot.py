@@ -10,7 +10,7 @@ import os
 import pathlib
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 # How a file is known to be as it was.
 Stamp = tuple[int, int, int]
@@ -41,8 +41,17 @@ def is_saving(folder: pathlib.Path) -> bool:
   )
 
 
+def everything(_: str) -> bool:
+  """Whether a file is mirrored, by its path: each is."""
+  return True
+
+
 @contextlib.contextmanager
-def of(folder: pathlib.Path, room: pathlib.Path) -> Iterator[dict[str, Frozen]]:
+def of(
+  folder: pathlib.Path,
+  room: pathlib.Path,
+  is_part: Callable[[str], bool] = everything,
+) -> Iterator[dict[str, Frozen]]:
   """The files of a folder, by their paths in it, as long as the block lasts.
 
   Checkpoints come first: what else a run needs to go on from one is on disk
@@ -52,6 +61,7 @@ def of(folder: pathlib.Path, room: pathlib.Path) -> Iterator[dict[str, Frozen]]:
   Args:
     folder: of the run.
     room: a folder in the same file system, for second names.
+    is_part: whether a file is mirrored, by its path.
 
   Raises:
     FileNotFoundError: if a file went away; take another one.
@@ -60,7 +70,7 @@ def of(folder: pathlib.Path, room: pathlib.Path) -> Iterator[dict[str, Frozen]]:
   try:
     yield {
       name: _freeze(folder / name, room / str(number))
-      for number, name in enumerate(names(folder))
+      for number, name in enumerate(filter(is_part, names(folder)))
     }
   finally:
     shutil.rmtree(room, ignore_errors=True)

@@ -40,8 +40,7 @@ def _reason(error: Exception) -> str:
   """An error of orbax or of the system in a few words."""
   if isinstance(error, OSError) and error.strerror:
     return error.strerror
-  system_error = _system_error(error)
-  if system_error:
+  if system_error := _system_error(error):
     return system_error[1]
   lines = str(error).strip().splitlines()
   return lines[0][:200] if lines else type(error).__name__
@@ -177,10 +176,7 @@ class Checkpoints:
     return tree
 
   def _restore(self, step: int, abstract_state: Any) -> Any:
-    """What this process reads; ValueError where it is damaged.
-
-    Any other error is the system's: the files are as they were written.
-    """
+    """What this process reads; ValueError if damaged, else the system's."""
     file_list.verify(self._path(step))
     identity.check(self._path(step), step)
     abstract_state = jax.tree.map(
@@ -295,7 +291,7 @@ class Checkpoints:
       self.wait()
 
   def is_saving(self) -> bool:
-    """Whether a save has begun and is not committed."""
+    """Whether a save has begun and is not committed yet."""
     return self._manager.is_saving_in_progress()
 
   def close(self) -> None:

@@ -7,19 +7,16 @@ bucket and sends what is new; the others fetch what they have to read.
 import contextlib
 import os
 import pathlib
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
-from sr2_jax import agreement, errors, parallel, paths
+from sr2_jax import agreement, errors, parallel
 from sr2_jax.buckets import address as address_lib
-from sr2_jax.buckets import fetch, lists, mirror, owner
+from sr2_jax.buckets import fetch, mirror, sending
 from sr2_jax.buckets import store as store_lib
 from sr2_jax.records import folder as folder_lib
 
-# Seconds for which a store may fail until nobody waits for it any more: at the
-# end of a phase or of a run, and where the run is asked to stop.
-_PATIENCE, _PATIENCE_OF_A_STOP = 60.0, 10.0
-# Others of the run need the files, so that it cannot go on without.
+# Seconds for which a store may fail where other processes need the files, so
+# that the run cannot go on without it.
 _PATIENCE_OF_OTHERS = 240.0
 
 
@@ -85,7 +82,7 @@ class InBucket(OnDisk):
     if self._sender is not None:
       self._sender.request()
       is_there = self._sender.wait(
-        _PATIENCE if is_alone else _PATIENCE_OF_OTHERS
+        sending.PATIENCE if is_alone else _PATIENCE_OF_OTHERS
       )
       if not is_there and not is_alone:
         raise errors.UserError(
@@ -125,12 +122,12 @@ def opened(
   address = address_lib.parse(os.fspath(workdir), "--workdir")
   url, folder = str(address), folder_lib.RunFolder(folder_of(workdir))
   agreement.on_workdir(url)
-  store = fetch.patiently(lambda: store_lib.connect(address), url)
+  store = fetch.connected(address)
   with contextlib.ExitStack() as stack:
     stack.enter_context(folder.claim())
     sender = None
     if is_first:
-      sender = stack.enter_context(_sending(store, folder.path, url))
+      sender = stack.enter_context(sending.sending(store, folder.path, url))
       if must_exist:
         _check_is_run(folder, url)
     place = InBucket(folder.path, store, url, sender)
@@ -153,82 +150,3 @@ def _check_is_run(folder: folder_lib.RunFolder, name: str) -> None:
       f"{name} is not a run folder: it has no config.json.\n"
       "Give the --workdir of a run, or leave --mode=eval out to train."
     )
-
-
-@contextlib.contextmanager
-def _sending(
-  store: store_lib.Store, folder: pathlib.Path, url: str
-) -> Iterator[mirror.Mirror]:
-  """A mirror of a folder, which has the newest files of the bucket.
-
-  What is not in the bucket at the end is said.
-
-  Raises:
-    UserError: if all else went well.
-    FolderInUseError: if another run has taken it over.
-  """
-  sender = start(store, folder, url, _tell)
-
-  def lacks(left: Sequence[str]) -> str:
-    reason = sender.reason or "no answer"
-    return (
-      f"{url} lacks {paths.listed(left)} ({reason}).\n"
-      f"They are in {folder}; the same command on this machine goes on."
-    )
-
-  try:
-    yield sender
-  except BaseException:
-    with contextlib.suppress(errors.FolderInUseError):
-      if left := sender.close(_PATIENCE_OF_A_STOP):
-        _tell(lacks(left))
-    raise
-  if left := sender.close(_PATIENCE, is_done=True):
-    raise errors.UserError(lacks(left))
-  _tell(f"{url} is up to date")
-
-
-def start(
-  store: store_lib.Store,
-  folder: pathlib.Path,
-  url: str,
-  tell: Callable[[str], None],
-) -> mirror.Mirror:
-  """A mirror of a claimed folder, once that has what the bucket has.
-
-  A folder that goes on from the newest list stays: it may have more than the
-  bucket. Any other becomes what that list says.
-
-  Raises:
-    FolderInUseError: if another live run owns the folder in the bucket.
-    UserError: if the bucket cannot be used, or is incomplete.
-    OSError: if there is no room.
-  """
-  before = mirror.remembered(folder)
-  old_session, mark = before or ("", (0, ""))
-  session = owner.new_session()
-  owned = owner.Owner(store, url, session)
-  fetch.patiently(lambda: owned.claim(before=old_session, tell=tell), url)
-  try:
-    found = fetch.patiently(
-      lambda: next(lists.newest_first(store, at_least=owned.last_list), None),
-      url,
-    )
-    goes_on = found is None or (
-      before is not None
-      and (found.session == old_session or found.mark == mark)
-    )
-    if not goes_on:
-      tell(f"fetching {url} to {folder}")
-      mirror.forget(folder)
-      found = fetch.newest(store, folder, url, at_least=owned.last_list)
-    mirror.remember(folder, session, found)
-    tell(f"{url} is mirrored from {folder}")
-  except BaseException:
-    owned.release()
-    raise
-  return mirror.Mirror(store, folder, url, owned, session, found, tell)
-
-
-def _tell(text: str) -> None:
-  print(text, file=sys.stderr, flush=True)

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from sr2_jax import errors
-from sr2_jax.buckets import lists, mirror, owner
+from sr2_jax.buckets import lists, mirror, owner, state
 from sr2_jax.buckets import store as store_lib
 from tests.buckets import memory, worlds
 
@@ -255,7 +255,7 @@ def test_a_full_disk_here_does_not_stop_it(run, tmp_path, monkeypatch):
     raise OSError(28, "No space left on device")
 
   monkeypatch.setattr(os, "link", fail)
-  monkeypatch.setattr(mirror.files, "write_atomically", fail)
+  monkeypatch.setattr(state.files, "write_atomically", fail)
   with worlds.sending(store, run) as sender:
     assert sender.close(5) == []
   monkeypatch.undo()
@@ -288,15 +288,3 @@ def test_killed_after_any_request(run, tmp_path, number):
   found = worlds.fetched(store, tmp_path / "other")
   assert found in [{}, *seen]
   assert number < 5 or found
-
-
-def test_what_is_remembered(tmp_path):
-  assert mirror.remembered(tmp_path) is None
-  mirror.remember(tmp_path, "a", None)
-  assert mirror.remembered(tmp_path) == ("a", (0, ""))
-  mirror.remember(tmp_path, "b", lists.FileList(7, "a", {}))
-  assert mirror.remembered(tmp_path) == ("b", (7, "a"))
-  (tmp_path / ".mirror/state.json").write_text("{")
-  assert mirror.remembered(tmp_path) is None
-  mirror.forget(tmp_path)
-  mirror.forget(tmp_path)

@@ -1,6 +1,7 @@
 """A folder that is mirrored to a store in memory, for tests."""
 
 import contextlib
+import time
 
 from sr2_jax.buckets import fetch, lists, owner
 from sr2_jax.buckets import mirror as mirror_lib
@@ -61,3 +62,10 @@ def fetched(store, folder):
   """What another machine finds."""
   fetch.newest(store, folder, URL)
   return read(folder)
+
+
+def wait_for(condition):
+  until = time.monotonic() + 20
+  while not condition():
+    assert time.monotonic() < until
+    time.sleep(0.01)

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from sr2_jax import errors
-from sr2_jax.buckets import owner
+from sr2_jax.buckets import owner, sending
 from sr2_jax.buckets import store as store_lib
 from sr2_jax.training import mirroring
 from tests.buckets import memory, worlds
@@ -18,8 +18,8 @@ def store(monkeypatch, tmp_path):
   monkeypatch.setattr(owner, "BEAT", 0.05)
   monkeypatch.setattr(owner, "STALE", 0.3)
   monkeypatch.setattr(owner, "LOOK", 0.02)
-  monkeypatch.setattr(mirroring, "_PATIENCE", 0.2)
-  monkeypatch.setattr(mirroring, "_PATIENCE_OF_A_STOP", 0.1)
+  monkeypatch.setattr(sending, "PATIENCE", 0.2)
+  monkeypatch.setattr(sending, "PATIENCE_OF_A_STOP", 0.1)
   found = memory.Memory()
   monkeypatch.setattr(store_lib, "connect", lambda address: found)
   on(monkeypatch, tmp_path / "first")
