@@ -38,7 +38,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.stop_on_divergence = False
   # Run folder whose `pretrain` weights start `joint`, instead of a `pretrain`
   # phase in this run, or the weights alone: its folder weights/, a network's
-  # folder in there, a file, or the name of released weights. "" trains its own.
+  # folder in there, a file, or the name of released weights. A URL of a bucket
+  # instead of a path will do. "" trains its own.
   config.init_from = ""
   # True takes the network in init_from for other images than it was trained on.
   # The first phase of this run starts from its weights, and both phases have

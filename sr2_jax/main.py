@@ -1,8 +1,8 @@
 """Trains and evaluates networks that super-resolve and classify an image.
 
 Usage:
-  python -m sr2_jax.main --config=FILE [--workdir=FOLDER] [--mode=train|eval]
-                         [--config.FIELD=VALUE ...]
+  python -m sr2_jax.main --config=FILE [--workdir=FOLDER|URL]
+                         [--mode=train|eval] [--config.FIELD=VALUE ...]
 Installed with pip, sr2-train is the same command.
 
 Examples:
@@ -23,7 +23,8 @@ Flags:
   --config=FILE         Experiment file. One that begins with experiments/ and
                         is not here is taken from those that come with sr2_jax.
   --config.FIELD=VALUE  Changes a field; experiments/default.py explains each.
-  --workdir=FOLDER      Run folder; runs/<experiment> by default.
+  --workdir=FOLDER|URL  Run folder; runs/<experiment> by default. May be in a
+                        bucket: gs://bucket/run or s3://bucket/run.
   --mode=train|eval     "train" trains, resumes and evaluates; "eval" only
                         evaluates a checkpoint.
   --help                This text.

@@ -23,7 +23,8 @@ BMP, GIF, PGM or AVIF. An output has the scale of the network and its name.
 Weights:
   --weights=NAME|FOLDER|FILE  Released weights such as fsrcnn_x4_mnist, a run
                             folder, a folder of weights in it, or one
-                            .safetensors file.
+                            .safetensors file. Folders and files may be in a
+                            bucket: gs://bucket/run or s3://bucket/run.
   --method=NAME             Which network of a run folder; the last by default.
   --checkpoint=last|best    Of a folder; "last" by default.
   --seeds=all|first|0,2     Members to use; the picture is the mean of all.

@@ -422,11 +422,20 @@ def test_home_is_found_in_paths(monkeypatch, tmp_path):
     "config.eval.srmd.weights", "config.eval.srmd.pca",
   ],
 )  # fmt: skip
-@pytest.mark.parametrize("path", ["gs://bucket/x", "FILE:///x", "x\udcff"])
+@pytest.mark.parametrize("path", ["gs://b/x", "FILE:///x", "x\udcff"])
 def test_paths_that_are_no_local_ones_are_refused(name, path):
   message = _mistake(QUICKSTART, f"--{name}={path}")
   assert message.startswith(f"--{name}=" if "." not in name else f"{name}=")
   assert len(message.splitlines()) == 1
+
+
+def test_run_folders_in_buckets():
+  urls = "gs://bucket/a/", "s3://bucket/b c"
+  command = _parse(
+    QUICKSTART, f"--workdir={urls[0]}", f"--config.init_from={urls[1]}"
+  )
+  assert command.workdir == "gs://bucket/a"
+  assert command.config.init_from == urls[1]
 
 
 @pytest.mark.parametrize("name", ["workdir", "config.init_from"])

@@ -81,7 +81,7 @@ def test_what_is_not_there_is_named(run, tmp_path):
   for typed, problem in (
     ("nowhere", "no such file or folder.\nIt takes .*a run folder"),
     (str(tmp_path), "no last.safetensors in"),
-    ("gs://bucket/run", "is a URL"),
+    ("az://bucket/run", "is a URL"),
   ):
     with pytest.raises(errors.UserError, match=problem):
       choice.find(typed)

@@ -140,7 +140,7 @@ def test_a_number_that_is_not_the_runs_is_refused(
     (["{run}", "--method=wdsr"], "--method=wdsr: "),
     (["{run}", "--seeds=x"], "--seeds=x: "),
     (["{run}", "{run}"], f"{NAME} is in several of the runs"),
-    (["gs://bucket"], "is a URL"),
+    (["az://bucket"], "is a URL"),
     (["--check"], "there is no weights.json"),
   ],
 )

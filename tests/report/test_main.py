@@ -144,7 +144,7 @@ def test_help_needs_no_matplotlib():
 
 
 @pytest.mark.parametrize(
-  "arguments", [["gs://bucket/run"], ["{run}", "--out=s3://bucket/report"]]
+  "arguments", [["az://bucket/run"], ["{run}", "--out=s3://bucket/report"]]
 )
 def test_urls_are_refused(tmp_path, capsys, arguments):
   rows_lib.merge(tmp_path / "results.jsonl", result_rows.run())
