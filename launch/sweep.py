@@ -126,7 +126,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{(__doc__ or '').strip()}\n\n{_rules()}")
     return errors.DONE
   asked = options.parse(argv[1:], engines=("local", "ray"))
-  if asked.url:
+  # To print files takes no look at the runs, unless a source is left out.
+  if asked.url and (asked.only or not asked.emit):
     bucket.bring(asked.url)
   jobs = jobs_lib.load(
     asked.sweep,

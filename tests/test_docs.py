@@ -10,7 +10,7 @@ import shlex
 
 import pytest
 
-from launch import sweep, tables
+from launch import bucket, sweep, tables
 from sr2_jax import main, names, predict
 from sr2_jax.config import accepted, fields
 from sr2_jax.demo import command_line as demo_command_line
@@ -115,6 +115,7 @@ def _sweep_parses(arguments, monkeypatch):
     "eval.clip=true" if word == "FIELD=VALUE" else word for word in arguments
   ]
   monkeypatch.setattr(tables, "listing", lambda jobs, speeds: "")
+  monkeypatch.setattr(bucket, "bring", lambda url: None)
   # These start nothing either.
   starts = not any(
     word.startswith(("--status", "--emit")) for word in arguments
