@@ -40,9 +40,12 @@ def on_program(command: command_line.Command) -> None:
     return
   config = record.flatten(record.to_dict(command.config))
   flags = ("mode", "peer_timeout", "heartbeat_timeout")
+  workdir = command.workdir
   facts = {
     **{f"config.{field}": value for field, value in config.items()},
     **{f"--{flag}": getattr(command, flag) for flag in flags},
+    # Paths may differ, where they lead to the same folder.
+    "--workdir": workdir if isinstance(workdir, str) else "a path",
     "Python": platform.python_version(),
     **provenance.packages(),
     **{f"${name}": os.environ.get(name) for name in _VARIABLES},
@@ -84,19 +87,6 @@ def on_folder(path: pathlib.Path) -> None:
     if processes.index == 0:
       with contextlib.suppress(OSError):
         token.unlink()
-
-
-def on_workdir(url: str) -> None:
-  """Compares the URL of the run folder, of which each has its own copy.
-
-  Raises:
-    DisagreementError: in every process, if one has another.
-  """
-  _compare(
-    "to compare --workdir",
-    {"--workdir": url},
-    way_out="Give all processes the same --workdir.",
-  )
 
 
 def on_data(name: str, fingerprint: str) -> None:

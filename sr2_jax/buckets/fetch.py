@@ -2,12 +2,13 @@
 
 import concurrent.futures
 import contextlib
+import functools
 import hashlib
 import os
 import pathlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from sr2_jax import errors, files
@@ -15,7 +16,7 @@ from sr2_jax.buckets import address as address_lib
 from sr2_jax.buckets import lists
 from sr2_jax.buckets import store as store_lib
 
-# Parts that are on their way at once.
+# Parts or files that are on their way at once.
 AT_ONCE = 4
 # In seconds: how long a store that does not answer is asked again.
 _PATIENCE, _PAUSE = 60.0, 2.0
@@ -129,19 +130,18 @@ def _fetch(
   missing = [
     name for name in wanted if not _is_there(folder / name, wanted[name])
   ]
-  with _workers() as pool:
-    for name in missing:
-      path = folder / name
-      _clear_way(path, folder)
 
-      def part(one: lists.Part) -> bytes:
-        return patiently(lambda: _part(store, one), url)
+  def bring(name: str) -> None:
+    path = folder / name
+    _clear_way(path, folder)
+    # Another process may fetch the same file.
+    with files.replacing(path, shared=True, durable=False) as file:
+      for part in wanted[name]:
+        file.write(patiently(functools.partial(_part, store, part), url))
 
-      # Another process may fetch the same file.
-      with files.replacing(path, shared=True, durable=False) as file:
-        for start in range(0, len(wanted[name]), AT_ONCE):
-          for data in pool.map(part, wanted[name][start : start + AT_ONCE]):
-            file.write(data)
+  with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+    for _ in pool.map(bring, missing):
+      pass
 
 
 def _part(store: store_lib.Store, part: lists.Part) -> bytes:
@@ -153,15 +153,6 @@ def _part(store: store_lib.Store, part: lists.Part) -> bytes:
     if hashlib.sha256(data).hexdigest() == part.sha256:
       return data
   raise IncompleteError(f"{part.key} is damaged")
-
-
-@contextlib.contextmanager
-def _workers() -> Iterator[concurrent.futures.ThreadPoolExecutor]:
-  pool = concurrent.futures.ThreadPoolExecutor(AT_ONCE)
-  try:
-    yield pool
-  finally:
-    pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _is_there(path: pathlib.Path, parts: Sequence[lists.Part]) -> bool:

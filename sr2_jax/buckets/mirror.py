@@ -9,6 +9,7 @@ import collections
 import concurrent.futures
 import contextlib
 import hashlib
+import math
 import pathlib
 import threading
 import time
@@ -26,9 +27,6 @@ _NOTES = (60.0, 600.0)
 # How long a checkpoint may take to be written before it is left out.
 _LONGEST_SAVE, _LOOK = 120.0, 0.05
 _ATTEMPTS = 20
-
-
-_Parts = tuple[lists.Part, ...]
 
 
 class Mirror:
@@ -73,12 +71,14 @@ class Mirror:
     self.number = max(base.number if base else 0, owner.last_list)
     self._stamps: dict[str, snapshot.Stamp] = {}
     self._garbage: set[str] = set()
+    # Put since the newest list.
+    self._put: set[str] = set()
     self._present: frozenset[str] | None = None
     self._is_swept = False
     self._changed = threading.Condition()
     self._wanted = self._done = 0
     self._is_saving: Callable[[], bool] = lambda: False
-    self._is_over = False
+    self._is_closing = self._is_over = False
     self._failing_since: float | None = None
     self.reason = ""
     self._notes_told = 0
@@ -114,15 +114,12 @@ class Mirror:
     with self._changed:
       began = time.monotonic()
       while self._done < self._wanted and not self._owner.is_lost:
-        since = self._failing_since
-        if since is not None:
-          left = max(since, began) + patience - time.monotonic()
-          if left <= 0:
-            break
+        since = max(self._failing_since or math.inf, began)
+        if time.monotonic() > since + patience:
+          break
         self._changed.wait(0.5)
-      is_done = self._done >= self._wanted
     self.check()
-    return is_done
+    return self._done >= self._wanted
 
   def close(self, patience: float, *, is_done: bool = False) -> list[str]:
     """Sends what is new and gives the folder free; the files not sent.
@@ -134,6 +131,7 @@ class Mirror:
     Raises:
       FolderInUseError: as `check`.
     """
+    self._is_closing = True
     self.request()
     try:
       self.wait(patience)
@@ -176,7 +174,8 @@ class Mirror:
         wanted = self._wanted
       try:
         self._send()
-      except (store_lib.StoreError, OSError) as error:
+      except Exception as error:
+        # Whatever it is, the run goes on, and says at its end what is missing.
         self._has_failed(error)
         with self._changed:
           if self._is_over:
@@ -199,8 +198,7 @@ class Mirror:
         self._failing_since = now
       failing = now - self._failing_since
       self._changed.notify_all()
-    told = self._notes_told
-    if told < len(_NOTES) and failing >= _NOTES[told]:
+    if failing >= (*_NOTES, math.inf)[self._notes_told]:
       self._notes_told += 1
       self._tell(
         f"note: {self.url} has not been reached for "
@@ -237,9 +235,10 @@ class Mirror:
 
   def _wait_for_checkpoint(self) -> None:
     until = time.monotonic() + _LONGEST_SAVE
-    while (
-      self._is_saving() or snapshot.is_saving(self._folder)
-    ) and time.monotonic() < until:
+    while self._is_saving() or snapshot.is_saving(self._folder):
+      # At the end, only a save that has failed is left.
+      if self._is_closing or time.monotonic() > until:
+        return
       time.sleep(_LOOK)
 
   def _send_files(self, frozen: Mapping[str, snapshot.Frozen]) -> None:
@@ -247,36 +246,29 @@ class Mirror:
     if self._present is None:
       # What an earlier mirror has put might have been deleted by hand.
       self._present = frozenset(self._store.keys("files/"))
-    new: dict[str, _Parts] = {}
+    same = {
+      name: known[name]
+      for name, one in frozen.items()
+      if name in known and self._stamps.get(name) == one.stamp
+    }
+    places = [
+      (name, start)
+      for name, one in frozen.items()
+      if name not in same
+      for start in range(0, one.size, PART)
+    ]
     with concurrent.futures.ThreadPoolExecutor(fetch.AT_ONCE) as pool:
-      for name, one in frozen.items():
-        before = known.get(name, ())
-        if name in known and self._stamps.get(name) == one.stamp:
-          new[name] = before
-          continue
-        there = {part.sha256: part for part in before if self._has(part)}
-        new[name] = tuple(
-          pool.map(
-            lambda start, name=name, one=one, there=there: self._send_part(
-              name, one, start, there
-            ),
-            range(0, one.size, PART),
-          )
-        )
+      parts = [*pool.map(lambda x: self._send_part(frozen[x[0]], *x), places)]
+    sent: dict[str, list[lists.Part]] = {}
+    for (name, _), part in zip(places, parts, strict=True):
+      sent.setdefault(name, []).append(part)
+    new = {name: same.get(name, (*sent.get(name, ()),)) for name in frozen}
     if not self._kept or new != self._kept[-1].files:
       self._put_list(new)
     self._stamps = snapshot.stamps(frozen)
 
-  def _has(self, part: lists.Part) -> bool:
-    """Whether the bucket holds a part that the newest list names."""
-    return part.key.endswith(self._session) or part.key in (self._present or ())
-
   def _send_part(
-    self,
-    name: str,
-    frozen: snapshot.Frozen,
-    start: int,
-    there: dict[str, lists.Part],
+    self, frozen: snapshot.Frozen, name: str, start: int
   ) -> lists.Part:
     size = min(PART, frozen.size - start)
     with frozen.path.open("rb") as file:
@@ -285,15 +277,22 @@ class Mirror:
     if len(data) < size:
       raise FileNotFoundError(frozen.path)  # Cut back since: take another look.
     digest = hashlib.sha256(data).hexdigest()
-    if digest in there:
-      return there[digest]
+    for part in self._kept[-1].files.get(name, ()) if self._kept else ():
+      if part.sha256 == digest and self._has(part.key):
+        return part
     # With the session, two mirrors never have an object in common that one of
     # them might delete.
     key = f"files/{name}/{digest}-{self._session}"
-    self._store.put(key, data)
+    if key not in self._put:
+      self._store.put(key, data)
+      self._put.add(key)
     return lists.Part(key, digest, size)
 
-  def _put_list(self, found: Mapping[str, _Parts]) -> None:
+  def _has(self, key: str) -> bool:
+    """Whether the bucket holds a part that the newest list names."""
+    return key.endswith(self._session) or key in (self._present or ())
+
+  def _put_list(self, found: Mapping[str, tuple[lists.Part, ...]]) -> None:
     """Puts the list after the newest, as long as this mirror owns the folder.
 
     Raises:
@@ -316,6 +315,8 @@ class Mirror:
       break
     self.number = self._owner.last_list = one.number
     self._kept.append(one)
+    self._garbage |= self._put - one.keys
+    self._put.clear()
     state.remember(self._folder, self._session, one)
 
   def _collect(self) -> None:

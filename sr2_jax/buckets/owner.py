@@ -23,6 +23,7 @@ from sr2_jax.buckets import store as store_lib
 KEY = "owner.json"
 # In seconds: from beat to beat; without a beat until another takes over.
 BEAT, STALE = 20.0, 180.0
+_LONGEST_STALE = 3600.0
 # Between two looks at another owner's object.
 LOOK = 5.0
 
@@ -192,7 +193,8 @@ def _watch(
   found, version = first
   whom = _in_words(found)
   limit = found.get("stale_after")
-  seconds = float(limit) if isinstance(limit, int | float) else STALE
+  is_limit = isinstance(limit, int | float) and 0 < limit <= _LONGEST_STALE
+  seconds = float(limit) if is_limit else STALE
   tell(f"{url}: {whom} is using it; watching for {seconds:.0f} seconds whether "
        "it is alive")  # fmt: skip
   until = time.monotonic() + seconds

@@ -44,8 +44,10 @@ class Source:
 
 def files_of(config: Any) -> list[pathlib.Path]:
   """The files that `init_from` names; raises UserError if there are none."""
-  # Of a bucket, as it was at the start of this process.
-  place = str(address.local(config.init_from))
+  place = config.init_from
+  if address.is_url(place):
+    # As it was at the start of this process.
+    place = str(address.local(place))
   return networks.files_of(place, flag="config.init_from")
 
 

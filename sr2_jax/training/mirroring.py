@@ -93,6 +93,8 @@ class InBucket(OnDisk):
     number = agreement.follow("to share the run folder", number)
     if self._sender is None and number:
       fetch.exactly(self._store, number, self._folder, self._url)
+    # Until then process 0 puts no other list, which would displace this one.
+    agreement.follow("to have the run folder", None)
 
 
 @contextlib.contextmanager
@@ -121,7 +123,6 @@ def opened(
     return
   address = address_lib.parse(os.fspath(workdir), "--workdir")
   url, folder = str(address), folder_lib.RunFolder(folder_of(workdir))
-  agreement.on_workdir(url)
   store = fetch.connected(address)
   with contextlib.ExitStack() as stack:
     stack.enter_context(folder.claim())

@@ -83,8 +83,11 @@ def test_an_object_that_is_gone_from_all_lists(store, tmp_path):
     worlds.fetched(store, tmp_path / "other")
 
 
-def test_a_list_that_goes_away_while_it_is_read(store, run, tmp_path):
+def test_a_list_that_goes_away_while_it_is_read(
+  store, run, tmp_path, monkeypatch
+):
   """The run goes on meanwhile, and deletes what only old lists name."""
+  monkeypatch.setattr(fetch, "AT_ONCE", 1)
   done = []
 
   def go_on(method, key, data):

@@ -288,3 +288,54 @@ def test_killed_after_any_request(run, tmp_path, number):
   found = worlds.fetched(store, tmp_path / "other")
   assert found in [{}, *seen]
   assert number < 5 or found
+
+
+def test_what_arrived_before_a_failure_is_not_sent_again(run, tmp_path):
+  store = memory.Memory()
+  for number in range(20):
+    worlds.write(run, **{f"file_{number}": str(number)})
+  with worlds.sending(store, run) as sender:
+    store.faults.append(_every_third(memory.away("put")))
+    assert sender.close(20) == []
+  assert store.count("put", "files/") < 60
+  assert worlds.fetched(store, tmp_path / "other") == worlds.read(run)
+  named = worlds.newest(store).keys
+  assert set(store.keys("files/")) == set(named)
+
+
+def _every_third(fault):
+  count = [0]
+
+  def some(method, key, data):
+    if method == "put" and key.startswith("files/"):
+      count[0] += 1
+      if count[0] % 3 == 0:
+        return fault(method, key, data)
+    return data
+
+  return some
+
+
+def test_an_error_that_nobody_expects_does_not_end_it(run):
+  store = memory.Memory()
+
+  def fail(method, key, data):
+    raise RuntimeError("odd")
+
+  with worlds.sending(store, run) as sender:
+    store.faults.append(fail)
+    sender.request()
+    assert not sender.wait(0.1)
+    assert sender.reason == "odd"
+    store.faults.clear()
+    assert sender.close(5) == []
+
+
+def test_a_save_that_has_failed_does_not_delay_the_end(run):
+  store = memory.Memory()
+  (run / "checkpoints/joint/last/3.orbax-checkpoint-tmp").mkdir(parents=True)
+  with worlds.sending(store, run) as sender:
+    sender.request(lambda: True)
+    began = time.monotonic()
+    assert sender.close(5) == []
+    assert time.monotonic() - began < 20

@@ -213,3 +213,32 @@ def test_a_store_whose_objects_are_gone(store, monkeypatch, tmp_path):
     pass
   # It is free all the same.
   assert json.loads(store.objects[owner.KEY][0])["session"] is None
+
+
+def test_other_processes_fetch_what_process_0_has(store, monkeypatch, tmp_path):
+  """At the start, and whenever they share the folder."""
+  parallel, agreement = mirroring.parallel, mirroring.agreement
+  told = []
+
+  def follow(topic, value):
+    if value is not None:
+      told.append(value)
+    return told[-1]
+
+  monkeypatch.setattr(parallel, "num_processes", lambda: 2)
+  monkeypatch.setattr(agreement, "follow", follow)
+  with mirroring.opened(URL) as (first, place):
+    worlds.write(first.path, state="1")
+    place.share()
+    on(monkeypatch, tmp_path / "second")
+    monkeypatch.setattr(parallel, "is_main_process", lambda: False)
+    monkeypatch.setattr(agreement, "follow", lambda topic, value: told[-1])
+    with mirroring.opened(URL) as (second, other):
+      assert second.path != first.path
+      assert worlds.read(second.path)["state"] == "1"
+      # It owns nothing, and sends nothing.
+      worlds.write(second.path, mine="x")
+      other.request()
+      other.share()
+      assert "mine" not in worlds.read(second.path)
+  assert "mine" not in worlds.newest(store).files
