@@ -218,7 +218,8 @@ def render(sections, outcomes):
       outcome = outcome_of(fault, outcomes)
       mark = {"passed": "yes", "failed": "**no**"}.get(outcome, outcome)
       tests = ", ".join(f"`{test}`" for test in fault.tests)
-      lines.append(f"| {fault.case} | {fault.then} | {mark} | {tests} |")
+      case, then = (x.replace("|", r"\|") for x in (fault.case, fault.then))
+      lines.append(f"| {case} | {then} | {mark} | {tests} |")
     lines.append("")
   return "\n".join(lines)
 

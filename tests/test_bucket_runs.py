@@ -12,6 +12,7 @@ import pytest
 
 from sr2_jax.buckets import address, lists
 from sr2_jax.buckets import store as store_lib
+from sr2_jax.peers import meeting
 from tests.buckets import remote, servers
 
 pytestmark = pytest.mark.buckets
@@ -167,6 +168,27 @@ def check_reading(server, url, reader):
   rows = (reader.path(url) / "results.jsonl").read_text().splitlines()
   assert {json.loads(row)["split"] for row in rows} == {"test", "validation"}
   assert "results.jsonl" in newest(url).files
+
+
+def test_two_processes_on_two_machines(server, machine):
+  """None sees what the other one writes, but in the bucket."""
+  url = f"{server.url}/runs/two"
+  address = f"--coordinator=127.0.0.1:{meeting.free_port()}"
+  flags = (
+    "--config=tests/tiny.py", f"--workdir={url}", address, "--num_processes=2",
+    "--config.pretrain.num_epochs=2", "--config.joint.num_epochs=1",
+  )  # fmt: skip
+  first, second = machine("first"), machine("second")
+  with (
+    first.started(*flags, "--process_id=0") as zero,
+    second.started(*flags, "--process_id=1") as one,
+  ):
+    assert zero.wait(TIMEOUT) == 0, first.log
+    assert one.wait(TIMEOUT) == 0, second.log
+  assert "DONE" in newest(url).files
+  mine = second.folder / "scratch/process_1"
+  assert list(mine.rglob("checkpoints/joint/last/*/files.sha256"))
+  assert not (second.folder / "scratch/process_0").exists()
 
 
 def test_mistakes_and_a_store_that_is_away(server, machine):

@@ -193,8 +193,9 @@ def _watch(
   found, version = first
   whom = _in_words(found)
   limit = found.get("stale_after")
-  is_limit = isinstance(limit, int | float) and 0 < limit <= _LONGEST_STALE
-  seconds = float(limit) if is_limit else STALE
+  seconds = STALE
+  if isinstance(limit, int | float) and 0 < limit <= _LONGEST_STALE:
+    seconds = float(limit)
   tell(f"{url}: {whom} is using it; watching for {seconds:.0f} seconds whether "
        "it is alive")  # fmt: skip
   until = time.monotonic() + seconds
