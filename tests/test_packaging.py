@@ -135,7 +135,7 @@ def test_extras_are_those_of_the_requirements():
   project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
   extras = project["optional-dependencies"]
   assert extras.keys() == {
-    "cuda", "tpu", "launch", "export", "baselines", "dev",
+    "cuda", "tpu", "launch", "export", "gcs", "s3", "baselines", "dev",
   }  # fmt: skip
   for extra in ("baselines", "dev"):
     lines = (ROOT / f"requirements-{extra}.txt").read_text().splitlines()

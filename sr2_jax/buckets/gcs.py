@@ -33,15 +33,7 @@ def connect(address: address_lib.Address) -> store_lib.Store:
   return _GCS(system, address)
 
 
-class _GCS:
-  def __init__(
-    self, system: gcsfs.GCSFileSystem, address: address_lib.Address
-  ) -> None:
-    self._system = system
-    self._bucket = address.bucket
-    self._folder = f"{address.key}/"
-    self._root = f"{self._folder}{address_lib.MIRROR}/"
-
+class _GCS(store_lib.Remote):
   def get(self, key: str) -> tuple[bytes, str]:
     headers, data = self._call("GET", "b/{}/o/{}", key, alt="media")
     lower = {name.lower(): value for name, value in headers.items()}

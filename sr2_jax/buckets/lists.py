@@ -78,6 +78,8 @@ class FileList:
       name: tuple(Part(*part) for part in parts)
       for name, parts in found["files"].items()
     }
+    if odd := [name for name in files if not _is_inside(name)]:
+      raise ValueError(f"{odd[0]!r} is no file of a run folder")
     return cls(found["number"], found["session"], files)
 
 
@@ -122,6 +124,17 @@ def newest_first(
     found = read(store, number) if number else None
     if found is not None:
       yield found
+
+
+def _is_inside(name: str) -> bool:
+  """Whether a path stays in the folder, and is none of what this machine notes.
+
+  Whoever can write to the bucket could have put any name into a list.
+  """
+  words = name.split("/")
+  return (
+    "\0" not in name and ".." not in words and words[0][:1] not in ("", ".")
+  )
 
 
 def _sha256(line: str) -> str:

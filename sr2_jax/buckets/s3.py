@@ -44,15 +44,7 @@ def connect(address: address_lib.Address) -> store_lib.Store:
   return _S3(system, address)
 
 
-class _S3:
-  def __init__(
-    self, system: s3fs.S3FileSystem, address: address_lib.Address
-  ) -> None:
-    self._system = system
-    self._bucket = address.bucket
-    self._folder = f"{address.key}/"
-    self._root = f"{self._folder}{address_lib.MIRROR}/"
-
+class _S3(store_lib.Remote):
   def get(self, key: str) -> tuple[bytes, str]:
     async def read() -> tuple[bytes, str]:
       found = await self._system._call_s3(

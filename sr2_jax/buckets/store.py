@@ -73,6 +73,21 @@ class Store(Protocol):
     ...
 
 
+class Remote:
+  """What stores behind a library of fsspec have in common.
+
+  Args:
+    system: of the library.
+    address: of the folder.
+  """
+
+  def __init__(self, system: Any, address: address_lib.Address) -> None:
+    self._system = system
+    self._bucket = address.bucket
+    self._folder = f"{address.key}/"
+    self._root = f"{self._folder}{address_lib.MIRROR}/"
+
+
 def connect(address: address_lib.Address) -> Store:
   """The store behind a URL. Credentials are those that its library finds.
 

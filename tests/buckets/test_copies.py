@@ -20,7 +20,6 @@ RUN = {
 @pytest.fixture
 def bucket(monkeypatch, tmp_path):
   """Two runs of a sweep, and the files of the sweep itself."""
-  worlds.fast(monkeypatch)
   found = several.Bucket()
   monkeypatch.setattr(store_lib, "connect", found.connect)
   monkeypatch.setenv("SR2_JAX_SCRATCH_DIR", str(tmp_path / "scratch"))

@@ -6,18 +6,6 @@ from sr2_jax.buckets import store as store_lib
 from tests.buckets import memory, worlds
 
 
-@pytest.fixture(autouse=True)
-def _fast(monkeypatch):
-  worlds.fast(monkeypatch)
-
-
-@pytest.fixture
-def run(tmp_path):
-  folder = tmp_path / "run"
-  worlds.write(folder, config="{}", weights__a="abc", empty="")
-  return folder
-
-
 @pytest.fixture
 def store(run):
   """Two lists, which differ in one file."""

@@ -26,10 +26,21 @@ def test_a_list_and_back():
   assert LIST.keys == {PART.key}
 
 
-@pytest.mark.parametrize("length", range(len(LIST.encode()) - 1))
-def test_cut_at_any_byte(length):
-  with pytest.raises(ValueError, match="sha256"):
-    lists.FileList.decode(LIST.encode()[:length])
+def test_cut_at_any_byte():
+  data = LIST.encode()
+  for length in range(len(data) - 1):
+    with pytest.raises(ValueError, match="sha256"):
+      lists.FileList.decode(data[:length])
+
+
+@pytest.mark.parametrize(
+  "name",
+  ["../x", "/etc/x", "a/../../x", "", ".lock", ".mirror/state.json", "a\0b"],
+)
+def test_names_that_lead_elsewhere(name):
+  one = dataclasses.replace(LIST, files={name: (PART,)})
+  with pytest.raises(ValueError, match="is no file of a run folder"):
+    lists.FileList.decode(one.encode())
 
 
 def test_of_a_later_version():

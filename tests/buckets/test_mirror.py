@@ -9,18 +9,6 @@ from sr2_jax.buckets import store as store_lib
 from tests.buckets import memory, worlds
 
 
-@pytest.fixture(autouse=True)
-def _fast(monkeypatch):
-  worlds.fast(monkeypatch)
-
-
-@pytest.fixture
-def run(tmp_path):
-  folder = tmp_path / "run"
-  worlds.write(folder, config="{}", weights__a="abc", empty="")
-  return folder
-
-
 def test_a_folder_arrives(run, tmp_path):
   store = memory.Memory()
   with worlds.sending(store, run) as sender:

@@ -6,8 +6,7 @@ from tests.buckets import memory, worlds
 
 
 @pytest.fixture(autouse=True)
-def _fast(monkeypatch):
-  worlds.fast(monkeypatch)
+def _impatient(monkeypatch):
   monkeypatch.setattr(sending, "PATIENCE", 0.2)
 
 
