@@ -135,7 +135,8 @@ def test_killed_on_one_machine_and_resumed_on_another(server, machine):
   assert len(resumed) > 4
   # The first machine finds that all is done.
   assert "Nothing to do" in first.train(url)
-  check_reading(server, url, machine("reader"))
+  if url.startswith("s3"):  # One store is enough.
+    check_reading(server, url, machine("reader"))
 
 
 def check_reading(server, url, reader):
@@ -172,6 +173,8 @@ def check_reading(server, url, reader):
 
 def test_two_processes_on_two_machines(server, machine):
   """None sees what the other one writes, but in the bucket."""
+  if server.url.startswith("s3"):
+    pytest.skip("one store is enough")
   url = f"{server.url}/runs/two"
   address = f"--coordinator=127.0.0.1:{meeting.free_port()}"
   flags = (
