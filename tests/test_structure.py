@@ -299,7 +299,10 @@ READERS = {
     "sr2_jax.report.blocks", "sr2_jax.report.reproduction.__main__",
   },
   "read_bytes": {"sr2_jax.agreement"},
-  "rmtree": {"sr2_jax.training.stored"},
+  "rmtree": {
+    "sr2_jax.buckets.fetch", "sr2_jax.buckets.snapshot",
+    "sr2_jax.training.stored",
+  },
 }  # fmt: skip
 
 

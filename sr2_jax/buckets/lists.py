@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Self
 
-from sr2_jax import errors
+from sr2_jax import errors, json_files
 from sr2_jax.buckets import store as store_lib
 
 _FOLDER = "lists"
@@ -68,7 +68,7 @@ class FileList:
     line, _, digest = data.decode(errors="replace").partition("\n")
     if digest.strip() != _sha256(line):
       raise ValueError("its sha256 differs")
-    found = json.loads(line)
+    found = json_files.parse(line)
     if found["format"] != _FORMAT:
       raise errors.UserError(
         f"a list of files has the format {found['format']}, which a later "

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sr2_jax import errors
+from sr2_jax import errors, json_files
 from sr2_jax.buckets import store as store_lib
 
 KEY = "owner.json"
@@ -156,7 +156,7 @@ class Owner:
     except store_lib.MissingError:
       return {}, store_lib.ABSENT
     try:
-      found = json.loads(data)
+      found = json_files.parse(data)
     except ValueError:
       found = None
     # Whatever else it is, somebody has put it there.

@@ -4,7 +4,7 @@ import contextlib
 import json
 import pathlib
 
-from sr2_jax import files
+from sr2_jax import files, json_files
 from sr2_jax.buckets import lists
 
 # In the folder: notes, and second names of files that are being sent.
@@ -48,7 +48,7 @@ def forget(folder: pathlib.Path) -> None:
 def remembered(folder: pathlib.Path) -> tuple[str, tuple[int, str]] | None:
   """The session and the mark that were noted last; None if there are none."""
   try:
-    found = json.loads((folder / OWN / "state.json").read_bytes())
+    found = json_files.read(folder / OWN / "state.json")
     number, session = found["base"]
     return str(found["session"]), (int(number), str(session))
   except (OSError, ValueError, LookupError, TypeError):

@@ -107,12 +107,10 @@ def open_run(
   Yields None if the run has finished and there is nothing to evaluate.
   """
   config = derived.resolve(config)
-  # Process 0 alone reads and judges the folder; the others follow it.
-  is_first = parallel.is_main_process()
   with mirroring.opened(workdir, must_exist=evaluate_only) as (folder, place):
     if evaluate_only or not folder.is_done:
       copies.bring_source(config.init_from)
-    if is_first:
+    if parallel.is_main_process():  # It judges the folder for all.
       if evaluate_only or not folder.is_done:
         parts.check(folder.path)
         rows_lib.check(folder.path)  # Not only when there are new rows.
@@ -315,7 +313,7 @@ def _check_or_record(run: Run, *, evaluate_only: bool) -> Run:
   if is_new:
     # Before anything is recorded.
     check_weights(run)
-    if is_first:
+    if parallel.is_main_process():  # It judges the folder for all.
       source = fine_tuning.record_of(run.config) if run.config.fine_tune else {}
       run.folder.record({**new, **source})
     return run
