@@ -7,7 +7,7 @@ released weights.
 
 import difflib
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sr2_jax import errors, paths
 from sr2_jax.buckets import copies
@@ -68,12 +68,33 @@ def files_of(
   for last in wanted:
     files = sorted(folder.glob(f"*/{last}")) or sorted(folder.glob(last))
     if files:
+      _refuse_missing(folder, files)
       return files
   raise errors.UserError(
     f"{flag}={given}: no {name} in {folder}.\n"
     "The end of a phase writes the last weights, and --mode=eval of "
     "sr2_jax.main the last or the best."
   )
+
+
+def _refuse_missing(
+  folder: pathlib.Path, files: Sequence[pathlib.Path]
+) -> None:
+  """Refuses a copy of released weights that lacks some: results would differ.
+
+  A list that cannot be read is refused with the files that it is about.
+  """
+  try:
+    listed = released.sums_in(folder)
+  except (OSError, UnicodeDecodeError):
+    return
+  for name in listed:
+    path = folder / name
+    if path.name == released.MODEL and path not in files:
+      raise errors.UserError(
+        f"{path}: missing, but listed in {released.SUMS}.\n"
+        "Copy it as well, or give the folder of one member."
+      )
 
 
 def _nowhere(flag: str, given: str, known: Iterable[str]) -> str:

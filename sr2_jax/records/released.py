@@ -22,6 +22,7 @@ INDEX = "weights.json"
 SUMS = "SHA256SUMS"
 # The file of a member, in the folder of its network or in one of its own there.
 MODEL = "model.safetensors"
+_LONGEST_LIST = 1_000_000  # bytes
 _SAFE_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -131,6 +132,23 @@ def find(released: Released) -> list[pathlib.Path]:
     f"Put {path} ({file.num_bytes:,} bytes, sha256 {file.sha256}) into "
     f"{folder}; {source}."
   )
+
+
+def sums_in(folder: pathlib.Path) -> dict[str, str]:
+  """The sha256 of files by path, as the list in a folder has them.
+
+  Empty where there is none.
+
+  Raises:
+    OSError: if it cannot be read.
+    UnicodeDecodeError: if it is no text.
+  """
+  path = folder / SUMS
+  if not path.is_file():
+    return {}
+  lines = files.read(path, most=_LONGEST_LIST).decode().splitlines()
+  pairs = (line.partition("  ") for line in lines)
+  return {name: digest for digest, _, name in pairs}
 
 
 def is_known(sha256: str) -> bool:

@@ -34,8 +34,7 @@ _ENTRY = "sr2_jax"
 RUNNING = "running_batch_stats"
 # As in safetensors; a header of ours has some ten thousand bytes.
 _LONGEST_HEADER = 100_000_000
-# Of files with their sha256, in bytes.
-_LONGEST_LIST = 1_000_000
+_LONGEST_DIGEST = 1_000_000  # bytes of the file that has it
 # What reading the metadata of another kind of file raises.
 _OTHER_FILE = (KeyError, TypeError, ValueError)
 # First bytes of what people have instead.
@@ -272,20 +271,13 @@ def _stated_digest(path: pathlib.Path) -> tuple[str, pathlib.Path] | None:
   """The sha256 that a file should have, and the file that says so."""
   own = _digest_path(path)
   if os.path.lexists(own):
-    return _text(own).partition(" ")[0], own
+    digest = files.read(own, most=_LONGEST_DIGEST).decode()
+    return digest.partition(" ")[0], own
   for folder in (path.parent, path.parent.parent):
-    sums = folder / released.SUMS
-    if not sums.is_file():
-      continue
-    for line in _text(sums).splitlines():
-      digest, _, name = line.partition("  ")
-      if name == path.relative_to(folder).as_posix():
-        return digest, sums
+    digest = released.sums_in(folder).get(path.relative_to(folder).as_posix())
+    if digest is not None:
+      return digest, folder / released.SUMS
   return None
-
-
-def _text(path: pathlib.Path) -> str:
-  return files.read(path, most=_LONGEST_LIST).decode()
 
 
 def _digest_path(path: pathlib.Path) -> pathlib.Path:

@@ -32,6 +32,25 @@ def test_a_released_name(tmp_path, monkeypatch):
   assert networks.files_of(str(folder)) == [folder / "model.safetensors"]
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_copy_of_released_weights_is_whole(tmp_path, named):
+  """The mean of some seeds is not what was released."""
+  folder = tiny_released.write(tmp_path, seeds=(0, 1))
+  files = networks.files_of(str(folder))
+  assert [path.parent.name for path in files] == ["seed_0", "seed_1"]
+  if named:
+    files[0].unlink()
+  else:
+    files[0].parent.rename(tmp_path / "seed_0")
+  with pytest.raises(errors.UserError) as caught:
+    networks.files_of(str(folder))
+  assert str(caught.value).startswith(f"{files[0]}: missing, but listed in")
+  # A member that is chosen needs no other, nor do those that no list has.
+  assert networks.files_of(str(files[1].parent)) == [files[1]]
+  (folder / released.SUMS).unlink()
+  assert networks.files_of(str(folder)) == [files[1]]
+
+
 def test_messages_name_what_it_was_given_as(tmp_path):
   with pytest.raises(errors.UserError) as caught:
     networks.files_of(str(tmp_path / "none"), flag="config.init_from")
