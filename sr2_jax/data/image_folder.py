@@ -86,8 +86,16 @@ def read(
 
 
 def _identity(files: Sequence[Path], form: Form) -> str:
-  """Names, sizes and times of the files, in place of their content."""
-  facts = [(path.absolute(), path.stat()) for path in files]
+  """Names, sizes and times of the files, in place of their content.
+
+  Raises:
+    UserError: names those that are not there, as where a link leads nowhere.
+  """
+  try:
+    facts = [(path.absolute(), path.stat()) for path in files]
+  except OSError:
+    _each(lambda index: image_file.header(files[index]), files)
+    raise  # All have come back meanwhile.
   return json.dumps(
     [form]
     + [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in facts]

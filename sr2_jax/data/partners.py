@@ -5,6 +5,7 @@ with may differ. Nothing is opened here but folders.
 """
 
 import collections
+import os
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -107,7 +108,9 @@ def find(root: Path, folder: Path, files: Sequence[Path]) -> Partners:
 
 
 def _within(one: Path, other: Path) -> bool:
-  return one.resolve().is_relative_to(other.resolve())
+  # Path.resolve raises where a link leads to itself.
+  real, others = map(os.path.realpath, (one, other))
+  return Path(real).is_relative_to(others)
 
 
 def _by_stem(names: Iterable[Path]) -> dict[Path, list[Path]]:

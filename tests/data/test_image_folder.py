@@ -36,6 +36,18 @@ def _read(folder, **form):
   return image_folder.read(files, image_folder.Form(**form), source="photos")
 
 
+@pytest.mark.parametrize("leads_to", ["nowhere", "2.png"])
+def test_links_that_lead_nowhere_are_named(folder, leads_to):
+  path = folder / "a/2.png"
+  path.unlink()
+  path.symlink_to(leads_to)
+  (folder / "b/1.png").unlink()
+  (folder / "b/1.png").symlink_to("nowhere")
+  problem = _problem(folder)
+  assert problem.startswith(f"{path}: there is no such file.")
+  assert f"And 1 more of 3 files: {folder}/b/1.png." in problem
+
+
 def _problem(folder, **form):
   with pytest.raises(errors.UserError) as caught:
     _read(folder, **form)

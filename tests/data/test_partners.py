@@ -81,6 +81,16 @@ def test_two_candidates_are_an_error(tmp_path, write, side):
   assert f"{side}/a/1.png: of one name" in problem
 
 
+@pytest.mark.parametrize("side", ["high", "low"])
+def test_a_folder_that_is_a_link_to_itself_has_no_images(tmp_path, write, side):
+  write("high/1.png", "low/1.png")
+  (tmp_path / side / "1.png").unlink()
+  (tmp_path / side).rmdir()
+  (tmp_path / side).symlink_to(side)
+  found = find(tmp_path, ["1.png"])
+  assert (found.files == {}) == (side == "low")
+
+
 def test_one_folder_is_refused(tmp_path, write):
   write("high/a/1.png", "high/small/1.png")
   for folder in (tmp_path / "high", tmp_path / "high/small", tmp_path):
