@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from launch import attempts, bucket, emulation, notify, slices
-from sr2_jax import errors, paths
+from sr2_jax import errors, paths, program
 from sr2_jax.buckets import address
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -66,7 +66,7 @@ class Options:
   price: float
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(program.Parser):
   def error(self, message: str) -> NoReturn:
     raise errors.UserError(f"{message}.\n--help explains all flags.")
 

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from sr2_jax import environment, errors, streams
 from sr2_jax.peers import stopping
@@ -59,6 +59,16 @@ def entry(
 
 class Parser(argparse.ArgumentParser):
   """Reads flags; a message about a mistake does not become as long as it."""
+
+  def parse_known_args(  # pyright: ignore
+    self, args: Any = None, namespace: Any = None
+  ) -> Any:
+    """As in argparse, which would give an empty list for --flag=--."""
+    words = sys.argv[1:] if args is None else args
+    for word in words:
+      if word.startswith("--") and word.endswith("=--"):
+        self.error(f"{word}: the value is missing")
+    return super().parse_known_args(words, namespace)
 
   def error(self, message: str) -> NoReturn:
     """Prints the usage and the message, and exits with 2."""

@@ -130,6 +130,19 @@ def test_only_help_answers_where_nothing_else_works(monkeypatch, capsys):
   assert not program.asks_for_help(["--hidden", "help", "-help=1"])
 
 
+@pytest.mark.parametrize("word", ["--out=--", "--some-flag=--"])
+def test_two_dashes_are_no_value(capsys, word):
+  """Argparse would give an empty list, and a program a traceback."""
+  parser = program.Parser()
+  parser.add_argument("--out")
+  parser.add_argument("names", nargs="*")
+  with pytest.raises(SystemExit):
+    parser.parse_args(["a", word])
+  assert f"{word}: the value is missing" in capsys.readouterr().err
+  found = parser.parse_args(["--out=-", "--", "--out"])
+  assert (found.out, found.names) == ("-", ["--out"])
+
+
 def test_a_mistake_in_flags_has_a_length(capsys):
   parser = program.Parser(prog="x")
   with pytest.raises(SystemExit) as caught:

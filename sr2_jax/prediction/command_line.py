@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from sr2_jax import errors, paths
+from sr2_jax import errors, paths, program
 from sr2_jax.config import fields
 from sr2_jax.prediction import choice, image_files, table
 from sr2_jax.records import released
@@ -133,7 +133,7 @@ def parse_seeds(text: str) -> choice.Seeds:
   )
 
 
-class Parser(argparse.ArgumentParser):
+class Parser(program.Parser):
   """Answers a mistake in one line; has the flags that choose a network."""
 
   def __init__(self) -> None:

@@ -36,6 +36,7 @@ def test_what_is_typed():
   [
     ("--retries=-2", "from 0 to 1000, not -2"),
     ("--retries=x", "--retries"),
+    ("--set=--", "--set=--: the value is missing"),
     ("--stall=5", 'such as 90s, 30m or 2h, not "5"'),
     ("--stall=5s", "at least 10s"),
     ("--stall=-1m", "such as"),

@@ -58,6 +58,7 @@ def test_degrade_takes_no_image_for_its_value():
     ("--wieghts=a", "no flag --wieghts; did you mean --weights?"),
     ("--xyzzy", "no flag --xyzzy; see --help."),
     ("--force=1", "--force"),
+    ("--out=--", "--out=--: the value is missing"),
     ("--forc", "no flag --forc; did you mean --force?"),
     ("--format=jpg", "--format: invalid choice: 'jpg'"),
     ("--classify=maybe", "--classify: invalid choice"),
