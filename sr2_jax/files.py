@@ -125,6 +125,25 @@ def in_words(error: Exception) -> str:
   return " ".join(str(error).split())[:200] or type(error).__name__
 
 
+def below(root: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+  """All files below a folder, in any order.
+
+  Links to folders are followed, but not back to where they are. What cannot be
+  read is left out.
+  """
+  for folder, folders, names in os.walk(root, followlinks=True):
+    here = pathlib.Path(folder)
+    above = {os.path.realpath(path) for path in (here, *here.parents)}
+    # Path.is_symlink raises where a folder may not be looked into.
+    folders[:] = [
+      name
+      for name in folders
+      if not os.path.islink(here / name)
+      or os.path.realpath(here / name) not in above
+    ]
+    yield from (here / name for name in names)
+
+
 @contextlib.contextmanager
 def replacing(
   path: str | os.PathLike[str], *, shared: bool = False, durable: bool = True

@@ -5,11 +5,11 @@ Nothing is opened here but folders, and a file of labels.
 
 import collections
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sr2_jax import paths
+from sr2_jax import files, paths
 from sr2_jax.data import image_file
 
 # Names of folders that are splits, in any case.
@@ -207,7 +207,7 @@ def image_names(root: Path) -> list[str]:
   """
   names = [
     path.relative_to(root)
-    for path in _files_below(root)
+    for path in files.below(root)
     if path.suffix.lower() in image_file.SUFFIXES
   ]
   return [
@@ -218,19 +218,6 @@ def image_names(root: Path) -> list[str]:
       for part in name.parts
     )
   ]
-
-
-def _files_below(root: Path) -> Iterator[Path]:
-  for folder, folders, names in os.walk(root, followlinks=True):
-    here = Path(folder)
-    above = {os.path.realpath(x) for x in (here, *here.parents)}
-    # Path.is_symlink raises where a folder may not be looked into.
-    folders[:] = [
-      x
-      for x in folders
-      if not os.path.islink(here / x) or os.path.realpath(here / x) not in above
-    ]
-    yield from (here / name for name in names)
 
 
 def _split_folders(

@@ -3,7 +3,7 @@
 import os
 import pathlib
 
-from sr2_jax import errors
+from sr2_jax import errors, files
 from sr2_jax.records import json_lines
 
 
@@ -33,7 +33,7 @@ def find(path: str | os.PathLike[str], name: str) -> list[pathlib.Path]:
     )
   if (path / name).is_file():
     return [path / name]
-  found = sorted(path.rglob(name))
+  found = sorted(file for file in files.below(path) if file.name == name)
   # A run folder that has no rows yet has other logs.
   if not found and not (path / "config.json").exists():
     found = sorted(path.glob("*.jsonl"))

@@ -19,6 +19,18 @@ def test_a_file_a_run_and_a_folder_of_runs(tmp_path):
   assert row_files.find(tmp_path, "rows.jsonl") == [tmp_path / "rows.jsonl"]
 
 
+def test_run_folders_may_be_links(tmp_path):
+  """To a larger disk, say; one that leads back is not gone into again."""
+  disk, runs = tmp_path / "disk", tmp_path / "runs"
+  for folder in (disk / "a", runs / "b"):
+    folder.mkdir(parents=True)
+    (folder / "rows.jsonl").touch()
+  (runs / "a").symlink_to(disk / "a")
+  (runs / "again").symlink_to(runs)
+  expected = [runs / "a" / "rows.jsonl", runs / "b" / "rows.jsonl"]
+  assert row_files.find(runs, "rows.jsonl") == expected
+
+
 def test_nothing_to_find_is_a_user_error(tmp_path):
   with pytest.raises(errors.UserError, match="nowhere: no such"):
     row_files.find(tmp_path / "nowhere", "rows.jsonl")
