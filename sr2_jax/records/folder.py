@@ -170,11 +170,14 @@ class RunFolder:
     """Whether there is anything that depends on the config.
 
     That is a checkpoint, a row, or what an evaluation writes.
+
+    Raises:
+      UserError: if nobody may look into the folder.
     """
     rows = (self.path / name for name in ("metrics.jsonl", "results.jsonl"))
     return (
       self.is_done
-      or any(path.exists() and path.stat().st_size for path in rows)
+      or any(map(_num_bytes, rows))
       or any(any(self.path.glob(pattern)) for pattern in _WRITTEN)
       # The name of a checkpoint ends with its step; what a killed save leaves
       # has a longer name. Damaged checkpoints count as well.
@@ -205,6 +208,19 @@ class RunFolder:
   def set_done(self, members: bytes = b"") -> None:
     """Marks the run as finished; `divergence.lines_of_done` are its members."""
     files.write_atomically(self._done, members)
+
+
+def _num_bytes(path: pathlib.Path) -> int:
+  """The size of a file; 0 if there is none."""
+  try:
+    return path.stat().st_size
+  except PermissionError as error:
+    raise errors.UserError(
+      f"{path.parent}: cannot be read ({error.strerror}).\n"
+      "Change its permissions."
+    ) from error
+  except OSError:
+    return 0
 
 
 def _sign(file: IO[bytes]) -> None:

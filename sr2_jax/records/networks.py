@@ -66,7 +66,7 @@ def files_of(
       )
   wanted = [name] if networks or checkpoint else [name, released.MODEL]
   for last in wanted:
-    files = sorted(folder.glob(f"*/{last}")) or sorted(folder.glob(last))
+    files = weights_lib.members_in(folder, last) or sorted(folder.glob(last))
     if files:
       _refuse_missing(folder, files)
       return files

@@ -93,12 +93,40 @@ def network_folders(folder: pathlib.Path) -> dict[str, pathlib.Path]:
 
 
 def networks_in(weights: pathlib.Path) -> dict[str, pathlib.Path]:
-  """As `network_folders`, from the folder weights/ itself."""
+  """As `network_folders`, from the folder weights/ itself.
+
+  Raises:
+    UserError: if it cannot be read.
+  """
   found = {}
   for phase in names.PHASES:
-    for path in sorted(weights.glob(f"{phase}_*")):
-      found[path.name.removeprefix(f"{phase}_")] = path
+    for path in _entries(weights):
+      if path.name.startswith(f"{phase}_"):
+        found[path.name.removeprefix(f"{phase}_")] = path
   return found
+
+
+def members_in(folder: pathlib.Path, name: str) -> list[pathlib.Path]:
+  """The files of a name in the folders of a network's members.
+
+  Raises:
+    UserError: if a folder cannot be read: its network would be missing without
+      a word.
+  """
+  return [
+    path
+    for member in _entries(folder)
+    for path in _entries(member)
+    if path.name == name
+  ]
+
+
+def _entries(folder: pathlib.Path) -> list[pathlib.Path]:
+  """What is in a folder, by name; nothing where there is none."""
+  try:
+    return sorted(folder.iterdir()) if os.path.isdir(folder) else []
+  except OSError as error:
+    raise _unreadable(folder, error) from error
 
 
 def order(member: rows_lib.Member) -> tuple[float, ...]:

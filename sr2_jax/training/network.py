@@ -200,7 +200,7 @@ def load(
     UserError: if the folder has no such weights, or they are damaged.
   """
   path = _network_folder(pathlib.Path(folder), method)
-  found = sorted(path.glob(f"*/{checkpoint}.safetensors"))
+  found = weights_lib.members_in(path, f"{checkpoint}.safetensors")
   if not found:
     raise errors.UserError(
       f"{path} has no {checkpoint} weights.\n"

@@ -181,6 +181,20 @@ def test_arrays_of_another_type_are_named(tmp_path):
     weights_lib.read(path)
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_member_that_cannot_be_read_is_named(path):
+  """It would be missing in a mean of all members."""
+  folder, name = path.parent.parent, path.name
+  assert weights_lib.members_in(folder, name) == [path]
+  for closed in (path.parent, folder):
+    closed.chmod(0)
+    try:
+      with pytest.raises(errors.UserError, match=f"{closed}: cannot be read"):
+        weights_lib.members_in(folder, name)
+    finally:
+      closed.chmod(0o700)
+
+
 def test_networks_come_in_training_order(tmp_path):
   for name in ("joint_sr2_fsrcnn", "pretrain_fsrcnn"):
     (tmp_path / "weights" / name).mkdir(parents=True)
