@@ -181,7 +181,7 @@ def test_commands_are_understood(module, arguments, monkeypatch):
       _argparse_parses(module, arguments, monkeypatch)
     case "sr2_jax.data.check":
       check.parse(arguments)
-    case "benchmarks.accelerators" | "benchmarks.gpu":
+    case "benchmarks.accelerators" | "benchmarks.gpu" | "tests.fuzz":
       _argparse_parses(f"{module}.__main__", arguments, monkeypatch)
     case "experiments.plates" | "experiments.faces":
       _argparse_parses(module, arguments, monkeypatch)
