@@ -84,7 +84,11 @@ def _either(*choices: str) -> str:
 
 def choice(*choices: str) -> Check:
   """One of some words."""
-  return Check(_either(*choices), lambda value: value in choices)
+  return Check(
+    _either(*choices),
+    # Of an array, "in" would ask every number.
+    lambda value: isinstance(value, str) and value in choices,
+  )
 
 
 def _are_distinct(

@@ -86,14 +86,11 @@ def read(
 
 
 def _identity(files: Sequence[Path], form: Form) -> str:
-  """Names, sizes and times of the files, in place of their content.
-
-  Raises:
-    UserError: names those that are not there, as where a link leads nowhere.
-  """
+  """Names, sizes and times of the files, in place of their content."""
   try:
     facts = [(path.absolute(), path.stat()) for path in files]
   except OSError:
+    # Names those that are not there, as where a link leads nowhere.
     _each(lambda index: image_file.header(files[index]), files)
     raise  # All have come back meanwhile.
   return json.dumps(
@@ -322,11 +319,7 @@ def sizes_of(found: Sequence[sizes_lib.Size], form: Form) -> Sizes:
 def _check_sizes(
   files: Sequence[Path], headers: Sequence[image_file.Header], form: Form
 ) -> None:
-  """Refuses images that cannot get the size of the others.
-
-  Raises:
-    UserError: names them.
-  """
+  """Raises a UserError that names images without the size of the others."""
   sizes = sizes_of([header.size for header in headers], form)
   if sizes.misfits:
     wrong = [
