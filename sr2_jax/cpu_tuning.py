@@ -4,6 +4,7 @@ import ctypes
 import importlib.util
 import os
 import sys
+from typing import Any
 
 from sr2_jax import environment
 
@@ -66,14 +67,28 @@ def keep_freed_memory() -> bool:
   Returns:
     Whether the C library has these settings (glibc does).
   """
-  if not sys.platform.startswith("linux"):
-    return False
-  mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-  if mallopt is None:  # musl has none.
-    return False
-  return all(
+  mallopt = _of_glibc("mallopt")
+  return mallopt is not None and all(
     [mallopt(_MMAP_THRESHOLD, 2**30), mallopt(_TRIM_THRESHOLD, 2**31 - 1)]
   )
+
+
+def give_back_freed_memory() -> None:
+  """Gives the system what all threads have freed, until they take it again.
+
+  Kept memory grows while threads come and go. Called once a checkpoint, this
+  keeps a long run flat. It takes some twenty milliseconds.
+  """
+  malloc_trim = _of_glibc("malloc_trim")
+  if malloc_trim is not None:
+    malloc_trim(0)
+
+
+def _of_glibc(name: str) -> Any:
+  """A function of the C library; None where that has another one."""
+  if not sys.platform.startswith("linux"):
+    return None
+  return getattr(ctypes.CDLL(None), name, None)  # musl has none.
 
 
 def run_in_calling_thread() -> None:
