@@ -22,6 +22,7 @@ _PAGES = {
   "README.md": "index.md",
   "CONTRIBUTING.md": "contributing.md",
   "CHANGELOG.md": "changelog.md",
+  "SECURITY.md": "security.md",
 }
 # Released weights; the demo has the first of them that there are.
 _NETWORKS = ("sr2_fsrcnn_x4_mnist", "fsrcnn_x4_mnist")
