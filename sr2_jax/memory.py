@@ -3,17 +3,21 @@
 import errno
 import pathlib
 import re
-import resource
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
+
+try:
+  import resource
+except ImportError:  # Windows, where `environment.check_system` ends a program.
+  resource = None
 
 _PROC = pathlib.Path("proc")
 _CGROUPS = pathlib.Path("sys/fs/cgroup")
 # A limit of a process, what /proc/self/status has of it, and its name.
 _OF_PROCESS = (
-  (resource.RLIMIT_AS, "VmSize", "ulimit -v"),
-  (resource.RLIMIT_DATA, "VmData", "ulimit -d"),
+  ("RLIMIT_AS", "VmSize", "ulimit -v"),
+  ("RLIMIT_DATA", "VmData", "ulimit -d"),
 )
 # Files of a cgroup: its limit, what it has taken, and the cached files in that.
 _VERSION_1 = (
@@ -67,6 +71,7 @@ def peak_bytes() -> int:
   peak = _numbers(pathlib.Path("/") / _PROC / "self/status").get("VmHWM")
   if peak is not None:
     return peak
+  assert resource is not None
   found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   return found if sys.platform == "darwin" else found * 1024
 
@@ -134,8 +139,10 @@ def _of_system(root: pathlib.Path) -> Iterator[Room]:
 
 def _of_process(root: pathlib.Path) -> Iterator[Room]:
   taken = _numbers(root / _PROC / "self/status")
+  if resource is None:
+    return
   for which, name, words in _OF_PROCESS:
-    limit, _ = resource.getrlimit(which)
+    limit, _ = resource.getrlimit(getattr(resource, which))
     if limit != resource.RLIM_INFINITY and name in taken:
       yield Room(max(0, limit - taken[name]), words)
 
