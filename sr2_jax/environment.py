@@ -49,6 +49,14 @@ def check_system() -> None:
       "There is no folder for temporary files.\n"
       "Set TMPDIR to a folder that can be written."
     ) from error
+  # Reading it means setting it; nothing else runs yet.
+  umask = os.umask(0)
+  os.umask(umask)
+  if umask & 0o700:
+    raise errors.UserError(
+      f"The umask {umask:03o} takes permissions to new files from their own "
+      "user.\nSet another one, as in umask 022."
+    )
   os.environ["MPLBACKEND"] = "agg"
 
 

@@ -50,6 +50,18 @@ def test_no_folder_for_temporary_files(monkeypatch):
   assert "TMPDIR" in _message(environment.check_system)
 
 
+@pytest.mark.parametrize("umask", [0o777, 0o277, 0o422])
+def test_new_files_that_their_own_user_may_not_use(umask):
+  before = os.umask(umask)
+  try:
+    assert f"umask {umask:03o}" in _message(environment.check_system)
+    assert os.umask(umask) == umask
+    os.umask(0o077)
+    environment.check_system()
+  finally:
+    os.umask(before)
+
+
 @pytest.mark.parametrize(
   ("flags", "expected"),
   [
