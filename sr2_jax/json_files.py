@@ -1,11 +1,12 @@
 """JSON of files that anybody may have changed; no JAX.
 
-`json` raises RecursionError on text that is nested deeply, and gives anything
-where an object is expected. Here both are a ValueError.
+`json` raises RecursionError on text that is nested deeply, and gives half
+characters ("\\ud800"), which no file can hold. Here both are a ValueError.
 """
 
 import json
 import os
+import re
 from typing import Any
 
 from sr2_jax import files
@@ -14,21 +15,35 @@ from sr2_jax import files
 _MOST_BYTES = 100_000_000
 _DEEPEST = 50
 _MOST_DIGITS = 20
+# Half a character, or its escape; two halves that belong together are one.
+_HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 
 
 def parse(text: str | bytes) -> Any:
   """What JSON says.
 
   Raises:
-    ValueError: it is no JSON, or nested too deeply.
+    ValueError: it is no JSON, nested too deeply, or has half characters.
   """
+  if isinstance(text, bytes):
+    text = text.decode(json.detect_encoding(text))
   try:
     found = json.loads(text, parse_int=_integer)
   except RecursionError as error:
     raise ValueError("nested too deeply") from error
   if _is_deep(found):
     raise ValueError("nested too deeply")
+  if _HALF.search(text):
+    _refuse_halves(found)
   return found
+
+
+def _refuse_halves(found: Any) -> None:
+  try:
+    json.dumps(found, ensure_ascii=False).encode()
+  except UnicodeEncodeError as error:
+    half = ascii(error.object[error.start])
+    raise ValueError(f"{half} is half a character") from error
 
 
 def _integer(digits: str) -> int:

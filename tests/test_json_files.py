@@ -8,7 +8,13 @@ import pytest
 from sr2_jax import json_files
 
 
-@pytest.mark.parametrize("text", ["{}", b'{"a": [1, 2.5, null, "x"]}', "3"])
+@pytest.mark.parametrize(
+  "text",
+  [
+    "{}", b'{"a": [1, 2.5, null, "x"]}', "3", r'"\ud83d\ude00"', r'"\\ud800"',
+    b'\xef\xbb\xbf"\xf0\x9f\x98\x80"', "[1]".encode("utf-16"),
+  ],
+)  # fmt: skip
 def test_what_json_says(text):
   assert json_files.parse(text) == json.loads(text)
 
@@ -19,6 +25,8 @@ def test_what_json_says(text):
     "", "{", "nothing", b"\xff\xfe", b"\x00" * 9, "1" * 10_000, "-" + "1" * 400,
     "[" * 100_000, '{"a":' * 100_000, "[" * 60 + "]" * 60,
     '{"a": 1, "b": ' + '{"c":' * 60 + "1" + "}" * 61,
+    r'"\ud800"', r'{"a\uDFFF": 1}', r'["\udc00\ud800"]', '"\udcff"',
+    b'"\xed\xa0\x80"', r'"\ud800"'.encode("utf-16"),
   ],
 )  # fmt: skip
 def test_what_is_no_json_or_too_deep_is_a_value_error(text):
