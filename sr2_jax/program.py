@@ -44,7 +44,11 @@ def entry(
   def decorate(main: Main) -> Callable[..., int]:
     @functools.wraps(main)
     def started(arguments: Sequence[str] | None = None) -> int:
-      with streams.lasting() as (out, _), _signals(own=stopped is None):
+      # Without arguments, this is a process's program, not a call in one.
+      with (
+        streams.lasting() as (out, _),
+        _signals(own=stopped is None, at_end=arguments is None),
+      ):
         code = _run(main, arguments, stopped)
         out.flush()
         if out.problem:
@@ -109,8 +113,12 @@ def asks_for_help(arguments: Sequence[str]) -> bool:
 
 
 @contextlib.contextmanager
-def _signals(*, own: bool) -> Iterator[None]:
-  """Lets other signals to stop count as SIGTERM, which raises unless `own`."""
+def _signals(*, own: bool, at_end: bool) -> Iterator[None]:
+  """Lets other signals to stop count as SIGTERM, which raises unless `own`.
+
+  With `at_end` the process ends after the block, with an exit code that these
+  others cannot change any more: SIGXCPU comes every second.
+  """
   if threading.current_thread() is not threading.main_thread():
     yield  # Only the main thread may set handlers.
     return
@@ -127,7 +135,8 @@ def _signals(*, own: bool) -> Iterator[None]:
     yield
   finally:
     for number, handler in before.items():
-      signal.signal(number, handler)
+      ignored = at_end and number in stopping.AS_SIGTERM
+      signal.signal(number, signal.SIG_IGN if ignored else handler)
 
 
 def _as_sigterm(signal_number: int, frame: FrameType | None) -> None:

@@ -91,6 +91,18 @@ def test_they_are_sigterm_for_a_program_with_its_own_handler(name):
   assert caught == ["SIGTERM"]
 
 
+@pytest.mark.parametrize("name", SIGNALS[1:])
+def test_they_change_no_exit_code_while_a_process_ends(name):
+  work = (
+    "import atexit, signal, sys\nfrom sr2_jax import program\n"
+    f"atexit.register(signal.raise_signal, signal.{name})\n"
+    "sys.exit(program.entry(stopped=None)(lambda _: 3)())"
+  )
+  assert (
+    subprocess.run([sys.executable, "-c", work], check=False).returncode == 3
+  )
+
+
 def test_nohup_stays():
   before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
   try:
