@@ -17,12 +17,13 @@ def own(name: str, kind: Any, value: Any) -> Any:
   """A field's value as Python's own type, as it would be read back.
 
   Args:
-    name: of the field. The value that was measured alone may be infinite.
+    name: of the field. The value that was measured alone may be infinite or
+      negative.
     kind: of the field: str, int, float or `OfClasses`.
     value: of this type, or NumPy's scalar of it.
 
   Raises:
-    ValueError: if it is of another type, or not finite.
+    ValueError: if it is of another type, not finite, or negative.
   """
   if kind == OfClasses:
     return _of_classes(name, value)
@@ -30,6 +31,8 @@ def own(name: str, kind: Any, value: Any) -> Any:
     raise ValueError(f"{name} is {value!r}, not of type {kind.__name__}")
   if kind is float and name != "value" and not math.isfinite(value):
     raise ValueError(f"{name} is {value!r}, which is not finite")
+  if kind is not str and name != "value" and value < 0:
+    raise ValueError(f"{name} is {value!r}, which is negative")
   return kind(value)
 
 

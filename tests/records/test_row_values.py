@@ -32,6 +32,9 @@ def test_values_become_pythons_own(kind, value, expected):
     (float, "1"),
     (float, math.nan),
     (float, -math.inf),
+    (float, -1e-9),
+    (int, -1),
+    (int, np.int64(-5)),
     (row_values.OfClasses, 0.5),
     (row_values.OfClasses, "12"),
     (row_values.OfClasses, [True]),
@@ -42,8 +45,9 @@ def test_others_are_refused_with_their_field(kind, value):
     row_values.own("field", kind, value)
 
 
-def test_what_was_measured_may_be_infinite():
-  assert row_values.own("value", float, math.inf) == math.inf
+@pytest.mark.parametrize("value", [math.inf, -math.inf, -0.5])
+def test_what_was_measured_may_be_any_number(value):
+  assert row_values.own("value", float, value) == value
 
 
 @pytest.mark.parametrize(
