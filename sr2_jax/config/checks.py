@@ -53,7 +53,7 @@ def validate_fields(config: ml_collections.ConfigDict) -> None:
     _validate_data,
     _validate_pairs,
     _validate_blur,
-    _validate_model,
+    validate_model,
     _validate_phases,
     _validate_released_srmd,
   ):
@@ -173,7 +173,12 @@ def _validate_blur(config: ml_collections.ConfigDict) -> None:
     )
 
 
-def _validate_model(config: ml_collections.ConfigDict) -> None:
+def validate_model(config: ml_collections.ConfigDict) -> None:
+  """Checks the fields of the network against each other.
+
+  Raises:
+    UserError: names the field and what it accepts.
+  """
   model = config.model
   if model.trunk == "srmd":
     _validate_srmd(config)

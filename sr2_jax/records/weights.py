@@ -274,6 +274,10 @@ def _origin(fields: Any) -> Origin:
   if not isinstance(fields["method"], str):
     raise TypeError("method is no text")
   height, width, channels = map(json_files.whole, fields["image_shape"])
+  if min(height, width, channels) < 1:
+    raise ValueError(f"image_shape is {fields['image_shape']}")
+  if not isinstance(fields["class_names"], list):
+    raise TypeError("class_names is no list")
   return Origin(
     **{
       **fields,

@@ -133,7 +133,7 @@ def build(
   Args:
     config: resolved.
     image_shape: (H, W, C) of the high-resolution images.
-    num_classes: classes of the classifier.
+    num_classes: of the classifier.
     phase: "pretrain" for no classifier, "joint" for the wiring of the config.
     platform: platform of the devices it will run on, such as "cpu" or "tpu";
       None: JAX's default.
@@ -286,14 +286,12 @@ def _network_of(
   try:
     checks.validate_names(config)
     derived.fill_in(config)
+    checks.validate_model(config)
   except errors.UserError as error:
     raise errors.UserError(f"{path}: {error}") from error
+  shape, num_classes = origin.image_shape, len(origin.class_names)
   return build(
-    config,
-    origin.image_shape,
-    len(origin.class_names),
-    phase=origin.phase,
-    platform=platform,
+    config, shape, num_classes, phase=origin.phase, platform=platform
   )
 
 

@@ -223,7 +223,10 @@ def _with(**changes):
     {"method": 3}, {"step": "8"}, {"step": math.inf}, {"step": 0.5},
     {"member": {"seed": "3"}}, {"member": {"seed": 3, "l2": []}},
     {"member": [3]}, {"image_shape": [28, 28]}, {"image_shape": 28},
-    {"image_shape": ["28", 28, 1]}, {"class_names": 3}, {"more": 1},
+    {"image_shape": ["28", 28, 1]}, {"image_shape": [0, 28, 1]},
+    {"image_shape": [28, -28, 1]}, {"image_shape": [28, 28, 0]},
+    {"class_names": 3}, {"class_names": "0123"}, {"class_names": {"a": 1}},
+    {"more": 1},
   ],
 )  # fmt: skip
 def test_metadata_with_parts_of_other_types_are_refused(path, changes):

@@ -282,13 +282,24 @@ def test_arrays_that_are_not_the_networks_are_named(
     network_lib.load(tmp_path)
 
 
-def test_a_file_that_names_another_trunk_is_refused(run, tmp_path):
+@pytest.mark.parametrize(
+  ("model", "problem"),
+  [
+    ({"trunk": "wdsr"}, "its network needs"),
+    ({"expansion": 64}, "config.model.expansion has to be 1"),
+    ({"shared_layers": 16}, "config.model.shared_layers has to be 1"),
+    ({"trunk": "wdsr", "batch_norm": False}, "config.model.batch_norm"),
+  ],
+)
+def test_a_file_that_names_another_network_is_refused(
+  run, tmp_path, model, problem
+):
   source = weights_lib.network_folder(run.folder.path, "pretrain", "fsrcnn")
   arrays, origin = weights_lib.read(source / "seed_0" / "last.safetensors")
-  model = {**origin.config["model"], "trunk": "wdsr"}
-  other = dataclasses.replace(origin, config={**origin.config, "model": model})
+  config = {**origin.config, "model": {**origin.config["model"], **model}}
+  other = dataclasses.replace(origin, config=config)
   weights_lib.write(tmp_path / "a.safetensors", arrays, other)
-  with pytest.raises(errors.UserError, match=r"its network needs"):
+  with pytest.raises(errors.UserError, match=problem):
     network_lib.from_files([tmp_path / "a.safetensors"])
 
 
