@@ -183,6 +183,7 @@ def _read(file: pathlib.Path, budget: str) -> list[Spec]:
       "of an experiment file."
     )
   names: list[str] = []
+  folders: dict[str, str] = {}  # By name in lower case, as macOS has them.
   name_check = fields.CHECKS["experiment"]
   for spec in specs:
     # Otherwise the name is `config.experiment` as well, and checked as such.
@@ -193,6 +194,12 @@ def _read(file: pathlib.Path, budget: str) -> list[Spec]:
       )
     if spec.name in names:
       raise errors.UserError(f"{file}: two runs are called {spec.name}.")
+    other = folders.setdefault(spec.name.lower(), spec.name)
+    if other != spec.name:
+      raise errors.UserError(
+        f"{file}: two runs are called {other} and {spec.name}, which some file "
+        "systems take for one name."
+      )
     if spec.init_from is not None and spec.init_from not in names:
       raise errors.UserError(
         f"{file}: {spec.name} starts from {spec.init_from}, which is not a run "

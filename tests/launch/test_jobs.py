@@ -193,6 +193,10 @@ def test_wrong_sweep(tmp_path, sweep, expected):
       "two runs are called a",
     ),
     (
+      "return [runs.Run(name, 'tests/tiny.py', {}) for name in ('aB', 'Ab')]",
+      "two runs are called aB and Ab, which some file systems",
+    ),
+    (
       "return [runs.Run('a', 'tests/tiny.py', {}, 'b')]",
       "a starts from b, which is not a run before it",
     ),
