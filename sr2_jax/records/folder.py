@@ -203,7 +203,7 @@ class RunFolder:
   @property
   def is_done(self) -> bool:
     """Whether the run in this folder has finished."""
-    return os.path.exists(self._done)
+    return os.path.isfile(self._done)
 
   def set_done(self, members: bytes = b"") -> None:
     """Marks the run as finished; `divergence.lines_of_done` are its members."""

@@ -353,6 +353,19 @@ def test_a_removed_field_is_a_difference(tmp_path):
     recorded(tmp_path).check(config)
 
 
+@pytest.mark.parametrize(
+  "make",
+  [
+    os.mkdir, os.mkfifo, lambda path: os.symlink("DONE", path),
+    lambda path: os.symlink("nowhere", path),
+  ],
+)  # fmt: skip
+def test_only_a_file_says_done(tmp_path, make):
+  """What else there is, is refused with the other parts of the folder."""
+  make(tmp_path / "DONE")
+  assert not recorded(tmp_path).is_done
+
+
 def test_done(tmp_path):
   folder = recorded(tmp_path)
   assert not folder.is_done
