@@ -193,7 +193,7 @@ def get_config() -> ml_collections.ConfigDict:
   # training images is 1.
   config.loss.class_weights = "none"
 
-  # Adam (authors: Keras' defaults): moment decays in [0, 1), epsilon > 0.
+  # Adam (authors: Keras' defaults): moment decays in [0, 1), epsilon >= 1e-30.
   config.adam = ml_collections.ConfigDict()
   config.adam.b1 = 0.9
   config.adam.b2 = 0.999

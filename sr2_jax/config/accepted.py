@@ -102,7 +102,9 @@ def _are_distinct(
     isinstance(values, (tuple, list))
     and minimum <= len(values) <= maximum
     and all(accepts(value) for value in values)
-    and len(set(values)) == len(values)
+    # Names and tables have six digits of a number, and rows compare as many.
+    and len({x if isinstance(x, str) else f"{x:g}" for x in values})
+    == len(values)
   )
 
 

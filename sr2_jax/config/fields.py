@@ -95,7 +95,8 @@ CHECKS: dict[str, accepted.Check] = {
   "loss.class_weights": accepted.choice("none", "balanced"),
   "adam.b1": accepted.number("[0, 1)"),
   "adam.b2": accepted.number("[0, 1)"),
-  "adam.eps": accepted.number("(0, 1]"),
+  # Much less would be 0 in float32, and an update 0 / 0.
+  "adam.eps": accepted.number("[1e-30, 1]"),
   "pretrain.num_epochs": accepted.integer(0, _MOST_EPOCHS),
   "pretrain.learning_rate.shared": accepted.at_least_zero(),
   "pretrain.learning_rate.sr": accepted.at_least_zero(),

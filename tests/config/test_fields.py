@@ -270,3 +270,26 @@ def test_group_instead_of_field():
   message = fields.unknown_field("pretrain")
   assert "group" in message
   assert "set one of config.pretrain.num_epochs, config.pretrain." in message
+
+
+@pytest.mark.parametrize(
+  ("field", "apart", "alike"),
+  [
+    ("joint.loss_weight", (0.1, 0.10001), (0.1, 0.10000000001)),
+    ("loss.l2", (1e-5, 1.00001e-5), (9.0, 1e-5, 1.00000001e-5)),
+    ("eval.noise_variances", (0.0, 1e-4), (0.1234567, 0.1234568)),
+    ("eval.validation_noise_variances", (0.0, 1e-30), (0.0, 1.0, 1.0 + 1e-7)),
+    ("eval.corruptions.speckle", (0.01, 0.0101), (0.01, 0.0100000001)),
+    ("eval.epochs", (999_999, 10**6), (3, 3.0)),
+  ],
+)
+def test_values_that_names_do_not_tell_apart_are_refused(field, apart, alike):
+  accepts = fields.CHECKS[field].accepts
+  assert accepts(apart)
+  assert not accepts(alike)
+
+
+def test_an_epsilon_that_float32_does_not_hold_is_refused():
+  accepts = fields.CHECKS["adam.eps"].accepts
+  assert accepts(1e-30)
+  assert not accepts(1e-46)
