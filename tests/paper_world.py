@@ -104,7 +104,7 @@ def write_run(
       "init_from": "",
       "data": {"name": dataset},
       "degradation": {"scale": scale},
-      "model": {"trunk": known.trunk},
+      "model": {"trunk": known.trunk or "fsrcnn"},
       "loss": {"super_resolution": loss},
       "pretrain": {"num_epochs": 7},
       "joint": {"num_epochs": 5},

@@ -64,7 +64,8 @@ def test_a_fault_is_survived_if_all_of_its_tests_pass(known, mark, survived):
   assert faults.count(sections, outcomes(**known)) == (survived, 1)
 
 
-def test_outcomes_are_those_of_pytest(tmp_path):
+def test_outcomes_are_those_of_pytest(tmp_path, monkeypatch):
+  monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
   (tmp_path / "test_a.py").write_text(
     "import pytest\n"
     "@pytest.mark.parametrize('x', [0, 1])\n"

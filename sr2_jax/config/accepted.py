@@ -7,7 +7,7 @@ from typing import Any
 
 from sr2_jax import names
 
-_LARGEST_FLOAT32 = 3.4028234663852886e38
+LARGEST_FLOAT32 = 3.4028234663852886e38
 # Values of a list: networks or levels that are computed side by side, and
 # times that come one after another.
 _MOST_VALUES, _MOST_TIMES = 100, 1000
@@ -50,7 +50,7 @@ def _up_to(most: float) -> Callable[[Any], bool]:
 
 def at_least_zero() -> Check:
   """A number >= 0 that float32 holds."""
-  return Check("a number from 0 to 3.4e38", _up_to(_LARGEST_FLOAT32))
+  return Check("a number from 0 to 3.4e38", _up_to(LARGEST_FLOAT32))
 
 
 def number(interval: str) -> Check:

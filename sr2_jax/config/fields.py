@@ -104,7 +104,7 @@ CHECKS: dict[str, accepted.Check] = {
   "joint.learning_rate.shared": accepted.at_least_zero(),
   "joint.learning_rate.sr": accepted.at_least_zero(),
   "joint.learning_rate.classifier": accepted.at_least_zero(),
-  "joint.loss_weight": accepted.numbers(_LARGEST_WEIGHT),
+  "joint.loss_weight": accepted.numbers(accepted.LARGEST_FLOAT32),
   "eval.noise_variances": accepted.numbers(LARGEST_VARIANCE),
   **{
     corruption_field(key): accepted.levels(corruption)

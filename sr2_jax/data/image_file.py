@@ -116,10 +116,10 @@ def check_room(size: tuple[int, int], of: str = "") -> None:
 
   Args:
     size: (height, width).
-    of: what the message begins with.
+    of: what a whole sentence begins with.
 
   Raises:
-    UserError: says so, without a full stop.
+    UserError: says so; without `of`, for a message that names a file.
   """
   height, width = size
   nbytes = _LEAST_BYTES * height * width
@@ -130,6 +130,7 @@ def check_room(size: tuple[int, int], of: str = "") -> None:
     raise errors.UserError(
       f"{of}{width:,} x {height:,} pixels need {memory.in_words(nbytes)} of "
       f"memory, and {memory.in_words(free.nbytes)} are free"
+      f"{'.' if of else ''}"
     )
 
 

@@ -93,10 +93,15 @@ class Watcher:
     signal.set_wakeup_fd(
       self.connections.wake_descriptor, warn_on_full_buffer=False
     )
-    for number in (*_SIGNALS, *stopping.AS_SIGTERM):
-      # nohup lets a program ignore that the terminal is closed.
-      if signal.getsignal(number) is not signal.SIG_IGN:
-        signal.signal(number, self._on_python_signal)
+    # nohup lets a program ignore that the terminal is closed. A shell lets what
+    # it starts in the background ignore Ctrl-C, which counts all the same.
+    others = [
+      number
+      for number in stopping.AS_SIGTERM
+      if signal.getsignal(number) is not signal.SIG_IGN
+    ]
+    for number in (*_SIGNALS, *others):
+      signal.signal(number, self._on_python_signal)
 
   def name(self, index: int) -> str:
     """A process as messages name it."""

@@ -108,6 +108,7 @@ def test_jobs_have_urls(bucket):
 def test_a_run_that_is_done_but_not_sent_starts_again(bucket):
   [job, *_] = jobs.load("tests/tiny_sweep.py", bucket_lib.local(URL), url=URL)
   job.folder.path.mkdir(parents=True)
+  job.folder.record({"config": {}})
   job.folder.set_done()
   assert status.is_finished(job)
   state.mark(job.folder.path, is_unsent=True)

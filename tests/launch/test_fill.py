@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from launch import estimate, fill, slices
+from launch import estimate, fill, slices, status
 from launch import jobs as jobs_lib
 from sr2_jax import errors
 from tests.launch import test_jobs, test_status
@@ -91,10 +91,11 @@ def test_all_mistakes_at_once(tmp_path):
 
 def test_time_and_chip_hours_at_measured_speeds(tmp_path):
   speeds = estimate.Speeds(tmp_path / "speeds.json")
-  speeds.add("fsrcnn_x4 mnist5k", 10.0, 40.0)
-  speeds.add("sr_continued_fsrcnn_x4 mnist5k", 3600.0, 32.0)
   slice_ = slices.find("v5e", "2x2")
   first, control = jobs_lib.load(test_jobs.PAIR, tmp_path)
+  for job, numbers in ((first, (10.0, 40.0)), (control, (3600.0, 32.0))):
+    *_, part = status.parts(job)
+    speeds.add(part.kind, *numbers)
   test_status.begin(first, ("pretrain", 10))
   found = fill.plan([first, control], slice_, speeds)
   # 10 of 20 steps of 2 members are left; 8 of 2 in joint.

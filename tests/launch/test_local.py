@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from launch import attempts, engine, events, host, local, notify
+from launch import attempts, engine, events, host, local, notify, status
 from launch import jobs as jobs_lib
 from sr2_jax.records import folder as folder_lib
 from tests.launch import test_jobs, test_status
@@ -299,9 +299,11 @@ def test_speeds_are_kept_while_a_run_goes_on(tmp_path, monkeypatch):
 
 
 def test_speeds_are_measured_and_kept(tmp_path):
-  run(make_jobs(tmp_path, "good"), tmp_path)
+  jobs = make_jobs(tmp_path, "good")
+  [part] = status.parts(jobs[0])
+  run(jobs, tmp_path)
   speeds = json.loads((tmp_path / "speeds.json").read_text())
-  seconds, steps = speeds["fsrcnn_x4 mnist5k"]
+  seconds, steps = speeds[part.kind]
   assert steps == 20 * 2
   assert 0 < seconds < TIMEOUT
 
