@@ -14,12 +14,14 @@ import ray  # pyright: ignore[reportMissingImports]
 from launch import address as address_lib
 from launch import (
   attempts,
+  bucket,
   emulation,
   engine,
   estimate,
   fleet,
   gang,
   host,
+  mirrored,
   notify,
   seats,
 )
@@ -34,6 +36,8 @@ class RayCluster:
     slice_: that each job gets.
     workdir: gets the logs.
     env: variables of the processes.
+    url: of the folder of all run folders, if it is in a bucket; else "", and
+      the hosts share `workdir`.
   """
 
   def __init__(
@@ -41,8 +45,10 @@ class RayCluster:
     slice_: slices_lib.Slice,
     workdir: pathlib.Path,
     env: Mapping[str, str],
+    url: str = "",
   ) -> None:
     self._slice, self._workdir, self._env = slice_, workdir, env
+    self._url = url
 
   def offers(self) -> tuple[list[seats.Seat], list[str]]:
     """Those that are free or this sweep's own, and what others lack."""
@@ -62,11 +68,20 @@ class RayCluster:
       for node, deadline in found.items()
     }
 
-  def start(self, job: jobs_lib.Job, seat: seats.Seat) -> gang.Gang:
+  def start(self, job: jobs_lib.Job, seat: seats.Seat) -> fleet.Gang:
     """Starts a job on the hosts of a seat."""
-    return gang.Gang(
-      job, seat, slice_=self._slice, workdir=self._workdir, env=self._env
+    started = gang.Gang(
+      job,
+      seat,
+      slice_=self._slice,
+      workdir=self._workdir,
+      env=self._env,
+      is_shared=not self._url,
     )
+    if not self._url:
+      return started
+    record = bucket.Record(f"{self._url}/{job.name}")
+    return mirrored.Gang(started, record.bring, job.name)
 
 
 def _left() -> dict[str, dict[str, float]]:
@@ -81,6 +96,7 @@ def run(
   jobs: Sequence[jobs_lib.Job],
   workdir: pathlib.Path,
   *,
+  url: str = "",
   signals: engine.Signals,
   policy: attempts.Policy,
   tell: notify.Tell = notify.nobody,
@@ -94,20 +110,21 @@ def run(
 
   Args:
     jobs, workdir, signals, policy, tell: as of an engine.
+    url: as of a `RayCluster`.
     address: of the cluster, "auto", or "emulate:..." for one of this machine.
     slice_: that each job gets.
     at_once: most jobs at once; 0 is as many as there are slices.
     wait: seconds without any slice until the sweep gives up; 0 is never.
     price: of a chip-hour; 0 is unknown.
   """
-  env = host.shared_caches(workdir)
+  env = host.caches(None if url else workdir)
   with contextlib.ExitStack() as stack:
     env |= _connect(stack, address, slice_)
     # Ray has put its own handler in the place of ours.
     stack.enter_context(signals.listening())
     speeds = estimate.Speeds.of(workdir, slice_)
     return fleet.Fleet(
-      RayCluster(slice_, workdir, env),
+      RayCluster(slice_, workdir, env, url),
       jobs,
       workdir,
       signals=signals,

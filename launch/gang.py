@@ -9,6 +9,7 @@ import os
 import pathlib
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,6 +35,7 @@ class Host:
 
   def __init__(self) -> None:
     self._process: host.Process | None = None
+    self._tail: host.Tail | None = None
     self._lock: Any = None
     self._port: socket.socket | None = None
 
@@ -58,18 +60,37 @@ class Host:
 
   def start(
     self, command: Sequence[str], log: str, cwd: str, env: Mapping[str, str]
-  ) -> int:
-    """Starts a process, which ends with this actor; returns its id."""
+  ) -> tuple[str, int]:
+    """Starts a process, which ends with this actor.
+
+    Args:
+      command: program and arguments.
+      log: gets its output; with "", `poll` tells it.
+      cwd: its folder.
+      env: variables, beside those of this host.
+
+    Returns:
+      The name of this host, and the id of the process.
+    """
     self._lock = None
     own = {k: v for k, v in os.environ.items() if k not in _RAYS_OWN}
-    self._process = host.Process(
-      command, pathlib.Path(log), cwd=cwd, env={**own, **env}, is_tied=True
-    )
-    return self._process.pid
+    with contextlib.ExitStack() as stack:
+      path = pathlib.Path(log)
+      if not log:
+        # Its name goes at once: nobody could delete it for a killed actor.
+        file = stack.enter_context(tempfile.NamedTemporaryFile())
+        path = pathlib.Path(file.name)
+        self._tail = host.Tail(path)
+      self._process = host.Process(
+        command, path, cwd=cwd, env={**own, **env}, is_tied=True
+      )
+    return socket.gethostname(), self._process.pid
 
-  def poll(self) -> int | None:
-    """The exit code of the process; None while it runs."""
-    return self._process.poll() if self._process else None
+  def poll(self) -> tuple[int | None, str]:
+    """The exit code of the process, None while it runs, and its new output."""
+    code = self._process.poll() if self._process else None
+    # In this order: what it has printed last is read, too.
+    return code, self._tail.read() if self._tail else ""
 
   def send(self, number: int) -> None:
     """Sends the process a signal."""
@@ -86,6 +107,11 @@ class Gang:
     slice_: what it is a seat on.
     workdir: gets the logs.
     env: variables of the processes.
+    is_shared: whether all hosts have to see that folder. If not, their output
+      comes over Ray.
+
+  Attributes:
+    first: host of process 0, and its id there.
 
   Raises:
     TimeoutError: if the slice was taken by somebody else.
@@ -100,8 +126,10 @@ class Gang:
     slice_: slices.Slice,
     workdir: pathlib.Path,
     env: Mapping[str, str],
+    is_shared: bool = True,
   ) -> None:
     self._job, self._seat, self._slice = job, seat, slice_
+    self._is_shared = is_shared
     self.size = len(seat.bundles)
     self.codes: dict[int, int | None] = {}
     self._hosts: list[Any] = []
@@ -144,28 +172,32 @@ class Gang:
     for wanted, labels in zip(self._seat.selectors, found, strict=True):
       if not wanted.items() <= labels.items():
         raise TimeoutError(f"{self._seat.name} is not where it was")
-    self._check_storage(workdir)
+    if self._is_shared:
+      self._check_storage(workdir)
     variables = {**env, **self._of_part()}
     several = []
     if len(self._hosts) > 1:
       [address] = self._ask([self._hosts[0].free_address.remote()])
       several = [f"--coordinator={address}"]
       several += [f"--num_processes={len(self._hosts)}"]
-    # On a full disk the processes start all the same, and say so.
-    with (
-      contextlib.suppress(OSError),
-      files.open_regular(self.logs[0], "ab") as log,
-    ):
-      log.write(f"-- {self._job.name} on {self._seat.name}\n".encode())
+    self._log(0, f"-- {self._job.name} on {self._seat.name}\n")
     starts = []
     for index, actor_of_host in enumerate(self._hosts):
       own = [*several, f"--process_id={index}"] if several else []
       command = [*host.COMMAND, *self._job.arguments, *own]
-      log = str(self.logs[index].absolute())
+      log = str(self.logs[index].absolute()) if self._is_shared else ""
       starts.append(
         actor_of_host.start.remote(command, log, os.getcwd(), variables)
       )
-    self._ask(starts)
+    self.first: tuple[str, int] = self._ask(starts)[0]
+
+  def _log(self, index: int, text: str) -> None:
+    # On a full disk the processes go on all the same, and say so.
+    with (
+      contextlib.suppress(OSError),
+      files.open_regular(self.logs[index], "ab") as log,
+    ):
+      log.write(text.encode())
 
   def _of_part(self) -> dict[str, str]:
     """Variables that keep libtpu to this run's part of a host; {} if whole."""
@@ -218,13 +250,15 @@ class Gang:
     for index in self._answered(now):
       question, _ = self._asked.pop(index)
       try:
-        code = ray.get(question)
+        code, text = ray.get(question)
       except ray.exceptions.OutOfMemoryError:
         # Ray has killed the actor. Elsewhere the run would need as much.
         self.codes[index] = 128 + signal.SIGKILL
       except ray.exceptions.RayError:
         self.codes[index] = None  # The actor is gone, and its process with it.
       else:
+        if text:
+          self._log(index, text)
         if code is not None:
           self.codes[index] = code
     for index, (_, since) in list(self._asked.items()):

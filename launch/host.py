@@ -34,17 +34,18 @@ _LAST_LINES = 3
 _MOVING = ("metrics.jsonl", "timing.jsonl", "results.jsonl")
 
 
-def shared_caches(workdir: pathlib.Path) -> dict[str, str]:
+def caches(workdir: pathlib.Path | None) -> dict[str, str]:
   """Variables by which all hosts of a sweep have the same folders.
 
   Those of this process, so that data is prepared and a program compiled once.
-  Without any the cache is in `workdir`.
+  Without any the cache is in `workdir`; where the hosts share nothing, each has
+  its own.
   """
   typed = {name: os.environ.get(name) for name in _CACHES}
-  return {
-    "SR2_JAX_CACHE_DIR": str(workdir.absolute() / CACHE),
-    **{name: value for name, value in typed.items() if value},
-  }
+  shared = (
+    {"SR2_JAX_CACHE_DIR": str(workdir.absolute() / CACHE)} if workdir else {}
+  )
+  return {**shared, **{name: value for name, value in typed.items() if value}}
 
 
 def _opened(log: pathlib.Path, mode: str) -> IO[bytes]:

@@ -100,8 +100,11 @@ def parse(arguments: Sequence[str], *, engines: Sequence[str]) -> Options:
     )
   workdir = address.run_folder(typed.workdir, "--workdir")
   url = workdir if address.is_url(workdir) else ""
-  if url:
-    _check_bucket(typed)
+  if url and typed.emit == "sbatch":
+    raise errors.UserError(
+      "--emit=sbatch needs a --workdir that all nodes share, not a bucket: its "
+      "script keeps logs and counts there."
+    )
   return Options(
     sweep=paths.local(typed.sweep, "--sweep"),
     workdir=bucket.local(workdir),
@@ -126,17 +129,6 @@ def parse(arguments: Sequence[str], *, engines: Sequence[str]) -> Options:
     wait=seconds(typed.wait or "0", "--wait"),
     price=_price(typed.price),
   )
-
-
-def _check_bucket(typed: argparse.Namespace) -> None:
-  """Refuses what needs a folder that the hosts share."""
-  flag = "--engine=ray" if typed.engine == "ray" else f"--emit={typed.emit}"
-  if typed.engine == "ray" or typed.emit in ("rayjob", "sbatch"):
-    raise errors.UserError(
-      f"{flag} needs a --workdir that all hosts share, not a bucket.\nRuns in "
-      "buckets are started by this machine, or by --emit=jobset, xpk or "
-      "commands."
-    )
 
 
 def _price(typed: str) -> float:

@@ -127,11 +127,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return errors.DONE
   asked = options.parse(argv[1:], engines=("local", "ray"))
   # To print files takes no look at the runs, unless a source is left out.
+  runs = asked.workdir
   if asked.url and (asked.only or not asked.emit):
-    bucket.bring(asked.url)
+    runs = bucket.bring(asked.url, is_remote=asked.engine == "ray")
   jobs = jobs_lib.load(
     asked.sweep,
-    asked.workdir,
+    runs,
     only=asked.only,
     settings=asked.settings,
     mode=asked.mode,
@@ -234,6 +235,7 @@ def _run_on_ray(
     return cluster.run(
       jobs,
       asked.workdir,
+      url=asked.url,
       signals=signals,
       policy=asked.policy,
       tell=tell,

@@ -108,6 +108,11 @@ def copy(address: Address) -> pathlib.Path:
   return _base() / "copies" / _place(address)
 
 
+def record(address: Address) -> pathlib.Path:
+  """Where a sweep keeps what it knows of a run that other machines work on."""
+  return _base() / "records" / _place(address)
+
+
 def local(text: str | os.PathLike[str]) -> pathlib.Path:
   """The path of what another run has made: of the copy, if it is a URL."""
   text = os.fspath(text)

@@ -35,6 +35,49 @@ def new_session() -> str:
   return secrets.token_hex(6)
 
 
+def read(store: store_lib.Store) -> tuple[dict[str, Any], str]:
+  """What the object says, and its version; nothing if it is not there.
+
+  Raises:
+    StoreError: if the store fails.
+  """
+  try:
+    data, version = store.get(KEY)
+  except store_lib.MissingError:
+    return {}, store_lib.ABSENT
+  try:
+    found = json_files.parse(data)
+  except ValueError:
+    found = None
+  # Whatever else it is, somebody has put it there.
+  return found if isinstance(found, dict) else {"session": "?"}, version
+
+
+def last_list(found: Mapping[str, Any]) -> int:
+  """The number of the newest list, as the object says; 0 if it does not."""
+  number = found.get("list")
+  return number if type(number) is int and number > 0 else 0
+
+
+def release_for(store: store_lib.Store, host: str, pid: int) -> None:
+  """Lets the next one in at once, for an owner that can no longer do so.
+
+  Args:
+    store: of the folder.
+    host: of the process that may have been the owner.
+    pid: its id. It has ended: that has to be certain.
+
+  Raises:
+    StoreError: if the store fails.
+  """
+  found, version = read(store)
+  is_that = (found.get("host"), found.get("pid")) == (host, pid)
+  if is_that and found.get("session") is not None:
+    data = f"{json.dumps({**found, 'session': None})}\n".encode()
+    with contextlib.suppress(store_lib.ChangedError):
+      store.put_if(KEY, data, version=version)
+
+
 class Owner:
   """The right to write, from `claim` until `release`.
 
@@ -72,10 +115,10 @@ class Owner:
       StoreError: if it fails.
     """
     while True:
-      found, version = self._read()
+      found, version = read(self._store)
       if found and found.get("session") not in (before, self._session, None):
-        _watch(self._read, self._url, (found, version), tell)
-      self.last_list = _number(found.get("list"))
+        _watch(self._store, self._url, (found, version), tell)
+      self.last_list = last_list(found)
       self._version = version
       try:
         self._write()
@@ -113,7 +156,7 @@ class Owner:
         self._write()
       except store_lib.ChangedError:
         # An answer may have been lost: then it is this owner's own beat.
-        found, version = self._read()
+        found, version = read(self._store)
         if found.get("session") == self._session:
           self._version = version
         else:
@@ -149,19 +192,6 @@ class Owner:
     data = f"{json.dumps(fields)}\n".encode()
     self._version = self._store.put_if(KEY, data, version=self._version)
 
-  def _read(self) -> tuple[dict[str, Any], str]:
-    """What the object says, and its version; nothing if it is not there."""
-    try:
-      data, version = self._store.get(KEY)
-    except store_lib.MissingError:
-      return {}, store_lib.ABSENT
-    try:
-      found = json_files.parse(data)
-    except ValueError:
-      found = None
-    # Whatever else it is, somebody has put it there.
-    return found if isinstance(found, dict) else {"session": "?"}, version
-
   def _check_preconditions(self) -> None:
     """Refuses a store that would let two runs write.
 
@@ -180,7 +210,7 @@ class Owner:
 
 
 def _watch(
-  read: Callable[[], tuple[dict[str, Any], str]],
+  store: store_lib.Store,
   url: str,
   first: tuple[dict[str, Any], str],
   tell: Tell,
@@ -201,7 +231,7 @@ def _watch(
   until = time.monotonic() + seconds
   while time.monotonic() < until:
     time.sleep(min(LOOK, seconds / 10))
-    found, now = read()
+    found, now = read(store)
     if now == version:
       continue
     if found.get("session") is None:
@@ -223,7 +253,3 @@ def _in_words(found: Mapping[str, Any]) -> str:
     )
   except (ValueError, LookupError, TypeError):
     return "another run"
-
-
-def _number(value: Any) -> int:
-  return value if type(value) is int and value > 0 else 0

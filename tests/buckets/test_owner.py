@@ -149,3 +149,43 @@ def test_a_store_that_heeds_no_preconditions_is_refused():
 
   with pytest.raises(errors.UserError, match="If-None-Match"):
     claimed(Careless(), "a")
+
+
+def test_a_process_that_is_known_to_have_ended_lets_the_next_one_in():
+  store, told = memory.Memory(), []
+  one = claimed(store, "a")
+  one._over.set()  # As a kill leaves it.
+  found = said(store)
+  for host, pid in (("other", found["pid"]), (found["host"], 1)):
+    owner.release_for(store, host, pid)
+    assert said(store)["session"] == "a"
+  owner.release_for(store, found["host"], found["pid"])
+  assert said(store) == {**found, "session": None}
+  claimed(store, "b", told=told).release()
+  assert told == []
+
+
+def test_nobody_is_let_in_for_an_owner_that_came_later():
+  store = memory.Memory()
+  one = claimed(store, "a")
+  found, get = said(store), store.get
+
+  def slow(key):
+    answer = get(key)
+    one.beat()  # After it was read.
+    return answer
+
+  store.get = slow
+  owner.release_for(store, found["host"], found["pid"])
+  assert said(store)["session"] == "a"
+  assert not one.is_lost
+
+
+@pytest.mark.parametrize("data", [None, b"{}", b"no JSON", b"[]"])
+def test_nobody_to_let_in_for(data):
+  store = memory.Memory()
+  if data is not None:
+    store.put(owner.KEY, data)
+  owner.release_for(store, "host", 7)
+  assert store.count("put_if") == 0
+  assert owner.last_list(owner.read(store)[0]) == 0

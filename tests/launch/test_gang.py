@@ -1,7 +1,11 @@
 """What does not need a cluster; `test_cluster` has the rest."""
 
 import errno
+import os
 import pathlib
+import socket
+import sys
+import time
 
 import pytest
 
@@ -26,6 +30,7 @@ class Gang(gang.Gang):
   def __init__(self, workdir, *hosts):
     self._job, self._seat = first(workdir), SEAT
     self._hosts, self.codes, self._asked = list(hosts), {}, {}
+    self.logs = [workdir / f"first.{i}.log" for i in range(len(hosts))]
 
 
 def test_why_a_start_fails(tmp_path):
@@ -66,7 +71,10 @@ def test_a_folder_that_goes_away_is_not_shared(tmp_path, monkeypatch):
 
 
 class Host:
-  """An actor of a host that answers, or an error, or never."""
+  """An actor of a host that answers, or an error, or never.
+
+  An answer is an exit code, or one and what the process has printed.
+  """
 
   def __init__(self, *answers):
     self.answers, self.poll, self.asked = list(answers), self, 0
@@ -95,7 +103,7 @@ class Answers:
     answer = host.answers.pop(0)
     if isinstance(answer, Exception):
       raise answer
-    return answer
+    return answer if isinstance(answer, tuple) else (answer, "")
 
 
 def test_codes_come_in_the_order_of_ends(tmp_path, monkeypatch):
@@ -128,3 +136,55 @@ def test_hosts_that_are_silent_delay_nobody(tmp_path, monkeypatch):
   processes.poll()
   assert processes.codes == dict.fromkeys(range(1, 6))
   assert answers.waited == gang._SECONDS_FOR_THE_LAST  # Once for all of them.
+
+
+def test_output_comes_with_the_answers(tmp_path, monkeypatch):
+  Answers(monkeypatch)
+  hosts = [Host((None, "one\ntw"), (0, "o ü\n")), Host((None, ""), (0, ""))]
+  processes = Gang(tmp_path, *hosts)
+  while len(processes.codes) < 2:
+    processes.poll()
+  assert processes.logs[0].read_text() == "one\ntwo ü\n"
+  assert not processes.logs[1].exists()  # Its host has written it.
+
+
+def test_a_full_disk_costs_the_output(tmp_path, monkeypatch):
+  Answers(monkeypatch)
+  processes = Gang(tmp_path, Host((0, "one")))
+  processes.logs = [tmp_path / "none" / "first.log"]
+  while not processes.codes:
+    processes.poll()
+  assert processes.codes == {0: 0}
+
+
+def polled(actor):
+  """Exit code and output of an actor's process."""
+  deadline, text = time.monotonic() + 60, ""
+  while True:
+    code, more = actor.poll()
+    text += more
+    if code is not None:
+      return code, text
+    assert time.monotonic() < deadline
+    time.sleep(0.01)
+
+
+def test_a_host_tells_what_its_process_prints(tmp_path, monkeypatch):
+  """Down to the last word, and leaves no file."""
+  monkeypatch.setattr(gang.tempfile, "tempdir", str(tmp_path))
+  actor = gang.Host()
+  assert actor.poll() == (None, "")
+  program = "import os, sys; print(os.environ['A'], os.getcwd()); sys.exit('ü')"
+  command = (sys.executable, "-c", program)
+  where = actor.start(command, "", str(tmp_path), {"A": "b"})
+  assert where == (socket.gethostname(), actor._process.pid)
+  assert polled(actor) == (1, f"b {tmp_path}\nü\n")
+  assert os.listdir(tmp_path) == []
+
+
+def test_a_host_writes_a_log_that_is_shared(tmp_path):
+  actor, log = gang.Host(), tmp_path / "a.log"
+  command = (sys.executable, "-c", "print(1)")
+  actor.start(command, str(log), str(tmp_path), {})
+  assert polled(actor) == (0, "")
+  assert log.read_text() == "1\n"

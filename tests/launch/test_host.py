@@ -196,14 +196,16 @@ def test_signs_of_life_on_a_disk_that_is_away(tmp_path, monkeypatch):
 def test_all_hosts_have_the_same_caches(tmp_path, monkeypatch):
   for name in ("SR2_JAX_CACHE_DIR", "TFDS_DATA_DIR"):
     monkeypatch.delenv(name, raising=False)
-  assert host.shared_caches(tmp_path) == {
+  assert host.caches(tmp_path) == {
     "SR2_JAX_CACHE_DIR": str(tmp_path / ".cache")
   }
+  assert host.caches(None) == {}
   monkeypatch.setenv("SR2_JAX_CACHE_DIR", "/mnt/cache")
   monkeypatch.setenv("TFDS_DATA_DIR", "/mnt/tfds")
-  assert host.shared_caches(tmp_path) == {
+  assert host.caches(tmp_path) == {
     "SR2_JAX_CACHE_DIR": "/mnt/cache", "TFDS_DATA_DIR": "/mnt/tfds",
   }  # fmt: skip
+  assert host.caches(None) == host.caches(tmp_path)
   monkeypatch.setenv("SR2_JAX_CACHE_DIR", "")
-  cache = host.shared_caches(tmp_path)["SR2_JAX_CACHE_DIR"]
+  cache = host.caches(tmp_path)["SR2_JAX_CACHE_DIR"]
   assert cache == str(tmp_path / ".cache")
