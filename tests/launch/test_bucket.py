@@ -1,9 +1,14 @@
+import json
+import os
+import socket
+
 import pytest
+import yaml
 
 from launch import bucket as bucket_lib
-from launch import jobs, status, sweep
+from launch import engine, jobs, status, sweep
 from sr2_jax import errors
-from sr2_jax.buckets import address, fetch, sending, state
+from sr2_jax.buckets import address, fetch, owner, sending, state
 from sr2_jax.buckets import store as store_lib
 from sr2_jax.records import folder as folder_lib
 from tests.buckets import memory, several, worlds
@@ -96,6 +101,114 @@ def test_a_run_that_is_at_work_here_is_left_alone(bucket):
     assert (folder / "config.json").exists()
 
 
+def elsewhere(monkeypatch, machine, name="a", **contents):
+  """What a run does on another machine; this one is as it was afterwards."""
+  here = os.environ["SR2_JAX_SCRATCH_DIR"]
+  on(monkeypatch, machine)
+  run(name, **contents)
+  on(monkeypatch, here)
+
+
+def record_of(name="a"):
+  return worlds.read(bucket_lib.Record(f"{URL}/{name}").folder)
+
+
+def test_a_record_of_a_run_elsewhere(bucket, monkeypatch, tmp_path):
+  """Where no process has the files of the run, only a few are brought."""
+  record = bucket_lib.Record(f"{URL}/a")
+  record.bring()
+  record.bring(is_over=True)
+  assert record_of() == {}
+  small = {"metrics.jsonl": "1", "config.json": "{}"}
+  elsewhere(monkeypatch, tmp_path / "second", state="1", **small)
+  record.bring()
+  assert record_of() == small
+  elsewhere(monkeypatch, tmp_path / "second", DONE="")
+  record.bring()
+  assert record_of() == {**small, "DONE": ""}
+  assert not address.scratch(address.parse(f"{URL}/a", "x")).exists()
+
+
+def test_looks_ask_for_little_where_nothing_is_new(
+  bucket, monkeypatch, tmp_path
+):
+  elsewhere(monkeypatch, tmp_path / "second", **{"config.json": "{}"})
+  record = bucket_lib.Record(f"{URL}/a")
+  record.bring()
+  store = bucket.stores["sweep/a"]
+  store.requests.clear()
+  for _ in range(3):
+    record.bring()
+  assert store.requests == [("get", owner.KEY)] * 3
+
+
+def test_the_last_look_sees_what_the_owner_has_not_named(
+  bucket, monkeypatch, tmp_path
+):
+  """It is killed between a list and the next beat."""
+  elsewhere(monkeypatch, tmp_path / "second", **{"config.json": "{}"})
+  store = bucket.stores["sweep/a"]
+  data, _ = store.get(owner.KEY)
+  elsewhere(monkeypatch, tmp_path / "second", DONE="")
+  store.put(owner.KEY, data)
+  record = bucket_lib.Record(f"{URL}/a")
+  record._number = owner.last_list(json.loads(data))
+  record.bring()
+  assert record_of() == {}
+  record.bring(is_over=True)
+  assert record_of() == {"config.json": "{}", "DONE": ""}
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_the_next_start_waits_only_where_an_end_is_not_certain(
+  bucket, monkeypatch, tmp_path, is_known
+):
+  """On another machine, after a kill."""
+  monkeypatch.setattr(owner, "STALE", 0.3)
+  monkeypatch.setattr(owner, "LOOK", 0.05)
+  elsewhere(monkeypatch, tmp_path / "second", state="1")
+  store = bucket.stores["sweep/a"]
+  found = json.loads(store.get(owner.KEY)[0])
+  left = {**found, "session": "killed", "stale_after": 0.3}
+  store.put(owner.KEY, json.dumps(left).encode())
+  process = socket.gethostname(), os.getpid()
+  bucket_lib.Record(f"{URL}/a").bring(
+    is_over=True, gone=process if is_known else None
+  )
+  said = []
+  monkeypatch.setattr(sending, "tell", said.append)
+  elsewhere(monkeypatch, tmp_path / "third", more="2")
+  watched = [text for text in said if "watching for" in text]
+  assert bool(watched) == (not is_known)
+
+
+def test_a_look_while_the_bucket_is_away(bucket, monkeypatch, tmp_path):
+  elsewhere(monkeypatch, tmp_path / "second", DONE="")
+  record = bucket_lib.Record(f"{URL}/a")
+  bucket.faults.append(memory.away())
+  with pytest.raises(errors.UserError, match="cannot be used"):
+    record.bring(is_over=True)
+  bucket.faults.clear()
+  record.bring()
+  assert record_of() == {"DONE": ""}
+
+
+def test_a_sweep_whose_runs_are_elsewhere(bucket, monkeypatch, tmp_path):
+  elsewhere(monkeypatch, tmp_path / "second", DONE="", state="1")
+  elsewhere(monkeypatch, tmp_path / "second", "b", **{"config.json": "{}"})
+  with bucket_lib.claimed(URL):
+    worlds.write(bucket_lib.local(URL), **{"a.log": "l"})
+  on(monkeypatch, tmp_path / "driver")
+  found = bucket_lib.bring(URL, is_remote=True)
+  # No run that starts on this machine works in what is kept of them.
+  assert not found.is_relative_to(bucket_lib.local(URL))
+  assert worlds.read(found) == {"a/DONE": "", "b/config.json": "{}"}
+  assert worlds.read(bucket_lib.local(URL)) == {"a.log": "l"}
+  bucket.stores["sweep/a"].objects.clear()  # Somebody deletes it.
+  bucket_lib.bring(URL, is_remote=True)
+  assert worlds.read(found) == {"b/config.json": "{}"}
+
+
 def test_jobs_have_urls(bucket):
   found = jobs.load("tests/tiny_sweep.py", bucket_lib.local(URL), url=URL)
   by_name = {job.name: job for job in found}
@@ -107,9 +220,7 @@ def test_jobs_have_urls(bucket):
 
 def test_a_run_that_is_done_but_not_sent_starts_again(bucket):
   [job, *_] = jobs.load("tests/tiny_sweep.py", bucket_lib.local(URL), url=URL)
-  job.folder.path.mkdir(parents=True)
-  job.folder.record({"config": {}})
-  job.folder.set_done()
+  worlds.write(job.folder.path, DONE="", **{"config.json": '{"config": {}}'})
   assert status.is_finished(job)
   state.mark(job.folder.path, is_unsent=True)
   assert not status.is_finished(job)
@@ -118,9 +229,8 @@ def test_a_run_that_is_done_but_not_sent_starts_again(bucket):
 @pytest.mark.parametrize(
   "flags",
   [
-    ("--engine=ray", "--accelerator=v5e", "--topology=2x4"),
     ("--emit=sbatch", "--accelerator=h100", "--gpus=1"),
-    ("--emit=rayjob", "--accelerator=v5e", "--topology=2x4", "--image=i"),
+    ("--emit=rayjob", "--accelerator=v5e", "--topology=2x4"),
     ("--emit=jobset", "--accelerator=v5e", "--topology=2x4"),
     ("--emit=jobset", "--accelerator=v5e", "--topology=2x4", "--image=i",
      "--volume=a:/b"),
@@ -144,3 +254,38 @@ def test_files_for_schedulers(bucket, kind, topology, capsys):
   assert f"--config.init_from={URL}/first" in text
   assert "SR2_JAX_CACHE_DIR" not in text
   assert "shared" not in text
+
+
+def test_a_job_of_ray(bucket, capsys):
+  """The whole command, and no volume."""
+  words = ["sweep", "--sweep=tests/tiny_sweep.py", f"--workdir={URL}"]
+  words += ["--emit=rayjob", "--accelerator=v5e", "--topology=4x4"]
+  assert sweep.main([*words, "--image=registry/sr2_jax:1"]) == errors.DONE
+  text = capsys.readouterr().out
+  job = yaml.safe_load(text)["spec"]
+  assert f"--workdir={URL} " in job["entrypoint"]
+  assert "--engine=ray" in job["entrypoint"]
+  assert "volume" not in text
+  assert "SR2_JAX_CACHE_DIR" not in text
+
+
+def test_a_sweep_on_ray(bucket, monkeypatch, tmp_path):
+  """Knows of the runs what the bucket says, and of its own what is here."""
+  any_config = {"config.json": '{"config": {}}'}
+  elsewhere(monkeypatch, tmp_path / "second", "first", DONE="", **any_config)
+  seen = []
+
+  def no_engine(asked, found, signals):
+    worlds.write(asked.workdir, **{"first.log": "l"})
+    seen.extend(found)
+    return [engine.without_a_start(job) for job in found if job.folder.is_done]
+
+  monkeypatch.setattr(sweep, "_run", no_engine)
+  words = ["sweep", "--sweep=tests/tiny_sweep.py", f"--workdir={URL}"]
+  words += ["--engine=ray", "--accelerator=v5e", "--topology=2x4"]
+  assert sweep.main(words) == errors.DONE
+  assert [job.folder.is_done for job in seen] == [True, False]
+  assert f"--workdir={URL}/control" in seen[1].arguments
+  on(monkeypatch, tmp_path / "third")
+  bucket_lib.bring(URL, is_remote=True)
+  assert (bucket_lib.local(URL) / "first.log").read_text() == "l"
