@@ -51,21 +51,22 @@ class Sweep:
 
   Args:
     cluster: an emulated one; without one the sweep starts its own.
-    workdir: of the sweep; gets the output as well.
+    workdir: of the sweep, on this machine; gets the output as well.
     arguments: more flags of the command.
     program: in the place of `sr2_jax.main`; "" for that.
     patch: lines of Python that change the launcher.
     prefix: words before the command.
     shape: of the slices that it asks for.
+    url: of the sweep, if it is in a bucket.
   """
 
   def __init__(self, cluster, workdir, *arguments, program=STAND_IN, patch="",
-               prefix=(), shape="2x2x2"):  # fmt: skip
-    workdir.mkdir(exist_ok=True)
+               prefix=(), shape="2x2x2", url=""):  # fmt: skip
+    workdir.mkdir(exist_ok=True, parents=True)
     self.workdir = workdir
     command = [
       *prefix, sys.executable, "-c", DRIVER.format(patch=patch),
-      f"--workdir={workdir}", "--engine=ray", f"--address=emulate:{shape}",
+      f"--workdir={url or workdir}", "--engine=ray", f"--address=emulate:{shape}",
       *arguments,
     ]  # fmt: skip
     if not any(word.startswith("--sweep") for word in arguments):

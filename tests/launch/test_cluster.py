@@ -13,9 +13,11 @@ import time
 
 import pytest
 
-from launch import events, slices
+from launch import bucket, events, slices
+from sr2_jax.buckets import address, fetch, lists
 from sr2_jax.records import folder as folder_lib
 from tests import clusters
+from tests.buckets import remote, servers
 from tests.launch import test_jobs
 
 pytest.importorskip("ray")
@@ -293,3 +295,58 @@ def test_a_full_disk(workdir):
   assert "first    failed" in full
   assert "No space left on device" in full
   assert "2/2 runs finished" in after
+
+
+IN_BUCKET = """
+from launch import mirrored
+mirrored._EVERY = 0.5
+host.COMMAND = (sys.executable, "-m", "tests.stand_in_bucket")
+"""
+
+
+def in_bucket(cluster, url):
+  """A sweep of one run, whose hosts and driver share nothing but a bucket."""
+  return clusters.Sweep(
+    cluster, bucket.local(url), "--only", "first", patch=IN_BUCKET,
+    shape="2x1x2", url=url,
+  )  # fmt: skip
+
+
+def newest(url):
+  store = fetch.connected(address.parse(url, "x"))
+  return next(lists.newest_first(store), None)
+
+
+def test_a_bucket_and_a_host_that_is_lost(tmp_path, monkeypatch):
+  """The next start is on another machine, and goes on from the bucket."""
+  remote.need("gs")
+  orders = tmp_path / "orders.json"
+  orders.write_text(json.dumps({"starts": 1, "takes": 100}))
+  monkeypatch.setenv("ORDERS", str(orders))
+  monkeypatch.setenv("SR2_JAX_SCRATCH_DIR", str(tmp_path / "driver"))
+  with (
+    servers.running("gs") as server,
+    clusters.emulated(2, slice_=slices.emulated(1, 2)) as cluster,
+  ):
+    url = f"{server.url}/sweep"
+    known = bucket.Record(f"{url}/first").folder
+    with in_bucket(cluster, url) as sweep:
+      sweep.until(lambda: clusters.num_rows(known) == 10, "a look")
+      [lost] = sweep.places()
+      clusters.lose(cluster, lost, host=0)
+      sweep.finish()
+    assert sweep.ends() == ["preempted", "finished"]
+    assert sweep.places()[1] != lost
+    log = (sweep.workdir / "first.log").read_text()
+    assert "taking over" in log
+    assert "fetching" in log
+    assert clusters.num_rows(known) == 11
+    assert not (sweep.workdir / "first").exists()
+    assert "DONE" in newest(f"{url}/first").files
+    assert {"first.log", events.NAME} <= newest(url).files.keys()
+    # The same command where the driver is another machine.
+    monkeypatch.setenv("SR2_JAX_SCRATCH_DIR", str(tmp_path / "other"))
+    with in_bucket(cluster, url) as sweep:
+      sweep.finish()
+    assert "finished before" in sweep.output
+    assert sweep.ends() == ["preempted", "finished"]
