@@ -66,8 +66,8 @@ class Sweep:
     self.workdir = workdir
     command = [
       *prefix, sys.executable, "-c", DRIVER.format(patch=patch),
-      f"--workdir={url or workdir}", "--engine=ray", f"--address=emulate:{shape}",
-      *arguments,
+      f"--workdir={url or workdir}", "--engine=ray",
+      f"--address=emulate:{shape}", *arguments,
     ]  # fmt: skip
     if not any(word.startswith("--sweep") for word in arguments):
       command.append(f"--sweep={TINY}")

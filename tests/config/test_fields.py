@@ -239,7 +239,7 @@ def test_every_list_has_a_greatest_length():
   for field, check in LISTS.items():
     assert not check.accepts(tuple(x / 5e3 for x in range(2000))), field
     assert not check.accepts(tuple(range(2000))), field
-    assert not check.accepts((10**20,)), field
+    assert not check.accepts((10**39,)), field
     assert len(fields.wrong_value(field, tuple(range(10**5)))) < 400
 
 
