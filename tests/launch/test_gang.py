@@ -178,7 +178,8 @@ def test_a_host_tells_what_its_process_prints(tmp_path, monkeypatch):
   command = (sys.executable, "-c", program)
   where = actor.start(command, "", str(tmp_path), {"A": "b"})
   assert where == (socket.gethostname(), actor._process.pid)
-  assert polled(actor) == (1, f"b {tmp_path}\nü\n")
+  with actor._tail:
+    assert polled(actor) == (1, f"b {tmp_path}\nü\n")
   assert os.listdir(tmp_path) == []
 
 
