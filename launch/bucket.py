@@ -9,7 +9,6 @@ import contextlib
 import functools
 import os
 import pathlib
-import shutil
 from collections.abc import Callable, Iterator
 
 from sr2_jax import files
@@ -73,7 +72,16 @@ def _drop_others(folder: pathlib.Path, names: set[str]) -> None:
   with contextlib.suppress(FileNotFoundError):
     for path in folder.iterdir():
       if path.is_dir() and path.name not in names:
-        shutil.rmtree(path)
+        _forget(path)
+        # Or it would look as if there were such a run.
+        with contextlib.suppress(OSError):
+          path.rmdir()
+
+
+def _forget(record: pathlib.Path) -> None:
+  """Deletes what says how far a run has come."""
+  for name in _OF_PROGRESS:
+    (record / name).unlink(missing_ok=True)
 
 
 class Record:
@@ -130,8 +138,7 @@ class Record:
         is_wanted=is_of_progress,
       )
       if found is None:
-        for name in _OF_PROGRESS:
-          (self.folder / name).unlink(missing_ok=True)
+        _forget(self.folder)
 
 
 @contextlib.contextmanager

@@ -115,7 +115,7 @@ def _sweep_parses(arguments, monkeypatch):
     "eval.clip=true" if word == "FIELD=VALUE" else word for word in arguments
   ]
   monkeypatch.setattr(tables, "listing", lambda jobs, speeds: "")
-  monkeypatch.setattr(bucket, "bring", lambda url: None)
+  monkeypatch.setattr(bucket, "bring", lambda url, **_: bucket.local(url))
   # These start nothing either.
   starts = not any(
     word.startswith(("--status", "--emit")) for word in arguments

@@ -207,6 +207,7 @@ def test_a_sweep_whose_runs_are_elsewhere(bucket, monkeypatch, tmp_path):
   bucket.stores["sweep/a"].objects.clear()  # Somebody deletes it.
   bucket_lib.bring(URL, is_remote=True)
   assert worlds.read(found) == {"b/config.json": "{}"}
+  assert [path.name for path in found.iterdir()] == ["b"]
 
 
 def test_jobs_have_urls(bucket):
