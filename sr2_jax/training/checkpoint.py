@@ -10,11 +10,8 @@ leaves threads running that print tracebacks during the run.
 """
 
 import contextlib
-import functools
 import logging
-import os
 import pathlib
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,44 +21,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from sr2_jax import agreement, errors, files, parallel
-from sr2_jax.training import file_list, identity, literal_path
+from sr2_jax.training import file_list, identity, literal_path, orbax_errors
 
 # What a process finds of a checkpoint; the worst counts.
 _GOOD, _DAMAGED, _UNREADABLE = range(3)
-
-
-def _system_error(error: Exception) -> tuple[int, str] | None:
-  """Number and text of the system's error that TensorStore's message names."""
-  code = re.search(r"os_error_code='(\d+)'", str(error))
-  return (int(code[1]), os.strerror(int(code[1]))) if code else None
-
-
-def _reason(error: Exception) -> str:
-  """An error of orbax or of the system in a few words."""
-  if isinstance(error, OSError) and error.strerror:
-    return error.strerror
-  if system_error := _system_error(error):
-    return system_error[1]
-  lines = str(error).strip().splitlines()
-  return lines[0][:200] if lines else type(error).__name__
-
-
-@functools.cache
-def _silence_abandoned_work() -> None:
-  """Prevents a traceback for each array where one array fails.
-
-  Orbax then closes its event loop, so that TensorStore's answers for the other
-  arrays find it closed. The failure itself is still raised.
-  """
-  before = sys.unraisablehook
-
-  def hook(unraisable: Any) -> None:
-    error = unraisable.exc_value
-    is_closed = "loop is closed" in str(error)
-    if not (isinstance(error, RuntimeError) and is_closed):
-      before(unraisable)
-
-  sys.unraisablehook = hook
 
 
 class Checkpoints:
@@ -84,30 +47,38 @@ class Checkpoints:
     self._saving: tuple[int, Mapping[str, Any] | None] = (-1, None)
     # Orbax logs every save and every traceback; a run has its own messages.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
-    _silence_abandoned_work()
+    orbax_errors.silence_abandoned_work()
     self._open()
 
   def _open(self) -> None:
-    self._manager = ocp.CheckpointManager(
-      literal_path.literal(self._folder),
-      item_names=("state",),
-      options=ocp.CheckpointManagerOptions(
-        max_to_keep=self._keep,
-        create=not self._read_only,
-        cleanup_tmp_directories=not self._read_only,
-        read_only=self._read_only,
-        step_format_fixed_length=8,
-        async_options=ocp.AsyncOptions(
-          post_finalization_callback=self._list_files
+    try:
+      self._manager = ocp.CheckpointManager(
+        literal_path.literal(self._folder),
+        item_names=("state",),
+        options=ocp.CheckpointManagerOptions(
+          max_to_keep=self._keep,
+          create=not self._read_only,
+          cleanup_tmp_directories=not self._read_only,
+          read_only=self._read_only,
+          step_format_fixed_length=8,
+          async_options=ocp.AsyncOptions(
+            post_finalization_callback=self._list_files
+          ),
+          # By default the barriers of two folders' saves have the same name.
+          multiprocessing_options=ocp.options.MultiprocessingOptions(
+            barrier_sync_key_prefix=(
+              f"{self._folder.parent.name}_{self._folder.name}"
+            )
+          ),
         ),
-        # By default the barriers of two folders' saves have the same name.
-        multiprocessing_options=ocp.options.MultiprocessingOptions(
-          barrier_sync_key_prefix=(
-            f"{self._folder.parent.name}_{self._folder.name}"
-          )
-        ),
-      ),
-    )
+      )
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+      # Of these files orbax believes every word, and no restore needs them.
+      raise errors.UserError(
+        f"{self._folder}: a _CHECKPOINT_METADATA in it is damaged "
+        f"({orbax_errors.reason(error)}).\nMove these files away; only orbax's "
+        "notes on the time of a save are in them."
+      ) from error
 
   @property
   def steps(self) -> list[int]:
@@ -164,7 +135,7 @@ class Checkpoints:
       problem, verdict = error, _DAMAGED
     except Exception as error:
       # Orbax raises whatever its parts raise, even a bare Exception.
-      problem, verdict, reason = error, _UNREADABLE, _reason(error)
+      problem, verdict, reason = error, _UNREADABLE, orbax_errors.reason(error)
     worst = parallel.highest(verdict)
     if worst == _DAMAGED:
       raise problem or ValueError("another process finds it damaged")
@@ -185,11 +156,12 @@ class Checkpoints:
     try:
       tree = self._read(step, abstract_state)
     except (ValueError, TypeError, KeyError) as error:
-      system_error = _system_error(error)
+      system_error = orbax_errors.system_error(error)
       if system_error:
         raise OSError(*system_error) from error
+      reason = orbax_errors.reason(error)
       raise ValueError(
-        f"its arrays are not those of this network ({_reason(error)})"
+        f"its arrays are not those of this network ({reason})"
       ) from error
     for (path, found), leaf in zip(
       jax.tree_util.tree_leaves_with_path(tree),
@@ -306,8 +278,9 @@ class Checkpoints:
       yield
     except Exception as error:
       # Orbax raises whatever its parts raise, such as OSError and ValueError.
+      reason = orbax_errors.reason(error)
       raise errors.SaveFailedError(
-        f"{self._folder}: a checkpoint cannot be written ({_reason(error)}).\n"
+        f"{self._folder}: a checkpoint cannot be written ({reason}).\n"
         "Make room or fix the folder; the same command resumes from the "
         "previous checkpoint."
       ) from error

@@ -383,7 +383,11 @@ _OF_A_SWEEP = "it says how far the runs are"
 TARGETS: dict[str, Target] = {
   "finished": Target(_resume, _write_run, data=_LOG, changes=_STATE),
   "resume": Target(
-    _resume, _write_stopped, data=_LOG, told=_DAMAGED, changes=_STATE
+    _resume,
+    _write_stopped,
+    data={**_LOG, "run/checkpoints": "a run without any begins again"},
+    told=_DAMAGED,
+    changes=_STATE,
   ),
   "evaluate": Target(
     _evaluate, _write_run, data=_LOG, told=_DAMAGED, changes=_STATE

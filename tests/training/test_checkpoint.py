@@ -280,6 +280,21 @@ def test_damaged_metadata_are_noticed(tmp_path, name):
     checkpoints.restore(10, make_state(0.0))
 
 
+@pytest.mark.parametrize("text", ["[]", '{"performance_metrics": 0.5}'])
+def test_notes_of_orbax_that_are_damaged_are_named(tmp_path, text):
+  """It believes them when it opens the folder; no restore needs them."""
+  folder = tmp_path / "last"
+  saved(folder, [0.5]).close()
+  path = folder / "00000010" / "_CHECKPOINT_METADATA"
+  path.write_text(text)
+  with pytest.raises(errors.UserError, match="_CHECKPOINT_METADATA") as caught:
+    checkpoint.Checkpoints(folder)
+  assert str(caught.value).count("\n") == 1
+  path.unlink()
+  step, _ = checkpoint.Checkpoints(folder).restore_latest(make_state(0.0))
+  assert step == 10
+
+
 def test_arrays_of_another_step_are_noticed(tmp_path):
   """Orbax would restore them silently: each file is a good one."""
   folder = tmp_path / "last"
