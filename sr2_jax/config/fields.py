@@ -24,9 +24,6 @@ _MOST_BYTES = 10**15
 _LONGEST_SIDE = 99_999  # pixels, as in data.size
 # Images are in [0, 1].
 LARGEST_VARIANCE = 1000.0
-# Weights of losses; much larger ones leave float32's range when they are
-# multiplied.
-_LARGEST_WEIGHT = 1e9
 
 
 def corruption_field(key: str) -> str:
@@ -89,7 +86,7 @@ CHECKS: dict[str, accepted.Check] = {
     lambda value: as_tuple(value) in itertools.product((1, 2), repeat=3),
   ),
   "loss.super_resolution": accepted.choice("mse", "l1"),
-  "loss.l2": accepted.numbers(_LARGEST_WEIGHT),
+  "loss.l2": accepted.numbers(accepted.LARGEST_FLOAT32),
   "loss.l2_scope": accepted.choice("authors", "kernels"),
   "loss.normalize_weights": accepted.boolean(),
   "loss.class_weights": accepted.choice("none", "balanced"),
