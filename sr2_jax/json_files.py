@@ -19,8 +19,12 @@ _MOST_DIGITS = 20
 _HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 
 
-def parse(text: str | bytes) -> Any:
+def parse(text: str | bytes, *, has_names: bool = False) -> Any:
   """What JSON says.
+
+  Args:
+    text: JSON.
+    has_names: names of files may be in it, whose bytes are no UTF-8.
 
   Raises:
     ValueError: it is no JSON, nested too deeply, or has half characters.
@@ -34,13 +38,13 @@ def parse(text: str | bytes) -> Any:
   if _is_deep(found):
     raise ValueError("nested too deeply")
   if _HALF.search(text):
-    _refuse_halves(found)
+    _refuse_halves(found, "surrogateescape" if has_names else "strict")
   return found
 
 
-def _refuse_halves(found: Any) -> None:
+def _refuse_halves(found: Any, allowed: str) -> None:
   try:
-    json.dumps(found, ensure_ascii=False).encode()
+    json.dumps(found, ensure_ascii=False).encode(errors=allowed)
   except UnicodeEncodeError as error:
     half = ascii(error.object[error.start])
     raise ValueError(f"{half} is half a character") from error

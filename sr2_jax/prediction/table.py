@@ -107,7 +107,9 @@ def read(path: pathlib.Path) -> list[Row]:
     if path.suffix == ".csv":
       listed = csv.DictReader(io.StringIO(text, newline=""))
       return [_row(_of_cells(cells)) for cells in listed]
-    return [_row(json_files.parse(each)) for each in text.splitlines()]
+    return [
+      _row(json_files.parse(each, has_names=True)) for each in text.splitlines()
+    ]
   except (OSError, TypeError, ValueError, csv.Error) as error:
     raise errors.UserError(
       f"{path}: no table of predictions ({files.in_words(error)}); choose "
