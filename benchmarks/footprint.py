@@ -3,17 +3,15 @@
   python -m benchmarks.footprint
 
 Trains and evaluates SR2_FSRCNN x4 for some steps in several sizes, each in a
-process of its own, on the CPU. Prints a table. "By shapes" is known before
-anything is taken, "compiled" has what the compiler counts for a step or a batch
-of an evaluation in place of these, and "measured" is the largest resident set
+process of its own, on the CPU. Prints a table. "By shapes" is known before any
+memory is allocated. "Compiled" has what the compiler counts for a step or a
+batch of an evaluation in place of these. "Measured" is the largest resident set
 beyond that before the first step, with images loaded and programs on disk.
 """
 
 import argparse
 import json
 import os
-import pathlib
-import re
 import subprocess
 import sys
 import tempfile
@@ -86,7 +84,8 @@ def measured(changes: dict[str, Any]) -> dict[str, int]:
       return largest
 
     room.program_check = note
-    before = _resident_bytes()
+    before = memory.resident_bytes()
+    assert before is not None, "Linux alone tells"
     _train_and_evaluate(run)
     peak = memory.peak_bytes() - before
   return {
@@ -99,13 +98,6 @@ def measured(changes: dict[str, Any]) -> dict[str, int]:
     ),
     "measured": peak,
   }
-
-
-def _resident_bytes() -> int:
-  status = pathlib.Path("/proc/self/status").read_text()
-  found = re.search(r"VmRSS:\s*(\d+) kB", status)
-  assert found, "Linux alone tells"
-  return int(found[1]) * 1024
 
 
 def _train_and_evaluate(run: Any) -> None:

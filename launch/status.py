@@ -30,7 +30,7 @@ _USUAL: dict[str, Any] = {
   "model.transposed_convolution": False,
   "model.dtype": "float32",
 }
-# Likewise where there is a classifier.
+# The same for networks with a classifier.
 _USUAL_OF_CLASSIFIER = {
   "model.shared_layers": 1,
   "model.classifier_strides": (1, 2, 2),

@@ -83,6 +83,11 @@ def in_words(error: BaseException) -> str:
   return f"{name}: {shortened(text, _LONGEST_REASON)}" if text else name
 
 
+def reason(error: BaseException, *, most: int = 200) -> str:
+  """What an error of a library says, in one line; else the error's type."""
+  return " ".join(str(error).split())[:most] or type(error).__name__
+
+
 class DisagreementError(UserError):
   """The processes of a run are not alike; raised in every one of them."""
 

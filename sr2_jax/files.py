@@ -16,7 +16,7 @@ import typing
 from collections.abc import Callable, Iterator
 from typing import IO
 
-from sr2_jax import file_locks, paths
+from sr2_jax import errors, file_locks, paths
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 _KINDS = {
@@ -122,7 +122,7 @@ def in_words(error: Exception) -> str:
   """What went wrong with a file, for a message that names the file."""
   if isinstance(error, OSError) and error.strerror:
     return error.strerror
-  return " ".join(str(error).split())[:200] or type(error).__name__
+  return errors.reason(error)
 
 
 def below(root: str | os.PathLike[str]) -> Iterator[pathlib.Path]:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from sr2_jax import errors
+
 try:
   import resource
 except ImportError:  # Windows, where `environment.check_system` ends a program.
@@ -68,12 +70,21 @@ def of_device(device: Any) -> Room | None:
 def peak_bytes() -> int:
   """Largest resident set of this process so far."""
   # `ru_maxrss` may include memory of the parent process.
-  peak = _numbers(pathlib.Path("/") / _PROC / "self/status").get("VmHWM")
+  peak = _of_this("VmHWM")
   if peak is not None:
     return peak
   assert resource is not None
   found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   return found if sys.platform == "darwin" else found * 1024
+
+
+def resident_bytes() -> int | None:
+  """Resident set of this process now; None if the system does not tell."""
+  return _of_this("VmRSS")
+
+
+def _of_this(name: str) -> int | None:
+  return _numbers(pathlib.Path("/") / _PROC / "self/status").get(name)
 
 
 def watched(program: Any, check: Callable[[int], None]) -> Callable[..., Any]:
@@ -113,8 +124,7 @@ def is_short(error: BaseException) -> bool:
 
 def reason(error: BaseException) -> str:
   """What an error says, in one line of bounded length, without a full stop."""
-  text = " ".join(str(error).split())[:200].rstrip(".")
-  return text or type(error).__name__
+  return errors.reason(error).rstrip(".") or type(error).__name__
 
 
 def message(error: BaseException) -> str:

@@ -2,8 +2,6 @@ import functools
 import importlib.util
 import os
 import platform
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +9,7 @@ import pytest
 from jax import lax
 
 from sr2_jax import cpu_tuning
+from tests import child
 
 YNNPACK = "--xla_cpu_experimental_ynn_fusion_type"
 
@@ -39,11 +38,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 def page_faults(prepared):
   """Page faults of ten runs of a program in a fresh process, after a first."""
-  done = subprocess.run(
-    [sys.executable, "-c", SCRIPT.format(prepared=prepared)],
-    check=True, capture_output=True, text=True,
-    env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""},
-  )  # fmt: skip
+  script = SCRIPT.format(prepared=prepared)
+  done = child.played(script, JAX_PLATFORMS="cpu", XLA_FLAGS="")
   return int(done.stdout)
 
 
@@ -86,10 +82,7 @@ print(before - resident())
   platform.libc_ver()[0] != "glibc", reason="malloc_trim is glibc's"
 )
 def test_freed_memory_is_given_back_when_that_is_asked_for():
-  done = subprocess.run(
-    [sys.executable, "-c", GIVING_BACK],
-    check=True, capture_output=True, text=True,
-  )  # fmt: skip
+  done = child.played(GIVING_BACK)
   assert int(done.stdout) > 100_000_000
 
 

@@ -2,13 +2,12 @@
 
 import os
 import pwd
-import subprocess
-import sys
 import tempfile
 
 import pytest
 
 from sr2_jax import cpu_tuning, environment, errors, file_locks
+from tests import child
 
 
 def _message(check):
@@ -126,13 +125,7 @@ def test_a_platform_that_is_not_there():
     "except errors.UserError as error:\n"
     "  print(error)\n"
   )
-  done = subprocess.run(
-    [sys.executable, "-c", program],
-    check=True,
-    capture_output=True,
-    text=True,
-    env={**os.environ, "JAX_PLATFORMS": "abacus", "XLA_FLAGS": ""},
-  )
+  done = child.played(program, JAX_PLATFORMS="abacus", XLA_FLAGS="")
   first, second = done.stdout.splitlines()
   assert "abacus" in first
   assert second == "Correct or unset JAX_PLATFORMS=abacus."

@@ -148,6 +148,8 @@ def test_free_memory_of_a_device():
 
 def test_peak_covers_what_was_taken():
   taken = np.ones(10**7)
+  now = memory.resident_bytes()
+  assert now is None or taken.nbytes <= now <= memory.peak_bytes()
   assert memory.peak_bytes() >= taken.nbytes
 
 

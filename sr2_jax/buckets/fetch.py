@@ -62,10 +62,10 @@ def newest(
   at_least: int = 0,
   is_wanted: Callable[[str], bool] = lambda name: True,
 ) -> lists.FileList | None:
-  """The newest complete list, whose files are in the folder then.
+  """Brings a folder to the newest complete list, and returns that list.
 
-  None if there is no list. What the folder has already is not fetched, and
-  other files that are wanted by their paths are deleted.
+  Returns None if there is no list. Files that the folder already has are not
+  fetched again. Wanted files that the list does not have are deleted.
 
   Args:
     store: of the folder in the bucket.
@@ -183,7 +183,7 @@ def _clear_way(path: pathlib.Path, folder: pathlib.Path) -> None:
 def _keep_only(
   folder: pathlib.Path, kept: set[str], is_wanted: Callable[[str], bool]
 ) -> None:
-  """Deletes all other files of those wanted, and what a kill has left."""
+  """Deletes wanted files that are not listed, and what a kill left behind."""
   for root, _, names in os.walk(folder, topdown=False):
     place = pathlib.Path(root).relative_to(folder)
     if place.parts and place.parts[0].startswith("."):

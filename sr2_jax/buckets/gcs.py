@@ -10,6 +10,7 @@ import gcsfs  # pyright: ignore[reportMissingImports]
 import gcsfs.retry  # pyright: ignore[reportMissingImports]
 import google.auth.exceptions  # pyright: ignore[reportMissingImports]
 
+from sr2_jax import errors
 from sr2_jax.buckets import address as address_lib
 from sr2_jax.buckets import store as store_lib
 
@@ -122,5 +123,5 @@ def _translated(error: Exception) -> store_lib.StoreError:
     is_lasting = isinstance(
       error, google.auth.exceptions.DefaultCredentialsError | ValueError
     ) or str(error).startswith("Forbidden")
-  text = " ".join(str(error).split()) or type(error).__name__
-  return store_lib.StoreError(text[:300], may_pass=not is_lasting)
+  reason = errors.reason(error, most=300)
+  return store_lib.StoreError(reason, may_pass=not is_lasting)

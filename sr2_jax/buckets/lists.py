@@ -1,8 +1,9 @@
 """Lists of the files that a bucket holds of a folder; no JAX.
 
-A file is stored in parts, each an object of its own, which is never written
-again. A list names all parts of all files. It is put last, under a number that
-no list had before, so that what it names is complete. The newest one counts.
+A file is stored in parts. Each part is an object of its own, and is written
+only once. A list names all parts of all files. It is put last, under a number
+that no list had before, so that what it names is complete. The newest one
+counts.
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
-"""Keeps a bucket as a folder here is, from a thread of its own; no JAX.
+"""Keeps a bucket in step with a folder here, from its own thread; no JAX.
 
-Nobody waits for it but where it is asked to `wait`. New parts of files are put
+Only `wait` and `close` wait for it. New parts of files are put
 first, then the list that names them, under a number that no other list has. A
 kill at any time leaves the lists that there were.
 """

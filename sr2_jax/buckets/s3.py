@@ -9,6 +9,7 @@ import fsspec.asyn
 import s3fs  # pyright: ignore[reportMissingImports]
 from botocore import exceptions  # pyright: ignore[reportMissingImports]
 
+from sr2_jax import errors
 from sr2_jax.buckets import address as address_lib
 from sr2_jax.buckets import store as store_lib
 
@@ -139,5 +140,5 @@ class _S3(store_lib.Remote):
 def _in_words(error: Exception, code: str) -> str:
   if isinstance(error, asyncio.TimeoutError | fsspec.asyn.FSTimeoutError):
     return "no answer"
-  text = " ".join(str(error).split()) or type(error).__name__
-  return f"{code}: {text}"[:300] if code else text[:300]
+  text = errors.reason(error, most=300)
+  return f"{code}: {text}"[:300] if code else text

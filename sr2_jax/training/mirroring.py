@@ -23,6 +23,10 @@ _PATIENCE_OF_OTHERS = 240.0
 class OnDisk:
   """A folder that is where it was typed, and that all processes share."""
 
+  def compare(self, folder: pathlib.Path) -> None:
+    """Raises DisagreementError in all processes if one sees another folder."""
+    agreement.on_folder(folder)
+
   def request(self, is_saving: Callable[[], bool] | None = None) -> None:
     """Has the folder mirrored, as it is now, without waiting for it.
 
@@ -60,6 +64,9 @@ class InBucket(OnDisk):
   ) -> None:
     self._folder, self._store = folder, store
     self._url, self._sender = url, sender
+
+  def compare(self, folder: pathlib.Path) -> None:
+    """Nothing: each process has a folder of its own."""
 
   def request(self, is_saving: Callable[[], bool] | None = None) -> None:
     """As `OnDisk.request`."""

@@ -108,17 +108,16 @@ def open_run(
   """
   config = derived.resolve(config)
   with mirroring.opened(workdir, must_exist=evaluate_only) as (folder, place):
-    if evaluate_only or not folder.is_done:
+    has_work = evaluate_only or not folder.is_done
+    if has_work:
       copies.bring_source(config.init_from)
     if parallel.is_main_process():  # It judges the folder for all.
-      if evaluate_only or not folder.is_done:
+      if has_work:
         parts.check(folder.path)
         rows_lib.check(folder.path)  # Not only when there are new rows.
       _check_config(config, folder, evaluate_only=evaluate_only)
-    if not isinstance(place, mirroring.InBucket):
-      agreement.on_folder(folder.path)
-    is_done = folder.is_done and not evaluate_only
-    if agreement.follow("to look for DONE", is_done):
+    place.compare(folder.path)
+    if not agreement.follow("to look for DONE", has_work):
       end = f": its results are in {rows_lib.FILE_NAME} and images/."
       if not row_files.count(folder.path / rows_lib.FILE_NAME):
         end = f", but {rows_lib.FILE_NAME} has no rows; --mode=eval writes it."
@@ -313,7 +312,7 @@ def _check_or_record(run: Run, *, evaluate_only: bool) -> Run:
   if is_new:
     # Before anything is recorded.
     check_weights(run)
-    if parallel.is_main_process():  # It judges the folder for all.
+    if is_first:
       source = fine_tuning.record_of(run.config) if run.config.fine_tune else {}
       run.folder.record({**new, **source})
     return run

@@ -5,8 +5,6 @@ import io
 import json
 import math
 import pathlib
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -27,6 +25,7 @@ from benchmarks import (
 )
 from sr2_jax.models import conv_choice, conv_forms, sr2
 from sr2_jax.training import optimizer, progress
+from tests import child
 
 ROOT = pathlib.Path(run.__file__).parents[1]
 MACHINE = {
@@ -367,13 +366,7 @@ def test_help_needs_nothing_heavy():
     "import sys; from benchmarks import run, table; print(sorted("
     "{'jax', 'torch', 'numpy', 'skimage'} & set(sys.modules)))"
   )
-  done = subprocess.run(
-    [sys.executable, "-c", program],
-    check=True,
-    capture_output=True,
-    text=True,
-    cwd=ROOT,
-  )
+  done = child.played(program)
   assert done.stdout == "[]\n"
 
 

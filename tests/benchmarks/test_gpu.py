@@ -16,6 +16,7 @@ from benchmarks.gpu import __main__ as command
 from benchmarks.gpu import correctness, measure, plan, record, tracing
 from sr2_jax.models import conv
 from sr2_jax.training import steps
+from tests import child
 
 ROWS = plan.rows(plan.SIZES["gpu"])
 MAIN = plan.Case()
@@ -299,13 +300,7 @@ def test_help_needs_nothing_heavy():
     "import sys; from benchmarks.gpu import __main__; print(sorted("
     "{'jax', 'torch', 'numpy', 'flax'} & set(sys.modules)))"
   )
-  done = subprocess.run(
-    [sys.executable, "-c", program],
-    check=True,
-    capture_output=True,
-    text=True,
-    cwd=machine.ROOT,
-  )
+  done = child.played(program)
   assert done.stdout == "[]\n"
 
 

@@ -1,12 +1,11 @@
 import pathlib
-import subprocess
-import sys
 
 import ml_collections
 import pytest
 
 from sr2_jax import errors, names
 from sr2_jax.config import command_line, fields
+from tests import child
 
 ROOT = pathlib.Path(__file__).parents[2]
 QUICKSTART = "--config=experiments/quickstart.py"
@@ -384,13 +383,7 @@ def test_nothing_heavy_is_loaded_before_the_config_is_valid():
     "'tensorflow_datasets', 'mlxtend', 'scipy'}; "
     "print(sorted(heavy & set(sys.modules)))"
   )
-  done = subprocess.run(
-    [sys.executable, "-c", program],
-    check=False,
-    capture_output=True,
-    text=True,
-    cwd=ROOT,
-  )
+  done = child.played(program, check=False)
   assert done.stdout == "[]\n", done.stderr
 
 

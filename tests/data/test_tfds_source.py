@@ -25,6 +25,7 @@ import scipy.io
 
 from sr2_jax import errors
 from sr2_jax.data import published, tfds_source
+from tests import child
 
 with warnings.catch_warnings():
   warnings.simplefilter("ignore")
@@ -457,13 +458,7 @@ def test_tfds_without_a_package_it_imports_at_once(mnist_copy):
     "try: tfds_source.read(tfds_source.prepared_copy('mnist'), 'train')\n"
     "except errors.UserError as error: print(error)\n"
   )
-  done = subprocess.run(
-    [sys.executable, "-c", program],
-    check=True,
-    capture_output=True,
-    text=True,
-    cwd=ROOT,
-  )
+  done = child.played(program)
   assert "needs the package toml" in done.stdout
   assert "Traceback" not in done.stderr
 
