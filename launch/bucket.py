@@ -186,11 +186,10 @@ def _refresh(
   A run that starts there later fetches all others as well.
   """
   folder = folder_lib.RunFolder(address_lib.scratch(address))
-  known = state.remembered(folder.path)
   url = str(address)
   newest = fetch.patiently(lambda: next(lists.newest_first(store), None), url)
   if newest is None or folder.is_claimed:
     return
-  if known is None or (newest.session != known[0] and newest.mark != known[1]):
+  if not state.goes_on_from(folder.path, newest):
     state.forget(folder.path)
     fetch.newest(store, folder.path, url, is_wanted=is_wanted)

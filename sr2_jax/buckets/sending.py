@@ -76,8 +76,7 @@ def _start(
     UserError: as `fetch.newest`.
     OSError: if there is no room.
   """
-  before = state.remembered(folder)
-  old_session, mark = before or ("", (0, ""))
+  old_session, _ = state.remembered(folder) or ("", None)
   session = owner.new_session()
   owned = owner.Owner(store, url, session)
   fetch.patiently(lambda: owned.claim(before=old_session, tell=tell), url)
@@ -86,11 +85,7 @@ def _start(
       lambda: next(lists.newest_first(store, at_least=owned.last_list), None),
       url,
     )
-    goes_on = found is None or (
-      before is not None
-      and (found.session == old_session or found.mark == mark)
-    )
-    if not goes_on:
+    if found is not None and not state.goes_on_from(folder, found):
       tell(f"fetching {url} to {folder}")
       state.forget(folder)
       found = fetch.newest(

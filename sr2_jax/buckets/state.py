@@ -53,3 +53,12 @@ def remembered(folder: pathlib.Path) -> tuple[str, tuple[int, str]] | None:
     return str(found["session"]), (int(number), str(session))
   except (OSError, ValueError, LookupError, TypeError):
     return None
+
+
+def goes_on_from(folder: pathlib.Path, newest: lists.FileList) -> bool:
+  """Whether a folder here has what the newest list has, or more.
+
+  It has if it was fetched from that list, or if its own mirror has put it.
+  """
+  session, mark = remembered(folder) or ("", (0, ""))
+  return newest.session == session or newest.mark == mark

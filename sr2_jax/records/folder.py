@@ -178,7 +178,7 @@ class RunFolder:
     return (
       self.is_done
       or any(map(_num_bytes, rows))
-      or any(any(self.path.glob(pattern)) for pattern in _WRITTEN)
+      or bool(self.written())
       # The name of a checkpoint ends with its step; what a killed save leaves
       # has a longer name. Damaged checkpoints count as well.
       or any(
