@@ -5,10 +5,13 @@ time: programs are kept on disk for other tests that need them, and are
 optimized only where a test is about that.
 """
 
+import signal
+
 import jax
 import pytest
 
 from sr2_jax import cpu_tuning
+from sr2_jax.peers import stopping
 from tests.faults import pytest_addoption, pytest_configure
 
 __all__ = ["pytest_addoption", "pytest_configure"]
@@ -60,6 +63,25 @@ def programs_of_runs(tmp_path_factory):
   folder = session / "programs_of_runs"
   folder.mkdir(exist_ok=True)
   return folder
+
+
+@pytest.fixture(autouse=True)
+def _signals_stay():
+  """No test leaves its worker deaf to signals that the next ones send."""
+  numbers = (signal.SIGINT, signal.SIGTERM, *stopping.AS_SIGTERM)
+  before = {number: signal.getsignal(number) for number in numbers}
+  yield
+  after = {number: signal.getsignal(number) for number in numbers}
+  assert after == before
+
+
+@pytest.fixture
+def end_of_process():
+  """What a program does to signals as its process ends is undone."""
+  before = {number: signal.getsignal(number) for number in stopping.AS_SIGTERM}
+  yield
+  for number, handler in before.items():
+    signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -242,6 +242,7 @@ def test_documentation_has_the_meaning_of_every_exit_code():
     assert re.search(rf"\b{code}\b", readme[:300])
 
 
+@pytest.mark.usefixtures("end_of_process")
 def test_the_command_line_is_that_of_the_process(monkeypatch, capsys):
   """As a console script calls it."""
   monkeypatch.setattr(sys, "argv", ["sr2-train", QUICKSTART, "--config.sed=1"])
