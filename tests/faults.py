@@ -9,21 +9,20 @@ cores. Tests that need Ray are skipped without it.
 
 faults.json keeps the outcome of every test. `python -m pytest
 --faults=tests/faults.json` adds those of any other tests that run. `--render`
-writes the page from it and plays nothing.
+writes the page from it and plays nothing. long_life.json is shown at its end.
 """
 
 import argparse
 import collections
 import dataclasses
-import datetime
-import importlib.metadata
 import json
 import pathlib
-import platform
 import re
 import subprocess
 import sys
 import tomllib
+
+from tests import circumstances, long_life
 
 TESTS = pathlib.Path(__file__).parent
 PAGE = TESTS.parent / "docs" / "faults.md"
@@ -143,14 +142,9 @@ def pytest_configure(config):
 
 def keep(path, found):
   """Adds outcomes of today, by test, to a file like faults.json."""
-  today = datetime.datetime.now(datetime.UTC).date().isoformat()
-  version = importlib.metadata.version("jax")
-  system = (
-    f"Python {platform.python_version()}, JAX {version}, {platform.system()}"
-  )
   known = recorded(path)
   for test, outcome in found.items():
-    known[test] = {"outcome": outcome, "date": today, "system": system}
+    known[test] = {"outcome": outcome} | circumstances.now()
   text = json.dumps(dict(sorted(known.items())), indent=2)
   path.write_text(text + "\n")
 
@@ -193,8 +187,8 @@ def count(sections, outcomes):
   return len(survived), len(faults)
 
 
-def render(sections, outcomes):
-  """The rendered part of the page."""
+def render(sections, outcomes, lived):
+  """The rendered part of the page; `lived` has results of tests.long_life."""
   survived, of_all = count(sections, outcomes)
   known = [outcomes[test] for test in named(sections) if test in outcomes]
   days = sorted({x["date"] for x in known})
@@ -221,14 +215,16 @@ def render(sections, outcomes):
       case, then = (x.replace("|", r"\|") for x in (fault.case, fault.then))
       lines.append(f"| {case} | {then} | {mark} | {tests} |")
     lines.append("")
+  if lived:
+    lines += ["## A long life", "", long_life.table(lived), ""]
   return "\n".join(lines)
 
 
-def page(sections, outcomes):
+def page(sections, outcomes, lived):
   """The whole page, with its rendered part written again."""
   before, _, rest = PAGE.read_text().partition(START)
   _, _, after = rest.partition(END)
-  return f"{before}{START}\n{render(sections, outcomes)}\n{END}{after}"
+  return f"{before}{START}\n{render(sections, outcomes, lived)}\n{END}{after}"
 
 
 def readme(sections, outcomes):
@@ -266,7 +262,7 @@ def main(arguments=None):
   if not flags.render:
     play(named(chosen))
   outcomes = recorded()
-  PAGE.write_text(page(sections, outcomes))
+  PAGE.write_text(page(sections, outcomes, long_life.recorded()))
   README.write_text(readme(sections, outcomes))
   survived, of_all = count(sections, outcomes)
   print(f"{survived} of {of_all} survived; see {PAGE}")

@@ -8,8 +8,10 @@ memory, open files and threads are counted; they must not grow. Then a run is
 killed at random moments until it has finished, again and again, until there
 were so many kills. Each time it must end with the bits of an undisturbed run.
 
-Prints a table, writes it as JSON, and exits with 1 if anything was wrong. All
-together take about an hour on two cores. `--seed` chooses the moments.
+Prints a table, and exits with 1 if anything was wrong. A file of results keeps
+those of the other part if `--steps=0` or `--kills=0` leaves one out; what
+tests/long_life.json has is shown in docs/faults.md. All together take about an
+hour on two cores. `--seed` chooses the moments.
 """
 
 import argparse
@@ -28,9 +30,10 @@ import sys
 import tempfile
 import time
 
-from tests import run_contents
+from tests import circumstances, run_contents
 
 ROOT = pathlib.Path(__file__).parents[1]
+RESULTS = ROOT / "tests" / "long_life.json"
 # One member of FSRCNN, 100 steps an epoch in calls of 25.
 TINY = (
   "--config=tests/tiny.py", "--config.joint.num_epochs=0",
@@ -251,21 +254,41 @@ def differences(workdir, expected):
 
 
 def table(results):
-  """The results as a page has them."""
-  lines = ["| steps | memory | at most | open files | threads |",
-           "|---|---|---|---|---|"]  # fmt: skip
-  for row in results.get("steps", {}).get("quarters", ()):
-    lines.append(
-      f"| {row['steps']:,} | {row['mb']:.0f} MB | {row['highest_mb']:.0f} MB "
-      f"| {row['handles']} | {row['threads']} |"
-    )
-  lines += ["", "| killed while | times |", "|---|---|"]
-  for name, count in results.get("kills", {}).get("moments", {}).items():
-    lines.append(f"| {name} | {count} |")
+  """The results as a page has them, in Markdown."""
+  lines = []
+  if (found := results.get("steps", {})).get("quarters"):
+    lines += [
+      f"A tiny network trained for {found['quarters'][-1]['steps']:,} steps in "
+      f"{found['seconds']:,} s ({where(found)}):",
+      "",
+      "| steps | memory, median | memory, most | open files | threads |",
+      "|---|---|---|---|---|",
+      *(
+        f"| {row['steps']:,} | {row['mb']:.0f} MB | {row['highest_mb']:.0f} MB "
+        f"| {row['handles']} | {row['threads']} |"
+        for row in found["quarters"]
+      ),
+      "",
+    ]
+  if "moments" in (found := results.get("kills", {})):
+    lines += [
+      f"{found['kills']} kills in {found['runs']} runs, in "
+      f"{found['seconds']:,} s ({where(found)}):",
+      "",
+      "| killed while | times |",
+      "|---|---|",
+      *(f"| {name} | {count} |" for name, count in found["moments"].items()),
+      "",
+    ]
   for part, found in results.items():
-    wrong = found["wrong"] or ["nothing is wrong"]
-    lines += ["", *(f"{part}: {text}" for text in wrong)]
-  return "\n".join(lines)
+    for text in found["wrong"] or ["nothing is wrong"]:
+      lines += [f"{part.capitalize()}: {text}.", ""]
+  return "\n".join(lines[:-1])
+
+
+def where(found):
+  """When and with what a part was run."""
+  return f"{found['date']}, {found['system']}"
 
 
 def parse(arguments=None):
@@ -286,15 +309,28 @@ def main(arguments=None):
     folder = pathlib.Path(name)
     cache = folder / "cache"
     if chosen.steps:
-      results["steps"] = live_long(folder, cache, chosen.steps)
+      found = live_long(folder, cache, chosen.steps)
+      results["steps"] = found | circumstances.now()
+      keep(chosen.json, results)
       print(table(results), flush=True)
     if chosen.kills:
       dice = random.Random(chosen.seed)
-      results["kills"] = be_killed(folder, cache, chosen.kills, dice)
+      found = be_killed(folder, cache, chosen.kills, dice)
+      results["kills"] = found | circumstances.now()
+  keep(chosen.json, results)
   print(table(results))
-  if chosen.json:
-    chosen.json.write_text(json.dumps(results, indent=1))
   return int(any(found["wrong"] for found in results.values()))
+
+
+def keep(path, results):
+  """Adds these results to a file, if there is one."""
+  if path is not None:
+    path.write_text(json.dumps(recorded(path) | results, indent=1) + "\n")
+
+
+def recorded(path=RESULTS):
+  """The results in a file; none if it is not there."""
+  return json.loads(path.read_text()) if path.exists() else {}
 
 
 if __name__ == "__main__":

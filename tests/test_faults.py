@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests import faults, processes
+from tests import faults, long_life, processes
 
 TESTS = pathlib.Path(__file__).parent
 SECTIONS = faults.read()
@@ -15,7 +15,8 @@ PAGE = faults.PAGE.read_text()
 
 
 def test_the_page_is_rendered_from_the_table():
-  assert faults.page(SECTIONS, faults.recorded()) == PAGE
+  lived = long_life.recorded()
+  assert faults.page(SECTIONS, faults.recorded(), lived) == PAGE
 
 
 def test_the_readme_has_the_same_count():
@@ -59,7 +60,7 @@ def outcomes(**known):
 )
 def test_a_fault_is_survived_if_all_of_its_tests_pass(known, mark, survived):
   sections = a_section("test_a.py::one", "test_a.py::two")
-  text = faults.render(sections, outcomes(**known))
+  text = faults.render(sections, outcomes(**known), lived={})
   assert re.search(rf"^\| case \| then \| {re.escape(mark)} \|", text, re.M)
   assert faults.count(sections, outcomes(**known)) == (survived, 1)
 

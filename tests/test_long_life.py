@@ -1,6 +1,5 @@
 """That `python -m tests.long_life` would find what it looks for."""
 
-import json
 import subprocess
 import sys
 import time
@@ -96,16 +95,34 @@ def test_moments_by_what_was_said_last():
   assert long_life.moment(f"{text}\n50% loss 0.1") == "training"
 
 
-def test_table_and_flags():
+def test_table():
   row = {"steps": 9, "mb": 1.2, "highest_mb": 3.4, "handles": 5, "threads": 6}
-  text = long_life.table({
-    "steps": {"quarters": [row], "wrong": []},
-    "kills": {"moments": {"start": 3}, "wrong": ["killed_0: DONE differs"]},
-  })  # fmt: skip
+  there = {"date": "D", "system": "S", "seconds": 1234}
+  steps = there | {"quarters": [row], "wrong": []}
+  kills = there | {
+    "kills": 5, "runs": 2, "moments": {"start": 3}, "wrong": ["it", "differs"],
+  }  # fmt: skip
+  text = long_life.table({"steps": steps, "kills": kills})
+  assert "for 9 steps in 1,234 s (D, S):\n\n| steps |" in text
   assert "| 9 | 1 MB | 3 MB | 5 | 6 |" in text
+  assert "5 kills in 2 runs, in 1,234 s (D, S):\n\n| killed while |" in text
   assert "| start | 3 |" in text
   assert text.endswith(
-    "steps: nothing is wrong\n\nkills: killed_0: DONE differs"
+    "\n\nSteps: nothing is wrong.\n\nKills: it.\n\nKills: differs."
   )
+  # The undisturbed run may fail, and then there is nothing to count.
+  assert long_life.table({"kills": {"wrong": ["it"]}}) == "Kills: it."
+
+
+def test_a_file_keeps_the_other_part(tmp_path):
+  path = tmp_path / "results.json"
+  assert long_life.recorded(path) == {}
+  long_life.keep(path, {"steps": 1, "kills": 2})
+  long_life.keep(path, {"kills": 3})
+  long_life.keep(None, {"kills": 4})
+  assert long_life.recorded(path) == {"steps": 1, "kills": 3}
+
+
+def test_flags():
   assert long_life.parse([]).steps == 200_000
-  assert json.dumps(vars(long_life.parse(["--kills=5"]))["kills"]) == "5"
+  assert long_life.parse(["--kills=5"]).kills == 5
