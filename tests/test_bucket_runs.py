@@ -1,34 +1,14 @@
 """Runs in buckets as their users start them: real processes, real kills."""
 
-import contextlib
 import json
-import os
-import pathlib
-import subprocess
-import sys
 import time
 
 import pytest
 
-from sr2_jax.buckets import address, lists
-from sr2_jax.buckets import store as store_lib
 from sr2_jax.peers import meeting
-from tests.buckets import remote, servers
+from tests.buckets import machines, remote, servers
 
 pytestmark = pytest.mark.buckets
-ROOT = pathlib.Path(__file__).parents[1]
-TIMEOUT = 400  # seconds; compiling on a busy machine takes long
-ONLY_PRETRAIN = "--config.joint.num_epochs=0"
-# Sooner than users have it, so that the tests need not wait.
-PROGRAM = """
-import sys
-from sr2_jax.buckets import fetch, owner, sending
-owner.BEAT, owner.STALE, owner.LOOK = 0.3, 4.0, 0.1
-sending.PATIENCE = sending.PATIENCE_OF_A_STOP = 2.0
-fetch._PATIENCE = 2.0
-from sr2_jax import main
-sys.exit(main.main(sys.argv))
-"""
 
 
 @pytest.fixture(scope="module", params=["s3", "gs"])
@@ -38,85 +18,22 @@ def server(request):
     yield found
 
 
-class Machine:
-  """A machine of its own: nothing that it wrote is on another one."""
-
-  def __init__(self, server, folder, programs):
-    self.folder = folder
-    folder.mkdir(parents=True)
-    self.environment = {
-      **os.environ,
-      **server.environment,
-      "SR2_JAX_CACHE_DIR": str(programs),
-      "SR2_JAX_SCRATCH_DIR": str(folder / "scratch"),
-      "JAX_PLATFORMS": "cpu",
-      "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-    }
-
-  @property
-  def log(self):
-    return (self.folder / "log").read_text()
-
-  @contextlib.contextmanager
-  def started(self, *arguments, program=("-c", PROGRAM)):
-    with (self.folder / "log").open("a") as log:
-      process = subprocess.Popen(
-        (sys.executable, *program, *arguments),
-        cwd=ROOT,
-        env=self.environment,
-        stdout=log,
-        stderr=log,
-      )
-      try:
-        yield process
-      finally:
-        process.kill()
-        process.wait()
-
-  def train(self, workdir, *arguments, expect=0):
-    """Output of a run that has ended with the expected code."""
-    flags = (ONLY_PRETRAIN, f"--workdir={workdir}", *arguments)
-    return self.run("--config=tests/tiny.py", *flags, expect=expect)
-
-  def run(self, *arguments, expect=0, **more):
-    before = len(self.log) if (self.folder / "log").exists() else 0
-    with self.started(*arguments, **more) as process:
-      code = process.wait(TIMEOUT)
-    assert code == expect, self.log
-    assert "Traceback" not in self.log, self.log
-    return self.log[before:]
-
-  def path(self, url):
-    place = address.parse(url, "x")
-    return self.folder.joinpath("scratch/process_0", *place[:2], place.key)
-
-
 @pytest.fixture
 def machine(server, tmp_path, programs_of_runs):
-  return lambda name: Machine(server, tmp_path / name, programs_of_runs)
-
-
-def newest(url):
-  store = store_lib.connect(address.parse(url, "x"))
-  return next(lists.newest_first(store), None)
-
-
-def files(folder):
-  """What a run has to have again, to the bit."""
-  names = ["metrics.jsonl", "results.jsonl"]
-  names += [str(x.relative_to(folder)) for x in folder.glob("weights/*/*/*")]
-  return {name: (folder / name).read_bytes() for name in names}
+  return lambda name: machines.Machine(
+    server, tmp_path / name, programs_of_runs
+  )
 
 
 def test_killed_on_one_machine_and_resumed_on_another(server, machine):
   url = f"{server.url}/runs/killed"
   first, second = machine("first"), machine("second")
-  flags = ("--config=tests/tiny.py", ONLY_PRETRAIN, f"--workdir={url}")
+  flags = ("--config=tests/tiny.py", machines.ONLY_PRETRAIN, f"--workdir={url}")
   with first.started(*flags) as process:
-    until = time.monotonic() + TIMEOUT
+    until = time.monotonic() + machines.TIMEOUT
 
     def has_saved():
-      found = newest(url)
+      found = machines.newest(url)
       return found and any("/last/000000" in name for name in found.files)
 
     while not has_saved():
@@ -130,8 +47,8 @@ def test_killed_on_one_machine_and_resumed_on_another(server, machine):
   assert "resuming pretrain at step" in text
   whole = machine("whole")
   whole.train(f"{server.url}/runs/whole")
-  resumed = files(second.path(url))
-  assert resumed == files(whole.path(f"{server.url}/runs/whole"))
+  resumed = machines.files(second.path(url))
+  assert resumed == machines.files(whole.path(f"{server.url}/runs/whole"))
   assert len(resumed) > 4
   # The first machine finds that all is done.
   assert "Nothing to do" in first.train(url)
@@ -168,7 +85,7 @@ def check_reading(server, url, reader):
   assert "validation" in evaluated
   rows = (reader.path(url) / "results.jsonl").read_text().splitlines()
   assert {json.loads(row)["split"] for row in rows} == {"test", "validation"}
-  assert "results.jsonl" in newest(url).files
+  assert "results.jsonl" in machines.newest(url).files
 
 
 def test_two_processes_on_two_machines(server, machine):
@@ -186,9 +103,9 @@ def test_two_processes_on_two_machines(server, machine):
     first.started(*flags, "--process_id=0") as zero,
     second.started(*flags, "--process_id=1") as one,
   ):
-    assert zero.wait(TIMEOUT) == 0, first.log
-    assert one.wait(TIMEOUT) == 0, second.log
-  assert "DONE" in newest(url).files
+    assert zero.wait(machines.TIMEOUT) == 0, first.log
+    assert one.wait(machines.TIMEOUT) == 0, second.log
+  assert "DONE" in machines.newest(url).files
   mine = second.folder / "scratch/process_1"
   assert list(mine.rglob("checkpoints/joint/last/*/files.sha256"))
   assert not (second.folder / "scratch/process_0").exists()
