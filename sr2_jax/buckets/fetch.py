@@ -8,7 +8,7 @@ import os
 import pathlib
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from sr2_jax import errors, files
@@ -64,8 +64,9 @@ def newest(
 ) -> lists.FileList | None:
   """Brings a folder to the newest complete list, and returns that list.
 
-  Returns None if there is no list. Files that the folder already has are not
-  fetched again. Wanted files that the list does not have are deleted.
+  Returns None if there is no list. Files that the folder already has, and parts
+  of files, are not fetched again. Wanted files that the list does not have are
+  deleted.
 
   Args:
     store: of the folder in the bucket.
@@ -136,8 +137,13 @@ def _fetch(
     _clear_way(path, folder)
     # Another process may fetch the same file.
     with files.replacing(path, shared=True, durable=False) as file:
-      for part in wanted[name]:
-        file.write(patiently(functools.partial(_part, store, part), url))
+      for start, part in _places(wanted[name]):
+        here = _part_here(path, start, part)
+        file.write(
+          patiently(functools.partial(_part, store, part), url)
+          if here is None
+          else here
+        )
 
   with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
     for _ in pool.map(bring, missing):
@@ -160,13 +166,34 @@ def _is_there(path: pathlib.Path, parts: Sequence[lists.Part]) -> bool:
   try:
     if path.is_symlink() or path.stat().st_size != sum(x.size for x in parts):
       return False
-    with path.open("rb") as file:
-      return all(
-        hashlib.sha256(file.read(part.size)).hexdigest() == part.sha256
-        for part in parts
-      )
   except OSError:
     return False
+  return all(
+    _part_here(path, start, part) is not None for start, part in _places(parts)
+  )
+
+
+def _part_here(
+  path: pathlib.Path, start: int, part: lists.Part
+) -> bytes | None:
+  """A part, if a file has it there; one that grows has all but the last."""
+  try:
+    with files.open_regular(path) as file:
+      file.seek(start)
+      data = file.read(part.size)
+  except OSError:
+    return None
+  return data if hashlib.sha256(data).hexdigest() == part.sha256 else None
+
+
+def _places(
+  parts: Sequence[lists.Part],
+) -> Iterator[tuple[int, lists.Part]]:
+  """Each part of a file, after the byte at which it starts."""
+  start = 0
+  for part in parts:
+    yield start, part
+    start += part.size
 
 
 def _clear_way(path: pathlib.Path, folder: pathlib.Path) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from sr2_jax import errors
-from sr2_jax.buckets import fetch, lists
+from sr2_jax.buckets import fetch, lists, mirror
 from sr2_jax.buckets import store as store_lib
 from tests.buckets import memory, worlds
 
@@ -39,6 +39,34 @@ def test_what_is_here_is_not_fetched(store, run, tmp_path):
   worlds.write(other, weights__a="dex")
   worlds.fetched(store, other)
   assert store.count("get", "files/weights") == 1
+
+
+@pytest.mark.parametrize(
+  ("now", "fetched"),
+  [
+    ("abcdefghi", 1),  # A log that grows.
+    ("abcdefx", 1),
+    ("abXdef", 1),
+    ("abc", 0),  # One that was cut back to a checkpoint.
+    ("defabc", 2),  # Each part has its place.
+    ("", 0),
+  ],
+)
+def test_only_parts_that_are_new_are_fetched(
+  tmp_path, monkeypatch, now, fetched
+):
+  monkeypatch.setattr(mirror, "PART", 3)
+  store, run, other = memory.Memory(), tmp_path / "run", tmp_path / "other"
+  worlds.write(run, log="abcdef")
+  with worlds.sending(store, run) as sender:
+    sender.request()
+    assert sender.wait(1)
+    assert worlds.fetched(store, other) == {"log": "abcdef"}
+    worlds.write(run, log=now)
+    assert sender.close(1) == []
+  store.requests.clear()
+  assert worlds.fetched(store, other) == {"log": now}
+  assert store.count("get", "files/log") == fetched
 
 
 def test_only_what_is_wanted(store, tmp_path):
