@@ -140,7 +140,7 @@ def _sbatch(jobs: Sequence[jobs_lib.Job], target: target_lib.Target) -> str:
   return slurm.script(
     runs,
     name=target.name,
-    workdir=pathlib.Path(target.workdir),
+    workdir=str(target.workdir),
     gpus=target.slice_.chips_per_host,
     retries=target.retries,
     at_once=target.slices,

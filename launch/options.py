@@ -100,11 +100,6 @@ def parse(arguments: Sequence[str], *, engines: Sequence[str]) -> Options:
     )
   workdir = address.run_folder(typed.workdir, "--workdir")
   url = workdir if address.is_url(workdir) else ""
-  if url and typed.emit == "sbatch":
-    raise errors.UserError(
-      "--emit=sbatch needs a --workdir that all nodes share, not a bucket: its "
-      "script keeps logs and counts there."
-    )
   return Options(
     sweep=paths.local(typed.sweep, "--sweep"),
     workdir=bucket.local(workdir),

@@ -1,12 +1,12 @@
 """A sweep as one script for Slurm, which submits itself."""
 
 import dataclasses
-import pathlib
 import shlex
 from collections.abc import Sequence
 
 from launch import host
 from sr2_jax import errors
+from sr2_jax.buckets import address
 
 # The rules of `launch.attempts`, in Slurm's words. A job that is requeued keeps
 # its number, so that the jobs after it wait on.
@@ -23,10 +23,7 @@ _HEAD = """\
 #SBATCH --output={log}
 {partition}set -uo pipefail
 
-workdir={workdir}
-# Data is prepared and programs are compiled once, for all nodes.
-export SR2_JAX_CACHE_DIR="${{SR2_JAX_CACHE_DIR:-$workdir/{cache}}}"
-retries={retries}
+{places}retries={retries}
 names=({names})
 # The number of the run that each starts from; - is none.
 sources=({sources})
@@ -37,9 +34,24 @@ command_of() {{
   esac
 }}
 """
+_IN_FOLDER = """\
+logs={logs}
+runs=$logs
+# Data is prepared and programs are compiled once, for all nodes.
+export SR2_JAX_CACHE_DIR="${{SR2_JAX_CACHE_DIR:-$logs/{cache}}}"
+"""
+_IN_BUCKET = """\
+# Logs, and counts of crashes, are where this is submitted.
+logs=$PWD/{logs}
+# A run works on its node, and mirrors its folder to the bucket.
+scratch=${{SLURM_TMPDIR:-${{TMPDIR:-/tmp}}}}/sr2_jax_$UID
+export SR2_JAX_SCRATCH_DIR="${{SR2_JAX_SCRATCH_DIR:-$scratch}}"
+runs=$SR2_JAX_SCRATCH_DIR/{runs}
+"""
 _TAIL = """
+mkdir -p "$logs"
+
 submit() {
-  mkdir -p "$workdir"
   local ids=() first=() i id
   for i in "${!names[@]}"; do
     [[ ${sources[i]} == - ]] && first+=("$i")
@@ -65,7 +77,7 @@ if [[ -z ${SLURM_ARRAY_TASK_ID:-} ]]; then
 fi
 name=${names[SLURM_ARRAY_TASK_ID]}
 # The log of the run, as other engines name it.
-exec >>"$workdir/$name.log" 2>&1
+exec >>"$logs/$name.log" 2>&1
 command_of "$SLURM_ARRAY_TASK_ID"
 srun "${command[@]}"
 code=$?
@@ -73,14 +85,14 @@ case $code in
   @DONE@ | @TO_FIX@) exit $code ;;
   # Some members diverged. With DONE the others have finished, and the runs that
   # start from this one can.
-  @DIVERGED@) [[ -e $workdir/$name/DONE ]] && exit 0; exit $code ;;
+  @DIVERGED@) [[ -e $runs/$name/DONE ]] && exit 0; exit $code ;;
   @IN_USE@) sleep 60; again ;;
   @INTERRUPTED@ | @TERMINATED@) again ;;
 esac
-echo "$code" >>"$workdir/$name.crashes"
-if (($(wc -l <"$workdir/$name.crashes") > retries)); then
+echo "$code" >>"$logs/$name.crashes"
+if (($(wc -l <"$logs/$name.crashes") > retries)); then
   # It has failed. Who submits it again has looked at it, and gets all retries.
-  rm "$workdir/$name.crashes"
+  rm "$logs/$name.crashes"
   exit $code
 fi
 sleep 10
@@ -111,7 +123,7 @@ def script(
   runs: Sequence[Run],
   *,
   name: str,
-  workdir: pathlib.Path,
+  workdir: str,
   gpus: int,
   retries: int,
   at_once: int,
@@ -123,7 +135,7 @@ def script(
   Args:
     runs: a source is before those that start from it.
     name: of the sweep.
-    workdir: absolute, as the hosts see it.
+    workdir: absolute, as the hosts see it; or the URL of a bucket.
     gpus: of each run.
     retries: of a run that crashes.
     at_once: of the first wave, at most; 0 is all.
@@ -133,8 +145,8 @@ def script(
   Raises:
     UserError: if the folder would end a line of the script's head.
   """
-  if not str(workdir).isprintable():
-    raise errors.UserError(f"--workdir={str(workdir)!r}: has odd characters.")
+  if not workdir.isprintable():
+    raise errors.UserError(f"--workdir={workdir!r}: has odd characters.")
   numbers = {run.name: number for number, run in enumerate(runs)}
   sources = [
     str(numbers[run.source]) if run.source in numbers else "-" for run in runs
@@ -144,15 +156,15 @@ def script(
     for number, run in enumerate(runs)
   ]
   # Slurm fills in what follows a %.
-  log = str(workdir / name).replace("%", "%%").replace(" ", "\\ ") + ".%a.log"
+  logs = _logs(workdir, name)
+  log = f"{logs}/{name}".replace("%", "%%").replace(" ", "\\ ") + ".%a.log"
   head = _HEAD.format(
     name=shlex.quote(name),
     gpus=gpus,
     grace=grace_seconds,
     log=log,
     partition=f"#SBATCH --partition={partition}\n" if partition else "",
-    workdir=shlex.quote(str(workdir)),
-    cache=host.CACHE,
+    places=_places(workdir, name),
     retries=retries,
     names=shlex.join(run.name for run in runs),
     sources=" ".join(sources),
@@ -166,3 +178,17 @@ def script(
   for word, value in values.items():
     tail = tail.replace(f"@{word}@", value)
   return head + tail
+
+
+def _logs(workdir: str, name: str) -> str:
+  """The folder of logs; not absolute: in that in which the job is submitted."""
+  return f"{name}_logs" if address.is_url(workdir) else workdir
+
+
+def _places(workdir: str, name: str) -> str:
+  """Lines that say where logs and run folders are, as a node sees them."""
+  logs = shlex.quote(_logs(workdir, name))
+  if not address.is_url(workdir):
+    return _IN_FOLDER.format(logs=logs, cache=host.CACHE)
+  runs = address.below_scratch(address.parse(workdir, "--workdir"), 0)
+  return _IN_BUCKET.format(logs=logs, runs=shlex.quote(runs.as_posix()))

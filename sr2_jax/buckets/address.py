@@ -100,7 +100,12 @@ def scratch(address: Address) -> pathlib.Path:
 
   Each process of a run has its own, whether or not they share a disk.
   """
-  return _base() / f"process_{group.current().index}" / _place(address)
+  return _base() / below_scratch(address, group.current().index)
+
+
+def below_scratch(address: Address, process: int) -> pathlib.Path:
+  """The path in $SR2_JAX_SCRATCH_DIR where a process works on the folder."""
+  return f"process_{process}" / _place(address)
 
 
 def copy(address: Address) -> pathlib.Path:

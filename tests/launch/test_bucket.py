@@ -230,7 +230,6 @@ def test_a_run_that_is_done_but_not_sent_starts_again(bucket):
 @pytest.mark.parametrize(
   "flags",
   [
-    ("--emit=sbatch", "--accelerator=h100", "--gpus=1"),
     ("--emit=rayjob", "--accelerator=v5e", "--topology=2x4"),
     ("--emit=jobset", "--accelerator=v5e", "--topology=2x4"),
     ("--emit=jobset", "--accelerator=v5e", "--topology=2x4", "--image=i",
@@ -255,6 +254,17 @@ def test_files_for_schedulers(bucket, kind, topology, capsys):
   assert f"--config.init_from={URL}/first" in text
   assert "SR2_JAX_CACHE_DIR" not in text
   assert "shared" not in text
+
+
+def test_a_script_for_slurm(bucket, capsys):
+  words = ["sweep", "--sweep=tests/tiny_sweep.py", f"--workdir={URL}"]
+  words += ["--emit=sbatch", "--accelerator=h100", "--gpus=1"]
+  assert sweep.main(words) == errors.DONE
+  text = capsys.readouterr().out
+  assert f"--workdir={URL}/control" in text
+  assert f"--config.init_from={URL}/first" in text
+  assert "/process_0/gs/bucket/sweep\n" in text
+  assert "SR2_JAX_CACHE_DIR" not in text
 
 
 def test_a_job_of_ray(bucket, capsys):

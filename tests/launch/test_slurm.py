@@ -13,15 +13,30 @@ from sr2_jax import errors
 STAND_INS = {
   "sbatch": 'echo sbatch "$@" >>calls; echo $(($(wc -l <calls) + 100))',
   "scontrol": 'echo scontrol "$@" >>calls',
-  "srun": 'printf "%s\\n" "$@" >words; echo said; exit "$CODE"',
+  "srun": 'printf "%s\\n" "$@" >words; env | grep ^SR2_JAX >variables; '
+  'echo said; exit "$CODE"',
   "sleep": ":",
 }
 ODD = "it's; touch x $(touch x)"
 
 
+BUCKET = "s3://bucket/a b/sweep"
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def places(request, tmp_path):
+  """A sweep's folder, that of its logs, and that of its runs on a node."""
+  if request.param == "folder":
+    return tmp_path / "runs", tmp_path / "runs", tmp_path / "runs"
+  scratch = tmp_path / "node" / f"sr2_jax_{os.getuid()}"
+  runs = scratch / "process_0/s3/bucket/a b/sweep"
+  return BUCKET, tmp_path / "mine_logs", runs
+
+
 @pytest.fixture
-def call(tmp_path):
+def call(tmp_path, places):
   """Runs the script of a sweep: a source, two after it, and one alone."""
+  workdir, _, folder = places
   for name, body in STAND_INS.items():
     program = tmp_path / "bin" / name
     program.parent.mkdir(exist_ok=True)
@@ -37,7 +52,7 @@ def call(tmp_path):
   script = tmp_path / "script.sh"
   script.write_text(
     slurm.script(
-      runs, name="mine", workdir=tmp_path / "runs", gpus=2, retries=1,
+      runs, name="mine", workdir=str(workdir), gpus=2, retries=1,
       at_once=3, partition="fast", grace_seconds=90,
     )
   )  # fmt: skip
@@ -46,9 +61,14 @@ def call(tmp_path):
   def run(task=None, code=0):
     (tmp_path / "calls").write_text("")
     path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    variables = {**os.environ, "PATH": path, "CODE": str(code)}
+    variables = {
+      **os.environ, "PATH": path, "CODE": str(code),
+      "SLURM_TMPDIR": str(tmp_path / "node"),
+    }  # fmt: skip
+    for name in ("SR2_JAX_CACHE_DIR", "SR2_JAX_SCRATCH_DIR"):
+      variables.pop(name, None)
     if task is not None:
-      (tmp_path / "runs" / "abcde"[task]).mkdir(parents=True, exist_ok=True)
+      (folder / "abcde"[task]).mkdir(parents=True, exist_ok=True)
       variables["SLURM_ARRAY_TASK_ID"] = str(task)
       variables["SLURM_ARRAY_JOB_ID"] = "7"
     done = subprocess.run(["bash", str(script)], cwd=tmp_path, env=variables)
@@ -77,7 +97,7 @@ def test_submitting_keeps_the_order(call, tmp_path):
 
 def script(workdir):
   return slurm.script(
-    [slurm.Run("a", ("run",), None)], name="mine", workdir=workdir, gpus=1,
+    [slurm.Run("a", ("run",), None)], name="mine", workdir=str(workdir), gpus=1,
     retries=1, at_once=0, partition="", grace_seconds=90,
   )  # fmt: skip
 
@@ -90,11 +110,29 @@ def test_a_folder_does_not_end_the_head(tmp_path):
       script(tmp_path / f"a{end}touch x")
 
 
-def test_a_task_runs_its_command_and_nothing_else(call, tmp_path):
+def test_logs_of_slurm_are_beside_those_of_runs():
+  """Slurm opens its own file before the script can make a folder."""
+  assert "#SBATCH --output=mine_logs/mine.%a.log\n" in script(BUCKET)
+  assert "#SBATCH --output=/mnt/a/mine.%a.log\n" in script("/mnt/a")
+
+
+def test_caches_and_scratch_folders(call, tmp_path, places):
+  """Nodes share caches in a folder; with a bucket each works on its own."""
+  assert call(0) == (0, [])
+  words = (tmp_path / "variables").read_text().splitlines()
+  found = dict(word.split("=", 1) for word in words)
+  if places[0] == BUCKET:
+    scratch = tmp_path / "node" / f"sr2_jax_{os.getuid()}"
+    assert found == {"SR2_JAX_SCRATCH_DIR": str(scratch)}
+  else:
+    assert found == {"SR2_JAX_CACHE_DIR": str(tmp_path / "runs" / ".cache")}
+
+
+def test_a_task_runs_its_command_and_nothing_else(call, tmp_path, places):
   assert call(0) == (0, [])
   assert (tmp_path / "words").read_text() == f"run\n{ODD}\na b\n"
   assert not (tmp_path / "x").exists()
-  assert (tmp_path / "runs" / "a.log").read_text() == "said\n"
+  assert (places[1] / "a.log").read_text() == "said\n"
 
 
 @pytest.mark.parametrize("code", [4, 130, 143])
@@ -110,9 +148,9 @@ def test_crashes_are_counted(call, code):
     assert call(2, code) == (code, [])
 
 
-def test_what_is_never_tried_again(call, tmp_path):
+def test_what_is_never_tried_again(call, places):
   assert call(1, 2) == (2, [])
   assert call(1, 3) == (3, [])
   # The other members have finished: the runs after it can start.
-  (tmp_path / "runs" / "b" / "DONE").touch()
+  (places[2] / "b" / "DONE").touch()
   assert call(1, 3) == (0, [])
