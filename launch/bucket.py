@@ -9,7 +9,7 @@ import contextlib
 import functools
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from sr2_jax import files
 from sr2_jax.buckets import address as address_lib
@@ -139,6 +139,27 @@ class Record:
       )
       if found is None:
         _forget(self.folder)
+
+
+def owners(url: str, names: Sequence[str]) -> dict[str, owner.Seen]:
+  """Who works on the runs of a sweep, on whatever machine.
+
+  Args:
+    url: of the folder of all run folders.
+    names: of the runs.
+
+  Raises:
+    UserError: if it cannot be had.
+  """
+  address = address_lib.parse(url, "--workdir")
+
+  def look(name: str) -> owner.Seen | None:
+    store = fetch.connected(address.below(name))
+    return fetch.patiently(lambda: owner.seen(store), url)
+
+  with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+    found = zip(names, pool.map(look, names), strict=True)
+  return {name: one for name, one in found if one is not None}
 
 
 @contextlib.contextmanager

@@ -239,14 +239,19 @@ def _last_row(path: pathlib.Path) -> dict[str, Any] | None:
   return None
 
 
-def in_words(job: jobs_lib.Job) -> str:
-  """Finished, how far it has come, or not started."""
+def in_words(job: jobs_lib.Job, *, is_at_work: bool = False) -> str:
+  """Finished, how far it has come, or not started.
+
+  Args:
+    job: of the sweep.
+    is_at_work: whether it is on another machine, whose locks are not seen.
+  """
   try:
     if is_finished(job):
       return "finished, members diverged" if has_diverged(job) else "finished"
   except errors.UserError:
     return "finished with another config"
-  if job.folder.is_claimed:
+  if is_at_work or job.folder.is_claimed:
     return "running"
   if not job.folder.has_begun:
     return "not started"

@@ -184,6 +184,11 @@ def _status(asked: options.Options, jobs: Sequence[jobs_lib.Job]) -> str:
     slice_=name,
     chips=chips,
     price=asked.price,
+    owners=bucket.owners(
+      asked.url, [job.name for job in jobs if not job.folder.is_done]
+    )
+    if asked.url
+    else {},
   )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from launch import attempts, costs, engine, estimate, fill, slices, status
 from launch import jobs as jobs_lib
+from sr2_jax.buckets import owner as owner_lib
 
 
 def listing(jobs: Sequence[jobs_lib.Job], speeds: estimate.Speeds) -> str:
@@ -102,6 +103,7 @@ def progress(
   slice_: str = "",
   chips: int = 0,
   price: float = 0.0,
+  owners: Mapping[str, owner_lib.Seen] | None = None,
 ) -> str:
   """The line of a sweep under way, and a table with a line for each run.
 
@@ -112,6 +114,7 @@ def progress(
     slice_: name of what each run gets; "" on this machine.
     chips: of such a slice.
     price: of a chip-hour; 0 is unknown.
+    owners: of runs in a bucket, by name.
   """
   now = datetime.datetime.now().astimezone()
   where = "where (emulated)" if slices.is_emulated(slice_) else "where"
@@ -121,8 +124,9 @@ def progress(
   needs = costs.needs(jobs, speeds)
   for job, need in zip(jobs, needs, strict=True):
     tally = tallies.get(job.name, attempts.Tally())
-    state = status.in_words(job)
-    if tally.last == attempts.End.FAILED and not job.folder.is_claimed:
+    owner = (owners or {}).get(job.name)
+    state = status.in_words(job, is_at_work=bool(owner and owner.is_alive))
+    if tally.last == attempts.End.FAILED and state != "running":
       state = "failed"
     counts[state.partition(",")[0]] += 1
     rows.append(
@@ -134,7 +138,7 @@ def progress(
         str(tally.crashes or "-"),
         estimate.duration(tally.seconds) if tally.seconds else "-",
         estimate.duration(need.seconds) if need.seconds else "-",
-        tally.place or "-",
+        _owner(owner) or tally.place or "-",
       )
     )
     is_running = state == "running" and not tally.last
@@ -149,6 +153,13 @@ def progress(
   if chips:
     line += f"; {spent_and_to_go(jobs, tallies, needs, chips, price)}"
   return "\n".join([line, "", *_aligned(rows)])
+
+
+def _owner(owner: owner_lib.Seen | None) -> str:
+  """Who works on a run in a bucket, or did until nothing was heard of it."""
+  if owner is None or owner.is_alive:
+    return owner.who if owner else ""
+  return f"{owner.who}; silent for {estimate.duration(owner.silent)}"
 
 
 def mark(slice_: str) -> str:

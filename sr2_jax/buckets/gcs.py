@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import datetime
+import json
 import logging
 from typing import Any
 
@@ -39,6 +41,11 @@ class _GCS(store_lib.Remote):
     headers, data = self._call("GET", "b/{}/o/{}", key, alt="media")
     lower = {name.lower(): value for name, value in headers.items()}
     return data, lower["x-goog-generation"]
+
+  def age(self, key: str) -> float:
+    headers, data = self._call("GET", "b/{}/o/{}", key)
+    written = datetime.datetime.fromisoformat(json.loads(data)["updated"])
+    return store_lib.seconds_before(headers, written)
 
   def put(self, key: str, data: bytes) -> None:
     self._put(key, data)

@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from sr2_jax import errors, json_files
 from sr2_jax.buckets import store as store_lib
@@ -51,6 +51,36 @@ def read(store: store_lib.Store) -> tuple[dict[str, Any], str]:
     found = None
   # Whatever else it is, somebody has put it there.
   return found if isinstance(found, dict) else {"session": "?"}, version
+
+
+class Seen(NamedTuple):
+  """An owner that has not given the folder free.
+
+  Attributes:
+    who: process, host and since when.
+    silent: seconds since its last beat, by the store's clock.
+    is_alive: whether it may still be at work: nobody takes over yet.
+  """
+
+  who: str
+  silent: float
+  is_alive: bool
+
+
+def seen(store: store_lib.Store) -> Seen | None:
+  """The owner, as it looks without watching it; None if there is none.
+
+  Raises:
+    StoreError: if the store fails.
+  """
+  found, _ = read(store)
+  if found.get("session") is None:
+    return None
+  try:
+    silent = store.age(KEY)
+  except store_lib.MissingError:  # Deleted meanwhile.
+    return None
+  return Seen(_in_words(found), silent, silent < _stale_after(found))
 
 
 def last_list(found: Mapping[str, Any]) -> int:
@@ -222,10 +252,7 @@ def _watch(
   """
   found, version = first
   whom = _in_words(found)
-  limit = found.get("stale_after")
-  seconds = STALE
-  if isinstance(limit, int | float) and 0 < limit <= _LONGEST_STALE:
-    seconds = float(limit)
+  seconds = _stale_after(found)
   tell(f"{url}: {whom} is using it; watching for {seconds:.0f} seconds whether "
        "it is alive")  # fmt: skip
   until = time.monotonic() + seconds
@@ -241,6 +268,13 @@ def _watch(
       "Wait until it has ended, or give another --workdir."
     )
   tell(f"{url}: nothing has been heard of {whom}; taking over")
+
+
+def _stale_after(found: Mapping[str, Any]) -> float:
+  """Seconds after which an owner has said that others may take over."""
+  limit = found.get("stale_after")
+  is_right = isinstance(limit, int | float) and 0 < limit <= _LONGEST_STALE
+  return float(limit) if is_right else STALE
 
 
 def _in_words(found: Mapping[str, Any]) -> str:

@@ -56,6 +56,16 @@ class _S3(store_lib.Remote):
 
     return self._do(read)
 
+  def age(self, key: str) -> float:
+    async def look() -> Any:
+      return await self._system._call_s3(
+        "head_object", Bucket=self._bucket, Key=self._root + key
+      )
+
+    found = self._do(look)
+    headers = found["ResponseMetadata"]["HTTPHeaders"]
+    return store_lib.seconds_before(headers, found["LastModified"])
+
   def put(self, key: str, data: bytes) -> None:
     self._put(key, data)
 

@@ -4,11 +4,15 @@ Whole objects are put, read, listed and deleted, and two are put under a
 precondition. Nothing is appended to, renamed or locked.
 """
 
+import datetime
+import email.utils
 import importlib
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from sr2_jax import errors
 from sr2_jax.buckets import address as address_lib
+from sr2_jax.buckets import redaction
 
 # The version of an object that is not there.
 ABSENT = ""
@@ -17,14 +21,14 @@ SECONDS = 90.0
 
 
 class StoreError(Exception):
-  """A request has failed, for the reason that the message has.
+  """A request has failed, for the reason that the message has, without secrets.
 
   Attributes:
     may_pass: whether it may succeed later, as where a store is away.
   """
 
   def __init__(self, reason: str, *, may_pass: bool = True) -> None:
-    super().__init__(reason)
+    super().__init__(redaction.without_secrets(reason))
     self.may_pass = may_pass
 
 
@@ -46,6 +50,14 @@ class Store(Protocol):
 
   def get(self, key: str) -> tuple[bytes, str]:
     """An object and its version; raises MissingError."""
+    ...
+
+  def age(self, key: str) -> float:
+    """Seconds since an object was written, by the store's own clock.
+
+    Raises:
+      MissingError: if it is not there.
+    """
     ...
 
   def put(self, key: str, data: bytes) -> None:
@@ -86,6 +98,24 @@ class Remote:
     self._bucket = address.bucket
     self._folder = f"{address.key}/"
     self._root = f"{self._folder}{address_lib.MIRROR}/"
+
+
+def seconds_before(answer: Mapping[str, str], time: datetime.datetime) -> float:
+  """How long before an answer of the store something was, by its clock.
+
+  Args:
+    answer: its headers.
+    time: with a zone.
+
+  Raises:
+    StoreError: if the answer has no date.
+  """
+  headers = {name.lower(): value for name, value in answer.items()}
+  try:
+    now = email.utils.parsedate_to_datetime(headers["date"])
+    return max(0.0, (now - time).total_seconds())
+  except (LookupError, ValueError, TypeError) as error:
+    raise StoreError("its answers have no date", may_pass=False) from error
 
 
 def connect(address: address_lib.Address) -> Store:

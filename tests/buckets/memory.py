@@ -14,12 +14,13 @@ class Memory:
     faults: functions of a method's name and a key. They may raise, wait, or
       return bytes to be used instead of those asked for or put.
     requests: methods and keys, as they came.
+    ages: {key: seconds} since objects were written, if that is not now.
     shown: keys that `keys` shows instead of those that there are.
   """
 
   def __init__(self):
     self.objects, self.faults, self.requests = {}, [], []
-    self.shown = None
+    self.ages, self.shown = {}, None
     self._lock = threading.Lock()
     self._number = 0
 
@@ -30,6 +31,12 @@ class Memory:
         raise store_lib.MissingError(key)
       data, version = self.objects[key]
     return self._faulty("get", key, data), version
+
+  def age(self, key):
+    self._note("age", key)
+    if key not in self.objects:
+      raise store_lib.MissingError(key)
+    return self.ages.get(key, 0.0)
 
   def put(self, key, data):
     self._note("put", key)

@@ -1,5 +1,7 @@
 """What every store has to do, whichever it is; called by its tests."""
 
+import datetime
+
 import pytest
 
 from sr2_jax import errors
@@ -36,6 +38,17 @@ def check_objects(store):
   store.delete("d/x")
   store.delete("d/x")
   assert store.keys("") == ["d/empty", "x"]
+
+
+def check_ages(store, make_older):
+  """Of an object that is made two hours older than it is."""
+  with pytest.raises(store_lib.MissingError):
+    store.age("x")
+  store.put("x", b"1")
+  make_older("x", datetime.timedelta(hours=2))
+  assert 7190 < store.age("x") < 10_000
+  store.put("x", b"1")
+  assert store.age("x") < 3600
 
 
 def check_many_keys(store):

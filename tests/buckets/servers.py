@@ -5,6 +5,7 @@ The second one heeds ifGenerationMatch, and fails as it is told to.
 
 import contextlib
 import dataclasses
+import datetime
 import http.server
 import json
 import os
@@ -25,12 +26,14 @@ class Server:
     faults: called with method and key of a request; returns a status to answer
       instead, "cut" to close the connection halfway, or None.
     objects: {key: (data, generation)}, of GCS only.
+    written: {key: when that was, as GCS says it}.
   """
 
   url: str
   environment: dict
   faults: list = dataclasses.field(default_factory=list)
   objects: dict = dataclasses.field(default_factory=dict)
+  written: dict = dataclasses.field(default_factory=dict)
 
 
 @contextlib.contextmanager
@@ -130,8 +133,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
       data, generation = objects.get(key, (None, 0))
     if data is None:
       self._fail(404)
-    else:
+    elif query.get("alt") == "media":
       self._answer(data, {"x-goog-generation": str(generation)})
+    else:
+      written = self.state.written[key]
+      self._answer(json.dumps({"name": key, "updated": written}).encode())
 
   def do_POST(self):
     _, query = self._asked()
@@ -147,6 +153,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._fail(412)
         return
       self.state.objects[key] = data, generation + 1
+      self.state.written[key] = datetime.datetime.now(datetime.UTC).isoformat()
     fields = {"name": key, "generation": str(generation + 1)}
     if not self._is_faulty("answer", key):
       self._answer(json.dumps(fields).encode())

@@ -1,3 +1,5 @@
+import datetime
+
 import pytest
 
 from sr2_jax.buckets import store as store_lib
@@ -28,6 +30,15 @@ def once(status, *methods):
 
 def test_objects(server):
   remote.check_objects(remote.connected(server))
+
+
+def test_ages(server):
+  def make_older(key, by):
+    place = f"ages/.mirror/{key}"
+    written = datetime.datetime.fromisoformat(server.written[place])
+    server.written[place] = (written - by).isoformat()
+
+  remote.check_ages(remote.connected(server, "ages"), make_older)
 
 
 def test_preconditions(server):
@@ -74,3 +85,15 @@ def test_no_right(server, status):
   with pytest.raises(store_lib.StoreError) as caught:
     remote.connected(server).put("x", b"1")
   assert not caught.value.may_pass
+
+
+def test_a_token_is_not_said(server):
+  store = remote.connected(server)
+
+  async def fail(*_, **__):
+    raise OSError("refused: {'Authorization': 'Bearer hidden-for-good'}")
+
+  store._system._call = fail
+  with pytest.raises(store_lib.StoreError, match="refused") as caught:
+    store.get("x")
+  assert "hidden" not in str(caught.value)

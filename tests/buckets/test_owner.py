@@ -1,4 +1,5 @@
 import json
+import os
 import threading
 import time
 
@@ -189,3 +190,28 @@ def test_nobody_to_let_in_for(data):
   owner.release_for(store, "host", 7)
   assert store.count("put_if") == 0
   assert owner.last_list(owner.read(store)[0]) == 0
+
+
+def test_an_owner_is_seen_without_watching_it():
+  store = memory.Memory()
+  assert owner.seen(store) is None
+  one = claimed(store, "a")
+  found = owner.seen(store)
+  assert found.is_alive
+  assert f"process {os.getpid()} on " in found.who
+  assert ", since 20" in found.who
+  one._over.set()  # As a kill leaves it.
+  store.ages[owner.KEY] = owner.STALE + 1
+  assert owner.seen(store) == (found.who, owner.STALE + 1, False)
+  # It has stated a longer time.
+  store.put(owner.KEY, json.dumps({**said(store), "stale_after": 600}).encode())
+  assert owner.seen(store).is_alive
+  one.release()
+  store.put(owner.KEY, json.dumps({**said(store), "session": None}).encode())
+  assert owner.seen(store) is None
+
+
+def test_an_owner_whose_object_is_odd():
+  store = memory.Memory()
+  store.put(owner.KEY, b"no JSON")
+  assert owner.seen(store).who == "another run"

@@ -17,6 +17,17 @@ def test_objects(server):
   remote.check_objects(remote.connected(server))
 
 
+def test_ages(server):
+  from moto.s3.models import s3_backends
+
+  def make_older(key, by):
+    [account] = s3_backends.values()
+    bucket = account["aws"].buckets[servers.BUCKET]
+    bucket.keys[f"ages/.mirror/{key}"].last_modified -= by
+
+  remote.check_ages(remote.connected(server, "ages"), make_older)
+
+
 def test_preconditions(server):
   remote.check_preconditions(remote.connected(server, "p"))
 
@@ -59,3 +70,22 @@ def test_no_credentials(server, monkeypatch, tmp_path):
   with pytest.raises(store_lib.StoreError, match="credentials") as caught:
     remote.connected(server).put("x", b"1")
   assert not caught.value.may_pass
+
+
+def test_the_password_of_a_proxy_is_not_said(server, monkeypatch):
+  monkeypatch.setenv("HTTP_PROXY", "http://me:hidden@127.0.0.1:9")
+  monkeypatch.setenv("NO_PROXY", "")
+  with pytest.raises(store_lib.StoreError, match="proxy") as caught:
+    remote.connected(server).get("x")
+  assert "hidden" not in str(caught.value)
+
+
+def test_a_signed_url_is_not_said(server):
+  store = remote.connected(server)
+
+  async def fail(*_, **__):
+    raise OSError("no answer from http://a/b?X-Amz-Signature=hidden")
+
+  store._system._call_s3 = fail
+  with pytest.raises(store_lib.StoreError, match=r"http://a/b$"):
+    store.get("x")

@@ -300,3 +300,44 @@ def test_a_sweep_on_ray(bucket, monkeypatch, tmp_path):
   on(monkeypatch, tmp_path / "third")
   bucket_lib.bring(URL, is_remote=True)
   assert (bucket_lib.local(URL) / "first.log").read_text() == "l"
+
+
+def status_of(capsys, name, *flags):
+  """The state of a run, and where it is, as `--status` says."""
+  words = ["sweep", "--sweep=tests/tiny_sweep.py", f"--workdir={URL}"]
+  capsys.readouterr()
+  assert sweep.main([*words, "--status", *flags]) == errors.DONE
+  lines = capsys.readouterr().out.splitlines()
+  [row] = [line for line in lines if line.startswith(f"{name} ")]
+  cells = [cell.strip() for cell in row.split("  ") if cell]
+  return cells[1].partition(",")[0], cells[7]
+
+
+ON_RAY = ("--engine=ray", "--address=emulate:1x1x1")
+
+
+@pytest.mark.parametrize("flags", [(), ON_RAY])
+def test_status_tells_a_run_at_work_from_one_that_was_killed(
+  bucket, monkeypatch, tmp_path, capsys, flags
+):
+  """They are on another machine, so no lock says it."""
+  here, there = tmp_path / "first", tmp_path / "second"
+  found = {}
+
+  def look():
+    on(monkeypatch, here)
+    found["status"] = status_of(capsys, "first", *flags)
+    found["owner"] = bucket.stores["sweep/first"].get(owner.KEY)[0]
+
+  on(monkeypatch, there)
+  run("first", lambda: None, **{"metrics.jsonl": "1"})
+  run("first", look)
+  state, where = found["status"]
+  assert state == "running"
+  assert where.startswith(f"process {os.getpid()} on {socket.gethostname()}, ")
+  assert status_of(capsys, "first", *flags) == ("unfinished", "-")
+  store = bucket.stores["sweep/first"]
+  store.put(owner.KEY, found["owner"])  # As a kill leaves it.
+  store.ages[owner.KEY] = 1200.0
+  killed = status_of(capsys, "first", *flags)
+  assert killed == ("unfinished", f"{where}; silent for 20:00 min")
