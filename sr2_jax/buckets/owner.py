@@ -273,8 +273,9 @@ def _watch(
 def _stale_after(found: Mapping[str, Any]) -> float:
   """Seconds after which an owner has said that others may take over."""
   limit = found.get("stale_after")
-  is_right = isinstance(limit, int | float) and 0 < limit <= _LONGEST_STALE
-  return float(limit) if is_right else STALE
+  if isinstance(limit, int | float) and 0 < limit <= _LONGEST_STALE:
+    return float(limit)
+  return STALE
 
 
 def _in_words(found: Mapping[str, Any]) -> str:
