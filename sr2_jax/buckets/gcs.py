@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import datetime
-import json
 import logging
 from typing import Any
 
@@ -12,7 +11,7 @@ import gcsfs  # pyright: ignore[reportMissingImports]
 import gcsfs.retry  # pyright: ignore[reportMissingImports]
 import google.auth.exceptions  # pyright: ignore[reportMissingImports]
 
-from sr2_jax import errors
+from sr2_jax import errors, json_files
 from sr2_jax.buckets import address as address_lib
 from sr2_jax.buckets import store as store_lib
 
@@ -44,8 +43,10 @@ class _GCS(store_lib.Remote):
 
   def age(self, key: str) -> float:
     headers, data = self._call("GET", "b/{}/o/{}", key)
-    written = datetime.datetime.fromisoformat(json.loads(data)["updated"])
-    return store_lib.seconds_before(headers, written)
+    written = str(json_files.parse(data)["updated"])
+    return store_lib.seconds_before(
+      headers, datetime.datetime.fromisoformat(written)
+    )
 
   def put(self, key: str, data: bytes) -> None:
     self._put(key, data)
