@@ -10,6 +10,7 @@ import re
 from typing import NamedTuple, Self
 
 from sr2_jax import errors, files, paths
+from sr2_jax.buckets import redaction
 from sr2_jax.peers import group
 
 SCHEMES = ("gs", "s3")
@@ -64,7 +65,9 @@ def parse(text: str, name: str) -> Address:
   bucket, _, key = rest.partition("/")
   key = key.rstrip("/")
   problem = ""
-  if not _BUCKET.fullmatch(bucket):
+  if "@" in bucket:
+    problem = "cannot hold credentials, which are those of the environment"
+  elif not _BUCKET.fullmatch(bucket):
     problem = "has no bucket's name"
   elif not key:
     problem = "has to name a folder in the bucket"
@@ -77,8 +80,9 @@ def parse(text: str, name: str) -> Address:
   elif not key.isprintable():
     problem = "has characters that cannot be printed"
   if problem:
+    shown = redaction.without_secrets(paths.shown(text))[:200]
     raise errors.UserError(
-      f"{name}={paths.shown(text)[:200]}: {problem}; it has to be like "
+      f"{name}={shown}: {problem}; it has to be like "
       f"{scheme}://bucket/runs/mine."
     )
   return Address(scheme, bucket, key)

@@ -38,6 +38,16 @@ def test_what_is_no_folder_in_a_bucket(text):
 
 
 @pytest.mark.parametrize(
+  "text",
+  ["s3://key:hidden@bucket/a", "gs://bucket/a?X-Amz-Signature=hidden&x=1"],
+)
+def test_credentials_in_a_url_are_refused_and_not_said(text):
+  with pytest.raises(errors.UserError, match="--workdir=") as caught:
+    address.run_folder(text, "--workdir")
+  assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
   "text", ["runs/a", "gs:", "gs:x", "/gs/b", "xs3://a/b"]
 )
 def test_paths(text):
@@ -57,6 +67,8 @@ def test_folders_on_this_machine(monkeypatch, tmp_path):
   assert address.scratch(one) == tmp_path / "process_0/gs/bucket/runs/a"
   assert address.copy(one) == tmp_path / "copies/gs/bucket/runs/a"
   assert address.local(str(one)) == address.copy(one)
+  path = address.below_scratch(one, 0)
+  assert address.scratch(one) == tmp_path / path
   # The folder of a sweep has those of its runs in it, as in the bucket.
   assert address.scratch(one.below("b")).parent == address.scratch(one)
   monkeypatch.delenv("SR2_JAX_SCRATCH_DIR")
