@@ -23,7 +23,9 @@ _HEAD = """\
 #SBATCH --output={log}
 {partition}set -uo pipefail
 
-{places}retries={retries}
+# Logs of runs, and counts of their crashes.
+logs={logs}
+retries={retries}
 names=({names})
 # The number of the run that each starts from; - is none.
 sources=({sources})
@@ -34,20 +36,16 @@ command_of() {{
   esac
 }}
 """
+# Only in a job: what is exported where the script is submitted, each job has.
 _IN_FOLDER = """\
-logs={logs}
-runs=$logs
 # Data is prepared and programs are compiled once, for all nodes.
 export SR2_JAX_CACHE_DIR="${{SR2_JAX_CACHE_DIR:-$logs/{cache}}}"
-"""
+runs=$logs"""
 _IN_BUCKET = """\
-# Logs, and counts of crashes, are where this is submitted.
-logs=$PWD/{logs}
 # A run works on its node, and mirrors its folder to the bucket.
 scratch=${{SLURM_TMPDIR:-${{TMPDIR:-/tmp}}}}/sr2_jax_$UID
 export SR2_JAX_SCRATCH_DIR="${{SR2_JAX_SCRATCH_DIR:-$scratch}}"
-runs=$SR2_JAX_SCRATCH_DIR/{runs}
-"""
+runs=$SR2_JAX_SCRATCH_DIR/{runs}"""
 _TAIL = """
 mkdir -p "$logs"
 
@@ -76,6 +74,7 @@ if [[ -z ${SLURM_ARRAY_TASK_ID:-} ]]; then
   exit
 fi
 name=${names[SLURM_ARRAY_TASK_ID]}
+@PLACES@
 # The log of the run, as other engines name it.
 exec >>"$logs/$name.log" 2>&1
 command_of "$SLURM_ARRAY_TASK_ID"
@@ -155,8 +154,9 @@ def script(
     f"    {number}) command=({shlex.join(run.command)}) ;;"
     for number, run in enumerate(runs)
   ]
+  is_in_bucket = address.is_url(workdir)
+  logs = f"{name}_logs" if is_in_bucket else workdir
   # Slurm fills in what follows a %.
-  logs = _logs(workdir, name)
   log = f"{logs}/{name}".replace("%", "%%").replace(" ", "\\ ") + ".%a.log"
   head = _HEAD.format(
     name=shlex.quote(name),
@@ -164,7 +164,7 @@ def script(
     grace=grace_seconds,
     log=log,
     partition=f"#SBATCH --partition={partition}\n" if partition else "",
-    places=_places(workdir, name),
+    logs=f"$PWD/{shlex.quote(logs)}" if is_in_bucket else shlex.quote(logs),
     retries=retries,
     names=shlex.join(run.name for run in runs),
     sources=" ".join(sources),
@@ -173,6 +173,7 @@ def script(
   values = {
     "LIMIT": f"%{at_once}" if at_once else "",
     **{code: str(getattr(errors, code)) for code in _CODES},
+    "PLACES": _places(workdir),
   }
   tail = _TAIL
   for word, value in values.items():
@@ -180,15 +181,9 @@ def script(
   return head + tail
 
 
-def _logs(workdir: str, name: str) -> str:
-  """The folder of logs; not absolute: in that in which the job is submitted."""
-  return f"{name}_logs" if address.is_url(workdir) else workdir
-
-
-def _places(workdir: str, name: str) -> str:
-  """Lines that say where logs and run folders are, as a node sees them."""
-  logs = shlex.quote(_logs(workdir, name))
+def _places(workdir: str) -> str:
+  """Lines that say where the run folders are, as a job sees them."""
   if not address.is_url(workdir):
-    return _IN_FOLDER.format(logs=logs, cache=host.CACHE)
+    return _IN_FOLDER.format(cache=host.CACHE)
   runs = address.below_scratch(address.parse(workdir, "--workdir"), 0)
-  return _IN_BUCKET.format(logs=logs, runs=shlex.quote(runs.as_posix()))
+  return _IN_BUCKET.format(runs=shlex.quote(runs.as_posix()))

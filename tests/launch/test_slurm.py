@@ -11,7 +11,8 @@ from sr2_jax import errors
 
 # Says what it was asked, and answers as the test wants.
 STAND_INS = {
-  "sbatch": 'echo sbatch "$@" >>calls; echo $(($(wc -l <calls) + 100))',
+  "sbatch": 'echo sbatch "$@" >>calls; env | grep ^SR2_JAX >variables; '
+  "echo $(($(wc -l <calls) + 100))",
   "scontrol": 'echo scontrol "$@" >>calls',
   "srun": 'printf "%s\\n" "$@" >words; env | grep ^SR2_JAX >variables; '
   'echo said; exit "$CODE"',
@@ -80,6 +81,8 @@ def call(tmp_path, places):
 def test_submitting_keeps_the_order(call, tmp_path):
   code, calls = call()
   assert code == 0
+  # A job inherits what is exported here, and its node has other folders.
+  assert (tmp_path / "variables").read_text() == ""
   script = str(tmp_path / "script.sh")
   after = "sbatch --parsable --array={} --kill-on-invalid-dep=yes --dependency="
   assert calls == [
