@@ -177,6 +177,7 @@ def _status(asked: options.Options, jobs: Sequence[jobs_lib.Job]) -> str:
   name, chips = events.last_slice(found)
   if asked.slice_ is not None:
     name, chips = asked.slice_.name, asked.slice_.chips
+  unfinished = [job.name for job in jobs if not job.folder.is_done]
   return tables.progress(
     jobs,
     estimate.Speeds.named(asked.workdir, name),
@@ -184,11 +185,7 @@ def _status(asked: options.Options, jobs: Sequence[jobs_lib.Job]) -> str:
     slice_=name,
     chips=chips,
     price=asked.price,
-    owners=bucket.owners(
-      asked.url, [job.name for job in jobs if not job.folder.is_done]
-    )
-    if asked.url
-    else {},
+    owners=bucket.owners(asked.url, unfinished) if asked.url else {},
   )
 
 
