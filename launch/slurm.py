@@ -170,6 +170,10 @@ def script(
     sources=" ".join(sources),
     commands="\n".join(commands),
   )
+  return head + _tail(workdir, at_once)
+
+
+def _tail(workdir: str, at_once: int) -> str:
   values = {
     "LIMIT": f"%{at_once}" if at_once else "",
     **{code: str(getattr(errors, code)) for code in _CODES},
@@ -178,7 +182,7 @@ def script(
   tail = _TAIL
   for word, value in values.items():
     tail = tail.replace(f"@{word}@", value)
-  return head + tail
+  return tail
 
 
 def _places(workdir: str) -> str:
