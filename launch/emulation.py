@@ -4,8 +4,12 @@ Each host is a real raylet, and its chips are virtual CPU devices. It shows
 neither libtpu nor CUDA, nor the network of the chips, nor speed.
 """
 
+import contextlib
 import os
 import re
+import signal
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 from launch import address as address_lib
@@ -112,9 +116,10 @@ class Cluster:
       "include_dashboard": False,
       "object_store_memory": _BYTES,
     }
-    self.cluster = cluster_utils.Cluster(
-      initialize_head=True, head_node_args=head
-    )
+    with _sigterm_stays():
+      self.cluster = cluster_utils.Cluster(
+        initialize_head=True, head_node_args=head
+      )
     self.address = self.cluster.address
     self.nodes: dict[str, list[Any]] = {}
     kind = "node" if slice_.is_of_gpus else "slice"
@@ -125,16 +130,18 @@ class Cluster:
     """Adds a slice, or only one of its hosts; or a node with GPUs."""
     hosts = range(self._slice.hosts) if only is None else [only]
     for index in hosts:
-      node = self.cluster.add_node(
-        num_cpus=2 + self._gpus,
-        **(
-          self._as_node()
-          if self._slice.is_of_gpus
-          else self._as_host(index, name)
-        ),
-        node_ip_address=_ADDRESS,
-        object_store_memory=_BYTES,
+      kind = (
+        self._as_node()
+        if self._slice.is_of_gpus
+        else self._as_host(index, name)
       )
+      with _sigterm_stays():
+        node = self.cluster.add_node(
+          num_cpus=2 + self._gpus,
+          **kind,
+          node_ip_address=_ADDRESS,
+          object_store_memory=_BYTES,
+        )
       self.nodes.setdefault(name, []).append(node)
 
   def _as_host(self, index: int, name: str) -> dict[str, Any]:
@@ -156,6 +163,17 @@ class Cluster:
   def close(self) -> None:
     """Ends every raylet."""
     self.cluster.shutdown()
+
+
+@contextlib.contextmanager
+def _sigterm_stays() -> Iterator[None]:
+  """Puts back the handler of SIGTERM, which Ray takes with each raylet."""
+  before = signal.getsignal(signal.SIGTERM)
+  try:
+    yield
+  finally:
+    if threading.current_thread() is threading.main_thread():
+      signal.signal(signal.SIGTERM, before)
 
 
 def start(address: str, slice_: slices.Slice) -> Cluster:
