@@ -166,6 +166,14 @@ def assert_same_run(actual, expected):
   assert arrays(actual) == arrays(expected)
 
 
+def assert_same_joint_weights(actual, expected):
+  """Of a run that started from the other's pretraining."""
+  found, expected = digests(actual), digests(expected)
+  assert set(found) == {name for name in expected if "joint" in name}
+  for name, of_arrays in found.items():
+    assert of_arrays == expected[name], name
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(environment, tmp_path_factory):
   workdir = tmp_path_factory.mktemp("runs") / "uninterrupted"
@@ -408,12 +416,16 @@ def test_full_disk_ends_a_run_in_two_lines(environment, tmp_path):
 def test_signals_save_the_step_and_end_with_their_code(
   environment, uninterrupted, tmp_path
 ):
+  """The run streams its images and traces steps, which changes no bit."""
   workdir = tmp_path / "stopped"
+  arguments = (
+    "--config.data.device_bytes=1", "--config.log.profile_steps=10,12",
+  )  # fmt: skip
   for phase, step, number, code in (
     ("pretrain", 2, signal.SIGTERM, 143),
     ("joint", 1, signal.SIGINT, 130),
   ):
-    with started(environment, workdir) as process:
+    with started(environment, workdir, *arguments) as process:
       wait_for(reached(workdir, phase, step), process, workdir)
       process.send_signal(number)
       assert process.wait(TIMEOUT) == code, output(workdir)
@@ -423,9 +435,14 @@ def test_signals_save_the_step_and_end_with_their_code(
     assert f"{phase} is saved at step {stopped_at} of" in output(workdir)
     saved = workdir / "checkpoints" / phase / "last" / f"{stopped_at:08d}"
     assert saved.is_dir()
-  text = run(environment, workdir)
+  text = run(environment, workdir, *arguments)
   assert "Traceback" not in text
   assert_same_run(workdir, uninterrupted[0])
+
+  traces = list(workdir.glob("profile/*/plugins/profile/*/perfetto_trace*"))
+  assert [path.relative_to(workdir).parts[1] for path in traces] == ["pretrain"]
+  assert f"traced from step 10 to step 12: {workdir}/profile/pretrain" in text
+  assert "joint takes the steps 1 to 8" in text
 
 
 def test_finished_run_says_so_and_changes_nothing(environment, uninterrupted):
@@ -485,9 +502,7 @@ def test_a_finished_run_may_keep_its_weights_alone(
   assert arrays(workdir) == arrays(uninterrupted[0])
   joint = tmp_path / "joint"
   run(environment, joint, f"--config.init_from={workdir}")
-  expected = digests(uninterrupted[0])
-  for name, of_arrays in digests(joint).items():
-    assert of_arrays == expected[name], name
+  assert_same_joint_weights(joint, uninterrupted[0])
   (workdir / "DONE").unlink()
   text = run(environment, workdir, expect=2)
   assert "it cannot go on" in text
@@ -517,36 +532,17 @@ def test_best_weights_are_those_of_the_lowest_validation_loss(
   assert (workdir / "images" / "curves_best_test.png").is_file()
 
 
-@pytest.mark.parametrize("part", [".", "weights"])
 def test_init_from_continues_the_pretraining_of_another_run(
-  environment, uninterrupted, tmp_path, part
-):
-  """With the same settings, it reaches the same joint weights."""
-  source, _ = uninterrupted
-  workdir = tmp_path / "joint"
-  run(environment, workdir, f"--config.init_from={source / part}")
-  expected = digests(source)
-  actual = digests(workdir)
-  assert set(actual) == {name for name in expected if "joint" in name}
-  for name, of_arrays in actual.items():
-    assert of_arrays == expected[name], name
-
-
-def test_streamed_images_and_a_trace_give_the_same_run(
   environment, uninterrupted, tmp_path
 ):
-  workdir = tmp_path / "streamed"
-  text = run(
-    environment,
-    workdir,
-    "--config.data.device_bytes=1",
-    "--config.log.profile_steps=10,12",
-  )
-  assert_same_run(workdir, uninterrupted[0])
-  traces = list(workdir.glob("profile/*/plugins/profile/*/perfetto_trace*"))
-  assert [path.relative_to(workdir).parts[1] for path in traces] == ["pretrain"]
-  assert f"traced from step 10 to step 12: {workdir}/profile/pretrain" in text
-  assert "joint takes the steps 1 to 8" in text
+  """With the same settings, it reaches the same joint weights.
+
+  From a run folder in test_a_finished_run_may_keep_its_weights_alone.
+  """
+  source, _ = uninterrupted
+  workdir = tmp_path / "joint"
+  run(environment, workdir, f"--config.init_from={source / 'weights'}")
+  assert_same_joint_weights(workdir, source)
 
 
 @pytest.mark.parametrize("steps_per_call", [1, 4])
