@@ -20,8 +20,12 @@ from tests.fuzz import array_kinds, image_kinds, json_kinds
 GUARD, ELSEWHERE = "guard", "elsewhere"
 
 _OF_ALL = ("file", "place", "kind")
-# Parts of names that are other ones each time.
+# Parts of names that are other ones each time. How many files have such a name,
+# and how large they are, is then random as well.
 _RANDOM = re.compile(r"\b[0-9a-f]{16,}\b")
+# A place, byte or line is drawn from as many and counted around, as a file is
+# longer on another machine.
+_MANY = 2**20
 
 Arguments = Mapping[str, Any]
 
@@ -57,23 +61,21 @@ def change(root: pathlib.Path, changes: Iterable[Mapping[str, Any]]) -> None:
     kind.change(path, **arguments)
 
 
-def _named(root: pathlib.Path, path: pathlib.Path) -> dict[str, Any]:
-  """What a case says of a path; names that are random are not in it."""
-  file = _of(root, path)
-  if "*" not in file:
-    return {"file": file}
-  return {"file": file, "place": _all(root, file).index(path)}
+def files(root: pathlib.Path) -> list[str]:
+  """What can be changed below a folder; names that are random are one."""
+  found = (x for x in root.rglob("*") if x.name != ".lock")
+  return sorted({_of(root, path) for path in found})
 
 
 def _found(root: pathlib.Path, file: str, place: int) -> pathlib.Path:
   found = _all(root, file) if "*" in file else []
-  return found[place] if place < len(found) else root / file
+  return found[place % len(found)] if found else root / file
 
 
 def _all(root: pathlib.Path, pattern: str) -> list[pathlib.Path]:
-  """Paths that match, by their size: that is the same each time."""
+  """Paths that match, the largest first: it has most of the data."""
   found = [path for path in root.glob(pattern) if _of(root, path) == pattern]
-  return sorted(found, key=lambda path: (path.lstat().st_size, path))
+  return sorted(found, key=lambda path: (-path.lstat().st_size, path))
 
 
 def _of(root: pathlib.Path, path: pathlib.Path) -> str:
@@ -89,16 +91,18 @@ def _is_lost(root: pathlib.Path, path: pathlib.Path) -> bool:
   )
 
 
-def draw(
-  rng: random.Random, root: pathlib.Path, path: pathlib.Path
-) -> dict[str, Any]:
-  """A change of a path below a folder; half of them know what is in it."""
+def draw(rng: random.Random, root: pathlib.Path, file: str) -> dict[str, Any]:
+  """A change of one of `files`; half of them know what is in it."""
+  named = {"file": file}
+  if "*" in file:
+    named["place"] = rng.randrange(_MANY)
+  path = _found(root, file, named.get("place", 0))
   aware = [name for name in _AWARE if KINDS[name].draw(rng, path) is not None]
   while True:
     name = rng.choice(aware if aware and rng.random() < 0.5 else list(KINDS))
     arguments = KINDS[name].draw(rng, path)
     if arguments is not None:
-      return {**_named(root, path), "kind": name, **arguments}
+      return {**named, "kind": name, **arguments}
 
 
 def _of_a_file(rng: random.Random, path: pathlib.Path) -> Arguments | None:
@@ -114,12 +118,10 @@ def _of_a_folder(rng: random.Random, path: pathlib.Path) -> Arguments | None:
 
 
 def _a_place(rng: random.Random, path: pathlib.Path) -> Arguments | None:
-  size = path.stat().st_size if path.is_file() else 0
-  if not size:
+  if not path.is_file() or not path.stat().st_size:
     return None
   # Headers are where it matters most.
-  first = min(size, rng.choice((16, 256, size)))
-  return {"at": rng.randrange(first)}
+  return {"at": rng.randrange(rng.choice((16, 256, _MANY)))}
 
 
 def _a_bit(rng: random.Random, path: pathlib.Path) -> Arguments | None:
@@ -130,8 +132,7 @@ def _a_bit(rng: random.Random, path: pathlib.Path) -> Arguments | None:
 def _a_line(rng: random.Random, path: pathlib.Path) -> Arguments | None:
   if not path.is_file() or path.suffix in (".npz", ".png", ".safetensors"):
     return None
-  count = len(path.read_bytes().splitlines())
-  return {"line": rng.randrange(count)} if count else None
+  return {"line": rng.randrange(_MANY)} if path.stat().st_size else None
 
 
 def _a_sibling(rng: random.Random, path: pathlib.Path) -> Arguments | None:
@@ -144,34 +145,40 @@ def _a_sibling(rng: random.Random, path: pathlib.Path) -> Arguments | None:
   return {"with": rng.choice(others)} if others else None
 
 
+def _halves(path: pathlib.Path, at: int) -> tuple[bytes, bytes]:
+  """What is before a byte of a file, and the rest with that byte."""
+  data = path.read_bytes()
+  at %= max(1, len(data))
+  return data[:at], data[at:]
+
+
 def _flip(path: pathlib.Path, *, at: int, bit: int) -> None:
-  data = bytearray(path.read_bytes())
-  if at < len(data):
-    data[at] ^= 1 << bit
-    path.write_bytes(data)
+  before, rest = _halves(path, at)
+  if rest:
+    path.write_bytes(before + bytes([rest[0] ^ 1 << bit]) + rest[1:])
 
 
 def _cut(path: pathlib.Path, *, at: int) -> None:
-  path.write_bytes(path.read_bytes()[:at])
+  path.write_bytes(_halves(path, at)[0])
 
 
 def _zeros(path: pathlib.Path, *, at: int) -> None:
   """What a loss of power may leave of a file."""
-  data = path.read_bytes()
-  path.write_bytes(data[:at] + bytes(len(data) - at))
+  before, rest = _halves(path, at)
+  path.write_bytes(before + bytes(len(rest)))
 
 
 def _insert(path: pathlib.Path, *, at: int) -> None:
-  data = path.read_bytes()
-  path.write_bytes(data[:at] + b"\xff\x00[" + data[at:])
+  before, rest = _halves(path, at)
+  path.write_bytes(before + b"\xff\x00[" + rest)
 
 
 def _line(
   path: pathlib.Path, *, line: int, by: Callable[[bytes], bytes]
 ) -> None:
   lines = path.read_bytes().splitlines(keepends=True)
-  if line < len(lines):
-    lines[line] = by(lines[line])
+  if lines:
+    lines[line % len(lines)] = by(lines[line % len(lines)])
   path.write_bytes(b"".join(lines))
 
 

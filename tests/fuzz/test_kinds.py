@@ -74,10 +74,37 @@ def test_a_case_says_all_that_is_done(good, tmp_path):
 
 
 def test_names_that_are_random_are_in_no_case(good):
-  path = good / ("ab" * 8)
-  change = kinds.draw(random.Random(0), good, path)
+  assert "*" in kinds.files(good)
+  change = kinds.draw(random.Random(0), good, "*")
   assert change["file"] == "*"
-  assert kinds._found(good, "*", change["place"]) == path
+  assert kinds._found(good, "*", change["place"]) == good / ("ab" * 8)
+
+
+def test_a_case_is_the_same_whatever_is_random_in_a_folder(tmp_path):
+  """Names, numbers, sizes and lines of files differ between machines."""
+
+  def draw(seed):
+    rng = random.Random(seed)
+
+    def fill(folder):
+      make(folder)
+      # They would be before, between and after the other files.
+      for number in range(2 + seed):
+        (folder / rng.randbytes(16).hex()).write_bytes(rng.randbytes(99 * seed))
+        (folder / f"images/a{rng.randbytes(8).hex()}").write_text(str(number))
+      for path in (folder / "a.json", folder / "run/notes.txt"):
+        with path.open("a") as file:
+          file.write("\n" * rng.randrange(1, 9))
+
+    targets = {"it": oracle.Target(None, fill)}
+    (tmp_path / str(seed)).mkdir()
+    world = oracle.World(tmp_path / str(seed), targets)
+    return [draws.case(world, targets, "it", 0, x) for x in range(200)]
+
+  drawn = draw(1)
+  assert {"*", "images/*"} & {y["file"] for x in drawn for y in x.changes}
+  assert draw(2) == drawn
+  assert draw(3) == drawn
 
 
 def test_a_change_does_not_follow_a_link(good, tmp_path):
