@@ -223,6 +223,16 @@ class Writer:
         board.close()
 
 
+def last_position(path: pathlib.Path) -> tuple[int, int] | None:
+  """(Phase's index, step) of a log's last good line; None if it has none.
+
+  Raises:
+    UserError: if the file cannot be read.
+  """
+  lines = reversed(json_lines.read_lines(path))
+  return next(filter(None, map(_position, lines)), None)
+
+
 def _ordered(row: Mapping[str, Any]) -> dict[str, Any]:
   """A line in Python's own types: its identity, then its metrics by name."""
   missing = [name for name in _IDENTITY if name not in row]

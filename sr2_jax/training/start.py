@@ -4,16 +4,17 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sr2_jax import agreement, messages, parallel, paths
+from sr2_jax import agreement, messages, parallel
 from sr2_jax.buckets import address
 from sr2_jax.records import divergence as records
-from sr2_jax.records import metrics_log, row_files
+from sr2_jax.records import metrics_log
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.training import (
   checkpoint,
   divergence,
   fine_tuning,
   log_lines,
+  lost,
   population,
   steps,
 )
@@ -31,6 +32,7 @@ class Start:
     state: after that step.
     inherited: what diverged in the pretraining that `init_from` names.
     logs: what the run's logs held at that step; None if unknown.
+    restored: whether it is a checkpoint of this run.
   """
 
   phase: phase_lib.Phase
@@ -38,6 +40,7 @@ class Start:
   state: steps.TrainState
   inherited: Sequence[records.Divergence] = ()
   logs: Mapping[str, Any] | None = None
+  restored: bool = False
 
 
 def where_to_start(
@@ -58,7 +61,8 @@ def where_to_start(
     if newest is not None:
       step, state = newest
       messages.say(f"resuming {name} at step {step:,} of {phase.num_steps:,}")
-      return Start(phase, step, state, logs=checkpoints[name].logs(step))
+      logs = checkpoints[name].logs(step)
+      return Start(phase, step, state, logs=logs, restored=True)
 
   phase = next(iter(phases.values()))
   if run.config.fine_tune:
@@ -136,9 +140,11 @@ def take_up(
     DivergedError: if there is any, and `stop_on_divergence` says so.
   """
   phase, step = start.phase, start.step
+  if parallel.is_main_process():
+    lost.tell_checkpoints(run, phase, step, restored=start.restored)
   metric_writer.truncate(phase.name, step)
   if start.logs and parallel.is_main_process():
-    _tell_losses(run, start.logs, metric_writer)
+    lost.tell_lines(run, start.logs, metric_writer)
   known = divergence.on_record(run.folder.path, until=(phase.name, step))
   new = [x for x in start.inherited if x not in known]
   metric_writer.write([log_lines.of_divergence(x) for x in new])
@@ -159,42 +165,6 @@ def logs(run: run_lib.Run, metric_writer: metrics_log.Writer) -> dict[str, Any]:
   """What the logs of a run hold now, for the checkpoint of this step."""
   return {
     metrics_log.FILE_NAME: metric_writer.held,
-    rows_lib.FILE_NAME: {"rows": _num_rows(run)},
+    rows_lib.FILE_NAME: {"rows": lost.num_rows(run)},
     "files": run.folder.written(),
   }
-
-
-def _num_rows(run: run_lib.Run) -> int:
-  return row_files.count(run.folder.path / rows_lib.FILE_NAME)
-
-
-def _tell_losses(
-  run: run_lib.Run,
-  logs: Mapping[str, Any],
-  metric_writer: metrics_log.Writer,
-) -> None:
-  """Says what a run folder has lost since a checkpoint, and records it.
-
-  The state is whole, so the run goes on: nothing else would bring it back.
-  """
-  lost = []
-  if problem := metric_writer.make_up(logs[metrics_log.FILE_NAME]):
-    lost.append(f"{metrics_log.FILE_NAME}: {problem}")
-  before, found = logs[rows_lib.FILE_NAME]["rows"], _num_rows(run)
-  if found < before:
-    lost.append(
-      f"{rows_lib.FILE_NAME}: {before - found:,} of {before:,} rows are gone"
-    )
-  if gone := sorted({*logs["files"]} - {*run.folder.written()}):
-    lost.append(f"{paths.listed(gone)}: gone")
-  if not lost:
-    return
-  messages.say(
-    f"note: {run.folder.path} has changed since this step was saved: "
-    f"{'; '.join(lost)}.\nOnce the run is done, --mode=eval writes again what "
-    "belongs to the end of each phase."
-  )
-  recorded = run.folder.read()
-  if recorded is not None:
-    later = [*recorded.get("later", []), {"mode": "train", "lost": lost}]
-    run.folder.record({**recorded, "later": later})

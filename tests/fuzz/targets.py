@@ -385,8 +385,11 @@ TARGETS: dict[str, Target] = {
   "resume": Target(
     _resume,
     _write_stopped,
-    data={**_LOG, "run/checkpoints": "a run without any begins again"},
-    told=_DAMAGED,
+    data=_LOG,
+    told={
+      **_DAMAGED,
+      "run/checkpoints": "but no checkpoint has: the run begin",
+    },
     changes=_STATE,
   ),
   "evaluate": Target(

@@ -12,11 +12,6 @@ from sr2_jax.training import checkpoint, population, start
 from sr2_jax.training import run as run_lib
 from tests import tiny_network
 
-LINE = {
-  "kind": "train", "phase": "pretrain", "seed": 0, "l2": 0.01,
-  "loss_weight": None, "loss": 0.5,
-}  # fmt: skip
-
 
 @pytest.fixture
 def run(tmp_path):
@@ -131,48 +126,3 @@ def test_the_newest_checkpoint_of_the_last_phase_comes_first(run, capsys):
   assert "resuming pretrain at step 3 of " in capsys.readouterr().err
   for of_phase in checkpoints.values():
     of_phase.close()
-
-
-def saved(run, phase, step, state, logs):
-  """Leaves a checkpoint of a step, and what the start of a run finds then."""
-  checkpoints = checkpoint.Checkpoints(run.folder.checkpoints(phase))
-  checkpoints.save(step, state, logs)
-  checkpoints.wait()
-  found = start.where_to_start(run, {phase: checkpoints})
-  checkpoints.close()
-  return found
-
-
-def test_logs_that_have_lost_lines_and_rows_are_told_and_recorded(run, capsys):
-  run.folder.record({"config": {}})
-  results = run.folder.path / "results.jsonl"
-  results.write_text("{}\n" * 3)
-  arrays = run.folder.path / "per_image" / "fsrcnn_test.npz"
-  arrays.parent.mkdir()
-  arrays.touch()
-  writer = metrics_log.Writer(run.folder.path, tensorboard=False)
-  writer.write([dict(LINE, step=1), dict(LINE, step=3)])
-  logs = start.logs(run, writer)
-  writer.close()
-  found = saved(run, "pretrain", 3, run.phase("pretrain").create_state(), logs)
-  assert found.logs == logs
-
-  def take_up():
-    capsys.readouterr()
-    writer = metrics_log.Writer(run.folder.path, tensorboard=False)
-    start.take_up(run, found, writer)
-    writer.close()
-    return capsys.readouterr().err
-
-  assert take_up() == ""
-  assert "later" not in run.folder.read()
-  results.write_text("{}\n")
-  arrays.unlink()
-  (run.folder.path / "metrics.jsonl").write_text("")
-  told = take_up()
-  assert "metrics.jsonl: 2 of 2 lines are gone; " in told
-  assert "results.jsonl: 2 of 3 rows are gone; " in told
-  assert "per_image/fsrcnn_test.npz: gone.\n" in told
-  [entry] = run.folder.read()["later"]
-  assert entry["mode"] == "train"
-  assert len(entry["lost"]) == 3
