@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from sr2_jax import errors, files
-from sr2_jax.records import npz
+from sr2_jax.records import npz, row_values
 from sr2_jax.records import rows as rows_lib
 
 # Metrics that are stored for each image; accuracy is 0 or 1.
@@ -301,21 +301,28 @@ def _head(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
   seeds = arrays["members_seed"]
   # Older files have no L2; they match l2=None.
   no_l2 = np.full(seeds.shape, np.nan)
+  levels = arrays["noise_variances"]
+  for level in levels.tolist():
+    row_values.read("noise_variance", float, level)
   weights = (arrays.get("members_l2", no_l2), arrays["members_loss_weight"])
   return {
     "members": tuple(
       rows_lib.Member(
-        seed=None if seed < 0 else int(seed),
-        l2=None if np.isnan(l2) else float(l2),
-        loss_weight=None if np.isnan(loss_weight) else float(loss_weight),
+        seed=None if seed == -1 else seed,
+        l2=None if np.isnan(l2) else l2,
+        loss_weight=None if np.isnan(loss_weight) else loss_weight,
       )
-      for seed, l2, loss_weight in zip(seeds, *weights, strict=True)
+      for seed, l2, loss_weight in zip(
+        *(array.tolist() for array in (seeds, *weights)), strict=True
+      )
     ),
-    "steps": tuple(int(step) for step in arrays["step"]),
+    "steps": tuple(
+      row_values.read("step", int, step) for step in arrays["step"].tolist()
+    ),
     "batch_norm": str(arrays["batch_norm"]) or None
     if "batch_norm" in arrays
     else _of_older_file(arrays["step"]),
-    "noise_variances": arrays["noise_variances"],
+    "noise_variances": levels,
   }
 
 

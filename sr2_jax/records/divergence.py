@@ -12,8 +12,8 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sr2_jax import files, json_files, names
-from sr2_jax.records import json_lines, metrics_log
+from sr2_jax import files, names
+from sr2_jax.records import json_lines, metrics_log, row_values
 from sr2_jax.records import rows as rows_lib
 
 _FIELD = metrics_log.DIVERGED_AT
@@ -62,16 +62,11 @@ def of_fields(fields: Mapping[str, Any]) -> Divergence:
   Raises:
     ValueError, KeyError or TypeError: the line is damaged.
   """
-  l2, loss_weight = (
-    None if fields[x] is None else float(fields[x])
-    for x in ("l2", "loss_weight")
-  )
+  member = {name: fields[name] for name in ("seed", "l2", "loss_weight")}
   return Divergence(
     phase=names.PHASES[names.PHASES.index(fields["phase"])],
-    step=json_files.whole(fields[_FIELD]),
-    member=rows_lib.Member(
-      seed=json_files.whole(fields["seed"]), l2=l2, loss_weight=loss_weight
-    ),
+    step=row_values.read("step", int, fields[_FIELD]),
+    member=rows_lib.Member(**member),
   )
 
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 
 from sr2_jax import errors, files, json_files
+from sr2_jax.records import row_values
 
 # What comes with the package.
 FOLDER = pathlib.Path(__file__).parents[1] / "released"
@@ -77,7 +78,10 @@ def index(folder: pathlib.Path) -> dict[str, Released]:
       name: Released(
         name,
         {
-          file: File(str(what["sha256"]), int(what["bytes"]))
+          file: File(
+            row_values.own("sha256", str, what["sha256"]),
+            row_values.own("bytes", int, what["bytes"]),
+          )
           for file, what in entry["files"].items()
         },
         entry["address"],

@@ -11,6 +11,8 @@ OfClasses = tuple[float | None, ...]
 
 # What a field may be given as, by its type.
 _ACCEPTED = {str: str, int: numbers.Integral, float: numbers.Real}
+# Of a step or a seed, as NumPy's archives hold them.
+_LARGEST = 2**63 - 1
 
 
 def own(name: str, kind: Any, value: Any) -> Any:
@@ -23,7 +25,7 @@ def own(name: str, kind: Any, value: Any) -> Any:
     value: of this type, or NumPy's scalar of it.
 
   Raises:
-    ValueError: if it is of another type, not finite, or negative.
+    ValueError: if it is of another type, not finite, negative or too large.
   """
   if kind == OfClasses:
     return _of_classes(name, value)
@@ -33,7 +35,14 @@ def own(name: str, kind: Any, value: Any) -> Any:
     raise ValueError(f"{name} is {value!r}, which is not finite")
   if kind is not str and name != "value" and value < 0:
     raise ValueError(f"{name} is {value!r}, which is negative")
+  if kind is int and value > _LARGEST:
+    raise ValueError(f"{name} is {value!r}, which is too large")
   return kind(value)
+
+
+def read(name: str, kind: Any, value: Any) -> Any:
+  """A field's value as a file has it: `own` of it, with 3.0 for 3."""
+  return own(name, kind, as_written((kind,), value))
 
 
 def as_written(kinds: tuple[Any, ...], value: Any) -> Any:

@@ -44,11 +44,22 @@ class Member:
     l2: weight of L2 regularization; None for a method that a run does not
       train, and in old rows.
     loss_weight: lambda of the paper's equation 1; None before `joint`.
+
+  Raises:
+    ValueError: for a field of the wrong type, or a number that none can be.
   """
 
   seed: int | None = None
   l2: float | None = None
   loss_weight: float | None = None
+
+  def __post_init__(self) -> None:
+    kinds = {"seed": int, "l2": float, "loss_weight": float}
+    for name, kind in kinds.items():
+      value = getattr(self, name)
+      if value is not None:
+        own = row_values.read(name, kind, value)
+        object.__setattr__(self, name, own)
 
   def is_close(self, other: "Member") -> bool:
     """Whether both are the same member, up to rounding in files."""

@@ -25,7 +25,7 @@ import numpy as np
 
 from sr2_jax import errors, files, json_files, names
 from sr2_jax.config import record
-from sr2_jax.records import released
+from sr2_jax.records import released, row_values
 from sr2_jax.records import rows as rows_lib
 
 # A single entry, because safetensors writes several in no fixed order.
@@ -276,26 +276,21 @@ def _origin(fields: Any) -> Origin:
   height, width, channels = map(json_files.whole, fields["image_shape"])
   if min(height, width, channels) < 1:
     raise ValueError(f"image_shape is {fields['image_shape']}")
-  if not isinstance(fields["class_names"], list):
-    raise TypeError("class_names is no list")
+  names_of = fields["class_names"]
+  if not isinstance(names_of, list) or not all(
+    isinstance(name, str) for name in names_of
+  ):
+    raise TypeError("class_names is no list of text")
+  if fields.get("batch_norm") not in (None, *names.BATCH_NORMS):
+    raise ValueError(f"unknown batch_norm {fields['batch_norm']!r}")
   return Origin(
     **{
       **fields,
       "image_shape": (height, width, channels),
-      "class_names": tuple(map(str, fields["class_names"])),
-      "member": _member(**fields["member"]),
-      "step": json_files.whole(fields["step"]),
+      "class_names": tuple(names_of),
+      "member": rows_lib.Member(**fields["member"]),
+      "step": row_values.read("step", int, fields["step"]),
     }
-  )
-
-
-def _member(
-  *, seed: Any, l2: Any = None, loss_weight: Any = None
-) -> rows_lib.Member:
-  return rows_lib.Member(
-    seed=None if seed is None else json_files.whole(seed),
-    l2=None if l2 is None else float(l2),
-    loss_weight=None if loss_weight is None else float(loss_weight),
   )
 
 

@@ -236,6 +236,19 @@ def test_a_missing_file_is_none_and_a_damaged_one_an_error(tmp_path):
     ({"ssim": np.zeros((2, 3, 3))}, "ssim has the shape"),
     ({"ssim": np.zeros((1, 2, 3))}, "ssim has the shape"),
     ({"noise_variances": np.zeros(1)}, "has the shape"),
+    ({"noise_variances": np.array([0, np.nan])}, "noise_variance is nan"),
+    ({"noise_variances": np.array([0, -1.0])}, "which is negative"),
+    ({"step": np.array([8, -1])}, "step is -1, which is negative"),
+    ({"step": np.array([8.0, 1.5])}, "step is 1.5, not of type int"),
+    ({"step": np.array([8.0, np.nan])}, "step is nan"),
+    ({"members_seed": np.array([3, -2])}, "seed is -2, which is negative"),
+    ({"members_seed": np.array([3, 0.5])}, "seed is 0.5, not of type int"),
+    ({"members_seed": np.array([3, np.nan])}, "seed is nan"),
+    ({"members_l2": np.array([0.01, np.inf])}, "l2 is inf"),
+    (
+      {"members_loss_weight": np.array([-1.0, np.nan])},
+      "weight is -1.0, which",
+    ),
   ],
 )
 def test_arrays_that_do_not_match_each_other(tmp_path, change, expected):
@@ -264,6 +277,15 @@ def test_place_of_a_member(tmp_path, seed, l2, loss_weight, expected):
   write(tmp_path)
   member = rows_lib.Member(seed=seed, l2=l2, loss_weight=loss_weight)
   assert read(tmp_path).place(member) == expected
+
+
+def test_whole_numbers_may_be_floats(tmp_path):
+  arrays = write(tmp_path)
+  for name in ("step", "members_seed"):
+    arrays[name] = arrays[name].astype(np.float32)
+  np.savez(arrays_lib.per_image_path(tmp_path, "fsrcnn", "test"), **arrays)
+  found = read(tmp_path)
+  assert (found.members, found.steps) == (MEMBERS, (8, 6))
 
 
 def test_place_of_a_member_in_a_file_without_l2(tmp_path):

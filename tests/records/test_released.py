@@ -140,6 +140,15 @@ def test_names_that_lead_elsewhere_are_refused(package, name, file):
     '{"a": null}',
     '{"a": {}}',
     '{"a": {"files": {"b": 1}, "address": null}}',
+    *(
+      f'{{"a": {{"files": {{"b": {x}}}, "address": null}}}}'
+      for x in (
+        '{"sha256": "0", "bytes": -1}',
+        '{"sha256": "0", "bytes": 1.5}',
+        '{"sha256": "0", "bytes": "1"}',
+        '{"sha256": 0, "bytes": 1}',
+      )
+    ),
   ],
 )
 def test_a_damaged_list_is_named(package, text):

@@ -35,6 +35,7 @@ def test_values_become_pythons_own(kind, value, expected):
     (float, -1e-9),
     (int, -1),
     (int, np.int64(-5)),
+    (int, 2**63),
     (row_values.OfClasses, 0.5),
     (row_values.OfClasses, "12"),
     (row_values.OfClasses, [True]),

@@ -226,11 +226,25 @@ def _with(**changes):
     {"image_shape": ["28", 28, 1]}, {"image_shape": [0, 28, 1]},
     {"image_shape": [28, -28, 1]}, {"image_shape": [28, 28, 0]},
     {"class_names": 3}, {"class_names": "0123"}, {"class_names": {"a": 1}},
-    {"more": 1},
+    {"more": 1}, {"step": -1}, {"step": 1.5}, {"step": math.nan},
+    {"step": True}, {"step": 2**63}, {"member": {"seed": -1}},
+    {"member": {"seed": 0.5}}, {"member": {"seed": math.nan}},
+    {"member": {"seed": True}}, {"member": {"seed": 3, "l2": "0.01"}},
+    {"member": {"seed": 3, "l2": -0.01}}, {"member": {"seed": 3, "l2": True}},
+    {"member": {"seed": 3, "l2": math.nan}},
+    {"member": {"seed": 3, "loss_weight": math.inf}},
+    {"member": {"seed": 3, "more": 1}}, {"class_names": ["a", 1]},
+    {"batch_norm": "odd"}, {"batch_norm": 1},
   ],
 )  # fmt: skip
 def test_metadata_with_parts_of_other_types_are_refused(path, changes):
   refused(path, _with(**changes))
+
+
+def test_metadata_that_another_program_has_written(path):
+  changes = {"step": 8.0, "member": {"seed": 3.0, "l2": 0.01, "loss_weight": 9}}
+  path.write_bytes(_with(**changes))
+  assert weights_lib.read_origin(path) == ORIGIN
 
 
 def test_metadata_too_deep_are_refused(path):

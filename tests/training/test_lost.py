@@ -142,7 +142,8 @@ def test_a_run_that_begins_again_says_so_and_keeps_its_lines(run, capsys, left):
   assert "at step 0 of pretrain" in told
   [entry] = run.folder.read()["later"]
   kept = run.folder.path / "metrics.jsonl.before"
-  assert entry["lost"] and kept.exists() == (left != "timing")
+  assert entry["lost"]
+  assert kept.exists() == (left != "timing")
   if left != "timing":
     assert told.endswith(f"; the lines are kept in {kept.name}")
     assert kept.read_bytes() == before
