@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import sys
+import unicodedata
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -100,6 +101,11 @@ def _refuse(path: str, name: str, problem: str) -> NoReturn:
   if len(text) > _LONGEST_NAME:
     text = f"{text[:60]}..."
   raise errors.UserError(f"{name}={text}: {problem}.")
+
+
+def composed(name: str) -> str:
+  """A name with one character for an "ü"; macOS writes two, of equal looks."""
+  return unicodedata.normalize("NFC", name)
 
 
 def shown(path: str | os.PathLike[str]) -> str:

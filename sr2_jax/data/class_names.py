@@ -1,6 +1,8 @@
 """Classes of images: a file that names them, and a choice among them."""
 
+import codecs
 import csv
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, NoReturn
@@ -35,24 +37,24 @@ def read(path: Path) -> Labels:
   """
   shown = f"config.data.labels={paths.shown(path)}"
   try:
-    # Spreadsheets write an invisible mark first, which "utf-8-sig" skips.
-    lines = files.read(path).decode("utf-8-sig").splitlines()
-  except OSError as error:
+    text = _text(files.read(path))
+  except (OSError, ValueError) as error:
     raise errors.UserError(f"{shown}: {files.in_words(error)}.") from error
-  except UnicodeDecodeError as error:
-    raise errors.UserError(
-      f"{shown} is no text in UTF-8 (byte {error.start}): save it as CSV UTF-8."
-    ) from error
-  head = lines[0] if lines else ""
+  head = text.partition("\n")[0].strip()
   delimiter = max(_DELIMITERS, key=head.count)
-  table = csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True)
+  table = csv.DictReader(
+    # What ends a line is csv's to say: a label in quotation marks may have it.
+    io.StringIO(text, newline=""),
+    delimiter=delimiter,
+    skipinitialspace=True,
+  )
   try:
     table.fieldnames = [x.strip().lower() for x in table.fieldnames or ()]
     rows = [
       (
         table.line_num,
         (row.get("file") or "").strip(),
-        (row.get("label") or "").strip(),
+        paths.composed((row.get("label") or "").strip()),
       )
       for row in table
     ]
@@ -67,6 +69,28 @@ def read(path: Path) -> Labels:
       'file and label, as in "file,label".'
     )
   return _checked(rows, shown)
+
+
+def _text(data: bytes) -> str:
+  """What a file of text in UTF-8 says.
+
+  Raises:
+    ValueError: it is no such file; says what to do.
+  """
+  if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    raise ValueError("it is text in UTF-16; save it as CSV UTF-8")
+  try:
+    text, null = data.decode(), data.find(b"\0")
+  except UnicodeDecodeError as error:
+    raise ValueError(
+      f"it is no text in UTF-8 (byte {error.start}); save it as CSV UTF-8"
+    ) from error
+  if null >= 0:
+    raise ValueError(
+      f"byte {null} is zero, as none is in text; save it as CSV UTF-8"
+    )
+  # Spreadsheets write an invisible mark first.
+  return text.lstrip("\ufeff")
 
 
 def _checked(rows: list[tuple[int, str, str]], shown: str) -> Labels:
@@ -111,7 +135,7 @@ def choice(text: str, names: Iterable[str]) -> dict[str, str]:
   known = set(names)
   chosen: dict[str, str] = {}
   left_out: set[str] = set()
-  items = [item.strip() for item in text.split(",")] if text else ["*"]
+  items = [item.strip() for item in paths.composed(text or "*").split(",")]
   for item in items:
     if item == "*":
       continue

@@ -72,10 +72,11 @@ class _Reader:
     self.unreadable: list[Path] = []
 
   def entries(self, folder: Path) -> tuple[list[Path], list[Path]]:
-    """The folders and the files in a folder, sorted by name."""
+    """The folders and the files in a folder, in the order of their names."""
     try:
       # A folder may be listed without leave to look at what is in it.
-      found = [(entry, entry.is_dir()) for entry in sorted(folder.iterdir())]
+      entries = sorted(folder.iterdir(), key=_order_of)
+      found = [(entry, entry.is_dir()) for entry in entries]
     except OSError as error:
       self.problems.append(
         f"config.data.path: cannot read the folder {paths.shown(folder)} "
@@ -164,6 +165,14 @@ def find_labeled(root: Path, labels: Mapping[str, str], *, source: str) -> Tree:
   split_of = {
     folder.name: split for split, found in splits.items() for folder in found
   }
+  known = image_names(root)
+  labels, twice = _as_there(root, labels, known)
+  if twice:
+    reader.problems.append(
+      f"{source}: {_count(len(twice), 'file')} with two labels, under names "
+      f"that differ in how accents are written: {paths.listed(twice)}.\n"
+      "Correct or remove their lines."
+    )
   # Path.is_file raises for a name that is too long.
   missing = [name for name in labels if not os.path.isfile(root / name)]
   if missing:
@@ -176,7 +185,7 @@ def find_labeled(root: Path, labels: Mapping[str, str], *, source: str) -> Tree:
   absent = set(missing)
   images = [
     Listed(root / name, labels[name], split_of.get(Path(name).parts[0]))
-    for name in sorted(labels, key=Path)
+    for name in sorted(labels, key=lambda name: _order_of(Path(name)))
     if name not in absent
   ]
   outside = [x.path for x in images if x.split is None]
@@ -187,10 +196,34 @@ def find_labeled(root: Path, labels: Mapping[str, str], *, source: str) -> Tree:
       f"{paths.listed(outside)}.\nMove them into one, or remove their lines."
     )
   notes = []
-  num_others = sum(name not in labels for name in image_names(root))
+  num_others = sum(name not in labels for name in known)
   if num_others:
     notes.append(f"left out {_count(num_others, 'image')} not in {source}")
   return Tree(images, tuple(notes), tuple(reader.problems))
+
+
+def _as_there(
+  root: Path, labels: Mapping[str, str], known: Iterable[str]
+) -> tuple[dict[str, str], list[str]]:
+  """The labels of files as these are called, though accents may differ.
+
+  And the files that have two labels then.
+  """
+  called = {paths.composed(name): name for name in known}
+  found: dict[str, str] = {}
+  twice = []
+  for given, label in labels.items():
+    name = given
+    if not os.path.isfile(root / given):
+      name = called.get(paths.composed(given), given)
+    if found.setdefault(name, label) != label:
+      twice.append(name)
+  return found, twice
+
+
+def _order_of(path: Path) -> tuple[Path, Path]:
+  """What paths are sorted by: the same on every system."""
+  return Path(paths.composed(str(path))), path
 
 
 def unarranged(root: Path, problem: str) -> Tree:
@@ -297,7 +330,7 @@ def _of_folder(
       empty.append(entry)
     # A file of another kind is not ignored here: it may be an image.
     own += [x / name for x in below for name in sorted(image_names(x))]
-    found += [Listed(path, entry.name) for path in own]
+    found += [Listed(path, paths.composed(entry.name)) for path in own]
   if deep:
     reader.problems.append(
       f"{_count(len(deep), 'folder')} within class folders: "

@@ -6,7 +6,6 @@ with may differ. Nothing is opened here but folders.
 
 import collections
 import os
-import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -121,12 +120,9 @@ def _by_stem(names: Iterable[Path]) -> dict[Path, list[Path]]:
 
 
 def _stem(name: Path) -> Path:
-  """A name without an image's suffix; "scan.0001" has none.
-
-  An "ü" of one character equals one of two, as macOS writes it.
-  """
+  """A name without an image's suffix; "scan.0001" has none."""
   stem = name.with_suffix("") if _is_image(name) else name
-  return Path(unicodedata.normalize("NFC", str(stem)))
+  return Path(paths.composed(str(stem)))
 
 
 def _is_image(name: Path) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from sr2_jax import paths
 from sr2_jax.data import pixels, sizes
 from sr2_jax.prediction import (
   canvas,
@@ -43,10 +44,11 @@ def row(
     assert probabilities is not None
     assert labels is not None
     assert agree is not None
-    label, folder = int(labels[0]), job.path.parent.name
+    label, folder = int(labels[0]), paths.composed(job.path.parent.name)
+    truth = [name for name in class_names if paths.composed(name) == folder]
     fields = {
       "label": class_names[label],
-      "truth": folder if folder in class_names else None,
+      "truth": truth[0] if truth else None,
       "probability": float(probabilities[0, label]),
       "probabilities": {
         name: float(p)

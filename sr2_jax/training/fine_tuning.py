@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from flax import traverse_util
 
-from sr2_jax import errors
+from sr2_jax import errors, paths
 from sr2_jax.buckets import address
 from sr2_jax.records import networks
 from sr2_jax.records import weights as weights_lib
@@ -159,7 +159,11 @@ def started(
     takes_trunk: if not, it has been trained already, and the classifier alone
       is taken.
   """
-  same_classes = tuple(class_names) == source.class_names
+  of_run, of_source = (
+    [paths.composed(name) for name in names]
+    for names in (class_names, source.class_names)
+  )
+  same_classes = of_run == of_source
   own = [
     source.seeds.index(seed) if len(source.seeds) > 1 else 0
     for seed in phase.population.seeds

@@ -28,6 +28,14 @@ def test_tables_of_several_programs(tmp_path, text):
   assert read(tmp_path, text, "utf-8-sig") == (expected, ())
 
 
+def test_lines_end_where_the_table_says(tmp_path):
+  text = 'file,label\r1.png,a\u2028b\r2.png,"c\nd"\r\n3.png,e\x85f\n'
+  expected = {"1.png": "a\u2028b", "2.png": "c\nd", "3.png": "e\x85f"}
+  path = tmp_path / "labels.csv"
+  path.write_bytes(text.encode())
+  assert class_names.read(path) == (expected, ())
+
+
 def test_names_with_commas_and_accents(tmp_path):
   text = 'file,label\n"a,b.png","Zürich, ZH"\n'
   assert read(tmp_path, text).classes == {"a,b.png": "Zürich, ZH"}
@@ -76,8 +84,27 @@ def test_a_table_without_the_columns(tmp_path, text, problem):
 def test_a_table_that_cannot_be_read(tmp_path):
   with pytest.raises(errors.UserError, match="No such file"):
     class_names.read(tmp_path / "none.csv")
-  with pytest.raises(errors.UserError, match="UTF-8"):
-    read(tmp_path, "file,label\nZürich.png,a\n", "latin-1")
+
+
+@pytest.mark.parametrize(
+  ("text", "encoding", "problem"),
+  [
+    ("Zürich.png,a", "latin-1", r"no text in UTF-8 \(byte 12\)"),
+    ("1.png,a", "utf-16", "it is text in UTF-16"),
+    ("Zürich.png,a", "utf-32", "it is text in UTF-16"),  # It begins alike.
+    ("1.png,a", "utf-16-le", "byte 1 is zero"),
+    ("1.png,a", "utf-16-be", "byte 0 is zero"),
+    ("1\0.png,a", "utf-8", "byte 12 is zero"),
+    ("1.png,a\0", "utf-8-sig", "byte 21 is zero"),
+    # What a loss of power may leave.
+    ("1.png,a\n" + 99 * "\0", "utf-8", "byte 19 is zero"),
+  ],
+)
+def test_a_table_that_is_no_utf8_is_named(tmp_path, text, encoding, problem):
+  with pytest.raises(errors.UserError, match=problem) as caught:
+    read(tmp_path, f"file,label\n{text}\n", encoding)
+  assert str(caught.value).startswith("config.data.labels=")
+  assert "; save it as CSV UTF-8." in str(caught.value)
 
 
 ALL = ("car", "cat", "dog", "hare")

@@ -171,6 +171,26 @@ def test_nothing_at_all(make, tmp_path):
   assert r"No such file" in problem_of(tmp_path / "nowhere")
 
 
+# As most systems write them, and as macOS does: in two characters each.
+ONE, TWO = "Zürich/é", "Zu\u0308rich/e\u0301"
+
+
+def test_a_class_is_one_however_its_accents_are_written(make):
+  root = make("train/Zürich/1.png", "train/z/1.png", "test/Zu\u0308rich/1.png",
+              "train/Zu\u0308rich/0.png")  # fmt: skip
+  assert [(x.path.name, x.label, x.split) for x in image_tree.find(root).images
+  ] == [
+    ("0.png", "Zürich", "train"), ("1.png", "Zürich", "train"),
+    ("1.png", "z", "train"), ("1.png", "Zürich", "test"),
+  ]  # fmt: skip
+
+
+@pytest.mark.parametrize("names", [("ab", "é", "z"), ("ab", "e\u0301", "z")])
+def test_the_order_is_the_same_however_accents_are_written(make, names):
+  root = make(*(f"{name}/{name}.png" for name in names))
+  assert [x.label for x in image_tree.find(root).images] == ["ab", "z", "é"]
+
+
 def labeled(root, labels):
   tree = image_tree.find_labeled(root, labels, source="labels.csv")
   assert tree.problems == ()
@@ -184,6 +204,20 @@ def test_a_table_says_the_classes(make):
   images, notes = labeled(root, {"x/1.png": "cat", "3.png": "dog"})
   assert images == [("3.png", "dog", None), ("x/1.png", "cat", None)]
   assert notes == ("left out 1 image not in labels.csv",)
+
+
+@pytest.mark.parametrize(("there", "named"), [(ONE, TWO), (TWO, ONE)])
+def test_a_table_may_write_accents_otherwise(make, there, named):
+  root = make(f"{there}.png", "2.png")
+  images, notes = labeled(root, {f"{named}.png": "cat", "2.png": "dog"})
+  assert dict(x[:2] for x in images) == {f"{there}.png": "cat", "2.png": "dog"}
+  assert not notes
+  both = {f"{named}.png": "cat", f"{there}.png": "dog"}
+  tree = image_tree.find_labeled(root, both, source="labels.csv")
+  assert "1 file with two labels, under names that " in tree.problems[0]
+  # Two files that differ in nothing else are two.
+  make(f"{named}.png")
+  assert len(labeled(root, both)[0]) == 2
 
 
 def test_a_table_has_splits_where_the_folder_has(make):

@@ -87,6 +87,20 @@ def test_names_that_are_no_text_are_refused(write_images):
   assert load(root, classes="Zürich").class_names == ("Zürich",)
 
 
+def test_accents_may_be_written_in_two_ways(write_images, tmp_path):
+  one, two = "Zürich", "Zu\u0308rich"
+  for name in (f"train/{one}", f"test/{two}"):
+    write_images(name, 10)
+  root = write_images("train/z", 10)
+  for choice in ("", f"{two},z", f"{one},z"):
+    own = load(root, classes=choice)
+    assert own.class_names == (one, "z")
+    assert np.bincount(own.labels).tolist() == [20, 10]
+  table = tmp_path / "labels.csv"
+  table.write_text(f"file,label\nz/0000.png,{one}\nz/0001.png,{two}\n")
+  assert load(root / "train", labels=str(table)).class_names == (one,)
+
+
 def test_rare_classes_are_noted(write_images):
   write_images("a", 20)
   write_images("b", 2)

@@ -1,5 +1,6 @@
 """The row and the files of a finished image."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -41,13 +42,13 @@ def finished(of_members=OF_MEMBERS):
   return low_res, made
 
 
-def row_of(job, made):
+def row_of(job, made, names=("zero", "one", "two")):
   return outputs.row(
     job,
     made,
     size=(3, 4),
     seeds=(0, 7),
-    class_names=("zero", "one", "two"),
+    class_names=names,
     weights="run",
     digests=("ab", "cd"),
   )
@@ -67,6 +68,15 @@ def test_a_row_has_what_all_members_say_and_each(job):
   assert row.spread == pytest.approx(finished()[1].spread.mean())
   without = row_of(job, finished(None)[1])
   assert without.label is without.probability is without.agree is None
+
+
+@pytest.mark.parametrize("folder", ["é", "e\u0301"])
+@pytest.mark.parametrize("name", ["é", "e\u0301"])
+def test_the_folder_tells_the_class_however_accents_are_written(
+  job, folder, name
+):
+  job = dataclasses.replace(job, path=pathlib.Path(folder, "a.png"))
+  assert row_of(job, finished()[1], (name, "b", "c")).truth == name
 
 
 def test_all_files_are_written_and_the_main_one_last(job, monkeypatch):

@@ -119,6 +119,13 @@ def test_the_same_classes_keep_the_last_layer(stored, trained):
   )
 
 
+def test_classes_are_the_same_however_accents_are_written(stored, trained):
+  accented = ("é", *DIGITS[1:])
+  source = dataclasses.replace(read(stored), class_names=accented)
+  initial, actual = started(source, classes=("e\u0301", *DIGITS[1:]))
+  assert_taken(actual, initial, trained, taken=lambda *_: True)
+
+
 def test_after_pretraining_of_its_own_only_the_classifier_is_taken(
   stored, trained
 ):
