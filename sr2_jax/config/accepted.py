@@ -20,10 +20,20 @@ class Check:
   Attributes:
     expected: these in words, as in "has to be ...".
     accepts: whether a value is one of these.
+    is_whole: whether numbers in it have to be integers. (On a command line every
+      number in a tuple becomes a float, so few lists ask for that.)
   """
 
   expected: str
   accepts: Callable[[Any], bool]
+  is_whole: bool = False
+
+  def as_written(self, value: Any) -> Any:
+    """A value from a file, where other programs write 3.0 for 3."""
+    if isinstance(value, list):
+      return [self.as_written(item) for item in value]
+    is_one = self.is_whole and isinstance(value, float) and value.is_integer()
+    return int(value) if is_one else value
 
 
 def boolean() -> Check:
@@ -40,6 +50,7 @@ def integer(minimum: int, maximum: int) -> Check:
   return Check(
     f"a whole number from {minimum} to {maximum}",
     lambda value: _is_number(value, int) and minimum <= value <= maximum,
+    is_whole=True,
   )
 
 

@@ -84,6 +84,7 @@ CHECKS: dict[str, accepted.Check] = {
   "model.classifier_strides": accepted.Check(
     "three numbers, each 1 or 2, as in 1,2,2",
     lambda value: as_tuple(value) in itertools.product((1, 2), repeat=3),
+    is_whole=True,
   ),
   "loss.super_resolution": accepted.choice("mse", "l1"),
   "loss.l2": accepted.numbers(accepted.LARGEST_FLOAT32),

@@ -6,7 +6,7 @@ from typing import Any
 
 import ml_collections
 
-from sr2_jax.config import fields
+from sr2_jax.config import accepted, fields
 
 # The parts of config.json, and of its description of the data.
 _PARTS: dict[str, type] = {
@@ -19,6 +19,19 @@ _OF_DATASET: dict[str, type] = {
   "image_shape": list, "class_names": list, "notes": list,
 }  # fmt: skip
 _WORDS = {dict: "an object", list: "a list", str: "text", int: "a number"}
+_EXPECTED = {**_WORDS, int: "a whole number"}
+_NUMBERS_OF_DATASET = {
+  "num_train_images": accepted.integer(0, 2**63 - 1),
+  "image_shape": accepted.Check(
+    "three whole numbers from 1",
+    lambda shape: (
+      isinstance(shape, list)
+      and len(shape) == 3
+      and all(type(side) is int and side >= 1 for side in shape)
+    ),
+    is_whole=True,
+  ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,10 +61,11 @@ class Difference:
     )
 
 
-def check_form(found: Any) -> None:
-  """Checks that the parts of config.json are what they have to be.
+def as_written(found: Any) -> dict[str, Any]:
+  """What config.json holds, if its parts are what they have to be.
 
-  Not whether they are complete: older versions had fewer.
+  Not whether they are complete: older versions had fewer. Where another program
+  has written 3.0, it is 3.
 
   Args:
     found: what the file holds.
@@ -62,24 +76,31 @@ def check_form(found: Any) -> None:
   _check_parts(found, _PARTS, "it")
   if "config" not in found:
     raise ValueError("it has no config")
-  _check_parts(found.get("dataset", {}), _OF_DATASET, "dataset")
-  for name in ("class_names", "notes"):
-    if not all(
-      isinstance(x, str) for x in found.get("dataset", {}).get(name, ())
-    ):
-      raise ValueError(f"{name} is no list of text")
   for start in found.get("later", ()):
     _check_parts(start, _PARTS, "later")
-  check_config_form(found["config"])
+  dataset = found.get("dataset", {})
+  _check_parts(dataset, {}, "dataset")
+  dataset = _with_whole_numbers(dataset, _NUMBERS_OF_DATASET)
+  _check_parts(dataset, _OF_DATASET, "dataset")
+  for name, check in _NUMBERS_OF_DATASET.items():
+    if name in dataset and not check.accepts(dataset[name]):
+      value = fields.in_words(dataset[name])
+      raise ValueError(f"{name} has to be {check.expected}, not {value}")
+  for name in ("class_names", "notes"):
+    if not all(isinstance(x, str) for x in dataset.get(name, ())):
+      raise ValueError(f"{name} is no list of text")
+  own = {"dataset": dataset} if "dataset" in found else {}
+  return {**found, "config": config_as_written(found["config"]), **own}
 
 
-def check_config_form(config: Any) -> None:
+def config_as_written(config: Any) -> dict[str, Any]:
   """The same of a recorded config alone.
 
   Raises:
     ValueError: names the first field or group that is something else.
   """
   _check_parts(config, {}, "config")
+  config = _with_whole_numbers(config, fields.CHECKS)
   groups = dict.fromkeys(
     field[:at]
     for field in fields.CHECKS
@@ -102,6 +123,21 @@ def check_config_form(config: Any) -> None:
     check = fields.CHECKS.get(name)
     if check and not check.accepts(fields.as_tuple(given)):
       raise ValueError(fields.wrong_value(name, value))
+  return config
+
+
+def _with_whole_numbers(
+  tree: dict[str, Any], of: Mapping[str, accepted.Check], prefix: str = ""
+) -> dict[str, Any]:
+  """A tree whose fields, by dotted name, are as this version writes them."""
+  found = {}
+  for name, value in tree.items():
+    field = f"{prefix}{name}"
+    if isinstance(value, dict):
+      found[name] = _with_whole_numbers(value, of, f"{field}.")
+    else:
+      found[name] = of[field].as_written(value) if field in of else value
+  return found
 
 
 def _is_number(value: Any) -> bool:
@@ -115,7 +151,7 @@ def _check_parts(found: Any, parts: Mapping[str, type], what: str) -> None:
     if name in found and (
       not isinstance(found[name], kind) or isinstance(found[name], bool)
     ):
-      raise ValueError(f"{name} is {_kind(found[name])}, not {_WORDS[kind]}")
+      raise ValueError(f"{name} is {_kind(found[name])}, not {_EXPECTED[kind]}")
 
 
 def _kind(value: Any) -> str:

@@ -115,8 +115,7 @@ class RunFolder:
       UserError: if it is damaged, or cannot be read.
     """
     try:
-      found = json_files.read(self.config_path)
-      record.check_form(found)
+      return record.as_written(json_files.read(self.config_path))
     except (FileNotFoundError, NotADirectoryError):
       return None
     except (OSError, ValueError) as error:
@@ -125,7 +124,6 @@ class RunFolder:
         f"{self.config_path}: {problem} ({files.in_words(error)}).\n"
         "Restore it from a copy, or give another --workdir."
       ) from error
-    return found
 
   def check(
     self,

@@ -269,7 +269,7 @@ def _origin(fields: Any) -> Origin:
   Raises:
     KeyError, TypeError or ValueError: if something is missing, or another type.
   """
-  record.check_config_form(fields["config"])
+  config = record.config_as_written(fields["config"])
   names.PHASES.index(fields["phase"])
   if not isinstance(fields["method"], str):
     raise TypeError("method is no text")
@@ -286,6 +286,7 @@ def _origin(fields: Any) -> Origin:
   return Origin(
     **{
       **fields,
+      "config": config,
       "image_shape": (height, width, channels),
       "class_names": tuple(names_of),
       "member": rows_lib.Member(**fields["member"]),

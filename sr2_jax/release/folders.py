@@ -272,7 +272,7 @@ def _read(
   try:
     models = {path: files.read(place / path) for path in entry.models}
     about = _object(path)
-    record.check_config_form(about["config"])
+    record.config_as_written(about["config"])
   except (OSError, *_ODD) as error:
     raise _damaged(path, error) from error
   return about, read_metrics(place / METRICS), models

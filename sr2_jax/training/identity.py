@@ -79,7 +79,7 @@ def check(commit: pathlib.Path, step: int) -> None:
 
 def _check_run(copy: Any, recorded: Mapping[str, Any]) -> None:
   """Raises ValueError if two records are of different runs."""
-  record.check_form(copy)
+  copy = record.as_written(copy)
   # Somebody may have brought config.json to the form of another version.
   configs = copy["config"], recorded["config"]
   differences = [
@@ -146,9 +146,7 @@ def put_record_back(folder: folder_lib.RunFolder) -> None:
     for path in sorted(folder.path.glob(pattern)):
       with contextlib.suppress(OSError, ValueError):
         file_list.verify(path.parents[1])
-        copy = json_files.read(path)
-        record.check_form(copy)
-        found.append(copy)
+        found.append(record.as_written(json_files.read(path)))
   try:
     for copy in found[1:]:
       _check_run(copy, found[0])

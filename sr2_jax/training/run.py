@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import pathlib
 import platform
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -341,6 +342,11 @@ def _check_or_record(run: Run, *, evaluate_only: bool) -> Run:
 
 def _check_same_data(run: Run, old: Mapping[str, Any]) -> None:
   fingerprint = old.get("dataset", {}).get("fingerprint")
+  if not re.fullmatch(r"[0-9a-f]{64}", fingerprint or ""):
+    raise errors.UserError(
+      f"{run.folder.config_path}: damaged (its dataset has no fingerprint).\n"
+      "Restore it from a copy, or give another --workdir."
+    )
   if fingerprint != run.dataset.fingerprint:
     raise errors.UserError(
       f"{run.dataset.name} has changed since {run.folder.path} was started: "

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import json
+import math
 import os
 import re
 import signal
@@ -196,6 +197,19 @@ def test_damaged_record_is_named(tmp_path, text):
     ("dataset", {"fingerprint": 5}, "fingerprint is a number, not text"),
     ("dataset", {"num_train_images": "9"}, "num_train_images is text"),
     ("dataset", {"num_train_images": True}, "num_train_images is true"),
+    ("dataset", {"num_train_images": 1.5}, "is 1.5, not a whole number"),
+    ("dataset", {"num_train_images": -1.0}, "num_train_images has to be a who"),
+    ("dataset", {"num_train_images": math.inf}, "is inf, not a whole number"),
+    ("dataset", {"image_shape": [28, 28]}, "image_shape has to be three whole"),
+    ("dataset", {"image_shape": [28, 0.5, 1]}, "image_shape has to be three"),
+    ("dataset", {"image_shape": [28, True, 1]}, "image_shape has to be three"),
+    ("dataset", [], "dataset is a list, not an object"),
+    ("config", {"seed": 1.5}, "config.seed has to be a whole number"),
+    ("config", {"seed": True}, "config.seed has to be a whole number"),
+    ("config", {"seed": math.nan}, "config.seed has to be a whole number"),
+    ("config", {"seed": 1e300}, "config.seed has to be a whole number"),
+    ("config", {"eval": {"epochs": [1.5]}}, "config.eval.epochs has to be"),
+    ("config", {"eval": {"clip": 1.0}}, "config.eval.clip has to be true or"),
     ("dataset", {"class_names": {}}, "class_names is an object, not a list"),
     ("dataset", {"class_names": ["a", 1]}, "class_names is no list of text"),
     ("later", 5, "later is a number, not a list"),
@@ -226,6 +240,27 @@ def test_record_with_a_part_of_another_type_is_damaged(
   with pytest.raises(errors.UserError, match=re.escape(named)) as caught:
     folder_lib.RunFolder(tmp_path).read()
   assert str(caught.value).count("\n") == 1
+
+
+def test_whole_numbers_may_be_floats(tmp_path):
+  """pandas, JavaScript and others have no whole numbers."""
+  config = {
+    "seed": 1, "eval": {"epochs": [1.0, 2.0], "noise_variances": [0.0, 1.0]},
+    "model": {"classifier_strides": [1, 2, 2]}, "adam": {"b1": 0.0},
+  }  # fmt: skip
+  dataset = {"num_train_images": 9, "image_shape": [28, 28, 1]}
+  written = {"config": config, "dataset": dataset, "more": [1.0]}
+
+  def as_floats(tree):
+    if isinstance(tree, dict):
+      return {name: as_floats(value) for name, value in tree.items()}
+    return [*map(float, tree)] if isinstance(tree, list) else float(tree)
+
+  text = json.dumps(as_floats(written))
+  (tmp_path / "config.json").write_text(text)
+  assert "9.0" in text
+  read = folder_lib.RunFolder(tmp_path).read()
+  assert json.dumps(read) == json.dumps(written)
 
 
 @pytest.mark.parametrize("text", ["[" * 99_999, '{"config":' * 60 + "}" * 60])

@@ -242,7 +242,11 @@ def test_metadata_with_parts_of_other_types_are_refused(path, changes):
 
 
 def test_metadata_that_another_program_has_written(path):
-  changes = {"step": 8.0, "member": {"seed": 3.0, "l2": 0.01, "loss_weight": 9}}
+  changes = {"config": {"seed": 3.0, "loss": {"l2": [0.01]}}}
+  changes |= {
+    "step": 8.0,
+    "member": {"seed": 3.0, "l2": 0.01, "loss_weight": 9},
+  }
   path.write_bytes(_with(**changes))
   assert weights_lib.read_origin(path) == ORIGIN
 
