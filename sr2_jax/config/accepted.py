@@ -20,8 +20,8 @@ class Check:
   Attributes:
     expected: these in words, as in "has to be ...".
     accepts: whether a value is one of these.
-    is_whole: whether numbers in it have to be integers. (On a command line every
-      number in a tuple becomes a float, so few lists ask for that.)
+    is_whole: whether numbers in it have to be integers; in most lists they may
+      be floats, as a command line makes them.
   """
 
   expected: str
