@@ -18,6 +18,12 @@ from typing import IO
 
 from sr2_jax import errors, file_locks, paths
 
+# Nothing more can be written, and what helps.
+_NO_ROOM = {
+  errno.ENOSPC: "Make room",
+  errno.EDQUOT: "Make room",
+  errno.EFBIG: "Allow larger files (ulimit -f)",
+}
 _SECONDS_BETWEEN_LOOKS = 0.2
 _KINDS = {
   stat.S_IFDIR: "a folder",
@@ -125,6 +131,26 @@ def in_words(error: Exception) -> str:
   return errors.reason(error)
 
 
+def way_to_room(number: int | None) -> str | None:
+  """What helps against an error of the system, if there is no room to write.
+
+  Args:
+    number: its `errno`; None: it is none of the system's.
+  """
+  return _NO_ROOM.get(number or 0)
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+  """Names a file in the error of a write to it, as the system does not."""
+  try:
+    yield
+  except OSError as error:
+    if error.filename is None and error.errno in (*_NO_ROOM, errno.EIO):
+      error.filename = os.fspath(path)
+    raise
+
+
 def below(root: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
   """All files below a folder, in any order.
 
@@ -167,7 +193,7 @@ def replacing(
   # Whatever is there, a kill has left it; a link could lead anywhere.
   temporary.unlink(missing_ok=True)
   try:
-    with temporary.open("x+b") as file:
+    with naming(path), temporary.open("x+b") as file:
       yield file
       file.flush()
       if durable:

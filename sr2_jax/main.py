@@ -39,19 +39,15 @@ Flags for several processes, each started with the same command:
                            counts as lost; 30 by default.
 """
 
-import errno
 import os
 import sys
 import textwrap
 import traceback
 from collections.abc import Sequence
 
-from sr2_jax import agreement, errors, memory, program
+from sr2_jax import agreement, errors, files, memory, program
 from sr2_jax.config import command_line, experiment_file
 from sr2_jax.peers import group, meeting
-
-# Nothing more can be written: disk full, over quota, or file too large.
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 # What is printed is in the run folder as well.
@@ -109,11 +105,11 @@ def _in_words(error: BaseException) -> tuple[int | None, str]:
   match error:
     case errors.UserError() | errors.DivergedError() | errors.Stopped():
       return error.exit_code, str(error)
-    case OSError() if error.errno in _NO_ROOM:
+    case OSError() if way_out := files.way_to_room(error.errno):
       place = f"{error.filename}: " if error.filename else ""
       return errors.TO_FIX, (
         f"{place}{error.strerror}.\n"
-        "Make room; the same command goes on from the last checkpoint."
+        f"{way_out}; the same command goes on from the last checkpoint."
       )
     case _ if memory.is_short(error):
       # An open run says which fields to reduce.

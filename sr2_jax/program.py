@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
-from sr2_jax import environment, errors, streams
+from sr2_jax import environment, errors, files, streams
 from sr2_jax.peers import stopping
 
 Main = Callable[[Sequence[str] | None], int]
@@ -92,7 +92,9 @@ def _run(
     if stopped is None or error.strerror is None:
       raise
     place = "" if error.filename is None else f"{error.filename}: "
-    return _tell(f"{place}{error.strerror}.", errors.TO_FIX)
+    way_out = files.way_to_room(error.errno)
+    more = f"\n{way_out}, and run the same command again." if way_out else ""
+    return _tell(f"{place}{error.strerror}.{more}", errors.TO_FIX)
   except KeyboardInterrupt:
     # Before a program that has its own way to stop is there.
     text = (stopped or "stopped by {}.").format("Ctrl-C")

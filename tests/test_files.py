@@ -1,14 +1,18 @@
 """A file is the old one or the new one, whatever happens in between."""
 
+import contextlib
 import os
 import pathlib
+import resource
 import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from sr2_jax import errors, files
+from sr2_jax.records import metrics_log, timing_log
 
 
 def _names(folder):
@@ -48,6 +52,59 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path, shared, error):
     fail()
   assert path.read_bytes() == b"old"
   assert _names(tmp_path) == ["file"]
+
+
+@contextlib.contextmanager
+def largest_file(size):
+  """As `ulimit -f` sets it."""
+  before = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+  try:
+    yield
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def _write_arrays(path):
+  with files.replacing(path) as file:
+    np.savez(file, a=np.zeros(9999))
+
+
+def _log(path):
+  log = metrics_log.Writer(path.parent, tensorboard=False)
+  line = {"kind": "train", "phase": "pretrain", "step": 1, "seed": 0, "l2": 0.0,
+          "loss_weight": None}  # fmt: skip
+  with contextlib.closing(log):
+    log.write([{**line, "loss": 1.0}] * 99)
+
+
+def _time(path):
+  log = timing_log.TimingLog(path.parent)
+  for _ in range(99):
+    log.write("train", 1)
+
+
+@pytest.mark.parametrize(
+  ("name", "write"),
+  [
+    ("a", lambda path: files.write_atomically(path, b"new" * 9999)),
+    ("a", lambda path: files.write_atomically(path, b"n" * 9999, shared=True)),
+    ("a", _write_arrays),
+    ("metrics.jsonl", _log),
+    ("timing.jsonl", _time),
+  ],
+)
+def test_a_file_that_may_not_be_so_large_is_named(tmp_path, name, write):
+  path = tmp_path / name
+  path.write_bytes(b"")
+  with (
+    pytest.raises(OSError, match="File too large") as caught,
+    largest_file(2000),
+  ):
+    write(path)
+  assert caught.value.filename == str(path)
+  assert files.way_to_room(caught.value.errno).startswith("Allow larger files")
+  assert _names(tmp_path) == [name]
 
 
 def test_what_a_kill_leaves_behind_is_taken_by_the_next_write(tmp_path):

@@ -185,6 +185,11 @@ def test_full_disk_is_no_bug(calls, capsys):
   first, second = capsys.readouterr().err.splitlines()
   assert first == "runs/a: No space left on device."
   assert second.startswith("Make room")
+  calls.error = OSError(errno.EFBIG, "File too large", "runs/a")
+  assert main_lib.main(["main.py", QUICKSTART]) == 2
+  first, second = capsys.readouterr().err.splitlines()
+  assert first == "runs/a: File too large."
+  assert second.startswith("Allow larger files (ulimit -f); the same command")
   calls.error = FileNotFoundError(errno.ENOENT, "No such file", "runs/a")
   with pytest.raises(FileNotFoundError):
     main_lib.main(["main.py", QUICKSTART])

@@ -36,7 +36,9 @@ def test_a_program_returns_its_code():
     (errors.FolderInUseError("in use"), 4, "in use"),
     (errors.Stopped(signal.SIGTERM, "saved"), 143, "saved"),
     (PermissionError(13, "Permission denied", "x.png"), 2, "x.png: Permission"),
-    (OSError(5, "Input/output error"), 2, "Input/output error."),
+    (OSError(5, "Input/output error"), 2, "Input/output error.\n"),
+    (OSError(27, "Too large", "x"), 2, "x: Too large.\nAllow larger files (ul"),
+    (OSError(28, "Full", "x"), 2, "x: Full.\nMake room, and run the same"),
     (KeyboardInterrupt(), 130, "stopped by Ctrl-C; half is done"),
   ],
 )

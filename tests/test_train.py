@@ -410,7 +410,7 @@ def test_full_disk_ends_a_run_in_two_lines(environment, tmp_path):
   *_, first, second = done.stderr.splitlines()
   assert f"{tmp_path}" in first
   assert "File too large" in first
-  assert second.startswith("Make room")
+  assert second.startswith("Allow larger files (ulimit -f); the same c")
 
 
 def test_signals_save_the_step_and_end_with_their_code(

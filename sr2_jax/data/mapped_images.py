@@ -221,9 +221,10 @@ def kept(
 def _refuse_many(nbytes: int, folder: Path, error: OSError) -> None:
   """Refuses images that memory may not hold either."""
   if nbytes > _FEW:
+    way_out = files.way_to_room(error.errno) or "Make room"
     raise errors.UserError(
       f"{folder} cannot take {nbytes / 1e9:,.1f} GB of decoded images "
-      f"({error.strerror or error}). Make room, or set SR2_JAX_CACHE_DIR."
+      f"({error.strerror or error}). {way_out}, or set SR2_JAX_CACHE_DIR."
     ) from error
 
 

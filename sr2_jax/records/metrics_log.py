@@ -86,8 +86,9 @@ class Writer:
       self._file = files.open_to_append(self._path, buffering=0)
     rest = "".join(map(json_lines.dump, ordered)).encode()
     self._count(rest, ordered)
-    while rest:  # A disk may take a part before it reports that it is full.
-      rest = rest[self._file.write(rest) :]
+    with files.naming(self._path):
+      while rest:  # A disk may take a part before it reports that it is full.
+        rest = rest[self._file.write(rest) :]
     with self._showing() as board:
       for row in ordered:
         for name, value in row.items():
@@ -206,7 +207,8 @@ class Writer:
   def sync(self) -> None:
     """Returns when all that was written is on disk."""
     if self._file is not None:
-      os.fsync(self._file.fileno())
+      with files.naming(self._path):
+        os.fsync(self._file.fileno())
       files.sync_folder(self._path.parent)
     with self._showing() as board:
       if board:

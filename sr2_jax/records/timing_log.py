@@ -60,7 +60,10 @@ class TimingLog:
       **{name: round(float(value), 3) for name, value in values.items()},
     }
     # A line that a kill has torn stays alone on its own.
-    with files.open_to_append(self._path) as file:
+    with (
+      files.naming(self._path),
+      files.open_to_append(self._path) as file,
+    ):
       is_torn = False
       if file.tell():
         file.seek(-1, os.SEEK_END)

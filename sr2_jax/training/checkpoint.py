@@ -279,10 +279,10 @@ class Checkpoints:
     except Exception as error:
       # Orbax raises whatever its parts raise, such as OSError and ValueError.
       reason = orbax_errors.reason(error)
+      way_out = orbax_errors.way_to_room(error) or "Make room or fix the folder"
       raise errors.SaveFailedError(
         f"{self._folder}: a checkpoint cannot be written ({reason}).\n"
-        "Make room or fix the folder; the same command resumes from the "
-        "previous checkpoint."
+        f"{way_out}; the same command resumes from the previous checkpoint."
       ) from error
 
   def _path(self, step: int) -> pathlib.Path:

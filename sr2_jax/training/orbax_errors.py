@@ -6,11 +6,21 @@ import re
 import sys
 from typing import Any
 
+from sr2_jax import files
+
 
 def system_error(error: Exception) -> tuple[int, str] | None:
   """Number and text of the system's error that TensorStore's message names."""
   code = re.search(r"os_error_code='(\d+)'", str(error))
   return (int(code[1]), os.strerror(int(code[1]))) if code else None
+
+
+def way_to_room(error: Exception) -> str | None:
+  """What helps, if there was no room to write."""
+  if isinstance(error, OSError) and error.errno:
+    return files.way_to_room(error.errno)
+  number, _ = system_error(error) or (None, "")
+  return files.way_to_room(number)
 
 
 def reason(error: Exception) -> str:

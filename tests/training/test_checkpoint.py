@@ -174,7 +174,7 @@ def test_a_write_that_fails_is_an_error_of_two_lines(tmp_path):
   assert done.returncode == 2, done.stderr
   first, second = done.stderr.splitlines()
   assert first == f"{folder}: a checkpoint cannot be written (File too large)."
-  assert second.startswith("Make room")
+  assert second.startswith("Allow larger files (ulimit -f); the same c")
   assert checkpoint.Checkpoints(folder, read_only=True).steps == [1]
 
 

@@ -32,6 +32,14 @@ def test_the_error_of_the_system_has_its_number():
   assert orbax_errors.system_error(ValueError("28")) is None
 
 
+def test_what_helps_where_there_is_no_room():
+  for error in (ValueError("os_error_code='27'"), OSError(errno.EFBIG, "big")):
+    assert "ulimit -f" in orbax_errors.way_to_room(error)
+  assert orbax_errors.way_to_room(OSError(errno.ENOSPC, "")) == "Make room"
+  for error in (OSError(errno.EACCES, ""), OSError("x"), KeyError()):
+    assert orbax_errors.way_to_room(error) is None
+
+
 def test_only_what_orbax_abandons_is_silenced(monkeypatch):
   told = []
   monkeypatch.setattr(sys, "unraisablehook", told.append)
