@@ -18,6 +18,9 @@ from jax import lax
 NHWC = ("NHWC", "HWIO", "NHWC")
 # Most values that the operator of `by_map` may have; 64 MB.
 LARGEST_OPERATOR = 2**24
+# Rows of a result that `by_bands` slices one by one. That is fastest, but the
+# instructions for thousands take minutes to compile.
+_MOST_SLICES = 64
 
 # (x, kernel, geometry) to the result. The transposes of a form are alike: (x,
 # the result's cotangent, geometry) to the kernel's cotangent, and (the result's
@@ -147,14 +150,18 @@ def by_bands(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
   (_, width), (kh, _) = geometry.size, geometry.kernel
   windows = _windows(kernel.transpose(0, 2, 1, 3), geometry, (1,))
   band = jnp.stack(windows, axis=1)
-  # The rows that a result row needs are one contiguous slice.
   batch, channels = x.shape[0], x.shape[3]
   row = width * channels
-  x = lax.optimization_barrier(
-    jnp.pad(x, ((0, 0), geometry.padding[0], (0, 0), (0, 0)))
-  ).reshape(batch, -1)
-  starts = [i * geometry.strides[0] * row for i in range(geometry.out(0))]
-  patches = jnp.stack([x[:, i : i + kh * row] for i in starts], axis=1)
+  if geometry.out(0) > _MOST_SLICES:
+    taps = geometry.taps(x, 0)
+    patches = jnp.concatenate([x.reshape(batch, -1, row) for x in taps], -1)
+  else:
+    # The rows that a result row needs are one contiguous slice.
+    x = lax.optimization_barrier(
+      jnp.pad(x, ((0, 0), geometry.padding[0], (0, 0), (0, 0)))
+    ).reshape(batch, -1)
+    starts = [i * geometry.strides[0] * row for i in range(geometry.out(0))]
+    patches = jnp.stack([x[:, i : i + kh * row] for i in starts], axis=1)
   matrix = band.reshape(kh * width * kernel.shape[2], -1)
   y = jnp.matmul(patches, matrix)
   return y.reshape(*y.shape[:2], geometry.out(1), kernel.shape[3])

@@ -24,6 +24,11 @@ CASES = [
   for geometry in GEOMETRIES
   if geometry[2] == (1, 1) or name != "rows"
 ]
+# Of more rows than are sliced one by one.
+CASES += [
+  ("bands", (70, 2), (3, 3), (1, 1), "SAME"),
+  ("bands", (135, 3), (4, 5), (2, 1), ((0, 3), (2, 2))),
+]
 in_every_geometry = pytest.mark.parametrize(
   ("name", "size", "width", "strides", "padding"), CASES
 )
@@ -76,3 +81,16 @@ def test_at_stride_1_the_flipped_kernel_gives_the_input_gradient(
   flipped = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
   back = geometry.flipped()
   assert_close(reference(g, flipped, back.strides, back.padding), pull(g)[0])
+
+
+@pytest.mark.parametrize("name", sorted(conv_forms.FORMS.keys() - {"map"}))
+def test_a_tall_map_makes_no_long_program(name):
+  """Its compilation took minutes."""
+
+  def num_lines(rows):
+    x, kernel = jnp.zeros((1, rows, 1, 3)), jnp.zeros((3, 3, 3, 4))
+    geometry = conv_forms.geometry_of(x.shape, kernel.shape, (1, 1), "SAME")
+    form = functools.partial(conv_forms.FORMS[name], geometry=geometry)
+    return str(jax.make_jaxpr(form)(x, kernel)).count("\n")
+
+  assert num_lines(3000) == num_lines(100) < 100
