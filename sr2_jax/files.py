@@ -3,6 +3,7 @@
 Nothing here waits for the other end of a pipe, or writes where a link leads.
 """
 
+import collections
 import contextlib
 import errno
 import io
@@ -151,23 +152,44 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
     raise
 
 
-def below(root: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+def below(
+  root: str | os.PathLike[str],
+  *,
+  once: bool = False,
+  on_error: Callable[[OSError], None] | None = None,
+) -> Iterator[pathlib.Path]:
   """All files below a folder, in any order.
 
-  Links to folders are followed, but not back to where they are. What cannot be
-  read is left out.
+  Links to folders are followed, but not back to where they are. Those in a
+  folder that a link has led to are followed only to what is new, so that links
+  across many folders come to an end.
+
+  Args:
+    root: the folder.
+    once: go into no folder twice, though several links lead there.
+    on_error: called with what cannot be read; None: it is left out.
   """
-  for folder, folders, names in os.walk(root, followlinks=True):
-    here = pathlib.Path(folder)
-    above = {os.path.realpath(path) for path in (here, *here.parents)}
-    # Path.is_symlink raises where a folder may not be looked into.
-    folders[:] = [
-      name
-      for name in folders
-      if not os.path.islink(here / name)
-      or os.path.realpath(here / name) not in above
-    ]
-    yield from (here / name for name in names)
+  entered: set[str] = set()
+  # Links wait: a folder is first found under its own name.
+  waiting = collections.deque([(pathlib.Path(root), once)])
+  while waiting:
+    start, only_new = waiting.popleft()
+    if only_new and os.path.realpath(start) in entered:
+      continue
+    for folder, folders, names in os.walk(start, onerror=on_error):
+      here = pathlib.Path(folder)
+      above = {os.path.realpath(path) for path in (here, *here.parents)}
+      entered.add(os.path.realpath(here))
+      real = []
+      for name in sorted(folders):
+        target = os.path.realpath(here / name)
+        # Path.is_symlink raises where a folder may not be looked into.
+        if not os.path.islink(here / name):
+          real += [] if only_new and target in entered else [name]
+        elif target not in above:
+          waiting.append((here / name, once or start != pathlib.Path(root)))
+      folders[:] = real
+      yield from (here / name for name in names)
 
 
 @contextlib.contextmanager

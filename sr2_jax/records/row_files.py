@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from typing import NoReturn
 
 from sr2_jax import errors, files
 from sr2_jax.records import json_lines
@@ -21,7 +22,7 @@ def find(path: str | os.PathLike[str], name: str) -> list[pathlib.Path]:
     name: of the file of rows in a run folder.
 
   Raises:
-    UserError: if there are none.
+    UserError: if there are none, or as `below` does.
   """
   path = pathlib.Path(path)
   if path.is_file():
@@ -33,7 +34,7 @@ def find(path: str | os.PathLike[str], name: str) -> list[pathlib.Path]:
     )
   if (path / name).is_file():
     return [path / name]
-  found = sorted(file for file in files.below(path) if file.name == name)
+  found = below(path, name)
   # A run folder that has no rows yet has other logs.
   if not found and not (path / "config.json").exists():
     found = sorted(path.glob("*.jsonl"))
@@ -44,3 +45,20 @@ def find(path: str | os.PathLike[str], name: str) -> list[pathlib.Path]:
       "name, give its path."
     )
   return found
+
+
+def below(folder: pathlib.Path, name: str) -> list[pathlib.Path]:
+  """Files of a name below a folder; those that several links lead to once.
+
+  Raises:
+    UserError: if a folder cannot be read, as its rows would be missing.
+  """
+  every = files.below(folder, once=True, on_error=_refuse)
+  return sorted(file for file in every if file.name == name)
+
+
+def _refuse(error: OSError) -> NoReturn:
+  raise errors.UserError(
+    f"{error.filename}: cannot be read ({files.in_words(error)}); rows in it "
+    "would be missing.\nChange its permissions, or give the folders of runs."
+  ) from error

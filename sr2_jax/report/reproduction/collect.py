@@ -10,7 +10,7 @@ import pathlib
 from typing import Any
 
 from sr2_jax import errors, files, json_files, names
-from sr2_jax.records import divergence, timing_log
+from sr2_jax.records import divergence, row_files, timing_log
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.records import weights as weights_lib
@@ -37,7 +37,7 @@ def collect(runs: pathlib.Path, results: pathlib.Path) -> list[pathlib.Path]:
   """
   finished = [
     folder
-    for path in sorted(runs.rglob(rows_lib.FILE_NAME))
+    for path in row_files.below(runs, rows_lib.FILE_NAME)
     if (folder := folder_lib.RunFolder(path.parent)).is_done
   ]
   if not finished:
