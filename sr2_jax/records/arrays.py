@@ -14,11 +14,10 @@ running statistics instead of re-estimated ones. Evaluating the same weights at
 other noise variances adds to the file.
 """
 
-import contextlib
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -161,7 +160,7 @@ def read_per_image(
   arrays = npz.read(path)
   if arrays is None:
     return None
-  with _named(path):
+  with npz.named(path):
     scores = {name: arrays[name] for name in PER_IMAGE if name in arrays}
     return PerImage(
       **_head(arrays),
@@ -181,7 +180,7 @@ def read_examples(folder: pathlib.Path, method: str) -> Examples | None:
   arrays = npz.read(path)
   if arrays is None:
     return None
-  with _named(path):
+  with npz.named(path):
     return Examples(
       **_head(arrays),
       positions=arrays["positions"],
@@ -202,7 +201,7 @@ def _write(
   """
   try:
     old = npz.read(path) or {}
-    with _named(path):
+    with npz.named(path):
       if old:
         _head(old)
   except errors.UserError as error:
@@ -298,31 +297,29 @@ def _head(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     KeyError, TypeError or ValueError: if arrays are missing, or do not fit.
   """
   _check_shapes(arrays)
-  seeds = arrays["members_seed"]
+
+  def read(name: str, kind: type) -> list[Any]:
+    return [row_values.read(name, kind, x) for x in arrays[name].tolist()]
+
   # Older files have no L2; they match l2=None.
-  no_l2 = np.full(seeds.shape, np.nan)
-  levels = arrays["noise_variances"]
-  for level in levels.tolist():
-    row_values.read("noise_variance", float, level)
-  weights = (arrays.get("members_l2", no_l2), arrays["members_loss_weight"])
+  l2s = arrays.get("members_l2", np.full(len(arrays["step"]), np.nan))
+  identities = (arrays["members_seed"], l2s, arrays["members_loss_weight"])
   return {
     "members": tuple(
       rows_lib.Member(
         seed=None if seed == -1 else seed,
         l2=None if np.isnan(l2) else l2,
-        loss_weight=None if np.isnan(loss_weight) else loss_weight,
+        loss_weight=None if np.isnan(weight) else weight,
       )
-      for seed, l2, loss_weight in zip(
-        *(array.tolist() for array in (seeds, *weights)), strict=True
+      for seed, l2, weight in zip(
+        *map(np.ndarray.tolist, identities), strict=True
       )
     ),
-    "steps": tuple(
-      row_values.read("step", int, step) for step in arrays["step"].tolist()
-    ),
+    "steps": tuple(read("step", int)),
     "batch_norm": str(arrays["batch_norm"]) or None
     if "batch_norm" in arrays
     else _of_older_file(arrays["step"]),
-    "noise_variances": levels,
+    "noise_variances": np.array(read("noise_variances", float)),
   }
 
 
@@ -344,14 +341,3 @@ def _check_shapes(arrays: Mapping[str, np.ndarray]) -> None:
         f"{name} has the shape {arrays[name].shape}, but there are "
         f"{num_members} members and {num_levels} noise variances"
       )
-
-
-@contextlib.contextmanager
-def _named(path: pathlib.Path) -> Iterator[None]:
-  """Turns errors about the arrays of a file into a UserError."""
-  try:
-    yield
-  except KeyError as error:
-    raise errors.UserError(f"{path} is damaged: no array {error}") from error
-  except (ValueError, TypeError) as error:
-    raise errors.UserError(f"{path} is damaged: {error}") from error

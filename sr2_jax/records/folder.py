@@ -10,6 +10,7 @@ import datetime
 import json
 import os
 import pathlib
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -161,6 +162,29 @@ class RunFolder:
       raise errors.UserError(
         f"{self.path} was started with another config: "
         f"{'; '.join(differences)}.\n{way_out}"
+      )
+
+  def check_data(self, name: str, fingerprint: str) -> None:
+    """Refuses images that differ from those of the recorded run.
+
+    Args:
+      name: of the data set.
+      fingerprint: of its images, a sha256.
+
+    Raises:
+      UserError: if they differ, or the record does not say.
+    """
+    recorded = (self.read() or {}).get("dataset", {}).get("fingerprint", "")
+    if not re.fullmatch(r"[0-9a-f]{64}", recorded):
+      raise errors.UserError(
+        f"{self.config_path}: damaged (its dataset has no fingerprint).\n"
+        "Restore it from a copy, or give another --workdir."
+      )
+    if recorded != fingerprint:
+      raise errors.UserError(
+        f"{name} has changed since {self.path} was started: its fingerprint "
+        "differs.\nRestore the data, or give another --workdir to start a new "
+        "run."
       )
 
   @property

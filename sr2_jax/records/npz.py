@@ -1,7 +1,9 @@
 """NumPy archives, from which only arrays are ever read; no JAX."""
 
+import contextlib
 import pathlib
 import zipfile
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -33,3 +35,14 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray] | None:
     raise errors.UserError(
       f"{path} cannot be read: {files.in_words(error)}"
     ) from error
+
+
+@contextlib.contextmanager
+def named(path: pathlib.Path) -> Iterator[None]:
+  """Turns errors about the arrays of an archive into a UserError."""
+  try:
+    yield
+  except KeyError as error:
+    raise errors.UserError(f"{path} is damaged: no array {error}") from error
+  except (ValueError, TypeError) as error:
+    raise errors.UserError(f"{path} is damaged: {error}") from error

@@ -4,8 +4,7 @@ import contextlib
 import dataclasses
 import pathlib
 import platform
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import ml_collections
@@ -319,7 +318,7 @@ def _check_or_record(run: Run, *, evaluate_only: bool) -> Run:
     return run
   if old is None:
     return run  # Process 0 compares.
-  _check_same_data(run, old)
+  run.folder.check_data(run.dataset.name, run.dataset.fingerprint)
   added = record.added_fields(old["config"], new["config"])
   for field, value in added.items():
     messages.say(
@@ -338,18 +337,3 @@ def _check_or_record(run: Run, *, evaluate_only: bool) -> Run:
     later = [*old.get("later", []), start]
     run.folder.record({**old, "later": later})
   return run
-
-
-def _check_same_data(run: Run, old: Mapping[str, Any]) -> None:
-  fingerprint = old.get("dataset", {}).get("fingerprint")
-  if not re.fullmatch(r"[0-9a-f]{64}", fingerprint or ""):
-    raise errors.UserError(
-      f"{run.folder.config_path}: damaged (its dataset has no fingerprint).\n"
-      "Restore it from a copy, or give another --workdir."
-    )
-  if fingerprint != run.dataset.fingerprint:
-    raise errors.UserError(
-      f"{run.dataset.name} has changed since {run.folder.path} was started: "
-      "its fingerprint differs.\n"
-      "Restore the data, or give another --workdir to start a new run."
-    )

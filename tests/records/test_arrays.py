@@ -236,7 +236,7 @@ def test_a_missing_file_is_none_and_a_damaged_one_an_error(tmp_path):
     ({"ssim": np.zeros((2, 3, 3))}, "ssim has the shape"),
     ({"ssim": np.zeros((1, 2, 3))}, "ssim has the shape"),
     ({"noise_variances": np.zeros(1)}, "has the shape"),
-    ({"noise_variances": np.array([0, np.nan])}, "noise_variance is nan"),
+    ({"noise_variances": np.array([0, np.nan])}, "noise_variances is nan"),
     ({"noise_variances": np.array([0, -1.0])}, "which is negative"),
     ({"step": np.array([8, -1])}, "step is -1, which is negative"),
     ({"step": np.array([8.0, 1.5])}, "step is 1.5, not of type int"),
