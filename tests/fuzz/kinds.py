@@ -5,6 +5,7 @@ the path by them. `KINDS` has those of `json_kinds`, `array_kinds` and
 `image_kinds` as well.
 """
 
+import contextlib
 import os
 import pathlib
 import random
@@ -216,10 +217,12 @@ def _copy(path: pathlib.Path, **arguments: str) -> None:
   if not os.path.lexists(other):
     return
   _remove(path)
-  if other.is_dir():
-    shutil.copytree(other, path)
-  else:
-    shutil.copyfile(other, path)
+  # An earlier change may have left there what cannot be copied.
+  with contextlib.suppress(OSError):
+    if other.is_dir():
+      shutil.copytree(other, path, symlinks=True)
+    else:
+      shutil.copyfile(other, path)
 
 
 def _link_outside(path: pathlib.Path, *, root: pathlib.Path) -> None:

@@ -120,6 +120,19 @@ def test_a_change_does_not_follow_a_link(good, tmp_path):
   assert (case / "a.json").is_symlink()
 
 
+@pytest.mark.parametrize("kind", ["dangling link", "fifo", "loop"])
+def test_what_cannot_be_copied_is_left_out(good, tmp_path, kind):
+  """Of a folder all else is copied, and in the place of a file is nothing."""
+  case = tmp_path / "case"
+  shutil.copytree(good, case)
+  spoil = {"file": "images/a.png", "kind": kind}
+  folder = {"file": "run", "kind": "copy", "with": "images"}
+  file = {"file": "images/b.png", "kind": "copy", "with": "a.png"}
+  kinds.change(case, [spoil, folder, file])
+  assert (case / "run/b.png").is_file()
+  assert not (case / "images/b.png").exists()
+
+
 def test_cases_are_kept_once(tmp_path):
   first = cases.Case("it", ({"file": "a", "kind": "cut", "at": 1},), why="x")
   second = cases.Case("it", words=("--a=\udcff\x1b",))
