@@ -128,13 +128,17 @@ class Sweep:
     return [event["place"] for event in self.events("started", run)]
 
   def pids(self, run="first"):
-    """Of the two processes of a run, by their numbers, once both are there."""
+    """Of the two processes of a run, by their numbers, once both are there.
+
+    The sweep has written down where they are, too, which is a moment later.
+    """
     found = {}
 
     def are_there():
       found.clear()
       found.update(processes(self.workdir / run))  # Looked at once: it changes.
-      return found.keys() == {0, 1}
+      is_noted = len(self.events("started", run)) > len(self.ends(run))
+      return is_noted and found.keys() == {0, 1}
 
     self.until(are_there, "the start")
     return [found[0], found[1]]
