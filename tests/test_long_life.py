@@ -96,15 +96,20 @@ def test_moments_by_what_was_said_last():
 
 
 def test_table():
-  row = {"steps": 9, "mb": 1.2, "highest_mb": 3.4, "handles": 5, "threads": 6}
+  quarters = [
+    {"steps": 1000 * (1 + x), "mb": 10.0 + x**2, "highest_mb": 30.4,
+     "handles": 5, "threads": 6}
+    for x in range(4)
+  ]  # fmt: skip
   there = {"date": "D", "system": "S", "seconds": 1234}
-  steps = there | {"quarters": [row], "wrong": []}
+  steps = there | {"steps": 4001, "quarters": quarters, "wrong": []}
   kills = there | {
     "kills": 5, "runs": 2, "moments": {"start": 3}, "wrong": ["it", "differs"],
   }  # fmt: skip
   text = long_life.table({"steps": steps, "kills": kills})
-  assert "for 9 steps in 1,234 s (D, S):\n\n| steps |" in text
-  assert "| 9 | 1 MB | 3 MB | 5 | 6 |" in text
+  assert "for 4,001 steps in 1,234 s (D, S):\n\n| steps |" in text
+  assert "| 2,000 | 11 MB | 30 MB | 5 | 6 |" in text
+  assert "that is 2.00 MB a checkpoint" in text
   assert "5 kills in 2 runs, in 1,234 s (D, S):\n\n| killed while |" in text
   assert "| start | 3 |" in text
   assert text.endswith(
