@@ -26,7 +26,7 @@ def main():
   state = test_steps.make_state(model, optimizer, members.seeds)
   data = test_steps.make_data()
   found = {}
-  for num_devices in (1, 2, 3, 4, 6, 8):
+  for num_devices in (1, 2, 3, 8):
     choice = layout_lib.choose(
       (members.size,),
       batch_size=test_steps.BATCH,
@@ -36,16 +36,21 @@ def main():
     )
     layout = parallel.layout(choice.layout, choice.num_devices)
     assert len(layout.devices) == num_devices
-    found[num_devices] = test_steps.train_in_float64(
-      layout.of(members.size), members, state, data, calls=(1, 1), wiring="none"
-    )
+    with test_steps.without_optimizing():
+      found[num_devices] = test_steps.train_in_float64(
+        layout.of(members.size),
+        members,
+        state,
+        data,
+        calls=(1, 1),
+        wiring="none",
+      )
     test_steps.assert_close(
       found[num_devices], found[1], tolerance=test_steps.ROUNDING
     )
     print(choice.line, flush=True)
   # With a member on each device, idle ones beside them change no bit.
-  for num_devices in (4, 6, 8):
-    jax.tree.map(np.testing.assert_array_equal, found[num_devices], found[3])
+  jax.tree.map(np.testing.assert_array_equal, found[8], found[3])
 
 
 if __name__ == "__main__":
