@@ -32,7 +32,8 @@ def make(folder, **changes):
   )
   phase = run.phase("joint")
   seeds = np.arange(phase.population.size, dtype=np.uint32)
-  variables = jax.tree.map(np.asarray, jax.vmap(phase.network.init)(seeds))
+  init = jax.jit(jax.vmap(phase.network.init))
+  variables = jax.tree.map(np.asarray, init(seeds))
   steps = [STEPS] * phase.population.size
   method = methods.of_phase(
     run, phase, variables, steps_done=steps, batch_norm="running"

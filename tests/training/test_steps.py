@@ -85,6 +85,16 @@ l2_mask = functools.partial(
 )
 
 
+@contextlib.contextmanager
+def without_optimizing():
+  """For programs that are compared with a tolerance, and run a few times."""
+  jax.config.update("jax_disable_most_optimizations", True)
+  try:
+    yield
+  finally:
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 def make_state(model, opt, seeds):
   initial = network.Network(model, (SIZE // SCALE, SIZE // SCALE, 1))
 
@@ -93,7 +103,8 @@ def make_state(model, opt, seeds):
     opt_state = opt.init(variables["params"])
     return steps.TrainState(**variables, opt_state=opt_state)
 
-  state = jax.jit(jax.vmap(create))(np.asarray(seeds, np.uint32))
+  with without_optimizing():
+    state = jax.jit(jax.vmap(create))(np.asarray(seeds, np.uint32))
   return jax.tree.map(np.asarray, state)
 
 
@@ -125,16 +136,6 @@ def make_settings(layout, wiring, **changes):
     branches=True,
   )
   return dataclasses.replace(settings, **changes)
-
-
-@contextlib.contextmanager
-def without_optimizing():
-  """For programs that are compared with a tolerance, and run a few times."""
-  jax.config.update("jax_disable_most_optimizations", True)
-  try:
-    yield
-  finally:
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 # Compiling is most of these tests' time: each program is compiled once.
