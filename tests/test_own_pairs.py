@@ -102,17 +102,34 @@ def test_a_kill_costs_nothing(root, trained, tmp_path):
   test_train.assert_same_run(workdir, trained)
 
 
-def test_streamed_pairs_are_the_same(root, trained, tmp_path):
-  """Both images of a crop are cut by the host."""
-  run(make_config(root, data__device_bytes=1), tmp_path / "streamed")
-  test_train.assert_same_run(tmp_path / "streamed", trained)
-
-
-@pytest.mark.parametrize("layout", ["members", "data"])
-def test_two_devices_train_as_one(root, trained, tmp_path, layout):
-  config = make_config(root, parallel__layout=layout, parallel__num_devices=2)
+@pytest.mark.parametrize(
+  ("layout", "streamed"), [("members", True), ("data", False)]
+)
+def test_two_devices_train_as_one(root, trained, tmp_path, layout, streamed):
+  """Also where the host cuts both images of a crop."""
+  config = make_config(
+    root,
+    parallel__layout=layout,
+    parallel__num_devices=2,
+    eval__corruptions__jpeg=(),
+    **({"data__device_bytes": 1} if streamed else {}),
+  )
   run(config, tmp_path / layout)
-  expected = rows_of(trained)
+  text, expected_text = (
+    (folder / "metrics.jsonl").read_text()
+    for folder in (tmp_path / layout, trained)
+  )
+  steps = [
+    [
+      line["loss"]
+      for line in map(json.loads, lines.splitlines())
+      if "loss" in line
+    ]
+    for lines in (text, expected_text)
+  ]
+  assert steps[1]
+  np.testing.assert_allclose(*steps, rtol=2e-3)
+  expected = [row for row in rows_of(trained) if row["corruption"] is None]
   found = rows_of(tmp_path / layout)
   assert len(found) == len(expected)
   for one, other in zip(found, expected, strict=True):
@@ -164,12 +181,11 @@ def test_pairs_classes_and_fine_tuning_go_together(own_tuned):
   assert found.class_names == ("a", "b")
 
 
-@pytest.mark.parametrize("at_end", [False, True])
-def test_a_kill_costs_a_fine_tuned_run_nothing(own_tuned, tmp_path, at_end):
-  """In pretrain, and at its end, where it reads those weights again."""
+def test_a_kill_costs_a_fine_tuned_run_nothing(own_tuned, tmp_path):
+  """At the end of pretrain, where it reads those weights again."""
   root, whole = own_tuned
   workdir = tmp_path / "resumed"
-  test_train.copy_killed(whole, workdir, at_end=at_end)
+  test_train.copy_killed(whole, workdir, at_end=True)
   run(make_config(root, **TUNED), workdir)
   test_train.assert_same_run(workdir, whole)
 
