@@ -56,7 +56,7 @@ def test_shapes_of_the_networks(shape):
   assert_same_values_and_gradients(x, kernel, (stride, stride), "SAME")
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(
   size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
   width=st.tuples(st.integers(1, 9), st.integers(1, 9)),
