@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from launch import attempts, engine, local, sweep
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import rows as rows_lib
+from sr2_jax.records import weights as weights_lib
 from sr2_jax.report.reproduction import collect
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -21,9 +23,11 @@ PAIR = "--sweep=tests/tiny_sweep.py"
 TIMEOUT = 400  # seconds; compiling on a busy machine takes long
 
 
-@pytest.fixture(autouse=True)
-def _in_root(monkeypatch):
-  monkeypatch.chdir(ROOT)
+@pytest.fixture(scope="module", autouse=True)
+def _in_root():
+  with pytest.MonkeyPatch.context() as patch:
+    patch.chdir(ROOT)
+    yield
 
 
 def main(*arguments):
@@ -246,46 +250,57 @@ def has_checkpoint(workdir, name):
   )
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
-def test_kills_and_signals_cost_no_finished_run(environment, tmp_path):
-  """Killed in the first run, stopped by Ctrl-C in the second, then finished."""
-  with started(environment, tmp_path, PAIR) as process:
-    wait_for(has_checkpoint(tmp_path, "first"), process, tmp_path)
+@pytest.fixture(scope="module")
+def interrupted(environment, tmp_path_factory):
+  """A sweep that was killed in its first run, stopped in its second, and done.
+
+  Its folder, and the output of the sweep that was stopped and of the last one.
+  """
+  if not sys.platform.startswith("linux"):
+    pytest.skip("needs /proc")
+  workdir = tmp_path_factory.mktemp("runs")
+  with started(environment, workdir, PAIR) as process:
+    wait_for(has_checkpoint(workdir, "first"), process, workdir)
     [orphan] = children(process)
     os.kill(orphan, signal.SIGSTOP)  # It must not finish meanwhile.
     process.kill()
     process.wait()
 
   # What the killed sweep has left goes on; the next one waits for it.
-  with started(environment, tmp_path, PAIR) as process:
-    wait_for(lambda: "waiting for it" in output(tmp_path), process, tmp_path)
+  with started(environment, workdir, PAIR) as process:
+    wait_for(lambda: "waiting for it" in output(workdir), process, workdir)
     os.kill(orphan, signal.SIGKILL)
     # Meanwhile a second sweep is refused.
-    assert main(PAIR, f"--workdir={tmp_path}") == 4
-    wait_for(has_checkpoint(tmp_path, "control"), process, tmp_path)
+    assert main(PAIR, f"--workdir={workdir}") == 4
+    wait_for(has_checkpoint(workdir, "control"), process, workdir)
     process.send_signal(signal.SIGINT)
-    text = finish(process, tmp_path, 130)
-  assert "resuming pretrain at step" in text
-  assert "[2/2] control: " in text
-  assert "stopped: joint is saved at step" in text
-  assert "\nfirst    finished " in text
-  assert "\ncontrol  stopped " in text
+    stopped = finish(process, workdir, 130)
 
-  with started(environment, tmp_path, PAIR) as process:
-    text = finish(process, tmp_path, 0)
+  with started(environment, workdir, PAIR) as process:
+    return workdir, stopped, finish(process, workdir, 0)
+
+
+def test_kills_and_signals_cost_no_finished_run(interrupted):
+  """Killed in the first run, stopped by Ctrl-C in the second, then finished."""
+  workdir, stopped, text = interrupted
+  assert "resuming pretrain at step" in stopped
+  assert "[2/2] control: " in stopped
+  assert "stopped: joint is saved at step" in stopped
+  assert "\nfirst    finished " in stopped
+  assert "\ncontrol  stopped " in stopped
   assert "resuming joint at step" in text
   assert "\nfirst    finished before  -" in text
   assert "\ncontrol  finished " in text
-  rows = rows_lib.read(tmp_path / "control")
+  rows = rows_lib.read(workdir / "control")
   assert {
     (row.method, row.phase, row.loss_weight, row.seed)
     for row in rows
     if row.method != "bicubic"
   } == {("sr_continued_fsrcnn", "joint", 0.0, seed) for seed in (0, 1)}
 
-  logs = {path: path.stat().st_size for path in tmp_path.glob("[fc]*.log")}
+  logs = {path: path.stat().st_size for path in workdir.glob("[fc]*.log")}
   assert len(logs) == 2
-  assert main(PAIR, f"--workdir={tmp_path}") == 0
+  assert main(PAIR, f"--workdir={workdir}") == 0
   assert logs == {path: path.stat().st_size for path in logs}
 
 
@@ -300,24 +315,25 @@ def test_a_failed_run_costs_those_that_start_from_it(environment, tmp_path):
 
 
 def test_a_sweep_goes_on_where_only_kept_weights_are_left(
-  environment, tmp_path
+  environment, interrupted, tmp_path
 ):
   """Its pretraining is not trained again; the control has the same bits."""
+  before, *_ = interrupted
   workdir, results = tmp_path / "runs", tmp_path / "results"
-  control = workdir / "control"
-  with started(environment, workdir, PAIR) as process:
-    finish(process, workdir, 0)
-  expected = {
-    path: path.read_bytes()
-    for path in (control / "results.jsonl", *control.rglob("last.safetensors"))
-  }
-  assert len(expected) == 3
-  collect.collect(workdir, results)
-  shutil.rmtree(workdir)
+  collect.collect(before, results)
   shutil.copytree(results / collect.WEIGHTS, workdir)
   with started(environment, workdir, PAIR) as process:
     text = finish(process, workdir, 0)
   assert "\nfirst    finished before  -" in text
   assert "\ncontrol  finished " in text
-  for path, data in expected.items():
-    assert path.read_bytes() == data, path
+  name = "control/results.jsonl"
+  assert (workdir / name).read_bytes() == (before / name).read_bytes()
+  paths = sorted((before / "control").rglob("last.safetensors"))
+  assert len(paths) == 2
+  for path in paths:
+    expected, _ = weights_lib.read(path)
+    # What comes with them names the folder that the run has started from.
+    found, _ = weights_lib.read(workdir / path.relative_to(before))
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+      np.testing.assert_array_equal(found[name], array)
