@@ -342,7 +342,7 @@ def test_control_equals_sr2_at_loss_weight_zero():
     control.params["shared"],
     both.params["shared"],
   )
-  assert max(jax.tree.leaves(apart)) > 0.1
+  assert max(jax.tree.leaves(apart)) > 0.01  # 300 times as far
 
 
 SRMD = {
