@@ -277,8 +277,8 @@ def table(results):
     ]
   if "moments" in (found := results.get("kills", {})):
     lines += [
-      f"{found['kills']} kills in {found['runs']} runs, in "
-      f"{found['seconds']:,} s ({where(found)}):",
+      f"{found['kills']} kills in {found['runs']} runs, each compared with an "
+      f"undisturbed one, in {found['seconds']:,} s ({where(found)}):",
       "",
       "| killed while | times |",
       "|---|---|",

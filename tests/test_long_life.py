@@ -110,7 +110,7 @@ def test_table():
   assert "for 4,001 steps in 1,234 s (D, S):\n\n| steps |" in text
   assert "| 2,000 | 11 MB | 30 MB | 5 | 6 |" in text
   assert "that is 2.00 MB a checkpoint" in text
-  assert "5 kills in 2 runs, in 1,234 s (D, S):\n\n| killed while |" in text
+  assert "undisturbed one, in 1,234 s (D, S):\n\n| killed while |" in text
   assert "| start | 3 |" in text
   assert text.endswith(
     "\n\nSteps: nothing is wrong.\n\nKills: it.\n\nKills: differs."
