@@ -132,33 +132,6 @@ def test_crops_stream_to_the_same_numbers(photos, sized, trained, tmp_path):
   test_train.assert_same_run(tmp_path / "streamed", trained)
 
 
-@pytest.fixture(scope="module")
-def unequal(tmp_path_factory):
-  """Nine bright images, and three dark ones of another class."""
-  folder = tmp_path_factory.mktemp("unequal")
-  random = np.random.default_rng(2)
-  for number in range(24):
-    label, low = ("rare", 0) if number % 4 == 0 else ("often", 128)
-    (folder / label).mkdir(exist_ok=True)
-    pixels = random.integers(low, low + 128, (SIDE, SIDE), np.uint8)
-    Image.fromarray(pixels).save(folder / label / f"{number:02}.png")
-  return folder
-
-
-def test_weighted_classes_train_another_network(unequal, tmp_path):
-  """Kills and streams are in test_own_pairs, several devices in test_steps."""
-  changes = {
-    "model__wiring": "parallel", "num_seeds": 1, "pretrain__num_epochs": 0,
-    "joint__num_epochs": 1, "eval__every_epochs": 1,
-  }  # fmt: skip
-  losses = []
-  for kind in ("none", "balanced"):
-    workdir = tmp_path / kind
-    run(make_config(unequal, loss__class_weights=kind, **changes), workdir)
-    losses.append([row["loss_classifier"] for row in test_train.rows(workdir)])
-  assert not np.allclose(*losses, rtol=0.05)
-
-
 def test_plates_with_a_table_are_classified(tmp_path, photos):
   """Odd sides are cropped, classes joined, and their names come out again."""
   random = np.random.default_rng(1)

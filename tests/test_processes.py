@@ -8,7 +8,7 @@ from tests import processes
 # load JAX is seen within two seconds. `peers/test_group` kills process 1 too.
 NAMES = (
   "differ_config_start", "differ_code_start", "differ_packages_start",
-  "differ_workdir_start", "is_gone_0_step", "fails_1", "own_images",
+  "differ_workdir_start", "is_gone_0_step", "fails_1",
 )  # fmt: skip
 
 

@@ -201,6 +201,9 @@ def unknown_field(field: str) -> str:
 
 def _nearest_field(field: str) -> str | None:
   """The field of the most similar name, or last word of the name."""
+  # Comparing half a megabyte takes long, and it is like no name.
+  if len(field) > 4 * max(map(len, CHECKS)):
+    return None
 
   def likeness(name: str) -> tuple[float, float]:
     whole = difflib.SequenceMatcher(None, field, name).ratio()
