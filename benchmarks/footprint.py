@@ -2,8 +2,8 @@
 
   python -m benchmarks.footprint
 
-Trains and evaluates SR2_FSRCNN x4 for some steps in several sizes, each in a
-process of its own, on the CPU. Prints a table. "By shapes" is known before any
+Trains and evaluates SR2_FSRCNN x4 for some steps in several sizes, each in
+its own process, on the CPU. Prints a table. "By shapes" is known before any
 memory is allocated. "Compiled" has what the compiler counts for a step or a
 batch of an evaluation in place of these. "Measured" is the largest resident set
 beyond that before the first step, with images loaded and programs on disk.

@@ -11,8 +11,8 @@ from typing import Protocol
 from launch import fleet
 from sr2_jax import errors
 
-# Seconds between two looks; after a look that failed; until an end is told
-# without a look.
+# In seconds: how often to look, how soon to look again after a failure, and
+# when to report that a run has ended without having looked.
 _EVERY, _AGAIN, _LONGEST = 60.0, 5.0, 180.0
 # What these mean depends on DONE.
 _WITH_DONE = (errors.DONE, errors.DIVERGED)
@@ -49,8 +49,8 @@ class Look(Protocol):
 class Gang:
   """The processes of a run in a bucket, as a `fleet.Gang`.
 
-  The end of the last process is told once this machine has what it left in the
-  bucket.
+  The end of the last process is reported once this machine has fetched what it
+  left in the bucket.
 
   Args:
     gang: the processes.

@@ -67,6 +67,12 @@ def read(path: str | os.PathLike[str]) -> Any:
   return parse(files.read(path, most=_MOST_BYTES))
 
 
+def as_whole(value: Any) -> Any:
+  """3 for 3.0, as other programs write it; anything else as it is."""
+  is_one = isinstance(value, float) and value.is_integer()
+  return int(value) if is_one else value
+
+
 def whole(value: Any) -> int:
   """A whole number, also one that a program has written as 3.0.
 

@@ -1,7 +1,7 @@
 """Lists of the files that a bucket holds of a folder; no JAX.
 
-A file is stored in parts. Each part is an object of its own, and is written
-only once. A list names all parts of all files. It is put last, under a number
+A file is stored in parts. Each part is a separate object, and is written only
+once. A list names all parts of all files. It is put last, under a number
 that no list had before, so that what it names is complete. The newest one
 counts.
 """

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from sr2_jax import names
+from sr2_jax import json_files, names
 
 LARGEST_FLOAT32 = 3.4028234663852886e38
 # Values of a list: networks or levels that are computed side by side, and
@@ -32,8 +32,7 @@ class Check:
     """A value from a file, where other programs write 3.0 for 3."""
     if isinstance(value, list):
       return [self.as_written(item) for item in value]
-    is_one = self.is_whole and isinstance(value, float) and value.is_integer()
-    return int(value) if is_one else value
+    return json_files.as_whole(value) if self.is_whole else value
 
 
 def boolean() -> Check:

@@ -14,6 +14,7 @@ from sr2_jax.config import accepted
 LARGEST_SEED = 2**32 - 1
 # Characters of a value in a message.
 _LONGEST_VALUE = 100
+_LONGEST_COMPARED = 1000  # characters of a field's name
 _NUM_IDENTITY_MAPPINGS = 16
 # More than any training has: a larger number is a mistake, and some would
 # overflow far from here. What fits into memory is found out later.
@@ -201,15 +202,16 @@ def unknown_field(field: str) -> str:
 
 def _nearest_field(field: str) -> str | None:
   """The field of the most similar name, or last word of the name."""
-  # Comparing half a megabyte takes long, and it is like no name.
-  if len(field) > 4 * max(map(len, CHECKS)):
-    return None
+
+  def ratio(typed: str, name: str) -> float:
+    # Half a megabyte takes long to compare, and is like no name.
+    if len(typed) > _LONGEST_COMPARED:
+      return 0.0
+    return difflib.SequenceMatcher(None, typed, name).ratio()
 
   def likeness(name: str) -> tuple[float, float]:
-    whole = difflib.SequenceMatcher(None, field, name).ratio()
-    last = difflib.SequenceMatcher(
-      None, field.rpartition(".")[2], name.rpartition(".")[2]
-    ).ratio()
+    whole = ratio(field, name)
+    last = ratio(field.rpartition(".")[2], name.rpartition(".")[2])
     return max(whole, last), whole
 
   nearest = max(CHECKS, key=likeness)

@@ -170,13 +170,13 @@ def _opened(path: pathlib.Path) -> Iterator[ImageFile.ImageFile]:
     raise _too_large(path) from error
   # Pillow reports damage in many ways: OSError, SyntaxError, zlib.error ...
   except Exception as error:
-    problem = " ".join(str(error).split()) or type(error).__name__
+    problem = errors.reason(error)
     if isinstance(error, Image.UnidentifiedImageError):
       problem = "empty" if not path.stat().st_size else "none of the formats"
     elif isinstance(error, OSError) and error.strerror:
       problem = error.strerror
     raise errors.UserError(
-      f"{paths.shown(path)}: cannot be read as an image ({problem[:200]})."
+      f"{paths.shown(path)}: cannot be read as an image ({problem})."
     ) from error
 
 

@@ -55,12 +55,9 @@ def as_written(kinds: tuple[Any, ...], value: Any) -> Any:
     kinds: the field's type, and NoneType after it if it may be None.
     value: from JSON.
   """
-  if isinstance(value, float):
-    if len(kinds) > 1 and math.isnan(value):
-      return None
-    if kinds[:1] == (int,) and value.is_integer():
-      return json_files.whole(value)
-  return value
+  if isinstance(value, float) and len(kinds) > 1 and math.isnan(value):
+    return None
+  return json_files.as_whole(value) if kinds[:1] == (int,) else value
 
 
 def _is(kind: type, value: Any) -> bool:

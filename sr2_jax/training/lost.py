@@ -1,4 +1,4 @@
-"""What a run folder has lost since its run last wrote there, and who is told.
+"""Finds and reports what a run folder has lost since the run last wrote to it.
 
 The run goes on, because nothing else would bring it back: it says what is gone,
 and config.json records it.

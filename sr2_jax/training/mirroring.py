@@ -66,7 +66,7 @@ class InBucket(OnDisk):
     self._url, self._sender = url, sender
 
   def compare(self, folder: pathlib.Path) -> None:
-    """Nothing: each process has a folder of its own."""
+    """Does nothing, because each process has its own folder."""
 
   def request(self, is_saving: Callable[[], bool] | None = None) -> None:
     """As `OnDisk.request`."""

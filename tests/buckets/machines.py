@@ -32,7 +32,7 @@ sys.exit(sweep.main())
 
 
 class Machine:
-  """A machine of its own: nothing that it wrote is on another one."""
+  """A separate machine, which sees nothing that the others wrote to disk."""
 
   def __init__(self, server, folder, programs):
     self.folder = folder
@@ -90,7 +90,7 @@ def newest(url):
 
 
 def files(folder):
-  """What a run has to have again, to the bit."""
+  """The files that two runs must have in common, byte for byte."""
   names = ["metrics.jsonl", "results.jsonl"]
   names += [str(x.relative_to(folder)) for x in folder.glob("weights/*/*/*")]
   return {name: (folder / name).read_bytes() for name in names}
