@@ -16,7 +16,9 @@ from tests.faults import pytest_addoption, pytest_configure
 
 __all__ = ["pytest_addoption", "pytest_configure"]
 
-cpu_tuning.convolve_without_ynnpack()  # As sr2_jax.main does.
+# As sr2_jax.main does.
+cpu_tuning.look_for_garbage_rarely()
+cpu_tuning.convolve_without_ynnpack()
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -1,4 +1,5 @@
 import functools
+import gc
 import importlib.util
 import os
 import platform
@@ -52,6 +53,24 @@ def test_programs_reuse_freed_memory():
   Without preparation each run touches all of its pages again.
   """
   assert page_faults(prepared=True) < 0.4 * page_faults(prepared=False)
+
+
+def test_garbage_is_looked_for_rarely():
+  before = gc.get_threshold()
+  try:
+    gc.set_threshold(700, 10, 10)
+    assert collections_of_many_objects() > 50
+    cpu_tuning.look_for_garbage_rarely()
+    assert collections_of_many_objects() < 5
+  finally:
+    gc.set_threshold(*before)
+
+
+def collections_of_many_objects():
+  first = gc.get_stats()[0]["collections"]
+  kept = [[] for _ in range(100_000)]
+  assert len(kept) == 100_000
+  return gc.get_stats()[0]["collections"] - first
 
 
 GIVING_BACK = """

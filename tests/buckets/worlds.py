@@ -1,6 +1,8 @@
 """A folder that is mirrored to a store in memory, for tests."""
 
 import contextlib
+import os
+import pathlib
 import time
 
 from sr2_jax.buckets import fetch, lists, owner
@@ -31,11 +33,14 @@ def write(folder, **contents):
 
 def read(folder):
   """The files of a folder that are mirrored."""
-  return {
-    path.relative_to(folder).as_posix(): path.read_text()
-    for path in folder.rglob("*")
-    if path.is_file() and ".mirror" not in path.parts
-  }
+  found = {}
+  for parent, folders, files in os.walk(folder):
+    if ".mirror" in folders:  # It changes while files are sent.
+      folders.remove(".mirror")
+    for name in files:
+      path = pathlib.Path(parent, name)
+      found[path.relative_to(folder).as_posix()] = path.read_text()
+  return found
 
 
 @contextlib.contextmanager
