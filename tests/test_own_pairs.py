@@ -102,22 +102,19 @@ def test_a_kill_costs_nothing(root, trained, tmp_path):
   test_train.assert_same_run(workdir, trained)
 
 
-@pytest.mark.parametrize(
-  ("layout", "streamed"), [("members", True), ("data", False)]
-)
-def test_two_devices_train_as_one(root, trained, tmp_path, layout, streamed):
-  """Also where the host cuts both images of a crop."""
+def test_two_devices_train_as_one(root, trained, tmp_path):
+  """The host cuts both images of a crop, and both devices share a batch."""
   config = make_config(
     root,
-    parallel__layout=layout,
+    parallel__layout="data",
     parallel__num_devices=2,
     eval__corruptions__jpeg=(),
-    **({"data__device_bytes": 1} if streamed else {}),
+    data__device_bytes=1,
   )
-  run(config, tmp_path / layout)
+  run(config, tmp_path / "two")
   text, expected_text = (
     (folder / "metrics.jsonl").read_text()
-    for folder in (tmp_path / layout, trained)
+    for folder in (tmp_path / "two", trained)
   )
   steps = [
     [
@@ -130,7 +127,7 @@ def test_two_devices_train_as_one(root, trained, tmp_path, layout, streamed):
   assert steps[1]
   np.testing.assert_allclose(*steps, rtol=2e-3)
   expected = [row for row in rows_of(trained) if row["corruption"] is None]
-  found = rows_of(tmp_path / layout)
+  found = rows_of(tmp_path / "two")
   assert len(found) == len(expected)
   for one, other in zip(found, expected, strict=True):
     assert one["metric"] == other["metric"]

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import itertools
 import json
 import os
 import pathlib
@@ -145,25 +144,33 @@ def copy_killed(run, workdir, *, phase="pretrain", at_end=False):
     at_end: whether it was killed at the last one instead.
   """
   shutil.copytree(run, workdir)
+  (workdir / "DONE").unlink()
   checkpoints = workdir / "checkpoints"
-  gone = names.PHASES[names.PHASES.index(phase) + 1 :]
+  ended, *gone = names.PHASES[names.PHASES.index(phase) :]
   folders = [checkpoints / other for other in gone]
   if not at_end:
-    later = sorted((checkpoints / phase / "last").iterdir())[1:]
+    later = sorted((checkpoints / ended / "last").iterdir())[1:]
     assert later
-    folders += [*later, checkpoints / phase / "best"]
-  for folder in ("weights", "per_image", "examples"):
-    folders.append(workdir / folder)
+    folders += [*later, checkpoints / ended / "best"]
+  for other in (ended, *gone):
+    folders += (workdir / "weights").glob(f"{other}_*")
   for folder in folders:
     if folder.exists():
       shutil.rmtree(folder)
-  (workdir / "DONE").unlink()
+
   path = workdir / "results.jsonl"
   lines = path.read_text().splitlines(keepends=True)
-  earlier = itertools.takewhile(
-    lambda line: json.loads(line)["phase"] not in (phase, *gone), lines
+  of_lines = list(map(json.loads, lines))
+  kept = [row["phase"] in (ended, *gone) for row in of_lines].index(True)
+  path.write_text("".join(lines[:kept]))
+  before, after = (
+    {row["method"] for row in rows}
+    for rows in (of_lines[:kept], of_lines[kept:])
   )
-  path.write_text("".join(earlier))
+  for method in after - before:
+    (workdir / f"examples/{method}.npz").unlink()
+    for scores in (workdir / "per_image").glob(f"{method}_*.npz"):
+      scores.unlink()
 
 
 def assert_same_run(actual, expected):
@@ -524,19 +531,6 @@ def test_best_weights_are_those_of_the_lowest_validation_loss(
   assert (workdir / "images" / "curves_best_test.png").is_file()
 
 
-def test_init_from_continues_the_pretraining_of_another_run(
-  environment, uninterrupted, tmp_path
-):
-  """With the same settings, it reaches the same joint weights."""
-  source, _ = uninterrupted
-  workdir = tmp_path / "joint"
-  run(environment, workdir, f"--config.init_from={source / 'weights'}")
-  found, expected = digests(workdir), digests(source)
-  assert set(found) == {name for name in expected if "joint" in name}
-  for name, of_arrays in found.items():
-    assert of_arrays == expected[name], name
-
-
 def test_a_run_without_a_member_left_ends_and_says_so_again(quick, tmp_path):
   """All diverge at step 2, whatever else their call computed."""
   workdir = tmp_path / "diverged"
@@ -592,7 +586,6 @@ DIVERGING = (
   "--config.checkpoint.keep=9",
 )  # fmt: skip
 FATAL = ("--config.loss.l2=1e-5,3e38", "--config.joint.loss_weight=9,3e38")
-HEALTHY = ("--config.loss.l2=1e-5,2e-5", "--config.joint.loss_weight=9,5")
 
 
 @pytest.fixture(scope="module")
@@ -606,8 +599,29 @@ def identity(row):
   return row["seed"], row["l2"], row["loss_weight"]
 
 
-def test_members_that_diverge_cost_themselves_alone(quick, diverged, tmp_path):
-  """The other's numbers are those of the run in which all are healthy."""
+def losses(workdir, members):
+  """Of these members, while training and of the evaluation."""
+  while_training = [
+    row["loss"]
+    for row in rows(workdir)
+    if identity(row) in members and "loss" in row
+  ]
+  evaluated = [
+    row.value
+    for row in rows_lib.read(workdir)
+    if (row.seed, row.l2, row.loss_weight) in members
+    and row.metric == "loss_sr"
+  ]
+  assert while_training
+  assert evaluated
+  return while_training + evaluated
+
+
+def test_members_that_diverge_cost_themselves_alone(diverged, uninterrupted):
+  """The other's numbers are those of a run without them, up to rounding.
+
+  `training/test_steps.py` compares the bits of steps.
+  """
   workdir, text = diverged
   named = [line for line in text.splitlines() if line.startswith("  seed 0, ")]
   assert named[-3:] == [
@@ -619,41 +633,22 @@ def test_members_that_diverge_cost_themselves_alone(quick, diverged, tmp_path):
   done = [json.loads(x) for x in (workdir / "DONE").read_text().splitlines()]
   assert [row.get("diverged_at") for row in done] == [None, 1, 1, 1]
 
-  healthy = tmp_path / "healthy"
-  run(quick, healthy, *DIVERGING, *HEALTHY)
   living = {(0, 1e-5, None), (0, 1e-5, 9.0)}
-  own = [row for row in rows(workdir) if identity(row) in living]
-  assert own == [row for row in rows(healthy) if identity(row) in living]
   ended = [row for row in rows(workdir) if identity(row) not in living]
   assert [
     (row["phase"], row["diverged_at"], *identity(row)) for row in ended
   ] == [("pretrain", 1, 0, 3e38, None), ("joint", 1, 0, 1e-5, 3e38)]
-
-  results, expected = (
-    [row for row in rows_lib.read(folder) if row.phase != "none"]
-    for folder in (workdir, healthy)
-  )
-  assert {(row.seed, row.l2, row.loss_weight) for row in results} == living
-  assert results == [
-    row for row in expected if (row.seed, row.l2, row.loss_weight) in living
-  ]
   weights = sorted((workdir / "weights").glob("*/*/*.safetensors"))
   assert [path.relative_to(workdir).parts[2] for path in weights] == (
     ["seed_0_l2_1e-05_lambda_9.0"] * 2 + ["seed_0_l2_1e-05"] * 2
   )
-
-  for phase, step in (("pretrain", 20), ("joint", 8)):
-    actual, other = (
-      ocp.StandardCheckpointer().restore(
-        folder / f"checkpoints/{phase}/last/{step:08d}/state"
-      )
-      for folder in (workdir, healthy)
-    )
-    for array, array_of_other in zip(
-      jax.tree.leaves(actual), jax.tree.leaves(other), strict=True
-    ):
-      assert np.isfinite(array).all()
-      np.testing.assert_array_equal(array[0], array_of_other[0])
+  expected = losses(uninterrupted[0], living)
+  np.testing.assert_allclose(losses(workdir, living), expected, rtol=1e-2)
+  assert {
+    (row.seed, row.l2, row.loss_weight)
+    for row in rows_lib.read(workdir)
+    if row.phase != "none"
+  } == living
 
 
 def test_a_finished_run_says_again_who_diverged(quick, diverged):
@@ -674,7 +669,8 @@ def test_a_resumed_run_knows_who_diverged(quick, diverged, tmp_path):
   text = run(quick, workdir, *DIVERGING, *FATAL, expect=errors.DIVERGED)
   assert_same_run(workdir, diverged[0])
   assert (workdir / "DONE").read_bytes() == (diverged[0] / "DONE").read_bytes()
-  assert text.count("\ndiverged: seed 0, L2 3e+38: step 1 of pretrain") == 1
+  assert "\ndiverged: seed 0, L2 3e+38: step 1 of pretrain" not in text
+  assert text.splitlines()[-3:] == diverged[1].splitlines()[-3:]
 
 
 def test_a_run_starts_from_living_members(quick, diverged, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from flax import traverse_util
 
 from experiments import default
-from sr2_jax import errors, train
+from sr2_jax import errors
 from sr2_jax.config import checks, derived, record, source_checks
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.records import weights
@@ -250,26 +250,3 @@ def test_both_phases_have_epochs_of_their_own(stored):
   assert derived.phases(config) == ("joint",)
   config = make_config(init_from=str(stored), fine_tune=True)
   assert derived.phases(config) == ("pretrain", "joint")
-
-
-def test_released_weights_go_on_where_they_were(
-  tmp_path, programs_of_runs, monkeypatch, settings_of_jax
-):
-  """They read digits before this run has learned anything."""
-  monkeypatch.setenv("SR2_JAX_CACHE_DIR", str(programs_of_runs))
-  config = tiny.get_config()
-  config.init_from, config.fine_tune = "sr2_fsrcnn_x4_mnist", True
-  config.pretrain.num_epochs, config.joint.num_epochs = 0, 1
-  config.eval.epochs = ()
-  checks.validate(config)
-  train.train_and_evaluate(config, tmp_path / "run")
-  rows = rows_lib.read(tmp_path / "run")
-  found = {
-    row.seed: row.value
-    for row in rows
-    if (row.metric, row.noise_variance, row.split) == ("accuracy", 0.0, "test")
-    and row.corruption is None
-  }
-  assert found.keys() == {0, 1}
-  assert min(found.values()) > 0.6
-  assert {row.pretrain_epochs for row in rows if row.phase == "joint"} == {0}
