@@ -16,6 +16,7 @@ from sr2_jax.config import derived
 from sr2_jax.data import dataset
 from sr2_jax.evaluation import program, scores
 from sr2_jax.training import inputs, population, steps
+from sr2_jax.training import network as network_lib
 from sr2_jax.training import phase as phase_lib
 
 # The paper's lambda for each wiring; "none" does not use it.
@@ -151,7 +152,50 @@ def evaluation(case: dict[str, Any]) -> prepared.Prepared:
   """
   images, labels, source = digits.test(case["num_images"])
   work = evaluation_of(images, labels, parallel.layout("data", 0))
-  return prepared.Prepared(work, {"images": source})
+  config = config_of("sr2_fsrcnn", 4)
+  num_levels = len(config.eval.noise_variances)
+  flop = num_levels * _flop_of_image(config, images.shape[1:])
+  facts = {"images": source, "flop_per_image": flop, "levels": num_levels}
+  return prepared.Prepared(work, facts)
+
+
+def _flop_of_image(config: Any, image_shape: tuple[int, ...]) -> float:
+  """Operations of the network for an image at one noise level.
+
+  By XLA's own convolutions as they are lowered, whichever forms are used.
+  """
+  height, width, channels = image_shape
+  network = network_lib.build(
+    config, (height, width, channels), 10, phase="joint", platform="portable"
+  )
+  seed = jax.ShapeDtypeStruct((), np.uint32)
+  low_res = jax.ShapeDtypeStruct((1, *network.low_res_shape), np.float32)
+  lowered = jax.jit(network.apply).lower(
+    jax.eval_shape(network.init, seed),
+    low_res,
+    jax.ShapeDtypeStruct((), np.float32),
+  )
+  cost = lowered.cost_analysis()
+  assert isinstance(cost, dict), "XLA gives it for every platform"
+  return float(cost["flops"])
+
+
+def matrix_product(case: dict[str, Any]) -> prepared.Prepared:
+  """Products of two square matrices in float32.
+
+  Args:
+    case: "side".
+  """
+  side = case["side"]
+  x = jax.random.normal(jax.random.key(0), (side, side))
+  product = jax.jit(jnp.matmul)
+
+  def work(count: int) -> None:
+    for _ in range(count):
+      product(x, x).block_until_ready()
+
+  work(1)  # Compiles.
+  return prepared.Prepared(work, {"flop": 2 * side**3})
 
 
 def evaluation_of(
@@ -228,4 +272,5 @@ KINDS = {
   "training_step": training_step,
   "step_inputs": step_inputs,
   "evaluation": evaluation,
+  "matrix_product": matrix_product,
 }

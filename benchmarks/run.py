@@ -49,6 +49,7 @@ MEASURE: dict[str, Callable[[goals.Row, Context], records.Measurement]] = {
   "geometric_mean": lambda row, it: training.geometric_mean(it.measured),
   "inputs": lambda row, it: training.inputs(it.measured),
   "evaluation": lambda row, it: evaluation.measure(it.both, it.effort),
+  "evaluation_rate": lambda row, it: evaluation.rate(it.measured),
   "population": lambda row, it: programs.population(),
   "quickstart_cold": lambda row, it: programs.quickstart(),
   "quickstart_warm": lambda row, it: programs.quickstart_warm(it.measured),

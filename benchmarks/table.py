@@ -10,13 +10,13 @@ from typing import Any
 
 from benchmarks import goals, records
 
-HEADER = ("what", "ours", "PyTorch's", "ratio", "at least", "aim", "")
+HEADER = ("what", "ours", "PyTorch's", "ratio", "goal", "result")
 
 # Load per core above which times mean nothing. A minute after other work ended,
 # the load is still a third of what it was.
 _BUSY = 0.4
 
-AIM_MET, MET, MISSED = "aim met", "met", "missed"
+MET, MISSED = "met", "missed"
 NOT_MEASURED, FAILED = "not measured", "failed"
 
 
@@ -36,15 +36,17 @@ def number(value: float | None, unit: str) -> str:
       return f"{value:,.{digits}f} {unit}"
 
 
-def goal(value: float, row: goals.Row) -> str:
-  """A row's goal, such as "≥ 0.6" or "≤ 120 s"."""
+def goal(row: goals.Row) -> str:
+  """A row's goal, such as "≥ 1.0" or "≤ 60 s"; a dash if it has none."""
+  if row.goal is None:
+    return "-"
   if row.is_ratio:
-    return f"≥ {value:.1f}" if value < 5 else f"≥ {value:.0f}"
-  return f"≤ {value:g} {row.unit}"
+    return f"≥ {row.goal:.1f}"
+  return f"{'≥' if row.more else '≤'} {row.goal:g} {row.unit}"
 
 
 def verdict(row: goals.Row, measurement: records.Measurement | None) -> str:
-  """Verdict on a row: aim met, met, missed, not measured or failed."""
+  """Met, missed, not measured, failed, or a dash if there is no goal."""
   if measurement is None:
     return NOT_MEASURED
   if measurement.error:
@@ -52,10 +54,10 @@ def verdict(row: goals.Row, measurement: records.Measurement | None) -> str:
   value = measurement.ratio if row.is_ratio else measurement.ours
   if value is None:
     return NOT_MEASURED
-  sign = 1 if row.is_ratio else -1
-  if sign * value >= sign * row.aim:
-    return AIM_MET
-  return MET if sign * value >= sign * row.at_least else MISSED
+  if row.goal is None:
+    return "-"
+  sign = 1 if row.is_ratio or row.more else -1
+  return MET if sign * value >= sign * row.goal else MISSED
 
 
 def cells(
@@ -73,8 +75,7 @@ def cells(
     number(ours, row.unit),
     theirs,
     number(shown.ratio, "x"),
-    goal(row.at_least, row),
-    goal(row.aim, row),
+    goal(row),
     verdict(row, measurement),
   )
 
