@@ -11,6 +11,7 @@ from sr2_jax import cpu_tuning
 cpu_tuning.convolve_without_ynnpack()  # As sr2_jax.main does.
 jax.config.update("jax_num_cpu_devices", 8)
 
+import numpy as np  # noqa: E402
 
 from sr2_jax import parallel  # noqa: E402
 from sr2_jax.training import layout as layout_lib  # noqa: E402
@@ -25,7 +26,7 @@ def main():
   state = test_steps.make_state(model, optimizer, members.seeds)
   data = test_steps.make_data()
   found = {}
-  for num_devices in (1, 2, 8):
+  for num_devices in (1, 2, 3, 8):
     choice = layout_lib.choose(
       (members.size,),
       batch_size=test_steps.BATCH,
@@ -48,6 +49,8 @@ def main():
       found[num_devices], found[1], tolerance=test_steps.ROUNDING
     )
     print(choice.line, flush=True)
+  # With a member on each device, idle ones beside them change no bit.
+  jax.tree.map(np.testing.assert_array_equal, found[8], found[3])
 
 
 if __name__ == "__main__":

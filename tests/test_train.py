@@ -146,13 +146,13 @@ def copy_killed(run, workdir, *, phase="pretrain", at_end=False):
   shutil.copytree(run, workdir)
   (workdir / "DONE").unlink()
   checkpoints = workdir / "checkpoints"
-  ended, *gone = names.PHASES[names.PHASES.index(phase) :]
-  folders = [checkpoints / other for other in gone]
+  unfinished = names.PHASES[names.PHASES.index(phase) :]
+  folders = [checkpoints / other for other in unfinished[1:]]
   if not at_end:
-    later = sorted((checkpoints / ended / "last").iterdir())[1:]
+    later = sorted((checkpoints / phase / "last").iterdir())[1:]
     assert later
-    folders += [*later, checkpoints / ended / "best"]
-  for other in (ended, *gone):
+    folders += [*later, checkpoints / phase / "best"]
+  for other in unfinished:
     folders += (workdir / "weights").glob(f"{other}_*")
   for folder in folders:
     if folder.exists():
@@ -160,12 +160,11 @@ def copy_killed(run, workdir, *, phase="pretrain", at_end=False):
 
   path = workdir / "results.jsonl"
   lines = path.read_text().splitlines(keepends=True)
-  of_lines = list(map(json.loads, lines))
-  kept = [row["phase"] in (ended, *gone) for row in of_lines].index(True)
+  found = list(map(json.loads, lines))
+  kept = [row["phase"] in unfinished for row in found].index(True)
   path.write_text("".join(lines[:kept]))
   before, after = (
-    {row["method"] for row in rows}
-    for rows in (of_lines[:kept], of_lines[kept:])
+    {row["method"] for row in part} for part in (found[:kept], found[kept:])
   )
   for method in after - before:
     (workdir / f"examples/{method}.npz").unlink()
@@ -529,6 +528,19 @@ def test_best_weights_are_those_of_the_lowest_validation_loss(
     for member, of in losses.items()
   }
   assert (workdir / "images" / "curves_best_test.png").is_file()
+
+
+def test_init_from_continues_the_pretraining_of_another_run(
+  environment, uninterrupted, tmp_path
+):
+  """With the same settings, it reaches the same joint weights."""
+  source, _ = uninterrupted
+  workdir = tmp_path / "joint"
+  run(environment, workdir, f"--config.init_from={source / 'weights'}")
+  found, expected = digests(workdir), digests(source)
+  assert set(found) == {name for name in expected if "joint" in name}
+  for name, of_arrays in found.items():
+    assert of_arrays == expected[name], name
 
 
 def test_a_run_without_a_member_left_ends_and_says_so_again(quick, tmp_path):

@@ -178,9 +178,7 @@ def _peak_gb(device: Any) -> float | None:
 
 def _flop(training: Training) -> float | None:
   """Operations of a step, by XLA's plain convolutions as they are lowered."""
-  lowered = training.lower(steps_per_call=1, convolution="portable")
-  cost = lowered.cost_analysis()
-  return float(cost["flops"]) if isinstance(cost, dict) else None
+  return ours.flop_of(training.lower(steps_per_call=1, convolution="portable"))
 
 
 def memory(case: plan.Case, sizes: plan.Sizes, device: Any) -> dict[str, float]:

@@ -325,7 +325,7 @@ def test_one_to_eight_devices_do_not_change_the_result():
     cwd=pathlib.Path(__file__).parents[2],
   )
   assert done.returncode == 0, done.stderr
-  assert len(done.stdout.splitlines()) == 3
+  assert len(done.stdout.splitlines()) == 4
 
 
 def test_training_is_repeatable_bit_for_bit(start, joint, data):
