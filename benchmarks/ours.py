@@ -230,23 +230,23 @@ def evaluation_of(
     num_shards=layout.num_shards,
     axis_name=layout.axis_name,
   )
-  mapped = layout.map(program.create(settings))
-  variables = layout.put_members(phase.create_state().variables)
+  of_shared = layout.map_each(program.create(settings))(
+    layout.put_members(phase.create_state().variables)
+  )
   if noise_variances is None:
     noise_variances = config.eval.noise_variances
   variances = np.asarray(noise_variances, np.float32)
   split = dataset.Split(images, labels)
 
   def start(batch: program.EvalBatch) -> Any:
-    shared = layout.put_shared((batch, variances))
-    return mapped(variables, (), shared)
+    return of_shared(layout.put_shared((batch, variances)))
 
   def batches() -> Iterator[program.EvalBatch]:
     return scores.batches(split, batch_size=config.eval.batch_size)
 
   def work(count: int) -> None:
     for _ in range(count):
-      scores.measure(start, layout.fetch_members, batches(), num_classes=10)
+      scores.measure(start, layout.fetch_each, batches(), num_classes=10)
 
   jax.block_until_ready(start(next(batches())))  # Compiles.
   return work

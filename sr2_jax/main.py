@@ -144,10 +144,10 @@ def run(command: command_line.Command) -> None:
 
   processes = group.current()
   cpu_tuning.prepare(with_devices=processes.count == 1)
-  from sr2_jax import parallel, train
+  from sr2_jax import cluster, train
 
   if isinstance(processes, group.Group):
-    parallel.initialize(processes)
+    cluster.initialize(processes)
     cpu_tuning.find_devices()
   work = {
     "train": train.train_and_evaluate,
@@ -165,15 +165,15 @@ def _place(command: command_line.Command) -> meeting.Place:
     from sr2_jax import cpu_tuning
 
     cpu_tuning.prepare(with_devices=False)
-    from sr2_jax import parallel
+    from sr2_jax import cluster
 
-    address, count, index = parallel.find_cluster(command.peer_timeout)
+    address, count, index = cluster.find(command.peer_timeout)
     try:
       command_line.check_place(address, count, index)
     except errors.UserError as error:
       raise errors.UserError(
         f"--coordinator=auto: what the cluster says is no place: {error}\n"
-        f"{parallel.WITHOUT_CLUSTER}"
+        f"{cluster.WITHOUT}"
       ) from error
   assert address is not None
   assert count is not None

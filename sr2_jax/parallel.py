@@ -19,66 +19,12 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax._src import clusters
+from jax import lax
 from jax.experimental import multihost_utils
 
-from sr2_jax import errors, memory
-from sr2_jax.peers import group, relay
+from sr2_jax import memory
 
 _AXIS = "devices"
-# The way out where no cluster says which process this is.
-WITHOUT_CLUSTER = (
-  "Give --coordinator=HOST:PORT, --num_processes and --process_id instead."
-)
-# Seconds in which JAX's own heartbeats find nothing wrong.
-_NEVER = 10**6
-
-
-def find_cluster(timeout: int) -> tuple[str, int, int]:
-  """Address of process 0, number of processes, and which of them this is.
-
-  Args:
-    timeout: seconds that the cluster may take to answer.
-
-  Raises:
-    UserError: if no cluster says all three.
-  """
-  try:
-    found = clusters.ClusterEnv.auto_detect_unset_distributed_params(
-      None, None, None, None, None, timeout
-    )
-  except Exception as error:  # Each cluster fails in a way of its own.
-    raise errors.UserError(
-      "--coordinator=auto: the cluster cannot be read "
-      f"({errors.in_words(error)}).\n{WITHOUT_CLUSTER}"
-    ) from error
-  address, count, index, _ = found
-  if address is None or count is None or index is None:
-    raise errors.UserError(
-      "--coordinator=auto: there is no cluster here (TPU slice, Slurm or Open "
-      f"MPI).\n{WITHOUT_CLUSTER}"
-    )
-  return address, count, index
-
-
-def initialize(processes: group.Group) -> None:
-  """Tells JAX of the processes of this run, before its first use."""
-  host, port = processes.jax_address
-  bind_address = f"[::]:{port}"
-  if processes.index:
-    host, port = "127.0.0.1", relay.start((host, port))
-  host = f"[{host}]" if ":" in host else host
-  jax.distributed.initialize(
-    f"{host}:{port}",
-    processes.count,
-    processes.index,
-    coordinator_bind_address=bind_address,
-    initialization_timeout=int(processes.place.peer_timeout),
-    # A lost process is named by `peers`, long before JAX aborts this one.
-    heartbeat_timeout_seconds=_NEVER,
-  )
-  # JAX has set a handler of its own.
-  processes.listen_to_signals()
 
 
 def is_main_process() -> bool:
@@ -245,15 +191,31 @@ class Layout:
     Copies, because a view of a CPU buffer would change in the next step, which
     reuses the state's memory.
     """
+    return self.fetch_each([tree])
 
-    def fetch(leaf: jax.Array) -> np.ndarray:
+  def fetch_each(self, trees: Sequence[Any]) -> Any:
+    """As `fetch_members`, of what a function of `map_each` returned."""
+
+    def join(*leaves: jax.Array) -> np.ndarray:
+      parts = [self._on_host(leaf) for leaf in leaves]
+      array = np.concatenate(parts, axis=self._members_axis)
       if self.splits_data:
-        return np.array(leaf.addressable_data(0))
-      if jax.process_count() > 1:
-        leaf = multihost_utils.process_allgather(leaf, tiled=True)
-      return np.array(leaf).reshape(-1, *leaf.shape[2:])[: self.num_members]
+        return array
+      return array.reshape(-1, *array.shape[2:])[: self.num_members]
 
-    return jax.tree.map(fetch, tree)
+    return jax.tree.map(join, *trees)
+
+  @property
+  def _members_axis(self) -> int:
+    """Which axis of an array in this layout's form has the members."""
+    return 0 if self.splits_data else 1
+
+  def _on_host(self, leaf: jax.Array) -> np.ndarray:
+    if self.splits_data:
+      leaf = leaf.addressable_data(0)
+    elif jax.process_count() > 1:
+      leaf = multihost_utils.process_allgather(leaf, tiled=True)
+    return np.asarray(leaf)
 
   def _mapped(self, program: Callable[..., Any], *, donate: bool) -> Any:
     members_axis = None if self.splits_data else 0
@@ -332,6 +294,42 @@ class Layout:
     return lambda state, of_members, shared, *of_shards: mapped(
       state, of_members, shared, (shards, *of_shards)
     )
+
+  def map_each(
+    self,
+    program: Callable[..., Any],
+    *,
+    check: Callable[[int], None] | None = None,
+  ) -> Callable[[Any], Callable[[Any], list[Any]]]:
+    """As `map`, for one member on each device after another.
+
+    The program is that of a population of one: members add no time to its
+    compilation, and no memory but that of their results and a copy of `state`.
+
+    Args:
+      program: see `map`; its `of_members` are ().
+      check: likewise.
+
+    Returns:
+      A function of `state` in this layout's form, which returns a function of
+      `shared`. That one starts the program for every member. `fetch_each` takes
+      what it returns.
+    """
+    mapped = self.map(program, check=check)
+    pick = self.map(
+      lambda state, of_members, place, shard: jax.tree.map(
+        lambda x: lax.dynamic_slice_in_dim(x, place, 1), state
+      )
+    )
+
+    def of_state(state: Any) -> Callable[[Any], list[Any]]:
+      on_each = jax.tree.leaves(state)[0].shape[self._members_axis]
+      each = [state]
+      if on_each > 1:
+        each = [pick(state, (), np.int32(place)) for place in range(on_each)]
+      return lambda shared: [mapped(member, (), shared) for member in each]
+
+    return of_state
 
 
 def layout(name: str, num_devices: int) -> Layout:

@@ -38,7 +38,7 @@ def calls(monkeypatch):
     return call
 
   fakes = {
-    "parallel": ["initialize"],
+    "cluster": ["initialize"],
     "train": ["train_and_evaluate", "evaluate_checkpoint"],
   }
   for module, functions in fakes.items():
@@ -99,8 +99,8 @@ def test_evaluate_in_several_processes(calls):
 
 def test_coordinator_that_the_cluster_knows(calls, monkeypatch):
   monkeypatch.setattr(
-    sr2_jax.parallel,
-    "find_cluster",
+    sr2_jax.cluster,
+    "find",
     lambda timeout: (f"a:{timeout}", 8, 3),
     raising=False,
   )
@@ -112,10 +112,10 @@ def test_coordinator_that_the_cluster_knows(calls, monkeypatch):
 def test_a_coordinator_that_the_cluster_says_wrong(calls, monkeypatch, capsys):
   """Half a cluster: a job's variables without all that belong to them."""
   for name, value in (
-    ("find_cluster", lambda timeout: ("host:1", 2, 5)),
-    ("WITHOUT_CLUSTER", "Give the place instead."),
+    ("find", lambda timeout: ("host:1", 2, 5)),
+    ("WITHOUT", "Give the place instead."),
   ):
-    monkeypatch.setattr(sr2_jax.parallel, name, value, raising=False)
+    monkeypatch.setattr(sr2_jax.cluster, name, value, raising=False)
   assert main_lib.main(["main.py", QUICKSTART, "--coordinator=auto"]) == 2
   first, second = capsys.readouterr().err.splitlines()
   assert first.startswith("--coordinator=auto")

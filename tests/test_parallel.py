@@ -1,11 +1,9 @@
-import re
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sr2_jax import errors, parallel
+from sr2_jax import parallel
 
 
 def scale_and_sum(layout):
@@ -39,6 +37,35 @@ def test_every_layout_computes_what_one_device_does(name, num_devices, donate):
   np.testing.assert_array_equal(
     layout.fetch_members(state)["w"], w + 3 * factors * batch.sum()
   )
+
+
+@pytest.mark.parametrize("name", ["data", "members"])
+@pytest.mark.parametrize(
+  ("num_members", "num_devices"), [(1, 1), (4, 1), (4, 2), (3, 2), (1, 2)]
+)
+def test_a_program_for_each_member_in_turn(
+  name, num_members, num_devices, caplog
+):
+  """The results of `map`, from a program that sees one member."""
+  layout = parallel.layout(name, num_devices).of(num_members)
+  w = np.arange(2.0 * num_members, dtype=np.float32).reshape(-1, 2)
+  batch = np.arange(12.0, dtype=np.float32)
+  seen = []
+
+  def program(state, of_members, shared, shard):
+    seen.append(state["w"].shape)
+    return scale_and_sum(layout)(state, np.float32(1), shared, shard)
+
+  of_shared = layout.map_each(program)(layout.put_members({"w": w}))
+  with jax.log_compiles():
+    for factor in (1, 2):
+      started = of_shared(layout.put_shared(factor * batch))
+      np.testing.assert_array_equal(
+        layout.fetch_each(started)["w"], w + factor * batch.sum()
+      )
+  assert set(seen) == {(1, 2)}
+  compiled = [x for x in caplog.messages if "Finished XLA compilation" in x]
+  assert len(compiled) == 1
 
 
 @pytest.mark.parametrize("name", ["data", "members"])
@@ -203,45 +230,3 @@ def test_one_process_does_not_wait():
   parallel.barrier("nothing to wait for")
   assert parallel.num_processes() == 1
   assert parallel.is_main_process()
-
-
-CLUSTER_VARIABLES = {
-  "SLURM_JOB_ID": "7",
-  "SLURM_STEP_NODELIST": "node[3,5]",
-  "SLURM_NTASKS": "2",
-  "SLURM_PROCID": "1",
-  "SLURM_LOCALID": "0",
-}
-
-
-@pytest.fixture
-def no_cluster(monkeypatch):
-  """Whatever started the tests, this is no cluster."""
-  for name in CLUSTER_VARIABLES:
-    monkeypatch.delenv(name, raising=False)
-
-
-@pytest.mark.usefixtures("no_cluster")
-def test_a_cluster_says_who_this_is(monkeypatch):
-  """Guards the way to JAX's own detection, which is not public."""
-  for name, value in CLUSTER_VARIABLES.items():
-    monkeypatch.setenv(name, value)
-  address, count, index = parallel.find_cluster(5)
-  assert re.fullmatch(r"node3:\d+", address)
-  assert (count, index) == (2, 1)
-
-
-@pytest.mark.usefixtures("no_cluster")
-def test_no_cluster():
-  with pytest.raises(errors.UserError, match="there is no cluster here"):
-    parallel.find_cluster(5)
-
-
-@pytest.mark.usefixtures("no_cluster")
-def test_half_a_cluster(monkeypatch):
-  for name, value in CLUSTER_VARIABLES.items():
-    monkeypatch.setenv(name, value)
-  monkeypatch.setenv("SLURM_NTASKS", "many")
-  with pytest.raises(errors.UserError, match="cannot be read") as caught:
-    parallel.find_cluster(5)
-  assert len(str(caught.value).splitlines()) == 2

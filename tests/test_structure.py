@@ -15,6 +15,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 # use besides itself and GROUND.
 GROUND = {
   "buckets",
+  "cluster",
   "compilation",
   "cpu_tuning",
   "environment",

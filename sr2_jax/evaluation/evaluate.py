@@ -115,9 +115,7 @@ def evaluate(
       of_split = batches(run, split)
       scores = scores_lib.measure(
         start,
-        jax.device_get
-        if method.layout is None
-        else method.layout.fetch_members,
+        jax.device_get if method.layout is None else method.layout.fetch_each,
         _stoppable(run, of_split) if stoppable else of_split,
         num_classes=run.dataset.num_classes,
       )
@@ -178,9 +176,8 @@ def _starter(
     return lambda variables: (
       lambda batch: compiled(variables, (), (batch, levels), np.int32(0))
     )
-  check = footprint.evaluation_check(
-    run, "evaluating", group.field, len(levels)
-  )
+  of_fields = ("evaluating", group.field, len(levels))
+  check = footprint.evaluation_check(run, *of_fields)
   start = _on_devices(layout, settings, levels, check)
   return lambda variables: start(layout.put_members(variables))
 
@@ -192,10 +189,13 @@ def _on_devices(
   check: Callable[[int], None],
 ) -> Callable[[Any], scores_lib.Start]:
   """As from `_starter`, for weights on the devices."""
-  mapped = layout.map(program.create(settings), check=check)
-  return lambda variables: (
-    lambda batch: mapped(variables, (), layout.put_shared((batch, levels)))
-  )
+  mapped = layout.map_each(program.create(settings), check=check)
+
+  def start_with(variables: Any) -> scores_lib.Start:
+    of_shared = mapped(variables)
+    return lambda batch: of_shared(layout.put_shared((batch, levels)))
+
+  return start_with
 
 
 def _settings(
@@ -300,7 +300,7 @@ def validation(
       variables["batch_stats"] = layout.put_members(statistics)
     scores = scores_lib.measure(
       start_with(variables),
-      layout.fetch_members,
+      layout.fetch_each,
       batches(run, "validation"),
       num_classes=run.dataset.num_classes,
     )

@@ -1,4 +1,4 @@
-"""The evaluation of a batch: all members and all conditions, on one device."""
+"""The evaluation of a batch under all conditions, on one device."""
 
 import dataclasses
 from collections.abc import Mapping

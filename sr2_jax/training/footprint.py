@@ -15,11 +15,9 @@ import jax
 from sr2_jax import errors, memory, parallel
 from sr2_jax.config import derived
 from sr2_jax.imaging import metrics
-from sr2_jax.training import feed, member_bytes, room
+from sr2_jax.training import feed, growth, member_bytes, room
 from sr2_jax.training import phase as phase_lib
 
-# Pixels of the images that the networks were made for.
-_PIXELS = 32 * 32
 # Scores of an image beside the metrics: two losses and the class.
 _OTHER_SCORES = 3
 # What a step logs.
@@ -108,7 +106,7 @@ def step_check(run: Any, phase: phase_lib.Phase) -> Callable[[int], None]:
     devices_of(run),
     f"training {phase.name}",
     "a step as it is compiled",
-    counted.factors_of_step,
+    counted.grows_with.step,
   )
 
 
@@ -128,7 +126,7 @@ def evaluation_check(
     devices_of(run),
     name,
     "a batch as it is compiled",
-    counted.factors_of_evaluation(field, conditions),
+    counted.grows_with.evaluation(field, conditions),
   )
 
 
@@ -142,6 +140,7 @@ class _Counted:
 
   def __init__(self, run: Any, name: str) -> None:
     self._run, self._config, self._name = run, run.config, name
+    self.grows_with = growth.Growth(run, name)
     self._size = derived.population_size(run.config, name)
     self._on_each = run.layout.members_on_each(self._size)
     self._share = functools.partial(room.share, devices_of(run))
@@ -149,40 +148,6 @@ class _Counted:
   @functools.cached_property
   def _member(self) -> member_bytes.MemberBytes:
     return member_bytes.of_phase(self._run, self._name)
-
-  @property
-  def _of_members(self) -> room.Factors:
-    """How many there are, and how large each is."""
-    config, factors = self._config, {}
-    if config.model.trunk == "wdsr":
-      factors["model.expansion"] = config.model.expansion
-    return {
-      **factors,
-      "num_seeds": config.num_seeds,
-      "loss.l2": len(config.loss.l2),
-      "joint.loss_weight": len(derived.loss_weights(config, self._name)),
-    }
-
-  @property
-  def _of_images(self) -> room.Factors:
-    """How large images are; only own ones can be cropped."""
-    height, width, _ = self._run.image_shape
-    is_own = self._config.data.name == "folder"
-    return {"augmentation.crop": height * width // _PIXELS} if is_own else {}
-
-  @property
-  def factors_of_step(self) -> room.Factors:
-    """What the memory of a step grows with."""
-    batch = {"batch_size": self._config.batch_size}
-    return {**batch, **self._of_members, **self._of_images}
-
-  def factors_of_evaluation(self, field: str, conditions: int) -> room.Factors:
-    """What that of an evaluation under some conditions grows with."""
-    of_batch = {
-      "eval.batch_size": self._config.eval.batch_size,
-      field: conditions,
-    }
-    return {**of_batch, **self._of_members, **self._of_images}
 
   @property
   def _members(self) -> str:
@@ -194,7 +159,7 @@ class _Counted:
     return (
       self._share(
         f"the weights of {self._members}",
-        self._of_members,
+        self.grows_with.members,
         on_device=self._on_each * weights,
         on_host=self._size * weights,
       ),
@@ -219,27 +184,27 @@ class _Counted:
     if how.streams:
       images = self._share(
         f"images of calls of {_many(steps, 'step')}",
-        {**calls, **self.factors_of_step},
+        {**calls, **self.grows_with.step},
         on_device=feed.CHUNKS_ON_DEVICE * steps * of_step,
       )
     order = 4 * count * (1 + 3 * bool(config.augmentation.crop))
     return (
       self._share(
         f"the state of {self._members}",
-        self._of_members,
+        self.grows_with.members,
         on_device=self._on_each * self._member.state,
         on_host=_STATES_ON_HOST * self._size * self._member.state,
       ),
       images,
       self._share(
         f"the order of {_many(count, 'image')} for {self._members}",
-        {**limit, **self._of_members},
+        {**limit, **self.grows_with.members},
         on_device=0 if how.streams else 4 * count * self._on_each,
         on_host=order * self._size if how.streams else 0,
       ),
       self._share(
         f"the losses of calls of {_many(steps, 'step')}",
-        {**calls, **self._of_members},
+        {**calls, **self.grows_with.members},
         on_device=4 * _LOSSES * steps * self._on_each,
       ),
     )
@@ -251,7 +216,7 @@ class _Counted:
     return self._share(
       f"a step of {self._members} with "
       f"{_many(self._config.batch_size, 'image')}",
-      self.factors_of_step,
+      self.grows_with.step,
       on_device=self._on_each * (member.params + batch * member.maps),
     )
 
@@ -263,7 +228,7 @@ class _Counted:
     return room.Moment(
       f"validating {self._name}",
       self._batch(field, levels),
-      (*beside, scores, self._statistics()),
+      (*beside, self._copies(), scores, self._statistics()),
     )
 
   def evaluations(
@@ -282,23 +247,32 @@ class _Counted:
           self._batch(field, conditions),
           (
             *beside,
+            self._copies(),
             self._scores(field, conditions, config.eval.splits),
             self._examples(field, conditions),
             self._statistics(),
           ),
         )
 
+  def _copies(self) -> room.Share:
+    """Of the weights, as `parallel.Layout.map_each` makes them."""
+    weights = self._member.params + self._member.stats
+    return self._share(
+      f"copies of the weights of {self._members}",
+      self.grows_with.members,
+      on_device=self._on_each * weights if self._on_each > 1 else 0,
+    )
+
   def _batch(self, field: str, conditions: int) -> room.Share:
     layout, shape = self._run.layout, self._run.image_shape
     size = layout.whole_shards(self._config.eval.batch_size)
     in_memory = math.prod(self._run.dataset.test.images.shape[1:])
-    of_image = 4 * math.prod(shape) + conditions * self._on_each * (
-      _MAPS_AT_ONCE * self._member.largest
-    )
+    # Members come one after another.
+    of_image = 4 * math.prod(shape)
+    of_image += conditions * _MAPS_AT_ONCE * self._member.largest
     return self._share(
-      f"{_many(size, 'image')} under {_many(conditions, 'condition')} for "
-      f"{self._members}",
-      self.factors_of_evaluation(field, conditions),
+      f"{_many(size, 'image')} under {_many(conditions, 'condition')}",
+      self.grows_with.evaluation(field, conditions),
       on_device=size // layout.num_shards * of_image,
       on_host=_BATCHES_ON_HOST * size * in_memory,
     )
@@ -314,7 +288,11 @@ class _Counted:
     return self._share(
       f"the scores of {_many(sum(counts), 'image')} under "
       f"{_many(conditions, 'condition')}",
-      {field: conditions, "eval.max_images": max(counts), **self._of_members},
+      {
+        field: conditions,
+        "eval.max_images": max(counts),
+        **self.grows_with.members,
+      },
       # Those of a split are joined from those of its batches.
       on_host=of_image * (sum(counts) + max(counts)),
     )
@@ -326,7 +304,7 @@ class _Counted:
     of_image = 4 * math.prod(self._run.image_shape)
     return self._share(
       f"{_many(count, 'example image')} under {_many(conditions, 'condition')}",
-      {field: conditions, **self._of_members, **self._of_images},
+      {field: conditions, **self.grows_with.members, **self.grows_with.images},
       # Those of all members are joined from those of each.
       on_host=2 * count * conditions * self._size * of_image,
     )
@@ -340,7 +318,7 @@ class _Counted:
     of_batch += 3 * stats
     return self._share(
       f"BatchNorm's statistics of {batches:,} batches",
-      {"eval.batch_norm_batches": batches, **self.factors_of_step},
+      {"eval.batch_norm_batches": batches, **self.grows_with.step},
       on_host=batches * of_batch * self._size if is_used else 0,
     )
 

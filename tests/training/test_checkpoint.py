@@ -398,13 +398,13 @@ def test_what_cannot_be_read_now_is_not_damaged(
 # One of two processes cannot read the newest checkpoint, then finds it damaged.
 PAIR = """
 import pathlib, sys
-from sr2_jax import errors, parallel
+from sr2_jax import cluster, errors, parallel
 from sr2_jax.peers import group, meeting
 from sr2_jax.training import checkpoint, file_list
 
 rank, port, folder = int(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3])
 group.join(meeting.Place(f"localhost:{port}", 2, rank, 60, 30))
-parallel.initialize(group.current())
+cluster.initialize(group.current())
 import numpy as np
 
 tree = {"a": np.full((3, 2), 7, np.float32)}
