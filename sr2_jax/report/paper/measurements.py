@@ -91,8 +91,21 @@ class Measurements:
 
   def by(self, batch_norm: str) -> "Measurements":
     """The same rows, of which those with other statistics count."""
+    return self._of(self.rows, batch_norm)
+
+  def older(self) -> "Measurements":
+    """What was measured before there were re-estimated statistics.
+
+    These are the rows of files that have none, by the running statistics.
+    """
+    new = {file for row, file in self.rows if row.batch_norm == "reestimated"}
+    return self._of([x for x in self.rows if x[1] not in new], "running")
+
+  def _of(
+    self, rows: list[tuple[rows_lib.Row, pathlib.Path]], batch_norm: str
+  ) -> "Measurements":
     return Measurements(
-      self.rows,
+      rows,
       split=self.split,
       stand_ins=self._stand_ins,
       l2=self._l2,

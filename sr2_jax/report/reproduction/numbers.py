@@ -22,7 +22,7 @@ class Numbers:
 
   Attributes:
     new: rows with re-estimated statistics, and rulings on all claims.
-    old: rows with running statistics, and rulings.
+    old: older rows, all with running statistics, and rulings.
     of_validation: rows of the validation split, by kind of statistics.
     why: rows of other recipes, by the name of their file.
     known: revision, time and machine of each file of rows, from runs.json.
@@ -48,7 +48,7 @@ def read(results: pathlib.Path) -> Numbers:
     measurements_lib.of_the_paper(rows, split=split)
     for split in ("test", "validation")
   )
-  new, old = (found.by(batch_norm) for batch_norm in names.BATCH_NORMS)
+  new, old = found.by("reestimated"), found.older()
   return Numbers(
     new,
     old,

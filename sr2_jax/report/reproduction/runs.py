@@ -86,15 +86,22 @@ PROGRAMME = (
 
 
 def state(numbers: numbers_lib.Numbers, part: Part) -> str:
-  """How much of a part has rows: "complete", "2 seeds so far" or NONE."""
+  """How much of a part has rows.
+
+  "complete", "2 seeds so far", "3 of 4 networks so far", or NONE.
+  """
   # Networks of other scales have seeds of their own.
-  found = min(
+  seeds = [
     len(budgets.shared(numbers.new, [subject]).get(part.budget, ()))
     for subject in part.subjects
-  )
+  ]
+  found = min(seeds)
   if found >= part.seeds:
     return "complete"
-  return f"{found} seed{'s' if found > 1 else ''} so far" if found else NONE
+  if found:
+    return f"{found} seed{'s' if found > 1 else ''} so far"
+  begun = sum(count > 0 for count in seeds)
+  return f"{begun} of {len(seeds)} networks so far" if begun else NONE
 
 
 def programme(numbers: numbers_lib.Numbers) -> list[blocks_lib.Block]:

@@ -18,6 +18,8 @@ from sr2_jax.report.reproduction import runs
 def result(numbers: numbers_lib.Numbers) -> list[blocks_lib.Block]:
   """The result in one sentence, and that of the older rows."""
   states = [runs.state(numbers, part) for part in runs.PROGRAMME]
+  complete, none = states.count("complete"), states.count(runs.NONE)
+  begun = len(states) - complete - none
   return [
     blocks_lib.Paragraph(headline.sentence(numbers.of_new)),
     blocks_lib.Paragraph(
@@ -25,9 +27,8 @@ def result(numbers: numbers_lib.Numbers) -> list[blocks_lib.Block]:
       f"{headline.sentence(numbers.of_old)}"
     ),
     blocks_lib.Paragraph(
-      f"Of the {len(states)} parts of the programme below, "
-      f"{states.count('complete')} are complete and {states.count(runs.NONE)} "
-      "have not been run."
+      f"Parts of the programme below: {complete} complete, {begun} begun, "
+      f"{none} not run yet."
     ),
   ]
 

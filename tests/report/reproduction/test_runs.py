@@ -35,6 +35,25 @@ def test_a_part_is_complete_when_all_its_seeds_have_rows(tmp_path):
   assert runs.state(older, enough) == runs.NONE
 
 
+def test_a_part_of_which_some_networks_have_rows_has_begun(tmp_path):
+  weights = {"p0b": 9.0, "p0b_low": 0.11}
+  numbers = numbers_lib.read(
+    worlds.write(
+      tmp_path / "results",
+      {
+        name: (
+          "sr2_fsrcnn",
+          worlds.constant(0.8),
+          {"budget": (30, 10), "loss_weights": (weight,)},
+        )
+        for name, weight in weights.items()
+      },
+    )
+  )
+  p0b, *_ = runs.PROGRAMME
+  assert runs.state(numbers, p0b) == "2 of 4 networks so far"
+
+
 def test_the_programme_has_a_line_for_each_part(tmp_path):
   [table] = runs.programme(_read(tmp_path, seeds=(0,)))
   states = {row[0]: row[-1] for row in table.rows}

@@ -35,7 +35,7 @@ def test_the_result_is_that_of_both_kinds_of_rows(numbers):
   assert "by nothing that matters" in first.text
   assert "after 7 + 5 epochs" in first.text
   assert older.text.startswith("Older rows, with running statistics: **Not run")
-  assert "0 are complete and 6 have not been run" in state.text
+  assert "below: 0 complete, 0 begun, 6 not run yet." in state.text
 
 
 def test_a_claim_has_the_papers_number_ours_and_the_controls(numbers):
