@@ -1,20 +1,14 @@
 """Settings that make a process fast on a CPU, made before JAX starts."""
 
-import ctypes
 import gc
 import importlib.util
 import os
-import sys
-from typing import Any
 
-from sr2_jax import environment
+from sr2_jax import environment, memory
 
 # How many more objects than gone there are before Python looks for garbage, and
 # how often it looks at older ones. Its defaults are 700, 10 and 10.
 _GARBAGE = 50_000, 20, 50
-
-# mallopt's parameters, from glibc's malloc.h.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 _YNNPACK = "--xla_cpu_experimental_ynn_fusion_type"
 _OWN_FLAG = f"{_YNNPACK}=-individual_convolution"
@@ -36,7 +30,7 @@ def prepare(*, with_devices: bool = True) -> None:
   # Who has started this process may have set it.
   if os.environ.get("XLA_FLAGS") != _OWN_FLAG:
     environment.check_xla_flags()
-  keep_freed_memory()
+  memory.keep_freed()
   look_for_garbage_rarely()
   convolve_without_ynnpack()
   with environment.blamed():
@@ -57,28 +51,6 @@ def find_devices() -> None:
     jax.devices()
 
 
-def keep_freed_memory() -> bool:
-  """Lets the main thread reuse freed memory instead of giving it back.
-
-  XLA allocates a workspace for every step, tens to hundreds of megabytes on a
-  CPU. glibc maps such blocks from the kernel and unmaps them again, so each
-  step touches every page for the first time. For SR2_FSRCNN at x2 that is
-  44,000 page faults a step, a tenth of its time.
-
-  Only the main thread's arena can grow to the size of a workspace, hence
-  `run_in_calling_thread`. One arena for all threads would work too, but the
-  threads would wait for each other there, and longer as compilations fragment
-  it: compiling takes a third longer, and a step afterwards up to a fifth.
-
-  Returns:
-    Whether the C library has these settings (glibc does).
-  """
-  mallopt = _of_glibc("mallopt")
-  return mallopt is not None and all(
-    [mallopt(_MMAP_THRESHOLD, 2**30), mallopt(_TRIM_THRESHOLD, 2**31 - 1)]
-  )
-
-
 def look_for_garbage_rarely() -> None:
   """Spares a run whose programs are compiled a tenth of its time.
 
@@ -86,24 +58,6 @@ def look_for_garbage_rarely() -> None:
   to be looked for. By default Python does so after every 700 new objects.
   """
   gc.set_threshold(*_GARBAGE)
-
-
-def give_back_freed_memory() -> None:
-  """Gives the system what all threads have freed, until they take it again.
-
-  Kept memory grows while threads come and go. Called once a checkpoint, this
-  keeps a long run flat. It takes some twenty milliseconds.
-  """
-  malloc_trim = _of_glibc("malloc_trim")
-  if malloc_trim is not None:
-    malloc_trim(0)
-
-
-def _of_glibc(name: str) -> Any:
-  """A function of the C library; None where that has another one."""
-  if not sys.platform.startswith("linux"):
-    return None
-  return getattr(ctypes.CDLL(None), name, None)  # musl has none.
 
 
 def run_in_calling_thread() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sr2_jax import cpu_tuning, errors, messages, output, parallel
+from sr2_jax import errors, memory, messages, output, parallel
 from sr2_jax.config import derived
 from sr2_jax.evaluation import evaluate, methods, phase_evaluation
 from sr2_jax.records import metrics_log
@@ -288,7 +288,7 @@ def train_phase(
           best.wait()
           state = layout.fetch_members(on_devices.state)
           checkpoints.save(done, state, start_lib.logs(run, metric_writer))
-          cpu_tuning.give_back_freed_memory()
+          memory.give_back_freed()
         run.place.request(checkpoints.is_saving)
       if none_left:
         checkpoints.wait()

@@ -73,38 +73,6 @@ def collections_of_many_objects():
   return gc.get_stats()[0]["collections"] - first
 
 
-GIVING_BACK = """
-import threading
-from sr2_jax import cpu_tuning
-cpu_tuning.keep_freed_memory()
-
-def work():
-  blocks = [bytearray(50_000) for _ in range(4000)]  # 200 MB
-
-# Some stay, and would hold all that lies between them.
-kept = [bytearray(50_000) for _ in range(4000)][::100]
-thread = threading.Thread(target=work)
-thread.start()
-thread.join()
-
-def resident():
-  with open("/proc/self/statm") as file:
-    return int(file.read().split()[1]) * 4096
-
-before = resident()
-cpu_tuning.give_back_freed_memory()
-print(before - resident())
-"""
-
-
-@pytest.mark.skipif(
-  platform.libc_ver()[0] != "glibc", reason="malloc_trim is glibc's"
-)
-def test_freed_memory_is_given_back_when_that_is_asked_for():
-  done = child.played(GIVING_BACK)
-  assert int(done.stdout) > 100_000_000
-
-
 def test_xla_convolves_without_ynnpack():
   """In this process, where conftest sets the flag."""
   x, kernel = jnp.ones((2, 14, 14, 32)), jnp.ones((3, 3, 32, 32))

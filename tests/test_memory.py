@@ -1,6 +1,7 @@
 """What is free, from files as systems have them, and errors about it."""
 
 import errno
+import platform
 import re
 import resource
 import subprocess
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from sr2_jax import memory
+from tests import child
 
 GB = 10**9
 MEMINFO = """MemTotal:       16000000 kB
@@ -212,6 +214,38 @@ def test_errors_that_are_about_memory():
   other = type("JaxRuntimeError", (RuntimeError,), {})
   assert not memory.is_short(other("INVALID_ARGUMENT"))
   assert memory.is_short(type("Sub", (other,), {})("RESOURCE_EXHAUSTED: x"))
+
+
+GIVING_BACK = """
+import threading
+from sr2_jax import memory
+memory.keep_freed()
+
+def work():
+  blocks = [bytearray(50_000) for _ in range(4000)]  # 200 MB
+
+# Some stay, and would hold all that lies between them.
+kept = [bytearray(50_000) for _ in range(4000)][::100]
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+
+def resident():
+  with open("/proc/self/statm") as file:
+    return int(file.read().split()[1]) * 4096
+
+before = resident()
+memory.give_back_freed()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(
+  platform.libc_ver()[0] != "glibc", reason="malloc_trim is glibc's"
+)
+def test_freed_memory_is_given_back_when_that_is_asked_for():
+  done = child.played(GIVING_BACK)
+  assert int(done.stdout) > 100_000_000
 
 
 def test_words():

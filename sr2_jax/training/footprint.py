@@ -14,6 +14,7 @@ import jax
 
 from sr2_jax import errors, memory, parallel
 from sr2_jax.config import derived
+from sr2_jax.data import aligned
 from sr2_jax.imaging import metrics
 from sr2_jax.training import feed, growth, member_bytes, room
 from sr2_jax.training import phase as phase_lib
@@ -176,10 +177,11 @@ class _Counted:
     of_step = feed.step_bytes(
       config, layout, images=split.images, num_members=self._size
     )
+    shares = layout.platform == "cpu" and aligned.is_aligned(split.images)
     images = self._share(
       _many(count, "training image"),
       {"data.device_bytes": split.images.nbytes, **limit},
-      on_device=split.images.nbytes,
+      on_device=0 if shares else split.images.nbytes,
     )
     if how.streams:
       images = self._share(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sr2_jax import errors, memory, parallel
+from sr2_jax.data import aligned
 from sr2_jax.training import feed, footprint, member_bytes, room, steps
 from tests import tiny_network
 
@@ -162,8 +163,23 @@ def test_training_needs_what_is_put_on_the_devices(tmp_path):
   ).beside
   # Two of four members on each device, and three copies on the host.
   assert shares[0].nbytes == {room.HOST: 4 * on_devices}
+
+
+@pytest.mark.parametrize("is_aligned", [True, False])
+def test_images_are_copied_to_a_cpu_only_if_they_have_to_be(
+  tmp_path, is_aligned
+):
+  run = make_run(tmp_path, layout=("members", 2))
   images = run.dataset.train.images
-  assert shares[1].nbytes == {room.HOST: 2 * images.nbytes}
+  memory = aligned.empty((images.nbytes + 1,), np.uint8)
+  copy = memory[not is_aligned :][: images.nbytes].reshape(images.shape)
+  split = dataclasses.replace(run.dataset.train, images=copy)
+  dataset = dataclasses.replace(run.dataset, train=split)
+  run = dataclasses.replace(run, dataset=dataset)
+  counted = footprint.of_run(run).moments[0].beside[1]
+  assert counted.what == f"{len(images)} training images"
+  expected = 0 if is_aligned else 2 * images.nbytes
+  assert counted.nbytes == {room.HOST: expected}
 
 
 def test_layouts_share_members_or_batches(tmp_path):

@@ -9,6 +9,7 @@ import collections
 import dataclasses
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -89,23 +90,15 @@ class Measurements:
     known = tuple(name for name in names.BATCH_NORMS if name in found)
     return known or names.BATCH_NORMS[:1]
 
-  def by(self, batch_norm: str) -> "Measurements":
-    """The same rows, of which those with other statistics count."""
-    return self._of(self.rows, batch_norm)
+  def by(self, batch_norm: str, *, alone: bool = False) -> "Measurements":
+    """The same rows, of which those with other statistics count.
 
-  def older(self) -> "Measurements":
-    """What was measured before there were re-estimated statistics.
-
-    These are the rows of files that have none, by the running statistics.
+    `alone` leaves out files that have others as well.
     """
-    new = {file for row, file in self.rows if row.batch_norm == "reestimated"}
-    return self._of([x for x in self.rows if x[1] not in new], "running")
-
-  def _of(
-    self, rows: list[tuple[rows_lib.Row, pathlib.Path]], batch_norm: str
-  ) -> "Measurements":
+    kinds = (None, batch_norm)
+    others = {file for row, file in self.rows if row.batch_norm not in kinds}
     return Measurements(
-      rows,
+      [x for x in self.rows if not (alone and x[1] in others)],
       split=self.split,
       stand_ins=self._stand_ins,
       l2=self._l2,
@@ -225,9 +218,7 @@ class Measurements:
     Scores of other weights than those of the rows do not count.
     """
     source = self.source(subject)
-    if source is None or condition.corruption is not None:
-      return None
-    if seed not in source.folders:
+    if source is None or condition.corruption or seed not in source.folders:
       return None
     path = arrays_lib.per_image_path(
       source.folders[seed], subject.method, self.split
@@ -330,21 +321,17 @@ def read(
 ) -> Measurements:
   """`Measurements` of what `reading.read` finds, with its notes."""
   found = reading.read(paths)
-  measurements = Measurements(
-    found.rows, split=split, stand_ins=stand_ins, l2=l2
-  )
-  measurements.notes += found.notes
-  return measurements
+  return _noted(found, split=split, stand_ins=stand_ins, l2=l2)
 
 
 def of_the_paper(found: reading.Found, *, split: str) -> Measurements:
   """What was read, with the paper's L2, and digits that may stand in."""
-  measurements = Measurements(
-    found.rows,
-    split=split,
-    stand_ins=paper_values.STAND_INS,
-    l2=paper_values.L2,
-  )
+  usual: Any = {"stand_ins": paper_values.STAND_INS, "l2": paper_values.L2}
+  return _noted(found, split=split, **usual)
+
+
+def _noted(found: reading.Found, **settings: Any) -> Measurements:
+  measurements = Measurements(found.rows, **settings)
   measurements.notes += found.notes
   return measurements
 

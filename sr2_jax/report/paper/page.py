@@ -76,8 +76,8 @@ def compose(
     rulings[ssim] = judge(measurements, ssim)
   main = rulings[_MAIN_SSIM]
   older = None
-  if measurements.batch_norm != "running" and measurements.older().rows:
-    older = judge(measurements.older(), _MAIN_SSIM)
+  if "running" in measurements.batch_norms[1:]:
+    older = judge(measurements.by("running", alone=True), _MAIN_SSIM)
   blocks = [
     blocks_lib.Heading(1, _TITLE),
     *_stand_ins(measurements),

@@ -48,7 +48,7 @@ def read(results: pathlib.Path) -> Numbers:
     measurements_lib.of_the_paper(rows, split=split)
     for split in ("test", "validation")
   )
-  new, old = found.by("reestimated"), found.older()
+  new, old = found.by("reestimated"), found.by("running", alone=True)
   return Numbers(
     new,
     old,

@@ -347,9 +347,9 @@ def test_older_are_files_without_reestimated_statistics(tmp_path):
   paper_world.write_run(
     tmp_path / "old", "wdsr", lambda *_: 0.6, batch_norm="running"
   )
-  older = _read(tmp_path).older()
+  older = _read(tmp_path).by("running", alone=True)
   assert older.batch_norm == "running"
   assert paper_values.subject("wdsr", 4) in older
   assert SR2 not in older
   assert _read(new).batch_norms == ("reestimated", "running")
-  assert not _read(new).older().rows
+  assert not _read(new).by("running", alone=True).rows
