@@ -231,7 +231,7 @@ def evaluation_of(
     axis_name=layout.axis_name,
   )
   of_shared = layout.map_each(program.create(settings))(
-    layout.put_members(phase.create_state().variables)
+    layout.put_members(phase.create_state().variables), ()
   )
   if noise_variances is None:
     noise_variances = config.eval.noise_variances

@@ -79,9 +79,10 @@ def keep_freed() -> bool:
   44,000 page faults a step, a tenth of its time.
 
   Only the main thread's arena can grow to the size of a workspace, hence
-  `cpu_tuning.run_in_calling_thread`. One arena for all threads would work too, but the
-  threads would wait for each other there, and longer as compilations fragment
-  it: compiling takes a third longer, and a step afterwards up to a fifth.
+  `cpu_tuning.run_in_calling_thread`. One arena for all threads would work too,
+  but the threads would wait for each other there, and longer as compilations
+  fragment it: compiling takes a third longer, and a step afterwards up to a
+  fifth.
 
   Returns:
     Whether the C library has these settings (glibc does).

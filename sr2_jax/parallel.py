@@ -242,11 +242,9 @@ class Layout:
     """The program of `map`, lowered for devices that need not be there.
 
     Args:
-      program: see `map`.
-      state: its argument; arrays, or their shapes and types.
-      of_members: likewise, with a leading member axis, as `state`.
-      shared: likewise, what all members share.
-      donate: see `map`.
+      program, donate: see `map`.
+      state, of_members, shared: arguments of what `map` returns, [M, ...] and
+        without a member axis; arrays, or their shapes and types.
     """
     count = len(self.devices)
 
@@ -285,9 +283,7 @@ class Layout:
     mapped = self._mapped(program, donate=donate)
     if check is not None:
       mapped = memory.watched(mapped, check)
-    shards = np.arange(len(self.devices), dtype=np.int32)
-    if not self.splits_data:
-      shards = np.zeros_like(shards)
+    shards = np.arange(len(self.devices), dtype=np.int32) * self.splits_data
     shards = jax.make_array_from_callback(
       shards.shape, self._sharding[True], lambda index: shards[index]
     )
@@ -300,36 +296,44 @@ class Layout:
     program: Callable[..., Any],
     *,
     check: Callable[[int], None] | None = None,
-  ) -> Callable[[Any], Callable[[Any], list[Any]]]:
+  ) -> Callable[..., Callable[..., list[Any]]]:
     """As `map`, for one member on each device after another.
 
     The program is that of a population of one: members add no time to its
-    compilation, and no memory but that of their results and a copy of `state`.
+    compilation, and no memory but their results and a copy of `state`.
 
     Args:
-      program: see `map`; its `of_members` are ().
-      check: likewise.
+      program, check: see `map`.
 
     Returns:
-      A function of `state` in this layout's form, which returns a function of
-      `shared`. That one starts the program for every member. `fetch_each` takes
-      what it returns.
+      A function of (state, of_members), which returns one of (shared, ...),
+      all as `map` takes them. That one starts the program for every member;
+      `fetch_each` takes what it returns.
     """
-    mapped = self.map(program, check=check)
-    pick = self.map(
-      lambda state, of_members, place, shard: jax.tree.map(
-        lambda x: lax.dynamic_slice_in_dim(x, place, 1), state
-      )
-    )
 
-    def of_state(state: Any) -> Callable[[Any], list[Any]]:
-      on_each = jax.tree.leaves(state)[0].shape[self._members_axis]
-      each = [state]
-      if on_each > 1:
-        each = [pick(state, (), np.int32(place)) for place in range(on_each)]
-      return lambda shared: [mapped(member, (), shared) for member in each]
+    def own(tree: Any, place: jax.Array) -> Any:
+      return jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, place, 1), tree)
 
-    return of_state
+    def of_member(
+      state: Any, of_members: Any, shared: Any, shard: jax.Array, *rest: Any
+    ) -> Any:
+      shared, place = shared
+      return program(state, of_members, shared, shard, *own(rest, place))
+
+    mapped = self.map(of_member, check=check)
+    pick = self.map(lambda state, of_members, place, shard: own(state, place))
+
+    def of_population(state: Any, of_members: Any) -> Callable[..., list[Any]]:
+      each = [(state, of_members)]
+      places = range(jax.tree.leaves(each)[0].shape[self._members_axis])
+      if len(places) > 1:
+        each = [pick(*each, (), np.int32(place)) for place in places]
+      return lambda shared, *of_shards: [
+        mapped(*member, (shared, np.int32(place)), *of_shards)
+        for place, member in zip(places, each, strict=True)
+      ]
+
+    return of_population
 
 
 def layout(name: str, num_devices: int) -> Layout:

@@ -52,18 +52,26 @@ def test_a_program_for_each_member_in_turn(
   batch = np.arange(12.0, dtype=np.float32)
   seen = []
 
-  def program(state, of_members, shared, shard):
-    seen.append(state["w"].shape)
-    return scale_and_sum(layout)(state, np.float32(1), shared, shard)
+  def program(state, of_members, shared, shard, chunk):
+    seen.append((state["w"].shape, chunk.shape[0]))
+    found = scale_and_sum(layout)(state, of_members, shared, shard)
+    return {**found, "chunk": chunk[:, 0, 0]}
 
-  of_shared = layout.map_each(program)(layout.put_members({"w": w}))
+  factors = np.arange(1.0, 1 + num_members, dtype=np.float32)[:, None]
+  rows = np.arange(num_members)[:, None, None] + np.zeros((1, 1, 4), int)
+  chunks = layout.put_batches((np.arange(10.0, 20.0),), rows)
+  of_shared = layout.map_each(program)(
+    layout.put_members({"w": w}), layout.put_members(factors)
+  )
   with jax.log_compiles():
     for factor in (1, 2):
-      started = of_shared(layout.put_shared(factor * batch))
+      started = of_shared(layout.put_shared(factor * batch), *chunks)
+      found = layout.fetch_each(started)
       np.testing.assert_array_equal(
-        layout.fetch_each(started)["w"], w + factor * batch.sum()
+        found["w"], w + factor * factors * batch.sum()
       )
-  assert set(seen) == {(1, 2)}
+      np.testing.assert_array_equal(found["chunk"], 10 + rows[:, 0, 0])
+  assert set(seen) == {((1, 2), 1)}
   compiled = [x for x in caplog.messages if "Finished XLA compilation" in x]
   assert len(compiled) == 1
 

@@ -38,7 +38,7 @@ class Estimator:
     self._layout = run.layout.of(phase.population.size)
     self._population = phase.population
     self._steps_per_epoch = phase.steps_per_epoch
-    self._program = self._layout.map(
+    self._program = self._layout.map_each(
       program(phase_lib.settings_of_steps(phase, run.config, self._layout))
     )
     self._orders: dict[int, np.ndarray] = {}
@@ -61,19 +61,19 @@ class Estimator:
       before_batch: called before each of them; may raise.
     """
     layout = self._layout
-    members = layout.put_members(self._population.arrays())
+    start = self._program(
+      variables, layout.put_members(self._population.arrays())
+    )
     places = self._places(num_batches)
     pending, of_batches = [], []
     for index in range(num_batches):
       if before_batch is not None:
         before_batch()
       images = layout.put_batches((self._images,), places[:, index : index + 1])
-      pending.append(
-        self._program(variables, members, np.int32(index), *images)
-      )
+      pending.append(start(np.int32(index), *images))
       if len(pending) > _BATCHES_AHEAD:
-        of_batches.append(layout.fetch_members(pending.pop(0)))
-    of_batches += map(layout.fetch_members, pending)
+        of_batches.append(layout.fetch_each(pending.pop(0)))
+    of_batches += map(layout.fetch_each, pending)
     return pooled(of_batches)
 
   def _places(self, num_batches: int) -> np.ndarray:

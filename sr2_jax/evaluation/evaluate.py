@@ -192,7 +192,7 @@ def _on_devices(
   mapped = layout.map_each(program.create(settings), check=check)
 
   def start_with(variables: Any) -> scores_lib.Start:
-    of_shared = mapped(variables)
+    of_shared = mapped(variables, ())
     return lambda batch: of_shared(layout.put_shared((batch, levels)))
 
   return start_with
