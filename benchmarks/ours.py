@@ -14,7 +14,7 @@ from experiments import default
 from sr2_jax import parallel, rng
 from sr2_jax.config import derived
 from sr2_jax.data import dataset
-from sr2_jax.evaluation import program, scores
+from sr2_jax.evaluation import evaluate, program, scores
 from sr2_jax.training import inputs, population, steps
 from sr2_jax.training import network as network_lib
 from sr2_jax.training import phase as phase_lib
@@ -230,16 +230,15 @@ def evaluation_of(
     num_shards=layout.num_shards,
     axis_name=layout.axis_name,
   )
-  of_shared = layout.map_each(program.create(settings))(
-    layout.put_members(phase.create_state().variables), ()
-  )
+  mapped = layout.map_each(program.create(settings))
+  weights = evaluate.placed(layout, phase.create_state().variables)
   if noise_variances is None:
     noise_variances = config.eval.noise_variances
   variances = np.asarray(noise_variances, np.float32)
   split = dataset.Split(images, labels)
 
   def start(batch: program.EvalBatch) -> Any:
-    return of_shared(layout.put_shared((batch, variances)))
+    return mapped(weights, layout.put_shared((batch, variances)))
 
   def batches() -> Iterator[program.EvalBatch]:
     return scores.batches(split, batch_size=config.eval.batch_size)

@@ -15,7 +15,7 @@ _OWN_FLAG = f"{_YNNPACK}=-individual_convolution"
 
 
 def prepare(*, with_devices: bool = True) -> None:
-  """Applies all settings below to this process; starts JAX.
+  """Applies all settings of this module to this process; starts JAX.
 
   Call it before anything else loads JAX, because XLA reads its flags then.
   Without it, results are correct but take longer.

@@ -96,8 +96,9 @@ def keep_freed() -> bool:
 def give_back_freed() -> None:
   """Gives the system what all threads have freed, until they take it again.
 
-  Kept memory grows while threads come and go. Called once a checkpoint, this
-  keeps a long run flat. It takes some twenty milliseconds.
+  Kept memory grows while threads come and go, and with each compilation. Called
+  once a checkpoint, this keeps a long run flat. It takes some twenty
+  milliseconds.
   """
   malloc_trim = _of_glibc("malloc_trim")
   if malloc_trim is not None:
@@ -133,6 +134,8 @@ def _of_this(name: str) -> int | None:
 
 def watched(program: Any, check: Callable[[int], None]) -> Callable[..., Any]:
   """One of JAX's programs, with a check of its memory before its first call.
+
+  What compiling it has freed is given back to the system.
 
   Args:
     program: from `jax.jit` or `jax.pmap`.

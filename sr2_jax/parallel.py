@@ -8,11 +8,10 @@ what all members share, then the index of its shard. Two layouts spread it:
 * "members": the population is split over the devices, each sees whole batches,
   and a program communicates nothing. Idle members fill the last devices: copies
   of the last member that are never fetched.
-
-Training state stays on the devices in the layout's form between steps.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -188,8 +187,7 @@ class Layout:
   def fetch_members(self, tree: Any) -> Any:
     """NumPy copies [M, ...] of what a mapped program returned.
 
-    Copies, because a view of a CPU buffer would change in the next step, which
-    reuses the state's memory.
+    Copies, because a view of a CPU buffer would change in the next step.
     """
     return self.fetch_each([tree])
 
@@ -291,49 +289,50 @@ class Layout:
       state, of_members, shared, (shards, *of_shards)
     )
 
+  def each(self, state: Any, of_members: Any) -> list[tuple[Any, Any]]:
+    """Copies of both for one member on each device, the first ones first."""
+    both = (state, of_members)
+    count = jax.tree.leaves(both)[0].shape[self._members_axis]
+    places = map(np.int32, range(count))
+    return [both] if count == 1 else [self._pick(both, (), x) for x in places]
+
+  @functools.cached_property
+  def _pick(self) -> Callable[..., Any]:
+    return self.map(lambda state, of_members, place, shard: _own(state, place))
+
   def map_each(
     self,
     program: Callable[..., Any],
     *,
     check: Callable[[int], None] | None = None,
-  ) -> Callable[..., Callable[..., list[Any]]]:
-    """As `map`, for one member on each device after another.
+  ) -> Callable[..., list[Any]]:
+    """As `map`, but a call runs the program once for each member of a device.
 
-    The program is that of a population of one: members add no time to its
-    compilation, and no memory but their results and a copy of `state`.
+    The program is that of a population of one, so that neither its compilation
+    nor its memory grows with the members.
 
     Args:
       program, check: see `map`.
 
     Returns:
-      A function of (state, of_members), which returns one of (shared, ...),
-      all as `map` takes them. That one starts the program for every member;
-      `fetch_each` takes what it returns.
+      A function of what `each` returned, `shared` and further arguments, as the
+      function of `map` takes them. `fetch_each` takes what it returns.
     """
 
-    def own(tree: Any, place: jax.Array) -> Any:
-      return jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, place, 1), tree)
-
-    def of_member(
-      state: Any, of_members: Any, shared: Any, shard: jax.Array, *rest: Any
-    ) -> Any:
-      shared, place = shared
-      return program(state, of_members, shared, shard, *own(rest, place))
+    def of_member(*arguments: Any) -> Any:
+      state, of_members, (shared, place), shard, *rest = arguments
+      return program(state, of_members, shared, shard, *_own(rest, place))
 
     mapped = self.map(of_member, check=check)
-    pick = self.map(lambda state, of_members, place, shard: own(state, place))
+    return lambda each, shared, *of_shards: [
+      mapped(*member, (shared, np.int32(place)), *of_shards)
+      for place, member in enumerate(each)
+    ]
 
-    def of_population(state: Any, of_members: Any) -> Callable[..., list[Any]]:
-      each = [(state, of_members)]
-      places = range(jax.tree.leaves(each)[0].shape[self._members_axis])
-      if len(places) > 1:
-        each = [pick(*each, (), np.int32(place)) for place in places]
-      return lambda shared, *of_shards: [
-        mapped(*member, (shared, np.int32(place)), *of_shards)
-        for place, member in zip(places, each, strict=True)
-      ]
 
-    return of_population
+def _own(tree: Any, place: jax.Array) -> Any:
+  """What one member has of arrays with a member axis."""
+  return jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, place, 1), tree)
 
 
 def layout(name: str, num_devices: int) -> Layout:

@@ -155,7 +155,10 @@ def test_peak_covers_what_was_taken():
   assert memory.peak_bytes() >= taken.nbytes
 
 
-def test_a_watched_program_tells_once_and_compiles_once(caplog):
+def test_a_watched_program_tells_once_and_compiles_once(caplog, monkeypatch):
+  given_back = []
+  monkeypatch.setattr(memory, "give_back_freed", lambda: given_back.append(1))
+
   def squared(x):
     return x @ x + x.sum()
 
@@ -170,6 +173,7 @@ def test_a_watched_program_tells_once_and_compiles_once(caplog):
   assert "squared" in compiled[0]
   [nbytes] = seen
   assert 4 * 64**2 <= nbytes < 10**6
+  assert given_back == [1]
 
 
 def test_a_check_that_refuses_is_asked_again():

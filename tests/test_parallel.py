@@ -60,12 +60,12 @@ def test_a_program_for_each_member_in_turn(
   factors = np.arange(1.0, 1 + num_members, dtype=np.float32)[:, None]
   rows = np.arange(num_members)[:, None, None] + np.zeros((1, 1, 4), int)
   chunks = layout.put_batches((np.arange(10.0, 20.0),), rows)
-  of_shared = layout.map_each(program)(
-    layout.put_members({"w": w}), layout.put_members(factors)
-  )
+  mapped = layout.map_each(program)
+  each = layout.each(layout.put_members({"w": w}), layout.put_members(factors))
+  assert len(each) == layout.members_on_each(num_members)
   with jax.log_compiles():
     for factor in (1, 2):
-      started = of_shared(layout.put_shared(factor * batch), *chunks)
+      started = mapped(each, layout.put_shared(factor * batch), *chunks)
       found = layout.fetch_each(started)
       np.testing.assert_array_equal(
         found["w"], w + factor * factors * batch.sum()

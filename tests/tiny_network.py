@@ -10,7 +10,6 @@ import numpy as np
 from experiments import default
 from sr2_jax import parallel, rng
 from sr2_jax.config import derived
-from sr2_jax.data import aligned
 from sr2_jax.data import dataset as dataset_lib
 from sr2_jax.imaging import degradation, noise
 from sr2_jax.records import folder as folder_lib
@@ -49,9 +48,7 @@ class Tiny(nn.Module):
 
 def make_split(num_images, seed):
   random = np.random.default_rng(seed)
-  # As data sets are loaded: what a device needs of memory depends on it.
-  images = aligned.empty((num_images, SIZE, SIZE, 1), np.uint8)
-  images[:] = random.integers(0, 256, images.shape, np.uint8)
+  images = random.integers(0, 256, (num_images, SIZE, SIZE, 1), np.uint8)
   labels = random.integers(0, NUM_CLASSES, num_images).astype(np.int32)
   return dataset_lib.Split(images, labels)
 

@@ -16,7 +16,6 @@ from typing import TypeVar
 import numpy as np
 
 from sr2_jax import files
-from sr2_jax.data import aligned
 
 # Images [N, H, W, C], and labels or other facts about them.
 Arrays = tuple[np.ndarray, np.ndarray]
@@ -127,7 +126,7 @@ def _read(path: Path, key: bytes) -> Arrays | None:
         warn_of_damage(path)
         return None
       file.seek(_DIGEST_BYTES)
-      images = aligned.load(file)
+      images = np.load(file, allow_pickle=False)
       facts = np.load(file, allow_pickle=False)
   except OSError:
     return None

@@ -14,7 +14,6 @@ import numpy as np
 
 from sr2_jax import errors
 from sr2_jax.data import (
-  aligned,
   cache,
   mnist5k,
   own_images,
@@ -193,10 +192,8 @@ _LOADERS: dict[str, Callable[[ml_collections.ConfigDict, Needs], Dataset]] = {
 
 
 def _joined(first: Split, second: Split) -> Split:
-  count = len(first.labels) + len(second.labels)
-  images = aligned.empty((count, *first.images.shape[1:]), np.uint8)
   return Split(
-    np.concatenate((first.images, second.images), out=images),
+    np.concatenate((first.images, second.images)),
     np.concatenate((first.labels, second.labels)),
   )
 

@@ -9,7 +9,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from sr2_jax.data import aligned, fitting
+from sr2_jax.data import fitting
 from sr2_jax.data import sizes as sizes_lib
 
 # Bytes of images that are in memory at once where all are looked at.
@@ -73,7 +73,7 @@ class Selection:
     """A copy of these images."""
     if copy is False:
       raise ValueError("an array of these images is a copy")
-    images, first = aligned.empty(self.shape, dtype or self.dtype), 0
+    images, first = np.empty(self.shape, dtype or self.dtype), 0
     for portion in portions(self):
       images[first : first + len(portion)] = portion
       first += len(portion)

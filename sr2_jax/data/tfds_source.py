@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from sr2_jax import errors, files, json_files, paths
-from sr2_jax.data import aligned, cache, published
+from sr2_jax.data import cache, published
 
 # Images are decoded in portions, because one call for many records is faster.
 _PORTION = 1000
@@ -195,7 +195,7 @@ def _decode(copy: PreparedCopy, split: str, count: int) -> cache.Arrays:
     flush=True,
   )
   shape = published.PUBLISHED[copy.name].image_shape
-  images = aligned.empty((count, *shape), np.uint8)
+  images = np.empty((count, *shape), np.uint8)
   labels = np.empty(count, np.int32)
   try:
     with _tfds() as tfds:

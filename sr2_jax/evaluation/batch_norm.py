@@ -61,16 +61,15 @@ class Estimator:
       before_batch: called before each of them; may raise.
     """
     layout = self._layout
-    start = self._program(
-      variables, layout.put_members(self._population.arrays())
-    )
+    members = layout.put_members(self._population.arrays())
+    each = layout.each(variables, members)
     places = self._places(num_batches)
     pending, of_batches = [], []
     for index in range(num_batches):
       if before_batch is not None:
         before_batch()
       images = layout.put_batches((self._images,), places[:, index : index + 1])
-      pending.append(start(np.int32(index), *images))
+      pending.append(self._program(each, np.int32(index), *images))
       if len(pending) > _BATCHES_AHEAD:
         of_batches.append(layout.fetch_each(pending.pop(0)))
     of_batches += map(layout.fetch_each, pending)

@@ -66,8 +66,8 @@ class Program:
 
   Attributes:
     group: the conditions.
-    start_with: maps the members' weights, NumPy arrays [M, ...], to a function
-      that starts a batch; compiled at first use.
+    start_with: maps weights, as from `placed`, to a function that starts a
+      batch; compiled at first use.
   """
 
   group: _Group
@@ -82,6 +82,13 @@ def programs(
     Program(group, _starter(run, apply, group, layout))
     for group in _groups(run)
   ]
+
+
+def placed(layout: parallel.Layout | None, variables: Any) -> Any:
+  """Weights where `Program.start_with` takes them; NumPy arrays [M, ...]."""
+  if layout is None:
+    return variables
+  return layout.each(layout.put_members(variables), ())
 
 
 def evaluate(
@@ -106,7 +113,8 @@ def evaluate(
   """
   if compiled is None:
     compiled = programs(run, method.apply, method.layout)
-  starts = [(x.group, x.start_with(method.variables)) for x in compiled]
+  weights = placed(method.layout, method.variables)
+  starts = [(x.group, x.start_with(weights)) for x in compiled]
   rows: list[rows_lib.Row] = []
   per_image = {}
   for split in run.config.eval.splits:
@@ -176,26 +184,13 @@ def _starter(
     return lambda variables: (
       lambda batch: compiled(variables, (), (batch, levels), np.int32(0))
     )
-  of_fields = ("evaluating", group.field, len(levels))
-  check = footprint.evaluation_check(run, *of_fields)
-  start = _on_devices(layout, settings, levels, check)
-  return lambda variables: start(layout.put_members(variables))
-
-
-def _on_devices(
-  layout: parallel.Layout,
-  settings: program.Settings,
-  levels: np.ndarray,
-  check: Callable[[int], None],
-) -> Callable[[Any], scores_lib.Start]:
-  """As from `_starter`, for weights on the devices."""
+  check = footprint.evaluation_check(
+    run, "evaluating", group.field, len(levels)
+  )
   mapped = layout.map_each(program.create(settings), check=check)
-
-  def start_with(variables: Any) -> scores_lib.Start:
-    of_shared = mapped(variables, ())
-    return lambda batch: of_shared(layout.put_shared((batch, levels)))
-
-  return start_with
+  return lambda weights: (
+    lambda batch: mapped(weights, layout.put_shared((batch, levels)))
+  )
 
 
 def _settings(
@@ -287,7 +282,7 @@ def validation(
   levels = config.eval.validation_noise_variances
   of_levels = np.asarray(levels, np.float32)
   check = footprint.evaluation_check(run, "validating", field, len(levels))
-  start_with = _on_devices(layout, settings, of_levels, check)
+  mapped = layout.map_each(program.create(settings), check=check)
   loss_weights = phase.population.arrays().loss_weight.astype(np.float64)
 
   def validate(state: steps.TrainState) -> dict[str, np.ndarray]:
@@ -298,8 +293,9 @@ def validation(
         num_batches=min(_VALIDATION_BATCHES, config.eval.batch_norm_batches),
       )
       variables["batch_stats"] = layout.put_members(statistics)
+    weights = layout.each(variables, ())
     scores = scores_lib.measure(
-      start_with(variables),
+      lambda batch: mapped(weights, layout.put_shared((batch, of_levels))),
       layout.fetch_each,
       batches(run, "validation"),
       num_classes=run.dataset.num_classes,

@@ -78,8 +78,9 @@ class PhaseEvaluation:
       NoRoomError: if a program needs more memory than is free.
     """
     batch = next(evaluate.batches(self._run, self._run.config.eval.splits[0]))
+    weights = evaluate.placed(self._layout, variables)
     for program in self._programs:
-      jax.block_until_ready(program.start_with(variables)(batch))
+      jax.block_until_ready(program.start_with(weights)(batch))
 
   def evaluations(
     self,

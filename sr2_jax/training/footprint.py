@@ -14,7 +14,6 @@ import jax
 
 from sr2_jax import errors, memory, parallel
 from sr2_jax.config import derived
-from sr2_jax.data import aligned
 from sr2_jax.imaging import metrics
 from sr2_jax.training import feed, growth, member_bytes, room
 from sr2_jax.training import phase as phase_lib
@@ -52,7 +51,8 @@ def of_run(run: Any, *, evaluates_only: bool = False) -> room.Footprint:
         counted.validation(training),
       )
       # While it goes on or, with less beside it, at its end.
-      beside = training if run.config.eval.epochs else counted.weights()
+      weights = counted.weights()
+      beside = (*training, *weights) if run.config.eval.epochs else weights
       moments += counted.evaluations(beside)
   return room.Footprint(tuple(moments), devices_of(run))
 
@@ -177,11 +177,10 @@ class _Counted:
     of_step = feed.step_bytes(
       config, layout, images=split.images, num_members=self._size
     )
-    shares = layout.platform == "cpu" and aligned.is_aligned(split.images)
     images = self._share(
       _many(count, "training image"),
       {"data.device_bytes": split.images.nbytes, **limit},
-      on_device=0 if shares else split.images.nbytes,
+      on_device=split.images.nbytes,
     )
     if how.streams:
       images = self._share(
@@ -249,7 +248,6 @@ class _Counted:
           self._batch(field, conditions),
           (
             *beside,
-            self._copies(),
             self._scores(field, conditions, config.eval.splits),
             self._examples(field, conditions),
             self._statistics(),
@@ -257,7 +255,7 @@ class _Counted:
         )
 
   def _copies(self) -> room.Share:
-    """Of the weights, as `parallel.Layout.map_each` makes them."""
+    """Of the weights of several members, as `parallel.Layout.each` has them."""
     weights = self._member.params + self._member.stats
     return self._share(
       f"copies of the weights of {self._members}",

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from sr2_jax import errors, memory, parallel
-from sr2_jax.data import aligned
 from sr2_jax.training import feed, footprint, member_bytes, room, steps
 from tests import tiny_network
 
@@ -147,6 +146,40 @@ def test_evaluation_has_the_weights_alone_beside_it(tmp_path):
   # While training goes on.
   during = make_run(tmp_path, eval__epochs=(1,))
   assert state_of(during) == "the state of 4 members"
+  *_, last = footprint.of_run(during).moments
+  assert "the weights of 4 members" in [share.what for share in last.beside]
+
+
+def test_an_evaluation_grows_with_the_members_by_their_weights_alone(tmp_path):
+  """They come one after another, but have copies of their weights."""
+
+  def evaluations(**changes):
+    run = make_run(tmp_path, joint__loss_weight=(1.0,), **changes)
+    moments = footprint.of_run(run).moments
+    found = [x for x in moments if x.name.endswith("ting joint")]
+    assert [x.name for x in found] == ["validating joint", "evaluating joint"]
+    return found
+
+  for one, many in zip(
+    evaluations(num_seeds=1), evaluations(num_seeds=5), strict=True
+  ):
+    assert one.program.nbytes == many.program.nbytes
+    assert one.program.what == many.program.what
+  member = member_bytes.of_phase(make_run(tmp_path), "joint")
+
+  def copies(moment):
+    shares = [x for x in moment.beside if x.what.startswith("copies of the")]
+    return sum(x.nbytes[room.HOST] for x in shares)
+
+  weights = member.params + member.stats
+  validating, evaluating = evaluations(num_seeds=5)
+  assert copies(validating) == 5 * weights
+  # The weights that have been put there have made way for their copies.
+  assert copies(evaluating) == 0
+  assert copies(evaluations(num_seeds=1)[0]) == 0
+  # Two of five members, and an idle one, on each device.
+  spread = evaluations(num_seeds=5, layout=("members", 2))
+  assert copies(spread[0]) == 6 * weights
 
 
 def test_training_needs_what_is_put_on_the_devices(tmp_path):
@@ -163,23 +196,8 @@ def test_training_needs_what_is_put_on_the_devices(tmp_path):
   ).beside
   # Two of four members on each device, and three copies on the host.
   assert shares[0].nbytes == {room.HOST: 4 * on_devices}
-
-
-@pytest.mark.parametrize("is_aligned", [True, False])
-def test_images_are_copied_to_a_cpu_only_if_they_have_to_be(
-  tmp_path, is_aligned
-):
-  run = make_run(tmp_path, layout=("members", 2))
   images = run.dataset.train.images
-  memory = aligned.empty((images.nbytes + 1,), np.uint8)
-  copy = memory[not is_aligned :][: images.nbytes].reshape(images.shape)
-  split = dataclasses.replace(run.dataset.train, images=copy)
-  dataset = dataclasses.replace(run.dataset, train=split)
-  run = dataclasses.replace(run, dataset=dataset)
-  counted = footprint.of_run(run).moments[0].beside[1]
-  assert counted.what == f"{len(images)} training images"
-  expected = 0 if is_aligned else 2 * images.nbytes
-  assert counted.nbytes == {room.HOST: expected}
+  assert shares[1].nbytes == {room.HOST: 2 * images.nbytes}
 
 
 def test_layouts_share_members_or_batches(tmp_path):

@@ -326,8 +326,8 @@ def read(
 
 def of_the_paper(found: reading.Found, *, split: str) -> Measurements:
   """What was read, with the paper's L2, and digits that may stand in."""
-  usual: Any = {"stand_ins": paper_values.STAND_INS, "l2": paper_values.L2}
-  return _noted(found, split=split, **usual)
+  stand_ins, l2 = paper_values.STAND_INS, paper_values.L2
+  return _noted(found, split=split, stand_ins=stand_ins, l2=l2)
 
 
 def _noted(found: reading.Found, **settings: Any) -> Measurements:

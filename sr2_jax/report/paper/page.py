@@ -76,8 +76,9 @@ def compose(
     rulings[ssim] = judge(measurements, ssim)
   main = rulings[_MAIN_SSIM]
   older = None
-  if "running" in measurements.batch_norms[1:]:
-    older = judge(measurements.by("running", alone=True), _MAIN_SSIM)
+  old = measurements.by("running", alone=True)
+  if measurements.batch_norm != "running" and "running" in old.batch_norms:
+    older = judge(old, _MAIN_SSIM)
   blocks = [
     blocks_lib.Heading(1, _TITLE),
     *_stand_ins(measurements),

@@ -22,7 +22,7 @@ class Numbers:
 
   Attributes:
     new: rows with re-estimated statistics, and rulings on all claims.
-    old: older rows, all with running statistics, and rulings.
+    old: rows of files without re-estimated statistics, and rulings.
     of_validation: rows of the validation split, by kind of statistics.
     why: rows of other recipes, by the name of their file.
     known: revision, time and machine of each file of rows, from runs.json.

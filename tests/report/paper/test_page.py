@@ -81,6 +81,22 @@ def test_the_page_says_what_it_is_made_of(report):
   assert "- SRMD retrained, mnist, x2" in missing
 
 
+def test_both_statistics_of_one_run_are_not_older_rows(tmp_path):
+  """The authors' protocol beside the other is no earlier measurement."""
+  new, other = tmp_path / "runs", tmp_path / "other"
+  for folder, batch_norm in ((new, "reestimated"), (other, "running")):
+    paper_world.write_run(
+      folder, "sr2_fsrcnn", lambda *_: 0.7, batch_norm=batch_norm, arrays=False
+    )
+  rows_lib.merge(new / rows_lib.FILE_NAME, rows_lib.read(other))
+  _write(new, tmp_path / "a")
+  assert "The older rows" not in (tmp_path / "a" / "report.md").read_text()
+  assert "Older rows" not in (tmp_path / "a" / "report.md").read_text()
+  # Rows that have nothing else are.
+  _write([new, other], tmp_path / "b")
+  assert "Older rows" in (tmp_path / "b" / "report.md").read_text()
+
+
 def test_a_file_of_rows_makes_a_page(tmp_path):
   rows = result_rows.run()
   changed = [
