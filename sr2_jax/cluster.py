@@ -1,7 +1,9 @@
-"""How JAX learns which processes a run has."""
+"""JAX in several processes: how it learns of them, and what they agree on."""
 
 import jax
+import numpy as np
 from jax._src import clusters
+from jax.experimental import multihost_utils
 
 from sr2_jax import errors
 from sr2_jax.peers import group, relay
@@ -59,3 +61,10 @@ def initialize(processes: group.Group) -> None:
   )
   # JAX has set a handler of its own.
   processes.listen_to_signals()
+
+
+def highest(number: int) -> int:
+  """The highest of the numbers that the processes of this run pass."""
+  if jax.process_count() == 1:
+    return number
+  return int(multihost_utils.process_allgather(np.int32(number)).max())

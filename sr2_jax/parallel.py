@@ -42,13 +42,6 @@ def barrier(name: str) -> None:
     multihost_utils.sync_global_devices(name)
 
 
-def highest(number: int) -> int:
-  """The highest of the numbers that the processes of this run pass."""
-  if jax.process_count() == 1:
-    return number
-  return int(multihost_utils.process_allgather(np.int32(number)).max())
-
-
 class Gathered(Protocol):
   """What batches are gathered from: an array, or what is indexed as one."""
 
@@ -240,9 +233,11 @@ class Layout:
     """The program of `map`, lowered for devices that need not be there.
 
     Args:
-      program, donate: see `map`.
-      state, of_members, shared: arguments of what `map` returns, [M, ...] and
-        without a member axis; arrays, or their shapes and types.
+      program: see `map`.
+      state: its argument, [M, ...]; arrays, or their shapes and types.
+      of_members: likewise.
+      shared: likewise, without a member axis.
+      donate: see `map`.
     """
     count = len(self.devices)
 
@@ -290,11 +285,12 @@ class Layout:
     )
 
   def each(self, state: Any, of_members: Any) -> list[tuple[Any, Any]]:
-    """Copies of both for one member on each device, the first ones first."""
+    """Both for one member on each device after another; copies of several."""
     both = (state, of_members)
-    count = jax.tree.leaves(both)[0].shape[self._members_axis]
-    places = map(np.int32, range(count))
-    return [both] if count == 1 else [self._pick(both, (), x) for x in places]
+    places = range(jax.tree.leaves(both)[0].shape[self._members_axis])
+    if len(places) == 1:
+      return [both]
+    return [self._pick(both, (), np.int32(place)) for place in places]
 
   @functools.cached_property
   def _pick(self) -> Callable[..., Any]:
@@ -312,7 +308,8 @@ class Layout:
     nor its memory grows with the members.
 
     Args:
-      program, check: see `map`.
+      program: see `map`.
+      check: see `map`.
 
     Returns:
       A function of what `each` returned, `shared` and further arguments, as the

@@ -44,3 +44,7 @@ def test_half_a_cluster(monkeypatch):
   with pytest.raises(errors.UserError, match="cannot be read") as caught:
     cluster.find(5)
   assert len(str(caught.value).splitlines()) == 2
+
+
+def test_one_process_has_the_highest_number():
+  assert cluster.highest(3) == 3

@@ -20,7 +20,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from sr2_jax import agreement, errors, files, parallel
+from sr2_jax import agreement, cluster, errors, files, parallel
 from sr2_jax.training import file_list, identity, literal_path, orbax_errors
 
 # What a process finds of a checkpoint; the worst counts.
@@ -136,7 +136,7 @@ class Checkpoints:
     except Exception as error:
       # Orbax raises whatever its parts raise, even a bare Exception.
       problem, verdict, reason = error, _UNREADABLE, orbax_errors.reason(error)
-    worst = parallel.highest(verdict)
+    worst = cluster.highest(verdict)
     if worst == _DAMAGED:
       raise problem or ValueError("another process finds it damaged")
     if worst == _UNREADABLE:

@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from sr2_jax import errors, memory, parallel
+from sr2_jax import cluster, errors, memory
 from sr2_jax.config import derived
 from sr2_jax.imaging import metrics
 from sr2_jax.training import feed, growth, member_bytes, room
@@ -97,7 +97,7 @@ def evaluation_may_be_short(run: Any, name: str) -> bool:
   counted = _Counted(run, name)
   moments = tuple(counted.evaluations(counted.training()))
   found = room.Footprint(moments, devices_of(run)).may_be_short()
-  return bool(parallel.highest(found))
+  return bool(cluster.highest(found))
 
 
 def step_check(run: Any, phase: phase_lib.Phase) -> Callable[[int], None]:

@@ -23,7 +23,7 @@ class Numbers:
   Attributes:
     new: rows with re-estimated statistics, and rulings on all claims.
     old: rows of files without re-estimated statistics, and rulings.
-    of_validation: rows of the validation split, by kind of statistics.
+    of_validation: new and old rows of the validation split, by statistics.
     why: rows of other recipes, by the name of their file.
     known: revision, time and machine of each file of rows, from runs.json.
   """
@@ -54,7 +54,10 @@ def read(results: pathlib.Path) -> Numbers:
     old,
     page_lib.judge(new),
     page_lib.judge(old),
-    {kind: of_validation.by(kind) for kind in names.BATCH_NORMS},
+    {
+      kind: of_validation.by(kind, alone=kind == "running")
+      for kind in names.BATCH_NORMS
+    },
     {
       file.stem: measurements_lib.read(file, split="test")
       for file in sorted(results.glob(f"{reading.OTHER_RECIPES}*.jsonl"))
