@@ -70,6 +70,10 @@ def programs_of_runs(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _signals_stay():
   """No test leaves its worker deaf to signals that the next ones send."""
+  for number in stopping.AS_SIGTERM:
+    # So are those of `nohup pytest`.
+    if signal.getsignal(number) is signal.SIG_IGN:
+      signal.signal(number, signal.SIG_DFL)
   numbers = (signal.SIGINT, signal.SIGTERM, *stopping.AS_SIGTERM)
   before = {number: signal.getsignal(number) for number in numbers}
   yield
