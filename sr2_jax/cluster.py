@@ -29,7 +29,7 @@ def find(timeout: int) -> tuple[str, int, int]:
     found = clusters.ClusterEnv.auto_detect_unset_distributed_params(
       None, None, None, None, None, timeout
     )
-  except Exception as error:  # Each cluster fails in a way of its own.
+  except Exception as error:  # Each cluster fails in its own way.
     raise errors.UserError(
       "--coordinator=auto: the cluster cannot be read "
       f"({errors.in_words(error)}).\n{WITHOUT}"
@@ -59,7 +59,7 @@ def initialize(processes: group.Group) -> None:
     # A lost process is named by `peers`, long before JAX aborts this one.
     heartbeat_timeout_seconds=_NEVER,
   )
-  # JAX has set a handler of its own.
+  # JAX has installed its own handler.
   processes.listen_to_signals()
 
 

@@ -8,6 +8,8 @@ what all members share, then the index of its shard. Two layouts spread it:
 * "members": the population is split over the devices, each sees whole batches,
   and a program communicates nothing. Idle members fill the last devices: copies
   of the last member that are never fetched.
+
+Training state stays on the devices in the layout's form between steps.
 """
 
 import dataclasses
@@ -180,7 +182,8 @@ class Layout:
   def fetch_members(self, tree: Any) -> Any:
     """NumPy copies [M, ...] of what a mapped program returned.
 
-    Copies, because a view of a CPU buffer would change in the next step.
+    Copies, because a view of a CPU buffer would change in the next step, which
+    reuses the state's memory.
     """
     return self.fetch_each([tree])
 
@@ -235,8 +238,8 @@ class Layout:
     Args:
       program: see `map`.
       state: its argument, [M, ...]; arrays, or their shapes and types.
-      of_members: likewise.
-      shared: likewise, without a member axis.
+      of_members: as `state`.
+      shared: as `state`, but without a member axis.
       donate: see `map`.
     """
     count = len(self.devices)

@@ -71,7 +71,7 @@ def programs_of_runs(tmp_path_factory):
 def _signals_stay():
   """No test leaves its worker deaf to signals that the next ones send."""
   for number in stopping.AS_SIGTERM:
-    # So are those of `nohup pytest`.
+    # `nohup pytest` ignores SIGHUP from the start.
     if signal.getsignal(number) is signal.SIG_IGN:
       signal.signal(number, signal.SIG_DFL)
   numbers = (signal.SIGINT, signal.SIGTERM, *stopping.AS_SIGTERM)

@@ -151,18 +151,22 @@ class _Counted:
     return member_bytes.of_phase(self._run, self._name)
 
   @property
+  def _of_weights(self) -> int:
+    """Bytes of a member's weights."""
+    return self._member.params + self._member.stats
+
+  @property
   def _members(self) -> str:
     return _many(self._size, "member")
 
   def weights(self) -> tuple[room.Share, ...]:
     """What there is of a population that trains no more."""
-    weights = self._member.params + self._member.stats
     return (
       self._share(
         f"the weights of {self._members}",
         self.grows_with.members,
-        on_device=self._on_each * weights,
-        on_host=self._size * weights,
+        on_device=self._on_each * self._of_weights,
+        on_host=self._size * self._of_weights,
       ),
     )
 
@@ -256,11 +260,11 @@ class _Counted:
 
   def _copies(self) -> room.Share:
     """Of the weights of several members, as `parallel.Layout.each` has them."""
-    weights = self._member.params + self._member.stats
+    copies = self._on_each if self._on_each > 1 else 0
     return self._share(
       f"copies of the weights of {self._members}",
       self.grows_with.members,
-      on_device=self._on_each * weights if self._on_each > 1 else 0,
+      on_device=copies * self._of_weights,
     )
 
   def _batch(self, field: str, conditions: int) -> room.Share:

@@ -338,16 +338,17 @@ def test_one_kind_of_statistics_counts_at_a_time(tmp_path):
 
 def test_older_are_files_without_reestimated_statistics(tmp_path):
   """The authors' protocol beside the new rows is not an older measurement."""
-  new, other = tmp_path / "new", tmp_path.parent / "other"
+  runs, other = tmp_path / "runs", tmp_path / "other"
+  new = runs / "new"
   for folder, batch_norm in ((new, "reestimated"), (other, "running")):
     paper_world.write_run(
       folder, "sr2_fsrcnn", lambda *_: 0.7, batch_norm=batch_norm
     )
   rows_lib.merge(new / rows_lib.FILE_NAME, rows_lib.read(other))
   paper_world.write_run(
-    tmp_path / "old", "wdsr", lambda *_: 0.6, batch_norm="running"
+    runs / "old", "wdsr", lambda *_: 0.6, batch_norm="running"
   )
-  older = _read(tmp_path).by("running", alone=True)
+  older = _read(runs).by("running", alone=True)
   assert older.batch_norm == "running"
   assert paper_values.subject("wdsr", 4) in older
   assert SR2 not in older
