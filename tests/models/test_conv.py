@@ -1,6 +1,7 @@
 """All forms of convolution against XLA's own, in values and gradients."""
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -198,6 +199,16 @@ def test_forms_without_groups_keep_bfloat16(name):
     rtol=0,
     atol=0.02 * float(jnp.abs(exact).max()),
   )
+
+
+def test_a_step_makes_the_operator_of_a_map_once():
+  """The input gradient reads that of the result the other way."""
+  x, kernel = random(8, 2, 2, 5), random(3, 3, 5, 7)
+  step = jax.grad(lambda *a: jnp.sum(ours(*a, (1, 1), "SAME") ** 2), (0, 1))
+  program = jax.jit(step).lower(x, kernel).compile().as_text()
+  made = re.findall(r"= f32\[(\d+,\d+)\]\S* (?:fusion|concatenate)\(", program)
+  operators = [shape for shape in made if shape in ("20,28", "28,20")]
+  assert operators == ["20,28"]
 
 
 @pytest.mark.parametrize("name", ["cpu", *WITHOUT_GROUPS])
