@@ -1,18 +1,31 @@
-"""Runs the jobs of a sweep on this machine, one after another.
+"""Runs the jobs of a sweep on this machine, one after another or side by side.
 
-Each is a process of its own, whose log is shown here as it grows. A run
-outlives a sweep that is killed; the next sweep waits for it.
+Each is a process of its own. One alone has its log shown here as it grows. A
+run outlives a sweep that is killed; the next sweep waits for it.
 """
 
 import contextlib
 import pathlib
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
+from concurrent import futures
+from typing import Any
 
-from launch import attempts, engine, estimate, events, host, notify, status
+from launch import (
+  attempts,
+  engine,
+  estimate,
+  events,
+  host,
+  notify,
+  shares,
+  status,
+)
 from launch import jobs as jobs_lib
+from sr2_jax import errors
 
 _POLL_SECONDS = 0.1
 _SECONDS_BETWEEN_OVERALL = 300.0
@@ -27,25 +40,70 @@ def run(
   signals: engine.Signals,
   policy: attempts.Policy,
   tell: notify.Tell = notify.nobody,
+  at_once: int = 1,
 ) -> list[engine.Outcome]:
-  """Runs the jobs one after another, as an `engine.Engine`.
+  """Runs the jobs, as an `engine.Engine`.
 
   The logs, the events and the measured speeds are kept in `workdir`.
+
+  Args:
+    jobs: see `engine.Engine`, as the others.
+    workdir: the same.
+    signals: the same.
+    policy: the same.
+    tell: the same.
+    at_once: most jobs side by side, each on its share of the cores.
+
+  Raises:
+    UserError: if that is too many for this machine.
   """
-  sweep = _Sweep(jobs, workdir, signals=signals, policy=policy, tell=tell)
+  # A run that is alone may use all cores.
+  free: list[tuple[int, ...]] = [()]
+  if at_once > 1:
+    free = shares.of_cores(at_once)
+  sweep = _Sweep(
+    jobs,
+    workdir,
+    signals=signals,
+    policy=policy,
+    tell=tell,
+    part=1 / at_once,
+  )
+  waiting = dict(enumerate(jobs, 1))
+  running: dict[futures.Future[engine.Outcome], tuple[int, ...]] = {}
   outcomes: dict[str, engine.Outcome] = {}
-  for number, job in enumerate(jobs, 1):
-    source = outcomes.get(job.source or "")
-    if signals.received:
-      outcome = engine.Outcome(job.name, engine.State.NOT_STARTED)
-    elif source is not None and engine.has_to_wait(job, source):
-      outcome = engine.skipped(job, source)
-    else:
-      outcome = sweep.run(job, f"[{number}/{len(jobs)}] {job.name}")
-    outcomes[job.name] = outcome
+
+  names = {job.name for job in jobs}
+
+  def is_early(job: jobs_lib.Job) -> bool:
+    has_source = job.source in names and job.source not in outcomes
+    return job.mode == "train" and has_source
+
+  def ended(outcome: engine.Outcome) -> None:
+    outcomes[outcome.name] = outcome
     if outcome.reason:
-      _say(f"{job.name} {outcome.state}: {outcome.reason}")
-  return list(outcomes.values())
+      _say(f"{outcome.name} {outcome.state}: {outcome.reason}")
+
+  with futures.ThreadPoolExecutor(at_once) as lanes:
+    while waiting or running:
+      for number, job in list(waiting.items()):
+        source = outcomes.get(job.source or "")
+        if signals.received:
+          ended(engine.Outcome(job.name, engine.State.NOT_STARTED))
+        elif source is not None and engine.has_to_wait(job, source):
+          ended(engine.skipped(job, source))
+        elif free and not is_early(job):
+          title = f"[{number}/{len(jobs)}] {job.name}"
+          cores = free.pop(0)
+          running[lanes.submit(sweep.run, job, title, cores)] = cores
+        else:
+          continue
+        del waiting[number]
+      done, _ = futures.wait(running, return_when=futures.FIRST_COMPLETED)
+      for lane in done:
+        free.append(running.pop(lane))
+        ended(lane.result())
+  return [outcomes[job.name] for job in jobs]
 
 
 class _Sweep:
@@ -59,6 +117,7 @@ class _Sweep:
     signals: engine.Signals,
     policy: attempts.Policy,
     tell: notify.Tell,
+    part: float,
   ) -> None:
     self._jobs = jobs
     self._workdir = workdir
@@ -67,9 +126,28 @@ class _Sweep:
     self._speeds = estimate.Speeds.of(workdir, None)
     self._events = events.Log(workdir, tell)
     self._tallies = attempts.tallies(events.read(workdir))
+    self._part = part
+    self._said_at = time.monotonic()
+    # Each job has a thread. What they share is changed by one at a time.
+    self._lock = threading.Lock()
 
-  def run(self, job: jobs_lib.Job, title: str) -> engine.Outcome:
+  @property
+  def _is_alone(self) -> bool:
+    """Whether no job runs beside another."""
+    return self._part == 1
+
+  def run(
+    self, job: jobs_lib.Job, title: str, cores: tuple[int, ...]
+  ) -> engine.Outcome:
     """Starts a job, again if need be, until it has finished or failed."""
+    try:
+      return self._run(job, title, cores)
+    except errors.UserError as error:
+      return engine.Outcome(job.name, engine.State.FAILED, reason=str(error))
+
+  def _run(
+    self, job: jobs_lib.Job, title: str, cores: tuple[int, ...]
+  ) -> engine.Outcome:
     tally = self._tallies.setdefault(job.name, attempts.Tally())
     seconds, num_taken = None, 0
     while True:
@@ -81,8 +159,8 @@ class _Sweep:
       outcome = engine.without_a_start(job)
       if outcome is not None:
         return outcome
-      self._say_progress(job, title)
-      end, took, reason = self._attempt(job, tally)
+      self._say_start(job, title, cores)
+      end, took, reason = self._attempt(job, tally, cores)
       seconds = took + (seconds or 0)
       num_taken += end == attempts.End.IN_USE
       state = engine.state_after(
@@ -95,7 +173,7 @@ class _Sweep:
       if state is not None:
         if state in attempts.SETTLED:
           tally.settled(state)
-          self._events.add(job.name, state)
+          self._add_event(job, state)
         return engine.Outcome(job.name, state, seconds, reason)
       if end != attempts.End.IN_USE:
         _say(f"{job.name} {self._policy.in_words(end, tally)}: {reason}")
@@ -115,28 +193,39 @@ class _Sweep:
     while time.monotonic() < until and not self._signals.received:
       time.sleep(_POLL_SECONDS)
 
-  def _say_progress(self, job: jobs_lib.Job, title: str) -> None:
-    is_training = job.mode == "train"
-    words = (
-      estimate.overall(self._jobs, self._speeds)
-      if is_training
-      else "evaluating"
-    )
+  def _say_start(
+    self, job: jobs_lib.Job, title: str, cores: tuple[int, ...]
+  ) -> None:
+    words = "evaluating" if job.mode == "eval" else self._overall()
+    if not self._is_alone:
+      title += f" on {shares.in_words(cores)}"
+      words += f"; log {self._log_of(job)}"
     _say(f"{title}: {words}")
 
+  def _overall(self) -> str:
+    with self._lock:
+      return estimate.overall(self._jobs, self._speeds)
+
+  def _log_of(self, job: jobs_lib.Job) -> pathlib.Path:
+    return self._workdir / f"{job.name}.log"
+
+  def _add_event(self, job: jobs_lib.Job, event: str, **details: Any) -> None:
+    with self._lock:
+      self._events.add(job.name, event, **details)
+
   def _attempt(
-    self, job: jobs_lib.Job, tally: attempts.Tally
+    self, job: jobs_lib.Job, tally: attempts.Tally, cores: tuple[int, ...]
   ) -> tuple[attempts.End, float, str]:
     """How a start has ended, after how many seconds, and what it left to say.
 
     Nothing if it has finished.
     """
-    log = self._workdir / f"{job.name}.log"
-    self._events.add(job.name, "started")
+    log = self._log_of(job)
+    self._add_event(job, "started")
     tally.started()
     begin, before = time.monotonic(), status.steps_done(job)
     try:
-      code, output, has_stalled = self._run_process(job, log)
+      code, output, has_stalled = self._run_process(job, log, cores)
     finally:
       self._save_speeds()
     seconds = time.monotonic() - begin
@@ -145,7 +234,7 @@ class _Sweep:
     )
     steps = sum(status.steps_done(job).values()) - sum(before.values())
     counts = {"seconds": round(seconds, 1), "steps": max(steps, 0)}
-    self._events.add(job.name, "ended", end=end, codes=[code], **counts)
+    self._add_event(job, "ended", end=end, codes=[code], **counts)
     tally.ended(end, **counts)
     reason = f"exit code {code}, see {log}"
     if has_stalled:
@@ -158,20 +247,22 @@ class _Sweep:
     return end, seconds, "" if is_good else f"{reason}\n{last_lines}".strip()
 
   def _run_process(
-    self, job: jobs_lib.Job, log: pathlib.Path
+    self, job: jobs_lib.Job, log: pathlib.Path, cores: tuple[int, ...]
   ) -> tuple[int, str, bool]:
     """Exit code, the end of the output, and whether the run had stalled."""
     pulse = attempts.Pulse(self._policy.stall, time.monotonic())
     num_passed_on, has_stalled = 0, False
     with host.Tail(log) as tail:
-      process = host.Process((*host.COMMAND, *job.arguments), log)
-      meter = estimate.Meter(job, self._speeds)
-      shown_at = time.monotonic()
+      process = host.Process((*host.COMMAND, *job.arguments), log, cores=cores)
+      meter = estimate.Meter(job, self._speeds, part=self._part)
       while True:
         code = process.poll()
-        _show(tail.read())
+        text = tail.read()
+        if self._is_alone:
+          _show(text)
         now = time.monotonic()
-        meter.sample(now, is_last=code is not None)
+        with self._lock:
+          meter.sample(now, is_last=code is not None)
         if code is not None:
           return code, tail.output, has_stalled
         if self._policy.stall and not has_stalled:
@@ -179,10 +270,11 @@ class _Sweep:
           has_stalled = pulse.has_stalled(signs, now)
           if has_stalled:
             process.kill()
-        if now - shown_at >= _SECONDS_BETWEEN_OVERALL:
+        if now - self._said_at >= _SECONDS_BETWEEN_OVERALL:
+          self._said_at = now
           if job.mode == "train":
-            self._say_progress(job, job.name)
-          shown_at = now
+            what = job.name if self._is_alone else "all runs"
+            _say(f"{what}: {self._overall()}")
           # If the sweep is killed, only the last minutes' speeds are lost.
           self._save_speeds()
         for number in self._signals.received[num_passed_on:]:
@@ -194,7 +286,7 @@ class _Sweep:
 
   def _save_speeds(self) -> None:
     # On a full disk this fails; only an estimate is lost.
-    with contextlib.suppress(OSError):
+    with self._lock, contextlib.suppress(OSError):
       self._speeds.save()
 
 

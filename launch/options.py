@@ -15,6 +15,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SHORTEST_STALL, _LONGEST_TIME = 10, 30 * 86400  # seconds
 _MOST_RETRIES = 1000
 _MOST_SLICES = 10_000
+_MOST_AT_ONCE = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Options:
     slice_: what each run gets of a cluster; None on this machine.
     emit: kind of file to print; "" for none.
     slices: at most so many at once; 0 is any number.
+    at_once: runs side by side on this machine.
     image: of a container.
     volume: a claim, and where it is mounted.
     queue: of Kueue, or partition of Slurm.
@@ -58,6 +60,7 @@ class Options:
   slice_: slices.Slice | None
   emit: str
   slices: int
+  at_once: int
   image: str
   volume: tuple[str, str] | None
   queue: str
@@ -117,6 +120,7 @@ def parse(arguments: Sequence[str], *, engines: Sequence[str]) -> Options:
     slice_=_slice(typed),
     emit=typed.emit,
     slices=typed.slices,
+    at_once=typed.at_once,
     image=typed.image,
     volume=_volume(typed.volume),
     queue=typed.queue,
@@ -156,6 +160,15 @@ def _check_cluster(typed: argparse.Namespace) -> None:
       f"{typed.slices}."
     )
   is_emulated = emulation.is_emulated(typed.address)
+  if not 1 <= typed.at_once <= _MOST_AT_ONCE:
+    raise errors.UserError(
+      f"--at_once has to be from 1 to {_MOST_AT_ONCE}, not {typed.at_once}."
+    )
+  if typed.at_once > 1 and (typed.engine != "local" or typed.emit):
+    raise errors.UserError(
+      "--at_once is for runs on this machine; --slices=N says how many there "
+      "are at once on a cluster."
+    )
   for name in ("address", "wait"):
     if getattr(typed, name) and typed.engine != "ray":
       raise errors.UserError(f"--{name} goes with --engine=ray.")
@@ -221,6 +234,7 @@ def _parser(engines: Sequence[str]) -> argparse.ArgumentParser:
       f"--{action}", action="store_const", dest="action", const=action
     )
   parser.add_argument("--engine", choices=tuple(engines), default="local")
+  parser.add_argument("--at_once", type=int, default=1)
   parser.add_argument("--retries", type=int, default=2)
   parser.add_argument("--stall", default="")
   parser.add_argument("--notify", default="")

@@ -3,8 +3,8 @@
 Usage:
   python -m launch.sweep --sweep=FILE[:BUDGET] --workdir=FOLDER|URL
                          [--only NAME ...] [--set FIELD=VALUE]
-                         [--mode=train|eval] [--retries=N] [--stall=TIME]
-                         [--notify=URL|FILE]
+                         [--mode=train|eval] [--at_once=N] [--retries=N]
+                         [--stall=TIME] [--notify=URL|FILE]
                          [--dry-run | --status | --emit=KIND]
 Installed with pip, sr2-sweep is the same command.
 
@@ -39,6 +39,9 @@ Flags:
                          Seeds in a row, loss weights and L2 are one run's.
   --mode=train|eval      "eval" evaluates finished runs again; fields of `eval`
                          may differ then, as in sr2_jax.main.
+  --at_once=N            Have N runs side by side on this machine's CPU, each on
+                         its share of the cores; 1 by default. Two on two cores
+                         are done sooner than one after the other.
   --retries=N            How often a run that crashes is started again, from its
                          last checkpoint; 2 by default. A run that was stopped
                          from outside goes on as well, and is not counted.
@@ -209,7 +212,12 @@ def _run(
   if asked.engine == "local" or asked.slice_ is None:
     with _telling(asked) as tell:
       return local.run(
-        jobs, asked.workdir, signals=signals, policy=asked.policy, tell=tell
+        jobs,
+        asked.workdir,
+        signals=signals,
+        policy=asked.policy,
+        tell=tell,
+        at_once=asked.at_once,
       )
   if importlib.util.find_spec("ray") is None:
     raise errors.UserError(

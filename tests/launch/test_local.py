@@ -11,7 +11,16 @@ import time
 
 import pytest
 
-from launch import attempts, engine, events, host, local, notify, status
+from launch import (
+  attempts,
+  engine,
+  events,
+  host,
+  local,
+  notify,
+  shares,
+  status,
+)
 from launch import jobs as jobs_lib
 from sr2_jax.records import folder as folder_lib
 from tests.launch import test_jobs, test_status
@@ -51,11 +60,18 @@ if name.startswith(("dies", "preempted")):
   if not (is_last and name.endswith("twice")):
     number = signal.SIGTERM if name == "preempted_twice" else signal.SIGKILL
     os.kill(os.getpid(), number)
+if name.startswith("meets"):
+  (folder.parent / f"{name}.here").touch()
+  end = time.monotonic() + 30
+  while len(list(folder.parent.glob("meets*.here"))) < 2:
+    if time.monotonic() > end:
+      sys.exit(2)
+    time.sleep(0.01)
 if name == "hangs":
   if not (folder / "hung").exists():
     (folder / "hung").touch()
     time.sleep(600)
-if name == "waits":
+if name.startswith("waits"):
   got = []
   for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, lambda number, _: got.append(number))
@@ -89,13 +105,14 @@ def make_jobs(tmp_path, *names, sources=None):
   return jobs_lib.load(sweep, tmp_path)
 
 
-def run(jobs, tmp_path, signals=None, tell=notify.nobody, **policy):
+def run(jobs, tmp_path, signals=None, tell=notify.nobody, at_once=1, **policy):
   outcomes = local.run(
     jobs,
     tmp_path,
     signals=signals or engine.Signals(),
     policy=attempts.Policy(**{"pauses": (0.0,), **policy}),
     tell=tell,
+    at_once=at_once,
   )
   assert [outcome.name for outcome in outcomes] == [job.name for job in jobs]
   return outcomes
@@ -131,6 +148,53 @@ def test_goes_on_past_a_failure(tmp_path, capsys):
   )
   assert "[6/6] last: " in shown
   assert f"fails failed: {fails.reason}\n" in shown
+
+
+@pytest.fixture
+def two_cores(monkeypatch):
+  """Whatever the machine has: both are its first."""
+  first = min(shares._cores())
+  monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+  monkeypatch.setattr(shares, "of_cores", lambda _: [(first,), (first,)])
+
+
+def test_runs_side_by_side(tmp_path, capsys, two_cores):
+  """Each of two waits for the other; what starts from one waits for it."""
+  jobs = make_jobs(
+    tmp_path, "meets1", "after", "meets2", "fails", "good",
+    sources={"after": "meets1"},
+  )  # fmt: skip
+  outcomes = run(jobs, tmp_path, at_once=2)
+  assert [outcome.state for outcome in outcomes] == [
+    "finished", "finished", "finished", "failed", "finished",
+  ]  # fmt: skip
+  lines = [(e["run"], e["event"]) for e in events.read(tmp_path)]
+  assert lines.index(("meets2", "started")) < 2
+  assert lines.index(("after", "started")) > lines.index(("meets1", "ended"))
+  shown = capsys.readouterr().err
+  assert f"[1/5] meets1 on core {min(shares._cores())}: 0 % of all" in shown
+  assert "hello from" not in shown  # Two logs at once cannot be read.
+  assert "fourth" in shown
+
+
+def test_a_step_of_one_of_two_counts_half(tmp_path, two_cores):
+  """So that the time that is left is the same, however many run at once."""
+  jobs = make_jobs(tmp_path, "meets1", "meets2")
+  [part] = status.parts(jobs[0])
+  begin = time.monotonic()
+  run(jobs, tmp_path, at_once=2)
+  seconds = time.monotonic() - begin
+  speeds = json.loads((tmp_path / "speeds.json").read_text())
+  counted, steps = speeds[part.kind]
+  assert steps == 2 * 20 * 2
+  assert 0 < counted <= seconds
+
+
+def test_a_log_that_cannot_be_opened_costs_one_run(tmp_path):
+  (tmp_path / "bad.log").mkdir()
+  bad, good = run(make_jobs(tmp_path, "bad", "good"), tmp_path)
+  assert (bad.state, good.state) == ("failed", "finished")
+  assert "bad.log: " in bad.reason
 
 
 def test_members_that_diverge_do_not_cost_the_runs_after_theirs(
@@ -368,6 +432,26 @@ def test_signals_reach_the_run_and_end_the_sweep(
   assert [outcome.state for outcome in outcomes] == ["stopped", "not started"]
   assert signals.received == numbers
   assert f"signals {passed_on}" in capsys.readouterr().err
+
+
+def test_a_signal_reaches_all_that_run(tmp_path, two_cores):
+  """And nothing else starts."""
+  jobs = make_jobs(tmp_path, "waits", "waits2", "good")
+  signals = engine.Signals()
+
+  def send():
+    for name in ("waits", "waits2"):
+      wait_for((tmp_path / name / "ready").exists)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+  with signals.listening():
+    thread, failures = in_background(send)
+    outcomes = run(jobs, tmp_path, signals, at_once=2)
+    thread.join()
+  assert not failures
+  assert [o.state for o in outcomes] == ["stopped", "stopped", "not started"]
+  for name in ("waits", "waits2"):
+    assert "signals [15]" in (tmp_path / f"{name}.log").read_text()
 
 
 def test_waits_for_a_run_that_a_killed_sweep_has_left(tmp_path, capsys):

@@ -48,6 +48,8 @@ def test_what_is_typed():
     ("--workdir=", "has to name a folder"),
     ("--slices=2", "goes with --engine=ray"),
     ("--notify=gs://x", "is a URL"),
+    ("--at_once=0", "--at_once has to be from 1 to 1000, not 0"),
+    ("--at_once=2.5", "--at_once"),
   ],
 )
 def test_mistake(argument, expected):
@@ -118,6 +120,8 @@ def test_what_goes_with_emit():
     ([*H100, "--emit=jobset", "--volume=a:b"], "has to be a folder"),
     ([*H100, "--emit=jobset", "--status"], "not allowed with"),
     ([*H100, "--slices=-1"], "from 1 to 10000"),
+    ([*H100, "--emit=jobset", "--at_once=2"], "runs on this machine"),
+    ([*H100, "--engine=ray", "--at_once=2"], "--slices=N says how many"),
   ],
 )
 def test_mistake_in_what_is_emitted(arguments, expected):

@@ -14,6 +14,7 @@ import pytest
 
 from launch import attempts, engine, local, sweep
 from sr2_jax.records import folder as folder_lib
+from sr2_jax.records import provenance
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.records import weights as weights_lib
 from sr2_jax.report.reproduction import collect
@@ -162,8 +163,8 @@ def test_status_works_beside_a_sweep(tmp_path, capsys):
   ],
 )
 def test_exit_codes(tmp_path, monkeypatch, capsys, states, received, code):
-  def run(jobs, workdir, *, signals, policy, tell):
-    assert policy.retries == 7
+  def run(jobs, workdir, *, signals, policy, tell, at_once):
+    assert (policy.retries, at_once) == (7, 3)
     tell("first finished")
     assert [job.name for job in jobs] == ["first", "control"]
     assert workdir == tmp_path
@@ -175,10 +176,8 @@ def test_exit_codes(tmp_path, monkeypatch, capsys, states, received, code):
 
   monkeypatch.setattr(local, "run", run)
   told = tmp_path / "told"
-  assert (
-    main(PAIR, f"--workdir={tmp_path}", "--retries=7", f"--notify={told}")
-    == code
-  )
+  flags = ("--retries=7", "--at_once=3", f"--notify={told}")
+  assert main(PAIR, f"--workdir={tmp_path}", *flags) == code
   assert states[0] in capsys.readouterr().out
   first, last = told.read_text().splitlines()
   assert first.endswith(f"{tmp_path.name}: first finished")
@@ -219,8 +218,9 @@ def started(environment, workdir, *arguments):
 
 
 def children(process):
-  path = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
-  return [int(number) for number in path.read_text().split()]
+  """Those that any of its threads has started."""
+  paths = pathlib.Path(f"/proc/{process.pid}/task").glob("*/children")
+  return [int(number) for path in paths for number in path.read_text().split()]
 
 
 def output(workdir):
@@ -305,8 +305,9 @@ def test_kills_and_signals_cost_no_finished_run(interrupted):
 
 
 def test_a_failed_run_costs_those_that_start_from_it(environment, tmp_path):
-  failing = f"{PAIR}:failing"
-  with started(environment, tmp_path, failing) as process:
+  """Also where another run goes on beside it, on cores of its own."""
+  flags = f"{PAIR}:failing", f"--at_once={min(2, provenance.cpu_cores())}"
+  with started(environment, tmp_path, *flags) as process:
     text = finish(process, tmp_path, 1)
   assert "\nbad        failed " in text
   assert "\nafter_bad  skipped " in text
