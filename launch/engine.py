@@ -8,7 +8,7 @@ import dataclasses
 import enum
 import pathlib
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Protocol
 
@@ -81,6 +81,14 @@ def state_after(
 def has_to_wait(job: jobs_lib.Job, source: Outcome) -> bool:
   """Whether a job cannot start while its source is as it is."""
   return job.mode == "train" and not source.is_good
+
+
+def is_early(
+  job: jobs_lib.Job, names: Container[str], outcomes: Mapping[str, Outcome]
+) -> bool:
+  """Whether a job is trained from one of these names without an outcome."""
+  source = job.source or ""
+  return job.mode == "train" and source in names and source not in outcomes
 
 
 def skipped(job: jobs_lib.Job, source: Outcome) -> Outcome:

@@ -88,16 +88,16 @@ class Meter:
   Args:
     job: that has just been started.
     speeds: get what is measured.
-    part: of the machine that the job has. A step that takes a second on half
-      of it counts as half a second, so that speeds are those of the machine.
+    fraction: of the machine that the job has. A step that takes a second on
+      half of it counts as half a second, so that speeds are the machine's.
   """
 
   def __init__(
-    self, job: jobs_lib.Job, speeds: Speeds, *, part: float = 1.0
+    self, job: jobs_lib.Job, speeds: Speeds, *, fraction: float = 1.0
   ) -> None:
     self._job = job
     self._speeds = speeds
-    self._part = part
+    self._fraction = fraction
     self._done = status.steps_done(job)
     self._sampled_at = time.monotonic()
 
@@ -122,7 +122,7 @@ class Meter:
     unfinished = [p for p in parts if after[p.phase] < p.num_steps]
     for part in moved or (unfinished or parts[-1:])[:1]:
       steps = max(after[part.phase] - before.get(part.phase, 0), 0)
-      share = seconds * self._part / max(len(moved), 1)
+      share = seconds * self._fraction / max(len(moved), 1)
       self._speeds.add(part.kind, share, steps * part.num_members)
     self._done, self._sampled_at = after, now
 

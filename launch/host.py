@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import IO, Self
 
-from launch import shares
 from sr2_jax import errors, files
 from sr2_jax.records import folder as folder_lib
 
@@ -72,7 +71,6 @@ class Process:
     cwd: its folder.
     env: its variables; those of this process unless given.
     is_tied: whether it is killed when this process ends (on Linux).
-    cores: that it keeps to; any unless given.
   """
 
   def __init__(
@@ -83,7 +81,6 @@ class Process:
     cwd: str | None = None,
     env: Mapping[str, str] | None = None,
     is_tied: bool = False,
-    cores: Sequence[int] = (),
   ) -> None:
     if is_tied:
       command = (sys.executable, "-c", _TIED, str(os.getpid()), *command)
@@ -94,15 +91,10 @@ class Process:
         stdout=file,
         stderr=file,
         cwd=cwd,
-        env={
-          **(os.environ if env is None else env),
-          **shares.variables(cores),
-          "PYTHONUNBUFFERED": "1",
-        },
+        env={**(os.environ if env is None else env), "PYTHONUNBUFFERED": "1"},
         start_new_session=True,
       )
     self.pid = self._process.pid
-    shares.assign(self.pid, cores)
 
   def poll(self) -> int | None:
     """Its exit code, as a shell gives it; None while it runs."""

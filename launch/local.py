@@ -5,12 +5,13 @@ run outlives a sweep that is killed; the next sweep waits for it.
 """
 
 import contextlib
+import os
 import pathlib
 import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent import futures
 from typing import Any
 
@@ -57,34 +58,40 @@ def run(
   Raises:
     UserError: if that is too many for this machine.
   """
-  # A run that is alone may use all cores.
-  free: list[tuple[int, ...]] = [()]
-  if at_once > 1:
-    free = shares.of_cores(at_once)
+  unfinished = [j for j in jobs if j.mode == "eval" or not j.folder.is_done]
+  at_once = max(1, min(at_once, len(unfinished)))
+  free = shares.of_cores(at_once)
   sweep = _Sweep(
     jobs,
     workdir,
     signals=signals,
     policy=policy,
     tell=tell,
-    part=1 / at_once,
+    fraction=1 / at_once,
+    variables={**os.environ, **shares.variables(free)},
   )
+  outcomes = _share_out(jobs, sweep, free, signals)
+  return [outcomes[job.name] for job in jobs]
+
+
+def _share_out(
+  jobs: Sequence[jobs_lib.Job],
+  sweep: "_Sweep",
+  free: list[tuple[int, ...]],
+  signals: engine.Signals,
+) -> dict[str, engine.Outcome]:
+  """Runs each job on the first share of cores that is free; the outcomes."""
+  names = {job.name for job in jobs}
   waiting = dict(enumerate(jobs, 1))
   running: dict[futures.Future[engine.Outcome], tuple[int, ...]] = {}
   outcomes: dict[str, engine.Outcome] = {}
-
-  names = {job.name for job in jobs}
-
-  def is_early(job: jobs_lib.Job) -> bool:
-    has_source = job.source in names and job.source not in outcomes
-    return job.mode == "train" and has_source
 
   def ended(outcome: engine.Outcome) -> None:
     outcomes[outcome.name] = outcome
     if outcome.reason:
       _say(f"{outcome.name} {outcome.state}: {outcome.reason}")
 
-  with futures.ThreadPoolExecutor(at_once) as lanes:
+  with futures.ThreadPoolExecutor(len(free)) as threads:
     while waiting or running:
       for number, job in list(waiting.items()):
         source = outcomes.get(job.source or "")
@@ -92,18 +99,18 @@ def run(
           ended(engine.Outcome(job.name, engine.State.NOT_STARTED))
         elif source is not None and engine.has_to_wait(job, source):
           ended(engine.skipped(job, source))
-        elif free and not is_early(job):
-          title = f"[{number}/{len(jobs)}] {job.name}"
+        elif free and not engine.is_early(job, names, outcomes):
           cores = free.pop(0)
-          running[lanes.submit(sweep.run, job, title, cores)] = cores
+          title = f"[{number}/{len(jobs)}] {job.name}"
+          running[threads.submit(sweep.run, job, title, cores)] = cores
         else:
           continue
         del waiting[number]
       done, _ = futures.wait(running, return_when=futures.FIRST_COMPLETED)
-      for lane in done:
-        free.append(running.pop(lane))
-        ended(lane.result())
-  return [outcomes[job.name] for job in jobs]
+      for future in done:
+        free.append(running.pop(future))
+        ended(future.result())
+  return outcomes
 
 
 class _Sweep:
@@ -117,7 +124,8 @@ class _Sweep:
     signals: engine.Signals,
     policy: attempts.Policy,
     tell: notify.Tell,
-    part: float,
+    fraction: float,
+    variables: Mapping[str, str],
   ) -> None:
     self._jobs = jobs
     self._workdir = workdir
@@ -126,7 +134,8 @@ class _Sweep:
     self._speeds = estimate.Speeds.of(workdir, None)
     self._events = events.Log(workdir, tell)
     self._tallies = attempts.tallies(events.read(workdir))
-    self._part = part
+    self._fraction = fraction
+    self._variables = variables
     self._said_at = time.monotonic()
     # Each job has a thread. What they share is changed by one at a time.
     self._lock = threading.Lock()
@@ -134,21 +143,31 @@ class _Sweep:
   @property
   def _is_alone(self) -> bool:
     """Whether no job runs beside another."""
-    return self._part == 1
+    return self._fraction == 1
 
   def run(
     self, job: jobs_lib.Job, title: str, cores: tuple[int, ...]
   ) -> engine.Outcome:
-    """Starts a job, again if need be, until it has finished or failed."""
+    """Starts a job, again if need be, until it has finished or failed.
+
+    In a thread of its own: what it starts keeps to the cores of the thread.
+    """
+    tally = self._tallies.setdefault(job.name, attempts.Tally())
     try:
-      return self._run(job, title, cores)
-    except errors.UserError as error:
+      if not self._is_alone:
+        shares.keep_to(cores)
+        title += f" on {shares.in_words(cores)}"
+      return self._run(job, title, tally)
+    except (errors.UserError, OSError) as error:
+      self._settle(job, engine.State.FAILED, tally)
       return engine.Outcome(job.name, engine.State.FAILED, reason=str(error))
+    except BaseException:
+      _say(f"{title}: the sweep ends here, once the other runs have ended")
+      raise
 
   def _run(
-    self, job: jobs_lib.Job, title: str, cores: tuple[int, ...]
+    self, job: jobs_lib.Job, title: str, tally: attempts.Tally
   ) -> engine.Outcome:
-    tally = self._tallies.setdefault(job.name, attempts.Tally())
     seconds, num_taken = None, 0
     while True:
       self._wait_for_folder(job, title)
@@ -159,8 +178,8 @@ class _Sweep:
       outcome = engine.without_a_start(job)
       if outcome is not None:
         return outcome
-      self._say_start(job, title, cores)
-      end, took, reason = self._attempt(job, tally, cores)
+      self._say_start(job, title)
+      end, took, reason = self._attempt(job, tally)
       seconds = took + (seconds or 0)
       num_taken += end == attempts.End.IN_USE
       state = engine.state_after(
@@ -172,8 +191,7 @@ class _Sweep:
         state = engine.State.IN_USE
       if state is not None:
         if state in attempts.SETTLED:
-          tally.settled(state)
-          self._add_event(job, state)
+          self._settle(job, state, tally)
         return engine.Outcome(job.name, state, seconds, reason)
       if end != attempts.End.IN_USE:
         _say(f"{job.name} {self._policy.in_words(end, tally)}: {reason}")
@@ -193,14 +211,11 @@ class _Sweep:
     while time.monotonic() < until and not self._signals.received:
       time.sleep(_POLL_SECONDS)
 
-  def _say_start(
-    self, job: jobs_lib.Job, title: str, cores: tuple[int, ...]
-  ) -> None:
+  def _say_start(self, job: jobs_lib.Job, title: str) -> None:
     words = "evaluating" if job.mode == "eval" else self._overall()
-    if not self._is_alone:
-      title += f" on {shares.in_words(cores)}"
-      words += f"; log {self._log_of(job)}"
-    _say(f"{title}: {words}")
+    log = "" if self._is_alone else f"; log {self._log_of(job)}"
+    _say(f"{title}: {words}{log}")
+    self._said_at = time.monotonic()
 
   def _overall(self) -> str:
     with self._lock:
@@ -213,21 +228,28 @@ class _Sweep:
     with self._lock:
       self._events.add(job.name, event, **details)
 
+  def _settle(
+    self, job: jobs_lib.Job, state: engine.State, tally: attempts.Tally
+  ) -> None:
+    tally.settled(state)
+    self._add_event(job, state)
+
   def _attempt(
-    self, job: jobs_lib.Job, tally: attempts.Tally, cores: tuple[int, ...]
+    self, job: jobs_lib.Job, tally: attempts.Tally
   ) -> tuple[attempts.End, float, str]:
     """How a start has ended, after how many seconds, and what it left to say.
 
     Nothing if it has finished.
     """
     log = self._log_of(job)
-    self._add_event(job, "started")
-    tally.started()
-    begin, before = time.monotonic(), status.steps_done(job)
-    try:
-      code, output, has_stalled = self._run_process(job, log, cores)
-    finally:
-      self._save_speeds()
+    with host.Tail(log) as tail:
+      self._add_event(job, "started")
+      tally.started()
+      begin, before = time.monotonic(), status.steps_done(job)
+      try:
+        code, has_stalled = self._run_process(job, log, tail)
+      finally:
+        self._save_speeds()
     seconds = time.monotonic() - begin
     end, _ = attempts.end_of(
       [code], is_done=job.folder.is_done, has_stalled=has_stalled
@@ -242,47 +264,48 @@ class _Sweep:
       reason = f"killed after {silence} without progress, see {log}"
     elif self._signals.received:
       reason = ""
-    last_lines = host.last_lines(output)
+    last_lines = host.last_lines(tail.output)
     is_good = end == attempts.End.FINISHED
     return end, seconds, "" if is_good else f"{reason}\n{last_lines}".strip()
 
   def _run_process(
-    self, job: jobs_lib.Job, log: pathlib.Path, cores: tuple[int, ...]
-  ) -> tuple[int, str, bool]:
-    """Exit code, the end of the output, and whether the run had stalled."""
+    self, job: jobs_lib.Job, log: pathlib.Path, tail: host.Tail
+  ) -> tuple[int, bool]:
+    """Exit code, and whether the run had stalled."""
     pulse = attempts.Pulse(self._policy.stall, time.monotonic())
     num_passed_on, has_stalled = 0, False
-    with host.Tail(log) as tail:
-      process = host.Process((*host.COMMAND, *job.arguments), log, cores=cores)
-      meter = estimate.Meter(job, self._speeds, part=self._part)
-      while True:
-        code = process.poll()
-        text = tail.read()
-        if self._is_alone:
-          _show(text)
-        now = time.monotonic()
-        with self._lock:
-          meter.sample(now, is_last=code is not None)
-        if code is not None:
-          return code, tail.output, has_stalled
-        if self._policy.stall and not has_stalled:
-          signs = host.signs_of_life(job.folder, [log])
-          has_stalled = pulse.has_stalled(signs, now)
-          if has_stalled:
-            process.kill()
-        if now - self._said_at >= _SECONDS_BETWEEN_OVERALL:
-          self._said_at = now
-          if job.mode == "train":
-            what = job.name if self._is_alone else "all runs"
-            _say(f"{what}: {self._overall()}")
-          # If the sweep is killed, only the last minutes' speeds are lost.
-          self._save_speeds()
-        for number in self._signals.received[num_passed_on:]:
-          # A run would not save on SIGHUP.
-          is_hangup = number == signal.SIGHUP
-          process.send(signal.SIGTERM if is_hangup else number)
-          num_passed_on += 1
-        time.sleep(_POLL_SECONDS)
+    process = host.Process(
+      (*host.COMMAND, *job.arguments), log, env=self._variables
+    )
+    meter = estimate.Meter(job, self._speeds, fraction=self._fraction)
+    while True:
+      code = process.poll()
+      text = tail.read()
+      if self._is_alone:
+        _show(text)
+      now = time.monotonic()
+      with self._lock:
+        meter.sample(now, is_last=code is not None)
+      if code is not None:
+        return code, has_stalled
+      if self._policy.stall and not has_stalled:
+        signs = host.signs_of_life(job.folder, [log])
+        has_stalled = pulse.has_stalled(signs, now)
+        if has_stalled:
+          process.kill()
+      if now - self._said_at >= _SECONDS_BETWEEN_OVERALL:
+        self._said_at = now
+        if job.mode == "train":
+          what = job.name if self._is_alone else "all runs"
+          _say(f"{what}: {self._overall()}")
+        # If the sweep is killed, only the last minutes' speeds are lost.
+        self._save_speeds()
+      for number in self._signals.received[num_passed_on:]:
+        # A run would not save on SIGHUP.
+        is_hangup = number == signal.SIGHUP
+        process.send(signal.SIGTERM if is_hangup else number)
+        num_passed_on += 1
+      time.sleep(_POLL_SECONDS)
 
   def _save_speeds(self) -> None:
     # On a full disk this fails; only an estimate is lost.

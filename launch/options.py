@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import NoReturn
 
-from launch import attempts, bucket, emulation, notify, slices
+from launch import attempts, bucket, emulation, notify, shares, slices
 from sr2_jax import errors, paths, program
 from sr2_jax.buckets import address
 
@@ -15,7 +15,6 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SHORTEST_STALL, _LONGEST_TIME = 10, 30 * 86400  # seconds
 _MOST_RETRIES = 1000
 _MOST_SLICES = 10_000
-_MOST_AT_ONCE = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +91,7 @@ def parse(arguments: Sequence[str], *, engines: Sequence[str]) -> Options:
   if not typed.workdir:
     raise errors.UserError("--workdir has to name a folder, as in runs/paper.")
   _check_cluster(typed)
+  _check_at_once(typed)
   # A silent evaluation may take long on a laptop, but not there.
   is_on_cluster = typed.engine == "ray" or typed.emit == "rayjob"
   usual = "30m" if is_on_cluster else "0"
@@ -160,15 +160,6 @@ def _check_cluster(typed: argparse.Namespace) -> None:
       f"{typed.slices}."
     )
   is_emulated = emulation.is_emulated(typed.address)
-  if not 1 <= typed.at_once <= _MOST_AT_ONCE:
-    raise errors.UserError(
-      f"--at_once has to be from 1 to {_MOST_AT_ONCE}, not {typed.at_once}."
-    )
-  if typed.at_once > 1 and (typed.engine != "local" or typed.emit):
-    raise errors.UserError(
-      "--at_once is for runs on this machine; --slices=N says how many there "
-      "are at once on a cluster."
-    )
   for name in ("address", "wait"):
     if getattr(typed, name) and typed.engine != "ray":
       raise errors.UserError(f"--{name} goes with --engine=ray.")
@@ -195,6 +186,21 @@ def _check_cluster(typed: argparse.Namespace) -> None:
         raise errors.UserError(
           f"--{name} goes with --engine=ray, --dry-run, --status or --emit."
         )
+
+
+def _check_at_once(typed: argparse.Namespace) -> None:
+  """Checks that this machine can have so many runs at once."""
+  if typed.at_once < 1:
+    raise errors.UserError(
+      f"--at_once has to be at least 1, not {typed.at_once}."
+    )
+  if typed.at_once > 1 and (typed.engine != "local" or typed.emit):
+    raise errors.UserError(
+      "--at_once is for runs on this machine; --slices=N says how many there "
+      "are at once on a cluster."
+    )
+  if typed.action != "status":  # That may look from another machine.
+    shares.of_cores(typed.at_once)
 
 
 def _slice(typed: argparse.Namespace) -> slices.Slice | None:

@@ -70,12 +70,10 @@ class Schedule:
     self._skip()
     found = []
     for job in self._jobs.values():
-      source = self.outcomes.get(job.source or "")
-      waits = job.mode == "train" and job.source in self._jobs and not source
       if (
         job.name not in self.outcomes
         and job.name not in self._running
-        and not waits
+        and not engine.is_early(job, self._jobs, self.outcomes)
         and self._not_before.get(job.name, 0.0) <= now
       ):
         found.append(job)

@@ -6,73 +6,85 @@ have cores of their own are done sooner than one after another.
 
 import contextlib
 import importlib.util
-import itertools
 import os
+import pathlib
 import pkgutil
 from collections.abc import Sequence
 
-from sr2_jax import errors
+from sr2_jax import errors, files
+from sr2_jax.records import provenance
 
 # What sets the number of XLA's threads where cores cannot be assigned.
 _THREADS = "NPROC"
+_TOPOLOGY = "/sys/devices/system/cpu/cpu{}/topology/{}"
 
 
 def of_cores(at_once: int) -> list[tuple[int, ...]]:
-  """Neighbouring cores for each run; their numbers differ by one at most.
+  """Cores for each run, as many for one as for another.
+
+  A run's last bits depend on how many it has, and should not on its place.
+  Threads of one physical core are in one share where that is possible.
 
   Raises:
     UserError: if there are fewer cores than runs, or the runs would all take
       the same accelerator.
   """
-  cores = _cores()
+  cores = sorted(provenance.cores(), key=_place)
   if at_once > len(cores):
     has = "1 core" if len(cores) == 1 else f"{len(cores)} cores"
     raise errors.UserError(
       f"--at_once={at_once}: each run needs a core, and this machine has {has}."
     )
-  if at_once > 1 and (plugin := _accelerator()):
+  if at_once > 1 and (plugin := _plugin()):
     raise errors.UserError(
-      f"--at_once={at_once} shares out cores. Here is {plugin}, and each run "
-      "would take all of its devices.\nSet JAX_PLATFORMS=cpu, or use "
-      "--engine=ray, which gives each run devices of its own."
+      f"--at_once={at_once} shares out cores. JAX has {plugin} here, and each "
+      "run would take all devices that it finds.\nSet JAX_PLATFORMS=cpu, or "
+      "use --engine=ray, which gives each run devices of its own."
     )
-  bounds = [len(cores) * i // at_once for i in range(at_once + 1)]
-  return [tuple(cores[first:end]) for first, end in itertools.pairwise(bounds)]
+  size = len(cores) // at_once
+  return [tuple(cores[i * size :][:size]) for i in range(at_once)]
 
 
 def in_words(cores: Sequence[int]) -> str:
   """As in "core 3", "cores 0-3" or "cores 0,2"."""
-  if len(cores) == 1:
-    return f"core {cores[0]}"
-  first, last = cores[0], cores[-1]
-  is_row = last - first + 1 == len(cores)
-  return f"cores {f'{first}-{last}' if is_row else ','.join(map(str, cores))}"
+  numbers = sorted(cores)
+  if len(numbers) == 1:
+    return f"core {numbers[0]}"
+  is_row = numbers[-1] - numbers[0] + 1 == len(numbers)
+  if is_row:
+    return f"cores {numbers[0]}-{numbers[-1]}"
+  return f"cores {','.join(map(str, numbers))}"
 
 
-def variables(cores: Sequence[int]) -> dict[str, str]:
-  """What a process needs in its environment to use so many cores."""
-  is_assigned = hasattr(os, "sched_setaffinity")
-  return {} if is_assigned or not cores else {_THREADS: str(len(cores))}
+def keep_to(cores: Sequence[int]) -> None:
+  """Keeps this thread, and processes that it starts, to these cores.
 
+  macOS cannot. There `variables` limits the threads of a process.
 
-def assign(pid: int, cores: Sequence[int]) -> None:
-  """Keeps a process that has just started, and its threads, on these cores.
-
-  macOS cannot. There `variables` limits the number of threads.
+  Raises:
+    OSError: if none of the cores is there any more.
   """
-  if cores and hasattr(os, "sched_setaffinity"):
-    # One that has ended has an exit code, which says why.
-    with contextlib.suppress(ProcessLookupError):
-      os.sched_setaffinity(pid, cores)
+  if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, cores)
 
 
-def _cores() -> list[int]:
-  if hasattr(os, "sched_getaffinity"):
-    return sorted(os.sched_getaffinity(0))
-  return list(range(os.cpu_count() or 1))
+def variables(of_runs: Sequence[Sequence[int]]) -> dict[str, str]:
+  """What the runs need in their environment, given the shares of all."""
+  is_kept = hasattr(os, "sched_setaffinity") or len(of_runs) == 1
+  return {} if is_kept else {_THREADS: str(len(of_runs[0]))}
 
 
-def _accelerator() -> str:
+def _place(core: int) -> tuple[int, int, int]:
+  """Orders cores by processor and by physical core, where Linux says so."""
+  found = [0, 0]
+  for i, name in enumerate(("physical_package_id", "core_id")):
+    with contextlib.suppress(OSError, ValueError):
+      found[i] = int(files.read(pathlib.Path(_TOPOLOGY.format(core, name))))
+  package, physical = found
+  return package, physical, core
+
+
+def _plugin() -> str:
   """A package by which JAX would use an accelerator; "" without one."""
   if os.environ.get("JAX_PLATFORMS", "").strip().lower() == "cpu":
     return ""

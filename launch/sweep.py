@@ -88,9 +88,9 @@ Exit codes:
   2    something to fix in the command; one or two lines say what
   3    every run has finished, but members of some have diverged
   4    another sweep is using the folder; the message says which
-  129  the terminal was closed: the running run was saved and stopped, and the
-       same command goes on from there
-  130  the same for Ctrl-C; a second one stops that run without saving
+  129  the terminal was closed: what ran was saved and stopped, and the same
+       command goes on from there
+  130  the same for Ctrl-C; a second one stops without saving
   143  the same for SIGTERM
 """
 

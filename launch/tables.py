@@ -120,27 +120,19 @@ def progress(
   where = "where (emulated)" if slices.is_emulated(slice_) else "where"
   rows = [("run", "state", "step", "starts", "crashes", "time", "left", where)]
   hours = ["chip-hours"]
-  counts: collections.Counter[str] = collections.Counter()
   needs = costs.needs(jobs, speeds)
-  for job, need in zip(jobs, needs, strict=True):
+  states = [
+    _state(job, tallies.get(job.name), (owners or {}).get(job.name))
+    for job in jobs
+  ]
+  counts = collections.Counter(state.partition(",")[0] for state in states)
+  # Speeds are those of a slice, or of this machine, which its runs share.
+  sharing = 1 if slice_ else counts["running"]
+  for job, state, need in zip(jobs, states, needs, strict=True):
     tally = tallies.get(job.name, attempts.Tally())
-    owner = (owners or {}).get(job.name)
-    state = status.in_words(job, is_at_work=bool(owner and owner.is_alive))
-    if tally.last == attempts.End.FAILED and state != "running":
-      state = "failed"
-    counts[state.partition(",")[0]] += 1
-    rows.append(
-      (
-        job.name,
-        state,
-        _step(job),
-        str(tally.starts or "-"),
-        str(tally.crashes or "-"),
-        estimate.duration(tally.seconds) if tally.seconds else "-",
-        estimate.duration(need.seconds) if need.seconds else "-",
-        _owner(owner) or tally.place or "-",
-      )
-    )
+    place = _owner((owners or {}).get(job.name)) or tally.place
+    left = (need.seconds or 0) * (sharing if state == "running" else 1)
+    rows.append((job.name, state, _step(job), *_amounts(tally, left, place)))
     is_running = state == "running" and not tally.last
     hours.append(
       costs.amount(costs.used(tally, is_running=is_running, now=now))
@@ -149,10 +141,34 @@ def progress(
     rows = [(*row, spent) for row, spent in zip(rows, hours, strict=True)]
   words = ", ".join(f"{count} {state}" for state, count in counts.items())
   line = f"[{now:%H:%M}] {mark(slice_)}{len(jobs)} runs: {words}; "
-  line += estimate.overall(jobs, speeds, at_once=counts["running"] or 1)
+  at_once = counts["running"] if slice_ else 1
+  line += estimate.overall(jobs, speeds, at_once=at_once or 1)
   if chips:
     line += f"; {spent_and_to_go(jobs, tallies, needs, chips, price)}"
   return "\n".join([line, "", *_aligned(rows)])
+
+
+def _state(
+  job: jobs_lib.Job,
+  tally: attempts.Tally | None,
+  owner: owner_lib.Seen | None,
+) -> str:
+  state = status.in_words(job, is_at_work=bool(owner and owner.is_alive))
+  has_failed = tally is not None and tally.last == attempts.End.FAILED
+  return "failed" if has_failed and state != "running" else state
+
+
+def _amounts(
+  tally: attempts.Tally, left: float, place: str
+) -> tuple[str, str, str, str, str]:
+  """Starts, crashes, time, time left and place, with "-" for none."""
+  return (
+    str(tally.starts or "-"),
+    str(tally.crashes or "-"),
+    estimate.duration(tally.seconds) if tally.seconds else "-",
+    estimate.duration(left) if left else "-",
+    place or "-",
+  )
 
 
 def _owner(owner: owner_lib.Seen | None) -> str:

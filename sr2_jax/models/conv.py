@@ -49,14 +49,18 @@ def _chosen_by(choice: conv_choice.Choice) -> _Functions:
   ) -> jax.Array:
     images, (channels, features) = g.shape[0], kernel.shape[2:]
     if geometry.strides == (1, 1):
-      case = conv_choice.Case("result", images, channels, features, geometry)
-      if choice.form(case) == "map":
+      back = geometry.flipped()
+      both = (
+        conv_choice.Case("result", images, channels, features, geometry),
+        conv_choice.Case("result", images, features, channels, back),
+      )
+      if all(choice.form(case) == "map" for case in both):
         # The result has the operator already. To make another of the flipped
         # kernel takes longer than the product.
         by_map = conv_forms.input_gradient_by(conv_forms.by_map)
         return by_map(g, kernel, geometry)
       flipped = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
-      return result(g, flipped, geometry.flipped())
+      return result(g, flipped, back)
     case = conv_choice.Case(
       "input gradient", images, channels, features, geometry
     )

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from sr2_jax.models import conv_forms
 
 # From a form to what computes a part of a convolution by it. At stride 1 an
-# input gradient is the result of another convolution, unless the result is by
-# "map": then the gradient is as well.
+# input gradient is the result of another convolution. Where both are by "map",
+# they share the operator.
 PARTS: dict[str, Callable[[conv_forms.Form], conv_forms.Form]] = {
   "result": lambda form: form,
   "kernel gradient": conv_forms.kernel_gradient_by,

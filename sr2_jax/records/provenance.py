@@ -15,11 +15,16 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-def cpu_cores() -> int:
-  """Cores that this process may use."""
+def cores() -> list[int]:
+  """The cores that this thread may use, by number."""
   if hasattr(os, "sched_getaffinity"):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
+    return sorted(os.sched_getaffinity(0))
+  return list(range(os.cpu_count() or 1))
+
+
+def cpu_cores() -> int:
+  """How many there are."""
+  return len(cores())
 
 
 def packages() -> dict[str, str]:

@@ -23,6 +23,7 @@ from launch import (
 )
 from launch import jobs as jobs_lib
 from sr2_jax.records import folder as folder_lib
+from sr2_jax.records import provenance
 from tests.launch import test_jobs, test_status
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -30,7 +31,7 @@ TIMEOUT = 60  # seconds
 
 # Does what the experiment's name says.
 PROGRAM = """
-import json, pathlib, signal, sys, time
+import json, os, pathlib, signal, sys, time
 
 flags = dict(argument.split("=", 1) for argument in sys.argv[1:])
 name = flags["--config.experiment"]
@@ -40,6 +41,7 @@ folder.mkdir(exist_ok=True)
 if flags.get("--mode") == "eval":
   name += ", evaluating at " + flags["--config.eval.noise_variances"]
 print("hello from", name)
+print("cores", *sorted(os.sched_getaffinity(0)))
 if name == "fails":
   print("first\\n\\nsecond\\nthird\\nfourth", file=sys.stderr)
   sys.exit(2)
@@ -53,7 +55,6 @@ if name.startswith("taken"):
     print("another run is using this folder (process 7 on host b)")
     sys.exit(4)
 if name.startswith(("dies", "preempted")):
-  import os
   with (folder / "starts").open("a") as file:
     file.write("start\\n")
   is_last = (folder / "starts").read_text().count("start") == 3
@@ -151,14 +152,15 @@ def test_goes_on_past_a_failure(tmp_path, capsys):
 
 
 @pytest.fixture
-def two_cores(monkeypatch):
-  """Whatever the machine has: both are its first."""
-  first = min(shares._cores())
-  monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-  monkeypatch.setattr(shares, "of_cores", lambda _: [(first,), (first,)])
+def two_shares(monkeypatch):
+  """Of whatever the machine has, which may be a core for both."""
+  cores = provenance.cores()
+  both = [tuple(cores[:1]), tuple(cores[-1:])]
+  monkeypatch.setattr(shares, "of_cores", lambda at_once: both[:at_once])
+  return both
 
 
-def test_runs_side_by_side(tmp_path, capsys, two_cores):
+def test_runs_side_by_side(tmp_path, capsys, two_shares):
   """Each of two waits for the other; what starts from one waits for it."""
   jobs = make_jobs(
     tmp_path, "meets1", "after", "meets2", "fails", "good",
@@ -171,13 +173,16 @@ def test_runs_side_by_side(tmp_path, capsys, two_cores):
   lines = [(e["run"], e["event"]) for e in events.read(tmp_path)]
   assert lines.index(("meets2", "started")) < 2
   assert lines.index(("after", "started")) > lines.index(("meets1", "ended"))
+  (first,), (second,) = two_shares
+  for name, core in (("meets1", first), ("meets2", second)):
+    assert f"cores {core}\n" in (tmp_path / f"{name}.log").read_text()
   shown = capsys.readouterr().err
-  assert f"[1/5] meets1 on core {min(shares._cores())}: 0 % of all" in shown
+  assert f"[1/5] meets1 on core {first}: 0 % of all" in shown
   assert "hello from" not in shown  # Two logs at once cannot be read.
   assert "fourth" in shown
 
 
-def test_a_step_of_one_of_two_counts_half(tmp_path, two_cores):
+def test_a_step_of_one_of_two_counts_half(tmp_path, two_shares):
   """So that the time that is left is the same, however many run at once."""
   jobs = make_jobs(tmp_path, "meets1", "meets2")
   [part] = status.parts(jobs[0])
@@ -190,11 +195,42 @@ def test_a_step_of_one_of_two_counts_half(tmp_path, two_cores):
   assert 0 < counted <= seconds
 
 
+def test_one_run_that_is_left_has_all_cores(tmp_path, two_shares):
+  done, left = make_jobs(tmp_path, "done", "good")
+  test_status.begin(done, done=True)
+  run([done, left], tmp_path, at_once=2)
+  everywhere = " ".join(map(str, provenance.cores()))
+  assert f"cores {everywhere}\n" in (tmp_path / "good.log").read_text()
+
+
 def test_a_log_that_cannot_be_opened_costs_one_run(tmp_path):
   (tmp_path / "bad.log").mkdir()
-  bad, good = run(make_jobs(tmp_path, "bad", "good"), tmp_path)
+  told = []
+  jobs = make_jobs(tmp_path, "bad", "good")
+  bad, good = run(jobs, tmp_path, tell=told.append)
   assert (bad.state, good.state) == ("failed", "finished")
   assert "bad.log: " in bad.reason
+  assert told == ["bad failed", "good finished"]
+  of_bad = [e["event"] for e in events.read(tmp_path) if e["run"] == "bad"]
+  assert of_bad == ["failed"]
+
+
+def test_a_process_that_cannot_be_started_costs_one_run(
+  tmp_path, monkeypatch, two_shares
+):
+  """As where memory is short; the others go on."""
+  start = host.Process
+
+  def short_of_memory(command, log, **options):
+    if log.name == "bad.log":
+      raise OSError(12, "Cannot allocate memory")
+    return start(command, log, **options)
+
+  monkeypatch.setattr(host, "Process", short_of_memory)
+  jobs = make_jobs(tmp_path, "bad", "good", "last")
+  outcomes = run(jobs, tmp_path, at_once=2)
+  assert [o.state for o in outcomes] == ["failed", "finished", "finished"]
+  assert "Cannot allocate memory" in outcomes[0].reason
 
 
 def test_members_that_diverge_do_not_cost_the_runs_after_theirs(
@@ -434,7 +470,7 @@ def test_signals_reach_the_run_and_end_the_sweep(
   assert f"signals {passed_on}" in capsys.readouterr().err
 
 
-def test_a_signal_reaches_all_that_run(tmp_path, two_cores):
+def test_a_signal_reaches_all_that_run(tmp_path, two_shares):
   """And nothing else starts."""
   jobs = make_jobs(tmp_path, "waits", "waits2", "good")
   signals = engine.Signals()

@@ -48,8 +48,9 @@ def test_what_is_typed():
     ("--workdir=", "has to name a folder"),
     ("--slices=2", "goes with --engine=ray"),
     ("--notify=gs://x", "is a URL"),
-    ("--at_once=0", "--at_once has to be from 1 to 1000, not 0"),
+    ("--at_once=0", "--at_once has to be at least 1, not 0"),
     ("--at_once=2.5", "--at_once"),
+    ("--at_once=100000", "this machine has"),
   ],
 )
 def test_mistake(argument, expected):

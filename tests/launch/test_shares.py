@@ -1,24 +1,18 @@
-"""Shares of cores, and that a process keeps to its own."""
+"""Shares of cores, and that a thread keeps to its own."""
 
 import os
 import sys
+from concurrent import futures
 
 import pytest
 
 from launch import host, shares
 from sr2_jax import errors
+from sr2_jax.records import provenance
 
 needs_affinity = pytest.mark.skipif(
   not hasattr(os, "sched_setaffinity"), reason="the system assigns no cores"
 )
-# A process says which cores it has once it has got those of its share.
-SAY_CORES = """
-import os, time
-end = time.monotonic() + 5
-while len(os.sched_getaffinity(0)) > 1 and time.monotonic() < end:
-  time.sleep(0.01)
-print(sorted(os.sched_getaffinity(0)))
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -27,21 +21,34 @@ def _on_the_cpu(monkeypatch):
 
 
 def has(monkeypatch, *cores):
-  monkeypatch.setattr(shares, "_cores", lambda: list(cores))
+  monkeypatch.setattr(provenance, "cores", lambda: list(cores))
+  monkeypatch.setattr(shares, "_TOPOLOGY", "/nowhere/{}/{}")
 
 
 @pytest.mark.parametrize(
   ("at_once", "expected"),
   [
     (1, [(0, 1, 2, 3, 6, 7, 9)]),
-    (2, [(0, 1, 2), (3, 6, 7, 9)]),
-    (3, [(0, 1), (2, 3), (6, 7, 9)]),
+    (2, [(0, 1, 2), (3, 6, 7)]),
+    (3, [(0, 1), (2, 3), (6, 7)]),
     (7, [(0,), (1,), (2,), (3,), (6,), (7,), (9,)]),
   ],
 )
-def test_every_core_is_in_one_share(monkeypatch, at_once, expected):
+def test_every_run_has_as_many_cores(monkeypatch, at_once, expected):
   has(monkeypatch, 0, 1, 2, 3, 6, 7, 9)
   assert shares.of_cores(at_once) == expected
+
+
+def test_threads_of_a_core_are_in_one_share(monkeypatch, tmp_path):
+  """On two processors of two cores, with the numbers of a usual server."""
+  has(monkeypatch, *range(8))
+  monkeypatch.setattr(shares, "_TOPOLOGY", f"{tmp_path}/{{}}/{{}}")
+  for cpu in range(8):
+    (tmp_path / str(cpu)).mkdir()
+    (tmp_path / str(cpu) / "physical_package_id").write_text(f"{cpu % 2}\n")
+    (tmp_path / str(cpu) / "core_id").write_text(f"{cpu // 2 % 2}\n")
+  assert shares.of_cores(4) == [(0, 4), (2, 6), (1, 5), (3, 7)]
+  assert shares.of_cores(2) == [(0, 4, 2, 6), (1, 5, 3, 7)]
 
 
 def test_more_runs_than_cores_are_refused(monkeypatch):
@@ -71,31 +78,32 @@ def test_runs_at_once_would_share_an_accelerator(
 
 @pytest.mark.parametrize(
   ("cores", "expected"),
-  [((3,), "core 3"), ((0, 1, 2), "cores 0-2"), ((0, 2), "cores 0,2")],
+  [((3,), "core 3"), ((0, 2, 1), "cores 0-2"), ((4, 0), "cores 0,4")],
 )
 def test_in_words(cores, expected):
   assert shares.in_words(cores) == expected
 
 
 @needs_affinity
-def test_a_process_keeps_to_its_cores(tmp_path):
-  core = max(os.sched_getaffinity(0))
+def test_a_thread_and_what_it_starts_keep_to_its_cores(tmp_path):
+  everywhere = provenance.cores()
   log = tmp_path / "log"
-  process = host.Process((sys.executable, "-c", SAY_CORES), log, cores=(core,))
-  assert process._process.wait() == 0
-  assert log.read_text() == f"[{core}]\n"
-  assert len(os.sched_getaffinity(0)) == len(shares._cores())
+  say = "import os; print(sorted(os.sched_getaffinity(0)))"
+
+  def start():
+    shares.keep_to(everywhere[-1:])
+    process = host.Process((sys.executable, "-c", say), log)
+    return process._process.wait()
+
+  with futures.ThreadPoolExecutor(1) as thread:
+    assert thread.submit(start).result() == 0
+  assert log.read_text() == f"{everywhere[-1:]}\n"
+  assert provenance.cores() == everywhere
 
 
-@needs_affinity
-def test_a_process_that_has_ended_is_no_error():
-  process = host.subprocess.Popen((sys.executable, "-c", ""))
-  process.wait()
-  shares.assign(process.pid, (0,))
-
-
-def test_where_cores_cannot_be_assigned_threads_are_counted(monkeypatch):
+def test_where_threads_keep_to_no_cores_they_are_counted(monkeypatch):
+  assert shares.variables([(0, 1), (2, 3)]) == {}
   monkeypatch.delattr(os, "sched_setaffinity", raising=False)
-  assert shares.variables((2, 3)) == {"NPROC": "2"}
-  assert shares.variables(()) == {}
-  shares.assign(1, (2, 3))
+  assert shares.variables([(0, 1), (2, 3)]) == {"NPROC": "2"}
+  assert shares.variables([(0, 1)]) == {}
+  shares.keep_to((2, 3))

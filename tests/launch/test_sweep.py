@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from launch import attempts, engine, local, sweep
+from launch import attempts, engine, local, shares, sweep
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import provenance
 from sr2_jax.records import rows as rows_lib
@@ -73,6 +73,7 @@ def test_help_names_every_flag_and_exit_code(capsys):
     "--set",
     "--mode",
     "--grid",
+    "--at_once",
     "--retries",
     "--stall",
     "--engine",
@@ -176,6 +177,7 @@ def test_exit_codes(tmp_path, monkeypatch, capsys, states, received, code):
 
   monkeypatch.setattr(local, "run", run)
   told = tmp_path / "told"
+  monkeypatch.setattr(shares, "of_cores", lambda at_once: [(0,)] * at_once)
   flags = ("--retries=7", "--at_once=3", f"--notify={told}")
   assert main(PAIR, f"--workdir={tmp_path}", *flags) == code
   assert states[0] in capsys.readouterr().out
@@ -309,6 +311,7 @@ def test_a_failed_run_costs_those_that_start_from_it(environment, tmp_path):
   flags = f"{PAIR}:failing", f"--at_once={min(2, provenance.cpu_cores())}"
   with started(environment, tmp_path, *flags) as process:
     text = finish(process, tmp_path, 1)
+  assert ("on core" in text) == (provenance.cpu_cores() > 1)
   assert "\nbad        failed " in text
   assert "\nafter_bad  skipped " in text
   assert "\nfirst      finished " in text

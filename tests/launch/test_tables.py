@@ -1,6 +1,8 @@
 """What is printed of a sweep, by what is in its folders."""
 
+import dataclasses
 import pathlib
+import re
 
 import pytest
 
@@ -44,6 +46,28 @@ def test_progress(tmp_path):
   assert "1 failed, 1 not started" in lines()[0]
   test_status.begin(first, ("pretrain", 20), done=True)
   assert "1 failed, 1 not started" in lines()[0]
+
+
+def test_runs_that_share_this_machine_take_longer(tmp_path):
+  """All of the work takes as long as it did. On slices it takes half."""
+  first, second = jobs_lib.load(test_jobs.PAIR, tmp_path)
+  second = dataclasses.replace(second, source=None)
+  speeds = estimate.Speeds(tmp_path / "speeds.json")
+  for job in (first, second):
+    test_status.begin(job)
+    for part in status.parts(job):
+      speeds.add(part.kind, 60.0, part.num_steps * part.num_members)
+
+  def times(**options):
+    head, _, _, *rows = tables.progress([first, second], speeds, {}, **options)\
+      .splitlines()  # fmt: skip
+    return re.findall(r"\d+:\d\d min", "\n".join([head, *rows]))
+
+  assert times() == ["2:00 min", "1:00 min", "1:00 min"]
+  with first.folder.claim(), second.folder.claim():
+    assert times() == ["2:00 min", "2:00 min", "2:00 min"]
+    of_slices = times(slice_="v5e-2x4", chips=8)
+    assert of_slices == ["1:00 min", "1:00 min", "1:00 min"]
 
 
 def test_summary_has_a_line_a_run_and_the_reasons():
