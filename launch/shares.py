@@ -31,9 +31,9 @@ def of_cores(at_once: int) -> list[tuple[int, ...]]:
   """
   cores = sorted(provenance.cores(), key=_place)
   if at_once > len(cores):
-    has = "1 core" if len(cores) == 1 else f"{len(cores)} cores"
     raise errors.UserError(
-      f"--at_once={at_once}: each run needs a core, and this machine has {has}."
+      f"--at_once={at_once}: each run needs a core, and this machine has "
+      f"{provenance.cores_in_words(len(cores))}."
     )
   if at_once > 1 and (plugin := _plugin()):
     raise errors.UserError(

@@ -27,6 +27,11 @@ def cpu_cores() -> int:
   return len(cores())
 
 
+def cores_in_words(number: object) -> str:
+  """As in "2 cores" or "1 core"; "?" is a number that is not known."""
+  return f"{number} core{'' if number == 1 else 's'}"
+
+
 def packages() -> dict[str, str]:
   """Versions of the packages that numbers depend on."""
   return {name: importlib.metadata.version(name) for name in _PACKAGES}

@@ -92,3 +92,10 @@ def test_cores_are_those_of_this_process():
   finally:
     os.sched_setaffinity(0, before)
   assert provenance.cpu_cores() == len(before)
+
+
+@pytest.mark.parametrize(
+  ("number", "expected"), [(1, "1 core"), (2, "2 cores"), ("?", "? cores")]
+)
+def test_cores_in_words(number, expected):
+  assert provenance.cores_in_words(number) == expected

@@ -9,7 +9,7 @@ from typing import Any
 
 from sr2_jax import names
 from sr2_jax.config import record
-from sr2_jax.records import divergence
+from sr2_jax.records import divergence, provenance
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.report import blocks as blocks_lib
@@ -292,4 +292,6 @@ def _revision(revision: str) -> str:
 def _devices(devices: dict[str, Any]) -> str:
   text = f"{devices.get('count', '?')} × {devices.get('kind', '?')}"
   cores = devices.get("cpu_cores")
-  return text if cores is None else f"{text}, {cores} cores"
+  if cores is None:
+    return text
+  return f"{text}, {provenance.cores_in_words(cores)}"

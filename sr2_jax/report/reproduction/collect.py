@@ -10,7 +10,7 @@ import pathlib
 from typing import Any
 
 from sr2_jax import errors, files, json_files, names
-from sr2_jax.records import divergence, row_files, timing_log
+from sr2_jax.records import divergence, provenance, row_files, timing_log
 from sr2_jax.records import folder as folder_lib
 from sr2_jax.records import rows as rows_lib
 from sr2_jax.records import weights as weights_lib
@@ -117,7 +117,7 @@ def _with_run(
     folder.path.name: {
       "revision": recorded.get("git_revision", "")[:12],
       "minutes": round(sum(seconds.values()) / 60, 1),
-      "machine": f"{devices.get('cpu_cores', '?')} cores"
+      "machine": provenance.cores_in_words(devices.get("cpu_cores", "?"))
       if devices.get("platform") == "cpu"
       else f"{devices.get('count', '?')} x {devices.get('kind', '?')}",
     },
