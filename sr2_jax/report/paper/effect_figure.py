@@ -241,14 +241,11 @@ def _draw_series(
       for x in points.estimates
     ]
   )
-  panel.fill_between(
-    x,
-    np.clip(means - halves, -limit, limit),
-    np.clip(means + halves, -limit, limit),
-    color=color,
-    alpha=0.18,
-    linewidth=0,
-  )
+  low = np.clip(means - halves, -limit, limit)
+  high = np.clip(means + halves, -limit, limit)
+  panel.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0)
+  if len(x) == 1:  # A band of one place has no width.
+    panel.vlines(x, low, high, color=color, alpha=0.18, linewidth=14)
   panel.plot(x, means, color=color, marker=marker, linewidth=2, markersize=6)
   for place, estimate in zip(points.places, points.estimates, strict=True):
     panel.plot(

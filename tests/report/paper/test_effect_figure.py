@@ -86,6 +86,23 @@ def test_a_picture_over_epochs_needs_rows_that_say_them(tmp_path):
   )
 
 
+def test_the_interval_after_one_number_of_epochs_is_seen(tmp_path):
+  """As while the first runs of a sweep are in; there is no line to follow."""
+  for method, by_seed in (("sr2_fsrcnn", 0.01), ("sr_continued_fsrcnn", 0.0)):
+    paper_world.write_run(
+      tmp_path / method,
+      method,
+      lambda metric, level, seed, _, by_seed=by_seed: 0.8 + by_seed * seed,
+      budget=(7, 3),
+      step=300,
+      arrays=False,
+      seeds=(0, 1, 2),
+    )
+  measurements = measurements_lib.read(tmp_path, split="test")
+  picture = effect_figure.over_epochs(measurements, PAIR, stem="b")
+  assert _count(picture, "#D1EEE6") > 1000
+
+
 @pytest.mark.parametrize("effect", [0.0, 0.2, -0.3])
 def test_the_axis_holds_every_mean_and_the_margin(tmp_path, effect):
   measurements = _write(tmp_path, epochs=(1,), effect=effect)
