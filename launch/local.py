@@ -1,7 +1,7 @@
 """Runs the jobs of a sweep on this machine, one after another or side by side.
 
-Each is a process of its own. One alone has its log shown here as it grows. A
-run outlives a sweep that is killed; the next sweep waits for it.
+Each run is a separate process. With one at a time, its log is shown here as it
+grows. A run outlives a sweep that is killed; the next sweep waits for it.
 """
 
 import contextlib
@@ -150,7 +150,8 @@ class _Sweep:
   ) -> engine.Outcome:
     """Starts a job, again if need be, until it has finished or failed.
 
-    In a thread of its own: what it starts keeps to the cores of the thread.
+    Called in a thread per job, because a process inherits the cores of the
+    thread that starts it.
     """
     tally = self._tallies.setdefault(job.name, attempts.Tally())
     try:
@@ -162,7 +163,7 @@ class _Sweep:
       self._settle(job, engine.State.FAILED, tally)
       return engine.Outcome(job.name, engine.State.FAILED, reason=str(error))
     except BaseException:
-      _say(f"{title}: the sweep ends here, once the other runs have ended")
+      _say(f"{title}: internal error; the sweep ends after the other runs")
       raise
 
   def _run(

@@ -1,7 +1,7 @@
 """Shares of this machine's cores, one for each run of several at once.
 
-Networks this small do not use two cores well, let alone sixteen. Runs that
-have cores of their own are done sooner than one after another.
+Networks this small make poor use of two cores, let alone sixteen. Several runs
+finish sooner side by side, each on its own cores, than one after another.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ def of_cores(at_once: int) -> list[tuple[int, ...]]:
     raise errors.UserError(
       f"--at_once={at_once} shares out cores. JAX has {plugin} here, and each "
       "run would take all devices that it finds.\nSet JAX_PLATFORMS=cpu, or "
-      "use --engine=ray, which gives each run devices of its own."
+      "use --engine=ray, which gives each run its own devices."
     )
   size = len(cores) // at_once
   return [tuple(cores[i * size :][:size]) for i in range(at_once)]
@@ -50,8 +50,7 @@ def in_words(cores: Sequence[int]) -> str:
   numbers = sorted(cores)
   if len(numbers) == 1:
     return f"core {numbers[0]}"
-  is_row = numbers[-1] - numbers[0] + 1 == len(numbers)
-  if is_row:
+  if numbers[-1] - numbers[0] + 1 == len(numbers):
     return f"cores {numbers[0]}-{numbers[-1]}"
   return f"cores {','.join(map(str, numbers))}"
 

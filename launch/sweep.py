@@ -39,9 +39,9 @@ Flags:
                          Seeds in a row, loss weights and L2 are one run's.
   --mode=train|eval      "eval" evaluates finished runs again; fields of `eval`
                          may differ then, as in sr2_jax.main.
-  --at_once=N            Have N runs side by side on this machine's CPU, each on
-                         its share of the cores; 1 by default. Two on two cores
-                         are done sooner than one after the other.
+  --at_once=N            Train up to N runs side by side on this machine's CPU,
+                         each on its own share of the cores; 1 by default. On
+                         two cores, two finish sooner than one after the other.
   --retries=N            How often a run that crashes is started again, from its
                          last checkpoint; 2 by default. A run that was stopped
                          from outside goes on as well, and is not counted.

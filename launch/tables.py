@@ -121,16 +121,17 @@ def progress(
   rows = [("run", "state", "step", "starts", "crashes", "time", "left", where)]
   hours = ["chip-hours"]
   needs = costs.needs(jobs, speeds)
+  owners = owners or {}
   states = [
-    _state(job, tallies.get(job.name), (owners or {}).get(job.name))
-    for job in jobs
+    _state(job, tallies.get(job.name), owners.get(job.name)) for job in jobs
   ]
   counts = collections.Counter(state.partition(",")[0] for state in states)
+  running = counts["running"] or 1
   # Speeds are those of a slice, or of this machine, which its runs share.
-  sharing = 1 if slice_ else counts["running"]
+  at_once, sharing = (running, 1) if slice_ else (1, running)
   for job, state, need in zip(jobs, states, needs, strict=True):
     tally = tallies.get(job.name, attempts.Tally())
-    place = _owner((owners or {}).get(job.name)) or tally.place
+    place = _owner(owners.get(job.name)) or tally.place
     left = (need.seconds or 0) * (sharing if state == "running" else 1)
     rows.append((job.name, state, _step(job), *_amounts(tally, left, place)))
     is_running = state == "running" and not tally.last
@@ -141,8 +142,7 @@ def progress(
     rows = [(*row, spent) for row, spent in zip(rows, hours, strict=True)]
   words = ", ".join(f"{count} {state}" for state, count in counts.items())
   line = f"[{now:%H:%M}] {mark(slice_)}{len(jobs)} runs: {words}; "
-  at_once = counts["running"] if slice_ else 1
-  line += estimate.overall(jobs, speeds, at_once=at_once or 1)
+  line += estimate.overall(jobs, speeds, at_once=at_once)
   if chips:
     line += f"; {spent_and_to_go(jobs, tallies, needs, chips, price)}"
   return "\n".join([line, "", *_aligned(rows)])

@@ -307,7 +307,7 @@ def test_kills_and_signals_cost_no_finished_run(interrupted):
 
 
 def test_a_failed_run_costs_those_that_start_from_it(environment, tmp_path):
-  """Also where another run goes on beside it, on cores of its own."""
+  """Even while another run is in progress on its own cores."""
   flags = f"{PAIR}:failing", f"--at_once={min(2, provenance.cpu_cores())}"
   with started(environment, tmp_path, *flags) as process:
     text = finish(process, tmp_path, 1)
