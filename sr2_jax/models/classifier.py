@@ -28,7 +28,10 @@ class DownMapping(nn.Module):
     """[B, H, W, C] to [B, ceil(H / stride), ceil(W / stride), features]."""
     layers, width, stride = self.layers, self.features, self.stride
     main = layers.norm_prelu(x, name="conv_0")
-    main = layers.conv(width, 3, stride=stride, name="conv_0")(main)
+    conv_0 = layers.conv(
+      width, 3, stride=stride, normalized=True, name="conv_0"
+    )
+    main = conv_0(main)
     main = layers.norm_prelu(main, name="conv_1")
     main = layers.conv(width, 3, name="conv_1")(main)
 
@@ -57,7 +60,7 @@ class ResNet(nn.Module):
     x = layers.norm(name="pool_norm")(x)
     x = layers.max_pool(x, 3)
     x = batch_norm.prelu(x, layers_lib.Slope(name="pool_prelu")(x.shape[-1]))
-    x = layers.conv(64, 3, stride=first, name="stem")(x)
+    x = layers.conv(64, 3, stride=first, normalized=True, name="stem")(x)
     x = layers.norm_prelu(x, name="stem")
 
     x = layers_lib.IdentityMapping(layers, name="mapping_0")(x)
@@ -68,6 +71,6 @@ class ResNet(nn.Module):
     x = layers_lib.IdentityMapping(layers, name="mapping_5")(x)
 
     x = layers.mean(x)
-    x = layers.dense(1000, name="dense")(x)
+    x = layers.dense(1000, normalized=True, name="dense")(x)
     x = layers.norm_prelu(x, name="dense")
     return layers.dense(self.num_classes, name="logits")(x)

@@ -28,7 +28,7 @@ class Trunk(nn.Module):
     """[B, H, W, C] in [0, 1] to features [B, H, W, 56]."""
     if (self.shared_layers, self.expansion) != (1, 1):
       raise ValueError("FSRCNN shares one layer and has no expansion.")
-    x = self.layers.conv(56, 5, name="feature")(low_res)
+    x = self.layers.conv(56, 5, normalized=True, name="feature")(low_res)
     return self.layers.norm_prelu(x, name="feature")
 
 
@@ -46,14 +46,14 @@ class Head(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """[B, H, W, 56] to [B, scale H, scale W, channels], not clipped."""
     layers = self.layers
-    x = layers.conv(12, 1, name="shrink")(x)
+    x = layers.conv(12, 1, normalized=True, name="shrink")(x)
     x = layers.norm_prelu(x, name="shrink")
 
     for i in range(4):
-      x = layers.conv(12, 3, name=f"map_{i}")(x)
+      x = layers.conv(12, 3, normalized=True, name=f"map_{i}")(x)
       x = layers.norm_prelu(x, name=f"map_{i}")
 
-    x = layers.conv(56, 1, name="expand")(x)
+    x = layers.conv(56, 1, normalized=True, name="expand")(x)
     x = layers.norm_prelu(x, name="expand")
 
     if self.transposed_convolution:  # As in the original network.

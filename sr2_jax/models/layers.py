@@ -95,9 +95,23 @@ class Layers:
     return convolve_inside
 
   def conv(
-    self, features: int, size: int, *, stride: int = 1, name: str
+    self,
+    features: int,
+    size: int,
+    *,
+    stride: int = 1,
+    normalized: bool = False,
+    name: str,
   ) -> nn.Conv:
-    """[B, H, W, C] to [B, ceil(H / stride), ceil(W / stride), features]."""
+    """[B, H, W, C] to [B, ceil(H / stride), ceil(W / stride), features].
+
+    Args:
+      features: channels of the result.
+      size: side of the kernel.
+      stride: of the kernel.
+      normalized: only a BatchNorm sees the result; see `_promote`.
+      name: of the layer.
+    """
     return nn.Conv(
       features,
       (size, size),
@@ -105,9 +119,20 @@ class Layers:
       padding="SAME",
       dtype=self.dtype,
       kernel_init=_he_normal,
+      promote_dtype=self._promote(normalized),
       conv_general_dilated=self._convolve,
       name=name,
     )
+
+  def _promote(self, normalized: bool) -> Callable[..., Any]:
+    """What converts a layer's arguments to one type.
+
+    A BatchNorm takes the mean of the batch away, and with it any bias before.
+    The gradient of such a bias is zero but for rounding, and is not computed.
+    """
+    if normalized and self.batch_norm and self.train:
+      return _with_fixed_bias
+    return dtypes.promote_dtype
 
   def transposed_conv(
     self, features: int, size: int, *, stride: int, name: str
@@ -180,10 +205,16 @@ class Layers:
       return self.placement.mean(x)
     return x.mean(axis=(1, 2))
 
-  def dense(self, features: int, *, name: str) -> nn.Dense:
-    """[B, C] to [B, features]."""
+  def dense(
+    self, features: int, *, normalized: bool = False, name: str
+  ) -> nn.Dense:
+    """[B, C] to [B, features]; `normalized` is as in `conv`."""
     return nn.Dense(
-      features, dtype=self.dtype, kernel_init=_he_normal, name=name
+      features,
+      dtype=self.dtype,
+      kernel_init=_he_normal,
+      promote_dtype=self._promote(normalized),
+      name=name,
     )
 
   def norm(self, *, name: str) -> batch_norm_lib.BatchNorm:
@@ -198,6 +229,13 @@ class Layers:
     if not self.batch_norm:
       return batch_norm_lib.prelu(x, slope)
     return self.norm(name=f"{name}_norm")(x, slope)
+
+
+def _with_fixed_bias(
+  x: jax.Array, kernel: jax.Array, bias: jax.Array, **options: Any
+) -> Any:
+  """`dtypes.promote_dtype`, without a gradient of the bias."""
+  return dtypes.promote_dtype(x, kernel, lax.stop_gradient(bias), **options)
 
 
 class ConvParameters(nn.Module):
@@ -234,8 +272,9 @@ class IdentityMapping(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """[B, H, W, C] to the same shape."""
     layers, width = self.layers, x.shape[-1]
+    hidden = self.expansion * width
     y = layers.norm_prelu(x, name="conv_0")
-    y = layers.conv(self.expansion * width, 3, name="conv_0")(y)
+    y = layers.conv(hidden, 3, normalized=True, name="conv_0")(y)
     y = layers.norm_prelu(y, name="conv_1")
     y = layers.conv(width, 3, name="conv_1")(y)
     return x + y

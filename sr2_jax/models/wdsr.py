@@ -72,7 +72,7 @@ class Head(nn.Module):
   def _upsample(self, x: jax.Array, size: int, *, prefix: str) -> jax.Array:
     # Always three output channels; one more convolution makes them gray.
     name = f"{prefix}upsample"
-    x = self.layers.conv(3 * self.scale**2, size, name=name)(x)
+    x = self.layers.conv(3 * self.scale**2, size, normalized=True, name=name)(x)
     x = self.layers.norm_prelu(x, name=name)
     x = layers_lib.depth_to_space(x, self.scale)
     if self.channels != 3:

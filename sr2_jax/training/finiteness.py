@@ -47,18 +47,32 @@ def keep_finite(
 
     return jax.tree.map(choose, new, old)
 
-  alive = alive & _are_finite(seen)
+  alive = alive & _are_finite(seen, by_sum=not branches)
   if not branches:
     return alive, chosen(new, old), means
   state = lax.cond(alive.all(), lambda new, old: new, chosen, new, old)
   return alive, state, means
 
 
-def _are_finite(tree: Any) -> jax.Array:
-  """Whether all numbers of a member are finite, bool [M]."""
-  of_leaves = [
+def _are_finite(tree: Any, *, by_sum: bool) -> jax.Array:
+  """Whether all numbers of a member are finite, bool [M].
+
+  Args:
+    tree: leaves [M, ...].
+    by_sum: look at the sum of each leaf. A number that is not finite makes the
+      sum so as well; finite ones can do so only from about 1e38 on. For all of
+      them, the TPU's compiler would write a map of booleans and read it again.
+  """
+
+  def is_finite(leaf: jax.Array) -> jax.Array:
+    axes = tuple(range(1, leaf.ndim))
+    if by_sum:
+      return jnp.isfinite(jnp.sum(leaf, axes))
     # Not the largest: on the CPU a maximum may pass over NaN.
-    jnp.isfinite(leaf).all(axis=tuple(range(1, leaf.ndim)))
+    return jnp.isfinite(leaf).all(axes)
+
+  of_leaves = [
+    is_finite(leaf)
     for leaf in jax.tree.leaves(tree)
     if jnp.issubdtype(leaf.dtype, jnp.floating)
   ]

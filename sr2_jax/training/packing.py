@@ -39,10 +39,12 @@ class Packing:
   Attributes:
     largest: most values of an array that is joined; 0: none are.
     mask: parameters to booleans, True at the kernels that L2 shrinks.
+    outputs_first: join kernels of convolutions [H, W, I, O] as [O, H, W, I].
   """
 
   largest: int
   mask: Callable[[Any], Any]
+  outputs_first: bool = False
 
   def pack(self, state: Any) -> Any:
     """A state of one member, or what holds such, its small arrays joined.
@@ -85,7 +87,7 @@ class Packing:
       (path, leaf.shape, vector_of(path, leaf.size))
       for path, leaf in sorted(flat.items(), key=lambda item: item[0])
     )
-    return _packed(subtree, places)
+    return _packed(subtree, places, self.outputs_first)
 
 
 @flax.struct.dataclass
@@ -96,11 +98,13 @@ class Packed:
     joined: vectors by name.
     apart: the arrays that are not in them, as in the subtree.
     places: where each array is.
+    outputs_first: as in `Packing`.
   """
 
   joined: dict[str, jax.Array]
   apart: Any
   places: _Places = flax.struct.field(pytree_node=False)
+  outputs_first: bool = flax.struct.field(pytree_node=False)
 
   def split(self) -> Any:
     """The subtree."""
@@ -111,7 +115,12 @@ class Packed:
         found[path] = apart[path]
         continue
       start, size = starts[name], math.prod(shape)
-      found[path] = self.joined[name][start : start + size].reshape(shape)
+      vector = self.joined[name][start : start + size]
+      if self.outputs_first and len(shape) == 4:
+        kernel = vector.reshape(shape[-1], *shape[:-1])
+        found[path] = jnp.moveaxis(kernel, 0, -1)
+      else:
+        found[path] = vector.reshape(shape)
       starts[name] += _aligned(size)
     return traverse_util.unflatten_dict(found)
 
@@ -134,14 +143,16 @@ def pack_like(tree: Any, packed: Any) -> Any:
   """A tree such as `unpack(packed)`, joined as that is."""
 
   def pack(like: Any, x: Any) -> Any:
-    return _packed(x, like.places) if isinstance(like, Packed) else x
+    if not isinstance(like, Packed):
+      return x
+    return _packed(x, like.places, like.outputs_first)
 
   return jax.tree.map(
     pack, packed, tree, is_leaf=lambda x: isinstance(x, Packed)
   )
 
 
-def _packed(subtree: Any, places: _Places) -> Packed:
+def _packed(subtree: Any, places: _Places, outputs_first: bool) -> Packed:
   flat: dict[Any, Any] = dict(traverse_util.flatten_dict(subtree))
   joined: dict[str, list[jax.Array]] = {}
   apart = {}
@@ -149,11 +160,14 @@ def _packed(subtree: Any, places: _Places) -> Packed:
     if name is None:
       apart[path] = flat[path]
     else:
-      joined.setdefault(name, []).append(_padded(flat[path]))
+      x = flat[path]
+      x = jnp.moveaxis(x, -1, 0) if outputs_first and x.ndim == 4 else x
+      joined.setdefault(name, []).append(_padded(x))
   return Packed(
     {name: _concatenated(parts) for name, parts in joined.items()},
     traverse_util.unflatten_dict(apart),
     places,
+    outputs_first,
   )
 
 
@@ -191,3 +205,16 @@ def largest_on(platform: str) -> int:
   copy kernels of convolutions into another layout and back.
   """
   return {"gpu": sys.maxsize, "tpu": 1024}.get(platform, 0)
+
+
+def has_outputs_first(platform: str, num_members: int) -> bool:
+  """`Packing.outputs_first` for devices of a platform, such as "gpu".
+
+  cuDNN takes kernels in this order, and gives their gradients in it. Of several
+  members at once, it takes them in another.
+
+  Args:
+    platform: of the devices.
+    num_members: members on each device.
+  """
+  return platform == "gpu" and num_members == 1

@@ -220,6 +220,9 @@ def settings_of_steps(
         scope=config.loss.l2_scope,
         exempt=sr2.L2_EXEMPT,
       ),
+      packing.has_outputs_first(
+        layout.platform, layout.members_on_each(phase.population.size)
+      ),
     ),
     by_moments=by_moments,
     branches=layout.platform == "cpu" or not by_moments,

@@ -7,7 +7,7 @@ seed by L2, and within that in the order of the loss weights.
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.struct
@@ -114,6 +114,32 @@ def expand(
   """Population of every seed with every L2 and every loss weight."""
   members = itertools.product(seeds, l2s, loss_weights)
   return Population(*(tuple(values) for values in zip(*members, strict=True)))
+
+
+def over_members(
+  function: Callable[..., Any], in_axes: Sequence[int | None]
+) -> Callable[..., Any]:
+  """`jax.vmap` over members, whose arrays have a leading axis.
+
+  Compilers find faster programs for arrays without an axis of size 1, so a
+  population of one is not batched.
+
+  Args:
+    function: of one member, without this axis.
+    in_axes: for each argument 0, or None if members share it. The first one has
+      the axis.
+  """
+
+  def call(*arguments: Any) -> Any:
+    if jax.tree.leaves(arguments[0])[0].shape[0] > 1:
+      return jax.vmap(function, in_axes=tuple(in_axes))(*arguments)
+    one = [
+      x if axis is None else jax.tree.map(lambda leaf: leaf[0], x)
+      for x, axis in zip(arguments, in_axes, strict=True)
+    ]
+    return jax.tree.map(lambda leaf: leaf[None], function(*one))
+
+  return call
 
 
 def take(tree: Any, index: int | Sequence[int]) -> Any:

@@ -295,7 +295,7 @@ def train_program(settings: Settings, *, steps_per_call: int = 1) -> Program:
       # of the batch, and so gives the same bits.
       batch = lax.optimization_barrier(batch)
       of_member = functools.partial(train_step, settings)
-      of_members = jax.vmap(of_member, in_axes=(0, 0, 0, None, None))
+      of_members = population_lib.over_members(of_member, (0, 0, 0, None, None))
       state, means = of_members(running.state, members, batch, step, shard)
       return _keep_finite(settings, running, state, means)
 

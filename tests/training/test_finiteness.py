@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,10 +50,27 @@ def test_the_largest_numbers_are_finite():
   np.testing.assert_array_equal(state["kernel"], new["kernel"])
 
 
+def test_infinities_of_both_signs_do_not_cancel():
+  """Accelerators look at sums."""
+  new = _state()
+  new["kernel"][0, 0] = [np.inf, -np.inf]
+  alive, _, _ = finiteness.keep_finite(
+    jnp.full(3, True),
+    _state(),
+    new,
+    {"loss": np.zeros(3, np.float32)},
+    branches=False,
+  )
+  assert alive.tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("branches", [True, False])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_one_bad_number_among_many_is_seen(bad):
+def test_one_bad_number_among_many_is_seen(bad, branches):
   """Wherever it is: a compiler takes many numbers at once."""
-  keep_finite = jax.jit(finiteness.keep_finite)
+  keep_finite = jax.jit(
+    functools.partial(finiteness.keep_finite, branches=branches)
+  )
   kernel = np.random.default_rng(0).normal(size=(2, 3, 7, 331))
   old = {"kernel": kernel.astype(np.float32)}
   for place in (0, 1, 8, 17, 330, 3475, 6950):

@@ -46,6 +46,7 @@ def vectors(subtree):
   return {name: x.shape for name, x in subtree.joined.items()}
 
 
+@pytest.mark.parametrize("outputs_first", [False, True])
 @pytest.mark.parametrize(
   ("largest", "joined"),
   [
@@ -55,8 +56,8 @@ def vectors(subtree):
     (720, {"kernel": (768,), "others": (3 * 128,)}),
   ],
 )
-def test_what_is_packed_can_be_unpacked(state, largest, joined):
-  packed = packing.Packing(largest, MASK).pack(state)
+def test_what_is_packed_can_be_unpacked(state, largest, joined, outputs_first):
+  packed = packing.Packing(largest, MASK, outputs_first).pack(state)
   if joined is None:
     assert packed is state
   else:
@@ -75,12 +76,22 @@ def test_long_vectors_hold_the_same(state, monkeypatch):
   jax.tree.map(np.testing.assert_array_equal, packed, other)
 
 
-def test_the_optimizer_does_the_same(state):
+def test_kernels_of_convolutions_are_joined_outputs_first(state):
+  packed = packing.Packing(10**6, MASK, outputs_first=True).pack(state)
+  kernel = np.asarray(state.params["sr"]["conv"]["kernel"])
+  joined = packed.params["sr"].joined["kernel"]
+  np.testing.assert_array_equal(
+    joined[: kernel.size].reshape(20, 3, 3, 4), np.moveaxis(kernel, 3, 0)
+  )
+
+
+@pytest.mark.parametrize("outputs_first", [False, True])
+def test_the_optimizer_does_the_same(state, outputs_first):
   gradients = jax.tree.map(jnp.cos, state.params)
   expected = OPTIMIZER.update(
     gradients, state.opt_state, state.params, l2=jnp.float32(0.1)
   )
-  packed = packing.Packing(10**6, MASK).pack(state)
+  packed = packing.Packing(10**6, MASK, outputs_first).pack(state)
   actual = OPTIMIZER.update(
     packing.pack_like(gradients, packed.params),
     packed.opt_state,
@@ -98,3 +109,12 @@ def test_only_accelerators_join():
   largest = {x: packing.largest_on(x) for x in ("cpu", "tpu", "gpu")}
   assert largest["cpu"] == 0
   assert 0 < largest["tpu"] < largest["gpu"]
+
+
+def test_only_a_gpu_with_one_member_has_outputs_first():
+  found = {
+    (platform, size): packing.has_outputs_first(platform, size)
+    for platform in ("cpu", "tpu", "gpu")
+    for size in (1, 6)
+  }
+  assert [key for key, is_so in found.items() if is_so] == [("gpu", 1)]

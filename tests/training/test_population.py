@@ -1,3 +1,4 @@
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -103,3 +104,21 @@ def test_a_fingerprint_tells_a_bit():
 def test_folder_names_say_what_varies(l2s, loss_weights, expected):
   members = population.expand((3, 4), l2s, loss_weights)
   assert members.folder_names == expected
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_over_members_is_the_function_of_each(size):
+  x = np.random.default_rng(0).normal(size=(size, 2, 4)).astype(np.float32)
+  factors = {"a": np.arange(1.0, size + 1, dtype=np.float32)}
+  shared = np.full(4, 10, np.float32)
+
+  def function(x, factors, shared):
+    assert x.shape == (2, 4)
+    return {"sum": jnp.sum(x) * factors["a"], "shifted": x + shared[None]}
+
+  of_members = population.over_members(function, (0, 0, None))
+  found = of_members(x, factors, shared)
+  np.testing.assert_allclose(
+    found["sum"], x.sum((1, 2)) * factors["a"], rtol=1e-5
+  )
+  np.testing.assert_array_equal(found["shifted"], x + 10)
