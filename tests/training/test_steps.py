@@ -426,7 +426,7 @@ def test_a_member_that_diverges_costs_itself_alone(
 
 # What accelerators do: all but large kernels are joined, moments are seen.
 ON_ACCELERATOR = {
-  "packing": packing.Packing(5000, l2_mask),
+  "packing": packing.Packing(5000, l2_mask, outputs_first=True),
   "by_moments": True,
   "branches": False,
 }
