@@ -13,12 +13,12 @@ from sr2_jax.training import layout
 CYCLES_PER_SECOND = {"v5e": 1.5e9}
 # Of a step of one member on a chip, in `joint` of SR2 on MNIST with the usual
 # settings, by trunk and scale. benchmarks/results/accelerators.json has them,
-# by `python -m benchmarks.accelerators`. Several members on a chip take at most
-# so many times as long.
+# by `python -m benchmarks.accelerators`. Several members on a chip take so many
+# times as long, within a few percent.
 CYCLES: dict[tuple[str, int], float] = {
-  ("fsrcnn", 2): 2_356_451,
-  ("fsrcnn", 4): 1_186_841,
-  ("wdsr", 2): 4_346_096,
+  ("fsrcnn", 2): 1_972_757,
+  ("fsrcnn", 4): 986_344,
+  ("wdsr", 2): 3_482_700,
 }
 
 

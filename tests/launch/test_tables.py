@@ -140,8 +140,8 @@ def test_a_time_that_is_only_estimated_is_marked(tmp_path):
   slice_ = slices.find("v5e", "2x2")
   plans = fill.plan(jobs, slice_, estimate.Speeds(tmp_path / "speeds.json"))
   _, row, *_, needs, _ = tables.plan(plans, slice_).splitlines()
-  # 2 phases of 90,000 steps of 4,346,096 cycles at 1.5 GHz
-  assert "  ~8:42 min  " in row
+  # 2 phases of 90,000 steps of 3,482,700 cycles at 1.5 GHz
+  assert "  ~6:58 min  " in row
   assert "as the TPU compiler estimates the steps alone" in needs
 
 
