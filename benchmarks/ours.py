@@ -130,9 +130,8 @@ def step_inputs(case: dict[str, Any]) -> prepared.Prepared:
     del state, shard
     members, order = of_members
     images, _, step, _ = shared
-    return jax.vmap(of_member, in_axes=(0, 0, None, None))(
-      members, order, images, step
-    )
+    of_members = population.over_members(of_member, (0, 0, None, None))
+    return of_members(members, order, images, step)
 
   mapped = layout.map(front)
   inputs = _step_inputs(phase, images, labels, layout)

@@ -127,8 +127,8 @@ class Layers:
   def _promote(self, normalized: bool) -> Callable[..., Any]:
     """What converts a layer's arguments to one type.
 
-    A BatchNorm takes the mean of the batch away, and with it any bias before.
-    The gradient of such a bias is zero but for rounding, and is not computed.
+    BatchNorm subtracts the mean of the batch, which cancels any bias before it.
+    Apart from rounding, the gradient of such a bias is zero. It is left out.
     """
     if normalized and self.batch_norm and self.train:
       return _with_fixed_bias

@@ -59,9 +59,9 @@ def _are_finite(tree: Any, *, by_sum: bool) -> jax.Array:
 
   Args:
     tree: leaves [M, ...].
-    by_sum: look at the sum of each leaf. A number that is not finite makes the
-      sum so as well; finite ones can do so only from about 1e38 on. For all of
-      them, the TPU's compiler would write a map of booleans and read it again.
+    by_sum: look at the sum of each leaf instead. A number that is not finite
+      makes the sum so as well; finite ones do if their sum passes 3e38. To look
+      at each number, a TPU would write a map of booleans and read it again.
   """
 
   def is_finite(leaf: jax.Array) -> jax.Array:

@@ -33,8 +33,8 @@ from sr2_jax.config import derived
 # nothing is known, nothing is split.
 # TPU: cycles by the compiler's estimate for a v5e, joint step of SR2_FSRCNN x4,
 # without the latency of its 33 all-reduces (docs/scaling.md). SR2_WDSR x2 has
-# 3.161 / 4.346 there, without that of 67: whether it pays is not known.
-SPLIT_STEP: dict[tuple[str, int, int], float] = {("tpu", 64, 8): 1.873 / 1.187}
+# 2.484 / 3.483 there, without that of 67: whether it pays is not known.
+SPLIT_STEP: dict[tuple[str, int, int], float] = {("tpu", 64, 8): 1.390 / 0.987}
 
 
 @dataclasses.dataclass(frozen=True)

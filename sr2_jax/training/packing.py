@@ -210,8 +210,8 @@ def largest_on(platform: str) -> int:
 def has_outputs_first(platform: str, num_members: int) -> bool:
   """`Packing.outputs_first` for devices of a platform, such as "gpu".
 
-  cuDNN takes kernels in this order, and gives their gradients in it. Of several
-  members at once, it takes them in another.
+  cuDNN takes kernels and gives gradients in this order. With several members it
+  uses another.
 
   Args:
     platform: of the devices.

@@ -131,7 +131,7 @@ def over_members(
   """
 
   def call(*arguments: Any) -> Any:
-    if jax.tree.leaves(arguments[0])[0].shape[0] > 1:
+    if jax.tree.leaves(arguments[0])[0].shape[0] != 1:
       return jax.vmap(function, in_axes=tuple(in_axes))(*arguments)
     one = [
       x if axis is None else jax.tree.map(lambda leaf: leaf[0], x)
