@@ -13,8 +13,8 @@ from sr2_jax.training import layout
 CYCLES_PER_SECOND = {"v5e": 1.5e9}
 # Of a step of one member on a chip, in `joint` of SR2 on MNIST with the usual
 # settings, by trunk and scale. benchmarks/results/accelerators.json has them,
-# by `python -m benchmarks.accelerators`. Several members on a chip take so many
-# times as long, within a few percent.
+# by `python -m benchmarks.accelerators`. Six members on a chip take at most 6.2
+# times as long.
 CYCLES: dict[tuple[str, int], float] = {
   ("fsrcnn", 2): 1_972_757,
   ("fsrcnn", 4): 986_344,

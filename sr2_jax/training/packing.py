@@ -116,11 +116,7 @@ class Packed:
         continue
       start, size = starts[name], math.prod(shape)
       vector = self.joined[name][start : start + size]
-      if self.outputs_first and len(shape) == 4:
-        kernel = vector.reshape(shape[-1], *shape[:-1])
-        found[path] = jnp.moveaxis(kernel, 0, -1)
-      else:
-        found[path] = vector.reshape(shape)
+      found[path] = _unraveled(vector, shape, self.outputs_first)
       starts[name] += _aligned(size)
     return traverse_util.unflatten_dict(found)
 
@@ -160,9 +156,8 @@ def _packed(subtree: Any, places: _Places, outputs_first: bool) -> Packed:
     if name is None:
       apart[path] = flat[path]
     else:
-      x = flat[path]
-      x = jnp.moveaxis(x, -1, 0) if outputs_first and x.ndim == 4 else x
-      joined.setdefault(name, []).append(_padded(x))
+      vector = _raveled(flat[path], outputs_first)
+      joined.setdefault(name, []).append(_padded(vector))
   return Packed(
     {name: _concatenated(parts) for name, parts in joined.items()},
     traverse_util.unflatten_dict(apart),
@@ -175,8 +170,22 @@ def _aligned(size: int) -> int:
   return -(-size // _ALIGNED) * _ALIGNED
 
 
-def _padded(x: jax.Array) -> jax.Array:
-  return jnp.pad(x.ravel(), (0, _aligned(x.size) - x.size))
+def _raveled(x: jax.Array, outputs_first: bool) -> jax.Array:
+  if outputs_first and x.ndim == 4:
+    x = jnp.moveaxis(x, -1, 0)
+  return x.ravel()
+
+
+def _unraveled(
+  vector: jax.Array, shape: tuple[int, ...], outputs_first: bool
+) -> jax.Array:
+  if outputs_first and len(shape) == 4:
+    return jnp.moveaxis(vector.reshape(shape[-1], *shape[:-1]), 0, -1)
+  return vector.reshape(shape)
+
+
+def _padded(vector: jax.Array) -> jax.Array:
+  return jnp.pad(vector, (0, _aligned(vector.size) - vector.size))
 
 
 def _concatenated(parts: list[jax.Array]) -> jax.Array:

@@ -36,12 +36,17 @@ def test_cycles_are_those_of_the_results(trunk, scale):
   assert guess.CYCLES[trunk, scale] == row["step"]["cycles"]
 
 
-@pytest.mark.parametrize(("trunk", "scale"), guess.CYCLES)
-def test_six_members_on_a_chip_take_about_six_times_one(trunk, scale):
+@pytest.mark.parametrize(
+  ("trunk", "scale", "most"),
+  [("fsrcnn", 4, 6), ("fsrcnn", 2, 6.1), ("wdsr", 2, 6.2)],
+)
+def test_six_members_on_a_chip_take_hardly_longer_than_six_times_one(
+  trunk, scale, most
+):
   """What the estimate takes for granted."""
   rows = {row["name"]: row for row in json.loads(RESULTS.read_text())}
   six = rows[f"v5e-4/members/{trunk}_x{scale}/loop/6/float32"]["step"]["cycles"]
-  assert six == pytest.approx(6 * guess.CYCLES[trunk, scale], rel=0.06)
+  assert six <= most * guess.CYCLES[trunk, scale]
 
 
 def test_seconds_by_hand(tmp_path):
