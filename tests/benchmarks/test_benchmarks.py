@@ -502,6 +502,16 @@ def test_an_unknown_network_has_no_convolutions(capsys):
   assert capsys.readouterr().err == "no network is called sr3_*\n"
 
 
+def test_a_measured_run_keeps_what_python_compiles(monkeypatch, tmp_path):
+  """Otherwise a start takes twice as long, and the user's does not."""
+  monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+  monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "the user's own")
+  environment = programs._environment(tmp_path)
+  assert "PYTHONDONTWRITEBYTECODE" not in environment
+  assert "JAX_COMPILATION_CACHE_DIR" not in environment
+  assert environment["SR2_JAX_CACHE_DIR"] == str(tmp_path)
+
+
 def test_the_first_step_is_seen_in_what_a_run_prints():
   stream = io.StringIO()
   with progress.Progress(
